@@ -1,0 +1,142 @@
+/**
+ * The broker contract: what a consumer, a producer and the control mailbox may ask of RabbitMQ, Redis, SQLite or memory.
+ *
+ * One implementation per folder beside this file; one conformance suite (test/broker/conformance.ts) runs over all of them.
+ * The contract is written so that none of the four has to pretend:
+ *  - a delivery stays the broker's until it is acknowledged, rejected or deferred; if its holder dies it is delivered again,
+ *    marked `redelivered`, to somebody;
+ *  - every delivery carries the epoch of the connection it came over; settling one of an earlier epoch is reported as
+ *    'stale' and has no effect (AMQP delivery tags die with their channel; a Redis or SQLite lease may have been lost);
+ *  - waiting for a due time is the broker's business (`defer`): a column in SQLite, identity and time only with Redis, memory
+ *    for short waits and delay queues for long ones with RabbitMQ;
+ *  - calls made in one turn of the event loop may be written together (group commit, MULTI, batched frames); a promise
+ *    resolves only when its own effect is as durable as the broker can make it;
+ *  - a lost connection is the broker's to repair. Consumers hear of it through `onStateChange`, so that they can drop what
+ *    they had reserved and not started.
+ */
+import type { Message } from '../protocol/message.ts';
+
+export type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
+
+/** A queue with its exchange and binding, as Celery declares it. */
+export interface QueueDeclaration {
+  readonly name: string;
+  /** Default: the queue's own name. */
+  readonly exchange?: string;
+  /** Default: 'direct'. */
+  readonly exchangeType?: ExchangeType;
+  /** Default: the queue's own name. */
+  readonly routingKey?: string;
+  /** Default: true. */
+  readonly durable?: boolean;
+  /** Default: false. */
+  readonly autoDelete?: boolean;
+  /** Default: false. */
+  readonly exclusive?: boolean;
+  /** x-arguments (RabbitMQ); other brokers ignore what has no meaning for them. */
+  readonly arguments?: Readonly<Record<string, unknown>>;
+}
+
+/** Where a message goes. Exchange '' is the default exchange: the routing key is a queue name. */
+export interface Destination {
+  readonly exchange: string;
+  readonly routingKey: string;
+  /** Unix milliseconds before which nobody should receive it. Brokers without delayed delivery may deliver early: the consumer defers. */
+  readonly dueAtMs?: number;
+}
+
+/** A message handed to a consumer, not yet settled. */
+export interface Delivery extends Message {
+  /** Unique among the unsettled deliveries of its subscription. */
+  readonly tag: string | number;
+  readonly queue: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  /** It may have been (partly) processed before. */
+  readonly redelivered: boolean;
+  /** How often it was delivered before, where the broker counts; null where it does not. */
+  readonly deliveryCount: number | null;
+  readonly epoch: number;
+}
+
+/** 'stale': the delivery no longer belongs to this subscription (connection or lease lost); nothing was changed. */
+export type SettleOutcome = 'done' | 'stale';
+
+export interface ConsumeParams {
+  readonly queues: readonly string[];
+  /** Most unsettled, undeferred deliveries held at one time; 0 = unlimited. */
+  readonly prefetch: number;
+  /** Called once per delivery, in the broker's order. Must not throw. */
+  onDelivery(delivery: Delivery): void;
+  /** The broker took these deliveries away (lease or connection lost): abort or forget them; settling them is 'stale'. */
+  onLost(deliveries: readonly Delivery[]): void;
+}
+
+/** A running consumption over any number of queues. */
+export interface Subscription {
+  ack(delivery: Delivery): Promise<SettleOutcome>;
+  /** requeue true: back to its queue, redelivered. false: dead-lettered where the queue says so, else dropped. */
+  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome>;
+  /** Give it back until `dueAtMs` (unix ms); it comes again as a fresh delivery, not marked redelivered. Does not count against the prefetch. */
+  defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome>;
+  setPrefetch(count: number): void;
+  addQueue(queue: string): Promise<void>;
+  cancelQueue(queue: string): Promise<void>;
+  /** Queues now consumed from. */
+  readonly queues: readonly string[];
+  /** No new deliveries until `resume`; held ones stay valid. */
+  pause(): void;
+  resume(): void;
+  /** Stop delivering for good. Unsettled deliveries stay valid until `release` or settlement (a warm shutdown needs them). */
+  cancel(): Promise<void>;
+  /** Give every unsettled delivery back, in order, redeliverable at once. Implies `cancel`. */
+  release(): Promise<void>;
+}
+
+/** A broadcast or reply listener: no acknowledgement, nothing kept for absent listeners. */
+export interface ListenParams {
+  readonly exchange: string;
+  readonly exchangeType: ExchangeType;
+  /** Binding key; '#' and '*' as in AMQP topics. */
+  readonly routingKey: string;
+  onMessage(message: Message, routingKey: string): void;
+}
+
+export interface Listener {
+  stop(): Promise<void>;
+}
+
+export type BrokerState = 'stopped' | 'connecting' | 'connected' | 'lost';
+
+export interface BrokerFeatures {
+  /** Which priority number is consumed first: RabbitMQ 9, Redis 0. */
+  readonly priorityOrder: 'higher-first' | 'lower-first';
+  /** The broker itself holds back messages that are not due. */
+  readonly delayedDelivery: boolean;
+  /** `deliveryCount` is a number. */
+  readonly countsDeliveries: boolean;
+  /** Other processes can use the same broker (memory cannot). */
+  readonly shared: boolean;
+}
+
+export interface Broker {
+  /** For people: password masked. */
+  readonly displayUrl: string;
+  readonly features: BrokerFeatures;
+  readonly state: BrokerState;
+  /** Connect. Rejects with BROKER_UNAVAILABLE. */
+  start(): Promise<void>;
+  /** Flush what was promised, then disconnect. Idempotent, safe before `start`. */
+  stop(): Promise<void>;
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void;
+  declareQueue(queue: QueueDeclaration): Promise<void>;
+  deleteQueue(name: string): Promise<void>;
+  /** Ready messages removed. */
+  purgeQueue(name: string): Promise<number>;
+  /** Ready messages (neither held by a consumer nor waiting for a due time). */
+  countReady(name: string): Promise<number>;
+  /** Resolves when the broker has it for good. A message nobody is bound to is dropped, as in AMQP. */
+  publish(message: Message, destination: Destination): Promise<void>;
+  consume(params: ConsumeParams): Promise<Subscription>;
+  listen(params: ListenParams): Promise<Listener>;
+}

@@ -1,0 +1,82 @@
+/**
+ * Every error the program can raise.
+ *
+ * Owns the catalogue: one stable code per kind of problem, the exit status that goes with it and the sentence that
+ * explains it. `docs/errors.md` is generated from it. Nobody matches on message text; messages follow one form:
+ * the rule, the actual value, and where it was found.
+ *
+ * Never does: printing, logging, exiting.
+ */
+
+/** Exit statuses, as in sysexits.h. */
+export const exitStatus = {
+  ok: 0,
+  failure: 1,
+  usage: 64,
+  dataError: 65,
+  noInput: 66,
+  unavailable: 69,
+  software: 70,
+  osError: 71,
+  cantCreate: 73,
+  ioError: 74,
+  tempFail: 75,
+  noPermission: 77,
+  config: 78,
+} as const;
+
+interface CatalogueEntry {
+  /** Exit status when this error ends a command. */
+  readonly exit: number;
+  /** What it means and what to do; the text of docs/errors.md. */
+  readonly meaning: string;
+}
+
+/** code → what it means. Keep the codes sorted by group; never reuse one. */
+export const catalogue = {
+  USAGE: { exit: exitStatus.usage, meaning: 'The command line has an unknown command or option, or a value of the wrong kind.' },
+  CONFIG_INVALID: { exit: exitStatus.config, meaning: 'The configuration has one or more problems; every one of them is listed with its place.' },
+  CONFIG_UNREADABLE: { exit: exitStatus.config, meaning: 'The configuration file named on the command line or in UMBEL_CONFIG cannot be read.' },
+  TASK_MODULE_NOT_FOUND: { exit: exitStatus.dataError, meaning: 'A path given with -A or worker.tasks does not exist.' },
+  TASK_MODULE_BROKEN: { exit: exitStatus.dataError, meaning: 'A task module did not load; the file, the line and the cause are shown.' },
+  TASK_DUPLICATE: { exit: exitStatus.dataError, meaning: 'Two exported functions would register under the same task name.' },
+  TASK_OPTION_INVALID: { exit: exitStatus.dataError, meaning: 'An option given to task() is unknown or has a wrong value.' },
+  CHILD_CANNOT_START: { exit: exitStatus.software, meaning: 'No pool child could be started; the last cause is shown.' },
+  BROKER_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The broker cannot be reached or opened.' },
+  BROKER_LOST: { exit: exitStatus.unavailable, meaning: 'The connection to the broker was lost during the operation.' },
+  BROKER_URL_INVALID: { exit: exitStatus.config, meaning: 'The broker URL has an unknown scheme or a malformed part.' },
+  BACKEND_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The result backend cannot be reached or opened.' },
+  BACKEND_DISABLED: { exit: exitStatus.config, meaning: 'A result was asked for, but no result backend is configured.' },
+  BACKEND_URL_INVALID: { exit: exitStatus.config, meaning: 'The result backend URL has an unknown scheme or a malformed part.' },
+  RESULT_TIMEOUT: { exit: exitStatus.tempFail, meaning: 'The result did not arrive within the time given.' },
+  MESSAGE_INVALID: { exit: exitStatus.dataError, meaning: 'A message does not follow the task protocol; it was rejected without requeue.' },
+  MESSAGE_UNDECODABLE: { exit: exitStatus.dataError, meaning: 'The body of a message could not be decoded or decompressed.' },
+  CONTENT_DISALLOWED: { exit: exitStatus.dataError, meaning: 'The content type of a message is not in accept_content.' },
+  NOT_SUPPORTED: { exit: exitStatus.usage, meaning: 'The feature is known but not built in this version.' },
+  PIDFILE_EXISTS: { exit: exitStatus.cantCreate, meaning: 'Another worker with the same pidfile is running.' },
+  FILE_CANNOT_CREATE: { exit: exitStatus.cantCreate, meaning: 'A log, pid or state file cannot be created; usually its folder is missing or not writable.' },
+  NAME_INVALID: { exit: exitStatus.usage, meaning: 'A node name or a %-template in a file name is malformed.' },
+  INTERNAL: { exit: exitStatus.software, meaning: 'A defect in the program itself. Please report it with the text.' },
+} as const satisfies Record<string, CatalogueEntry>;
+
+export type ErrorCode = keyof typeof catalogue;
+
+/** The one base class. `code` is stable; `message` is for people. */
+export class UmbelError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'UmbelError';
+    this.code = code;
+  }
+
+  get exitStatus(): number {
+    return catalogue[this.code].exit;
+  }
+}
+
+/** The text of anything thrown, for use inside another message. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
