@@ -1,0 +1,73 @@
+# Everything one does with the sources. Needs Node >= 20, npm and make; `npm ci` then brings the pinned Node 26
+# (package `node`), which every command below finds first on PATH.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+# The stamp is a copy of the lock file: a touched or checked-out lock file with the same content installs nothing.
+INSTALLED := node_modules/.installed-lock.json
+SOURCES := $(shell find src -name '*.ts' 2>/dev/null)
+GENERATORS := $(wildcard scripts/generate-*.ts)
+CHECKS := check-types check-style check-imports check-files check-docs
+
+##@ Use
+help: ## list every target
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+demo: bin ## build, run a worker on real work, print the merged result
+	@node scripts/demo.ts $(DEMO_ARGS)
+
+bench: bin ## measure throughput, latency, start-up and memory; prints one table
+	@node bench/run.ts $(BENCH_ARGS)
+
+##@ Build
+install-deps: $(INSTALLED) ## npm ci, when the lock file changed
+
+bin: dist/umbel ## dist/umbel: one executable with Node inside
+
+lib: dist/npm/package.json ## dist/npm/: the npm package (client, task, canvas)
+
+clean: ## remove what the build made (node_modules stays)
+	rm -rf dist .tap/processinfo .tap/test-results .tap/run
+
+##@ Work
+check: $(CHECKS) ## types, style, import rule, file rules, generated docs
+
+test: $(INSTALLED) ## all checks and all tests (TEST='test/pool/*.test.ts' for some)
+	@node scripts/test.ts $(TEST)
+
+fmt: $(INSTALLED) ## format and sort imports
+	biome check --write
+
+docs: $(INSTALLED) ## write the generated pages and config.example.toml again
+	@for generator in $(GENERATORS); do node "$$generator"; done
+
+check-types: $(INSTALLED) ## tsc, strict
+	tsc -p .
+
+check-style: $(INSTALLED) ## biome: format and lint
+	biome check
+
+check-imports: $(INSTALLED) ## levels, one importer per package, no barrels
+	node scripts/check-imports.ts
+
+check-files: $(INSTALLED) ## sizes, headers, reading path, nothing of this machine committed
+	node scripts/check-files.ts
+
+check-docs: $(INSTALLED) ## generated files are current
+	@status=0; for generator in $(GENERATORS); do node "$$generator" --check || status=1; done; exit $$status
+
+$(INSTALLED): package-lock.json
+	@if cmp -s package-lock.json $@; then touch $@; else \
+	  npm ci --no-audit --no-fund --loglevel=error && tap build >/dev/null && cp package-lock.json $@; fi
+
+dist/umbel: $(INSTALLED) $(SOURCES) package.json scripts/build-binary.ts
+	@node scripts/build-binary.ts $@
+
+dist/npm/package.json: $(INSTALLED) $(SOURCES) package.json scripts/build-library.ts tsconfig.json
+	@node scripts/build-library.ts dist/npm
+
+.PHONY: help demo bench install-deps bin lib clean check test fmt docs $(CHECKS)

@@ -1,0 +1,110 @@
+/**
+ * Builds the one-file executable: `node scripts/build-binary.ts [output]`, default dist/umbel.
+ *
+ * Two steps: esbuild joins src/main.ts and its dependencies into one CommonJS file, in which a dynamic import stays lazy; then
+ * @yao-pkg/pkg in SEA mode puts that file and its code cache into a copy of the Node from node_modules/node.
+ * The output appears under its name only when it is complete and has answered `--version`.
+ *
+ * UMBEL_ENTRY names another entry file (the test of this script uses it). Never downloads anything.
+ */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { build } from 'esbuild';
+
+interface SeaTarget {
+  readonly nodeRange: string;
+  readonly platform: string;
+  readonly arch: string;
+  readonly output: string;
+}
+interface SeaOptions {
+  readonly nodePath: string;
+  readonly targets: readonly SeaTarget[];
+  readonly seaConfig: {
+    readonly main: string;
+    readonly useCodeCache: boolean;
+    readonly execArgv: readonly string[];
+    readonly execArgvExtension: 'none' | 'env' | 'cli';
+  };
+}
+
+/** Node options every umbel process runs with; a child is the same executable and so has them too. */
+const execArgv = [
+  // USR2 opens the inspector: on the loopback interface, on a free port, so that children do not collide.
+  '--inspect-port=127.0.0.1:0',
+  // node:sqlite, node:ffi and type stripping are pinned with this very Node; their warnings would be noise in every log.
+  '--disable-warning=ExperimentalWarning',
+  // One helper thread for compilation and collection instead of four, in every child.
+  '--v8-pool-size=1',
+];
+
+const root = resolve(import.meta.dirname, '..');
+const output = resolve(process.argv[2] ?? join(root, 'dist/umbel'));
+const entry = resolve(process.env.UMBEL_ENTRY ?? join(root, 'src/main.ts'));
+const folder = dirname(output);
+const bundle = join(folder, '.build', 'umbel.cjs');
+const unfinished = join(folder, '.build', 'umbel');
+const require = createRequire(import.meta.url);
+
+async function writeBundle(version: string): Promise<void> {
+  await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile: bundle,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: `node${process.versions.node.split('.')[0]}`,
+    define: { UMBEL_VERSION: JSON.stringify(version) },
+    legalComments: 'none',
+    logLevel: 'warning',
+    // A source that relied on its own place would break inside the executable: make it fail here instead.
+    logOverride: { 'empty-import-meta': 'error' },
+  });
+}
+
+/**
+ * The executable, made by pkg. It works in a temporary folder below TMPDIR, which it enters; with TMPDIR beside the bundle, the
+ * bundle is `../umbel.cjs` from there, and that is the name stack traces show, wherever the build ran.
+ */
+async function writeExecutable(): Promise<void> {
+  if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) {
+    throw new Error(`the executable is built on Linux x64 or arm64, this is ${process.platform} ${process.arch}`);
+  }
+  const nodePath = realpathSync(join(root, 'node_modules/node/bin/node'));
+  const sea = (require('@yao-pkg/pkg/lib-es5/sea') as { default(entryPoint: string, options: SeaOptions): Promise<void> }).default;
+  process.env.TMPDIR = dirname(bundle);
+  await sea(bundle, {
+    nodePath,
+    targets: [{ nodeRange: `node${process.versions.node.split('.')[0]}`, platform: 'linux', arch: process.arch, output: unfinished }],
+    seaConfig: { main: `../${basename(bundle)}`, useCodeCache: true, execArgv, execArgvExtension: 'env' },
+  });
+}
+
+/** `umbel --version` of the finished file must print the version it was built with. */
+function verify(version: string): void {
+  const printed = execFileSync(unfinished, ['--version'], { encoding: 'utf8', timeout: 30_000 }).trim();
+  if (!printed.includes(version)) throw new Error(`umbel --version must print ${version}, got ${JSON.stringify(printed)}`);
+}
+
+const startedAt = performance.now();
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+rmSync(dirname(bundle), { recursive: true, force: true });
+mkdirSync(dirname(bundle), { recursive: true });
+try {
+  await writeBundle(version);
+  await writeExecutable();
+  chmodSync(unfinished, 0o755);
+  verify(version);
+  // The bundle stays beside the executable: it is what a line number in a stack trace refers to.
+  copyFileSync(bundle, join(folder, basename(bundle)));
+  renameSync(unfinished, output);
+} finally {
+  rmSync(dirname(bundle), { recursive: true, force: true });
+}
+const megabytes = Math.round(statSync(output).size / 1e6);
+process.stderr.write(
+  `${relative(process.cwd(), output)}: ${megabytes} MB, umbel ${version}, ${Math.round(performance.now() - startedAt)} ms\n`,
+);
