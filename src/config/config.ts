@@ -1,0 +1,17 @@
+/** A loaded configuration: every setting has a value, and every value knows where it came from. Frozen. */
+import type { SettingName, Settings } from './settings-table.ts';
+
+export interface Origin {
+  readonly kind: 'flag' | 'environment' | 'file' | 'default';
+  /** For people: '--concurrency', 'UMBEL_WORKER_CONCURRENCY', 'umbel.toml:12', 'default'. */
+  readonly text: string;
+}
+
+export const defaultOrigin: Origin = Object.freeze({ kind: 'default', text: 'default' });
+
+export interface Config {
+  readonly settings: Readonly<Settings>;
+  origin(name: SettingName): Origin;
+  /** Absolute path of the configuration file; null: there is none. */
+  readonly file: string | null;
+}

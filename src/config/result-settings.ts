@@ -1,0 +1,49 @@
+/** Settings of the result backend: `[result]`. */
+import { boolean, secondsOrNever } from './kind.ts';
+import { setting } from './setting.ts';
+import { url } from './url-kind.ts';
+
+export const resultSettings = {
+  result_backend: setting<string | null>({
+    kind: url({
+      noun: 'a result backend',
+      schemes: ['sqlite', 'memory'],
+      notBuilt: [
+        'redis',
+        'rediss',
+        'sentinel',
+        'rpc',
+        'amqp',
+        'db',
+        'db+sqlite',
+        'db+postgresql',
+        'db+mysql',
+        'cache',
+        'cache+memcached',
+        'mongodb',
+        'file',
+        's3',
+      ],
+      words: ['disabled'],
+    }),
+    default: null,
+    defaultText: 'with the embedded broker, the file of the broker',
+    doc: 'Where states and results are kept: `sqlite:///absolute/path.db`, or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker are the fastest: result and acknowledgement are one commit.',
+    flag: { names: ['--result-backend'], argument: 'URL', on: 'global', group: 'Global options' },
+    celeryEnvironment: ['CELERY_RESULT_BACKEND'],
+    secret: 'url',
+    celeryDiffers: 'In Celery no setting means no results; here the embedded broker keeps them unless this is `disabled`.',
+    example: 'sqlite:///var/lib/umbel/umbel.db',
+  }),
+  result_expires: setting<number | null>({
+    kind: secondsOrNever(),
+    default: 86_400,
+    defaultText: '86400 (one day)',
+    doc: 'Results are deleted this many seconds after they were stored. 0 keeps them for ever.',
+  }),
+  result_extended: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Keep name, arguments, worker, retries and queue of the task with its result.',
+  }),
+} as const;

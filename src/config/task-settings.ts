@@ -1,0 +1,105 @@
+/** Settings of tasks and their messages: the top level of the file and `[task]`. */
+import { boolean, integer, type Kind, listOf, oneOf, Refusal, text } from './kind.ts';
+import { setting } from './setting.ts';
+
+/** The names a time zone may have are those this runtime knows. */
+function timezone(): Kind<string> {
+  const base = text({ rule: "an IANA time zone such as 'Europe/Berlin'" });
+  const readValue = (value: unknown): string | Refusal => {
+    const name = base.readValue(value);
+    if (name instanceof Refusal) return name;
+    try {
+      return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone === '' ? name : name;
+    } catch {
+      return new Refusal(`must be ${base.rule}, got ${JSON.stringify(name)}`);
+    }
+  };
+  return { ...base, label: 'time zone', readText: readValue, readValue };
+}
+
+const contentTypes = oneOf(['json'], {
+  aliases: { 'application/json': 'json' },
+  refused: (word) =>
+    ['pickle', 'yaml', 'msgpack', 'auth', 'application/x-python-serialize', 'application/x-yaml', 'application/x-msgpack'].includes(word)
+      ? `has '${word}', which is not built in this version; it may have 'json'`
+      : null,
+});
+
+export const generalSettings = {
+  accept_content: setting<readonly 'json'[]>({
+    kind: listOf(contentTypes, 'content types'),
+    default: ['json'],
+    doc: 'Content types of messages that are accepted. A message of another type is rejected and not run.',
+  }),
+  timezone: setting<string>({
+    kind: timezone(),
+    default: 'UTC',
+    doc: 'Time zone of times that carry none, such as an ETA. Times in messages are always UTC.',
+    celeryDiffers: 'enable_utc is always true and not a setting.',
+  }),
+} as const;
+
+export const taskSettings = {
+  task_serializer: setting<'json'>({
+    kind: contentTypes,
+    default: 'json',
+    doc: 'Serializer of the messages sent.',
+  }),
+  task_protocol: setting<number>({
+    kind: integer({ min: 1, max: 2 }),
+    default: 2,
+    doc: 'Version of the task messages sent. Both versions are always understood.',
+  }),
+  task_acks_late: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Acknowledge a message after its task has run, not when it starts. A task whose worker dies then runs again, so it has to bear that.',
+  }),
+  task_acks_on_failure_or_timeout: setting<boolean>({
+    kind: boolean(),
+    default: true,
+    doc: 'With late acknowledgement, acknowledge tasks that failed or ran out of time too.',
+  }),
+  task_reject_on_worker_lost: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'With late acknowledgement, put a task back into its queue when the child that runs it dies, instead of failing it. A task that kills its child will then do so again and again.',
+  }),
+  task_ignore_result: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Store no results.',
+  }),
+  task_store_errors_even_if_ignored: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Store failures although results are ignored.',
+  }),
+  task_track_started: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Store the state STARTED when a task starts.',
+  }),
+  task_default_queue: setting<string>({
+    kind: text({ rule: 'the name of a queue' }),
+    default: 'celery',
+    doc: 'The queue of tasks that name none.',
+  }),
+  task_create_missing_queues: setting<boolean>({
+    kind: boolean(),
+    default: true,
+    doc: 'Create a queue that is named with `-Q` and not declared. When false, such a name is an error.',
+  }),
+  task_default_priority: setting<number | null>({
+    kind: integer({ min: 0, max: 255 }),
+    default: null,
+    defaultText: 'none',
+    doc: 'Priority of tasks that name none. Higher is sooner.',
+    example: 3,
+  }),
+  task_inherit_parent_priority: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Tasks sent from a task take its priority unless they name one.',
+  }),
+} as const;

@@ -1,0 +1,210 @@
+/** Settings of the worker: `[worker]`. */
+import { boolean, integer, listOf, oneOf, path, seconds, text } from './kind.ts';
+import { setting } from './setting.ts';
+
+/** Celery's levels in the spelling of the log module; case does not count. */
+const logLevel = oneOf(['debug', 'info', 'warning', 'error', 'critical'], { aliases: { fatal: 'critical' } });
+export type LogLevelName = 'debug' | 'info' | 'warning' | 'error' | 'critical';
+
+/** A flag of `umbel worker`. */
+function workerFlag(group: string, names: readonly string[], argument: string | null, means?: unknown) {
+  return { names, argument, on: ['worker'], group, ...(means === undefined ? {} : { means }) } as const;
+}
+
+export const workerSettings = {
+  worker_tasks: setting<readonly string[]>({
+    kind: listOf(path(), 'paths'),
+    default: [],
+    defaultText: 'none',
+    doc: 'Task modules: files, and folders that are searched for them. Each exported function is a task.',
+    flag: { names: ['-A', '--app'], argument: 'PATH', repeatable: true, on: 'global', group: 'Global options' },
+    celeryDiffers: 'Celery names a Python module with -A; its settings `imports` and `include` name Python modules too.',
+    example: ['tasks.ts', 'jobs/'],
+  }),
+  worker_hostname: setting<string | null>({
+    kind: text({ rule: 'a node name' }),
+    default: null,
+    defaultText: 'celery@ and the host name',
+    doc: 'Name of this worker, unique among those of its broker. Expands %h (host name), %n (name) and %d (domain).',
+    flag: workerFlag('Worker options', ['-n', '--hostname'], 'NAME'),
+    celeryEnvironment: ['CELERY_WORKER_HOSTNAME'],
+    example: 'worker1@%h',
+  }),
+  worker_concurrency: setting<number | null>({
+    kind: integer({ min: 1 }),
+    default: null,
+    defaultText: 'the number of CPUs',
+    doc: 'Number of child processes that run tasks.',
+    flag: workerFlag('Pool options', ['-c', '--concurrency'], 'N'),
+    celeryEnvironment: ['CELERY_WORKER_CONCURRENCY'],
+    example: 4,
+  }),
+  worker_child_concurrency: setting<number>({
+    kind: integer({ min: 1 }),
+    default: 1,
+    doc: 'Number of async tasks one child may run at a time.',
+    celeryDiffers: 'Not in Celery.',
+  }),
+  worker_pool: setting<'prefork'>({
+    kind: oneOf(['prefork'], {
+      aliases: { processes: 'prefork' },
+      refused: (word) =>
+        ['solo', 'threads', 'eventlet', 'gevent', 'async', 'custom'].includes(word.toLowerCase())
+          ? `'${word.toLowerCase()}' is known but not built in this version; it must be 'prefork'`
+          : null,
+    }),
+    default: 'prefork',
+    doc: 'How tasks are run: `prefork` runs them in child processes.',
+    flag: workerFlag('Pool options', ['-P', '--pool'], 'POOL'),
+    celeryEnvironment: ['CELERY_WORKER_POOL'],
+  }),
+  worker_prefetch_multiplier: setting<number>({
+    kind: integer({ min: 0 }),
+    default: 4,
+    doc: 'Messages held per task slot, including those being run. 0 is no limit.',
+    flag: workerFlag('Pool options', ['--prefetch-multiplier'], 'N'),
+    celeryEnvironment: ['CELERY_WORKER_PREFETCH_MULTIPLIER'],
+  }),
+  worker_optimization: setting<'default' | 'fair'>({
+    kind: oneOf(['default', 'fair']),
+    default: 'default',
+    doc: 'How tasks go to children: `default` gives a child a few at a time when they have proved to be short; `fair` gives it one at a time.',
+    flag: workerFlag('Pool options', ['-O'], 'PROFILE'),
+    celeryEnvironment: ['CELERY_WORKER_OPTIMIZATION'],
+    celeryDiffers: 'In Celery `default` means `fair` since 4.0, and there is no setting for it.',
+  }),
+  worker_proc_alive_timeout: setting<number>({
+    kind: seconds({ above: 0 }),
+    default: 30,
+    doc: 'How long a new child may take to get ready. One that takes longer is killed and counts as failed to start.',
+    celeryDiffers: "Celery's default is 4; here a child loads the task modules itself within that time.",
+  }),
+  worker_max_start_failures: setting<number>({
+    kind: integer({ min: 1 }),
+    default: 5,
+    doc: 'How many children in a row may die while starting before the worker gives up with exit status 70.',
+    celeryDiffers: 'Not in Celery.',
+  }),
+  worker_queues: setting<readonly string[]>({
+    kind: listOf(text({ rule: 'the name of a queue' }), 'queues'),
+    default: [],
+    defaultText: 'the default queue',
+    doc: 'Queues to take tasks from.',
+    flag: { ...workerFlag('Queue options', ['-Q', '--queues'], 'LIST'), repeatable: true },
+    celeryEnvironment: ['CELERY_WORKER_QUEUES'],
+    celeryDiffers: 'In Celery a flag only.',
+    example: ['celery', 'mail'],
+  }),
+  worker_exclude_queues: setting<readonly string[]>({
+    kind: listOf(text({ rule: 'the name of a queue' }), 'queues'),
+    default: [],
+    defaultText: 'none',
+    doc: 'Queues not to take tasks from.',
+    flag: { ...workerFlag('Queue options', ['-X', '--exclude-queues'], 'LIST'), repeatable: true },
+    celeryEnvironment: ['CELERY_WORKER_EXCLUDE_QUEUES'],
+    celeryDiffers: 'In Celery a flag only.',
+    example: ['bulk'],
+  }),
+  worker_purge: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Delete all waiting messages of its queues when the worker starts. They cannot be brought back.',
+    flag: workerFlag('Queue options', ['--purge', '--discard'], null, true),
+    celeryEnvironment: ['CELERY_WORKER_PURGE'],
+    celeryDiffers: 'In Celery a flag only.',
+  }),
+  worker_shutdown_timeout: setting<number | null>({
+    kind: seconds(),
+    default: null,
+    defaultText: 'no bound',
+    doc: 'How many seconds a warm shutdown waits for running tasks. Tasks still running then are put back or failed, as their acknowledgement mode says.',
+    celeryDiffers: 'Not in Celery.',
+    example: 300,
+  }),
+  worker_soft_shutdown_timeout: setting<number>({
+    kind: seconds(),
+    default: 0,
+    doc: 'How many seconds running tasks get at a cold shutdown before they are ended. 0 is none.',
+  }),
+  worker_loglevel: setting<LogLevelName>({
+    kind: logLevel,
+    default: 'warning',
+    doc: 'Least severe lines that are logged.',
+    flag: workerFlag('Log options', ['-l', '--loglevel'], 'LEVEL'),
+    celeryEnvironment: ['CELERY_WORKER_LOGLEVEL'],
+    celeryDiffers: 'In Celery a flag only.',
+  }),
+  worker_logfile: setting<string | null>({
+    kind: path(),
+    default: null,
+    defaultText: 'standard error',
+    doc: 'Log file. Expands %n, %h, %d, %p, and %i or %I to the index of the process.',
+    flag: workerFlag('Log options', ['-f', '--logfile'], 'PATH'),
+    celeryEnvironment: ['CELERY_WORKER_LOGFILE'],
+    celeryDiffers: 'In Celery a flag only.',
+    example: '/var/log/umbel/%n%I.log',
+  }),
+  worker_log_format: setting<'text' | 'json'>({
+    kind: oneOf(['text', 'json'], {
+      refused: (word) => (word.includes('%(') ? "must be 'text' or 'json'; Celery's %-formats are not understood" : null),
+    }),
+    default: 'text',
+    doc: "Form of a log line: `text` is Celery's default format, `json` is one JSON object a line.",
+    flag: workerFlag('Log options', ['--log-format'], 'FORMAT'),
+    celeryDiffers: "Celery's setting of this name is a %-format of Python's logging.",
+  }),
+  worker_log_color: setting<boolean | null>({
+    kind: boolean(),
+    default: null,
+    defaultText: 'true on a terminal',
+    doc: 'Colour log lines. A non-empty NO_COLOR in the environment means false.',
+    flag: { names: ['-C', '--no-color'], argument: null, means: false, on: 'global', group: 'Global options' },
+    environmentSwitch: { variable: 'NO_COLOR', means: false },
+    example: false,
+  }),
+  worker_redirect_stdouts: setting<boolean>({
+    kind: boolean(),
+    default: true,
+    doc: 'What tasks write to standard output and standard error goes to the log, line by line.',
+  }),
+  worker_redirect_stdouts_level: setting<LogLevelName>({
+    kind: logLevel,
+    default: 'warning',
+    doc: 'Level of those lines.',
+  }),
+  worker_pidfile: setting<string | null>({
+    kind: path(),
+    default: null,
+    defaultText: 'none',
+    doc: 'File that holds the process id while the worker runs. A second worker with the same pidfile is refused. Expands as the log file.',
+    flag: workerFlag('File options', ['--pidfile'], 'PATH'),
+    celeryEnvironment: ['CELERY_WORKER_PIDFILE'],
+    celeryDiffers: 'In Celery a flag only.',
+    example: '/run/umbel/%n.pid',
+  }),
+  worker_state_db: setting<string | null>({
+    kind: path(),
+    default: null,
+    defaultText: 'none: forgotten at the end',
+    doc: 'File that keeps the ids of revoked tasks when the worker stops. Expands as the log file.',
+    flag: workerFlag('File options', ['-S', '--statedb'], 'PATH'),
+    celeryEnvironment: ['CELERY_WORKER_STATEDB'],
+    example: '/var/lib/umbel/%n.state',
+  }),
+  worker_workdir: setting<string | null>({
+    kind: path(),
+    default: null,
+    defaultText: 'the current folder',
+    doc: 'Folder to change to at the start. Given as a flag or in the environment, the configuration file is searched there too, and relative paths in flags and in the environment are relative to it.',
+    flag: { names: ['--workdir'], argument: 'PATH', on: 'global', group: 'Global options' },
+    celeryEnvironment: ['CELERY_WORKDIR'],
+    celeryDiffers: 'In Celery a flag only.',
+    example: '/srv/app',
+  }),
+  worker_enable_inspector: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'The signal USR2 opens the debugger on a port of 127.0.0.1. Whoever can reach that port can run code as this worker.',
+    celeryDiffers: "Not in Celery; its USR2 is Python's remote debugger.",
+  }),
+} as const;
