@@ -1,0 +1,77 @@
+/**
+ * `make test`: every check, then every test: `node scripts/test.ts [test file or glob …]` (with arguments: only those tests).
+ *
+ * Ends with one line, `N passed, M failed`, over all checks and all assertions of all test files, also written to
+ * .tap/run/summary, and exits 1 when anything failed, a test file did not report, or nothing ran.
+ * Owns nothing else: tests start and stop what they need.
+ */
+import { spawn } from 'node:child_process';
+import { globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Counts, TapSummary } from './tap-summary.ts';
+import { installTestPeers } from './test-peers.ts';
+
+const root = resolve(import.meta.dirname, '..');
+const runFolder = join(root, '.tap/run');
+/** For one test file; the live tests with thousands of kills are the longest. */
+const fileTimeoutSeconds = 300;
+
+process.chdir(root);
+rmSync(runFolder, { recursive: true, force: true });
+mkdirSync(runFolder, { recursive: true });
+
+function make(target: string): Promise<boolean> {
+  const child = spawn('make', [target], { stdio: ['ignore', 'inherit', 'inherit'] });
+  return new Promise((done) => {
+    child.on('error', () => done(false));
+    child.on('exit', (code) => done(code === 0));
+  });
+}
+
+/** Each check counts as one; all of them run, whatever the first ones say. */
+async function runChecks(): Promise<Counts> {
+  const counts = { passed: 0, failed: 0 };
+  for (const target of ['check-types', 'check-style', 'check-imports', 'check-files', 'check-docs', 'bin']) {
+    if (await make(target)) counts.passed += 1;
+    else {
+      counts.failed += 1;
+      console.log(`not ok - make ${target}`);
+    }
+  }
+  return counts;
+}
+
+async function runTap(files: readonly string[]): Promise<Counts> {
+  const summary = new TapSummary(files, (line) => console.log(line));
+  const args = ['run', '--disable-coverage', '--reporter=tap', '--jobs=2', '--serial=test/live', `--timeout=${fileTimeoutSeconds}`];
+  const tap = spawn('tap', [...args, ...files], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise<number | null>((done, fail) => {
+    tap.on('error', fail);
+    tap.on('close', (status) => done(status));
+  });
+  for await (const line of createInterface({ input: tap.stdout })) summary.line(line);
+  return summary.end(await ended);
+}
+
+const wanted = process.argv.slice(2);
+const files = globSync(wanted.length > 0 ? wanted : 'test/**/*.test.ts').toSorted();
+const total = { passed: 0, failed: 0 };
+if (wanted.length === 0) {
+  installTestPeers();
+  const checks = await runChecks();
+  total.passed += checks.passed;
+  total.failed += checks.failed;
+} else if (!(await make('bin'))) total.failed += 1;
+if (files.length === 0) {
+  console.log(`not ok - no test file matches ${wanted.join(' ') || 'test/**/*.test.ts'}`);
+  total.failed += 1;
+} else {
+  const tests = await runTap(files);
+  total.passed += tests.passed;
+  total.failed += tests.failed;
+}
+const summary = `${total.passed} passed, ${total.failed} failed`;
+writeFileSync(join(runFolder, 'summary'), `${summary}\n`);
+console.log(summary);
+process.exitCode = total.failed > 0 ? 1 : 0;
