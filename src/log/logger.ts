@@ -5,10 +5,9 @@
  * tests and operators wait for. `message` is for people. Levels are Celery's.
  */
 
-export type LogLevel = 'debug' | 'info' | 'warning' | 'error' | 'critical';
+import { type LogLevel, levelRank } from '../std/log-level.ts';
 
-/** Severity for comparisons; larger is worse. */
-export const levelRank: Readonly<Record<LogLevel, number>> = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
+export { type LogLevel, levelRank };
 
 /** Data of one line. `taskId` and `taskName` go on every line about a task; `traceback` is printed below the line. */
 export interface LogFields {

@@ -1,0 +1,224 @@
+/**
+ * The consumer: takes deliveries from the broker, carries out what consumer/strategy.ts decides, and hands tasks to the pool.
+ *
+ * Owns the subscription, the requests held and the prefetch count. What happens when a task ends is consumer/settle.ts.
+ */
+import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
+import { messageOf } from '../errors.ts';
+import type { TaskOffer } from '../ipc/exchange.ts';
+import type { Logger } from '../log/logger.ts';
+import { Job } from '../pool/job.ts';
+import type { Pool } from '../pool/pool.ts';
+import { repr } from '../std/safe-repr.ts';
+import { Request } from './request.ts';
+import type { Settler } from './settle.ts';
+import { type Decision, decide, type StrategyParams } from './strategy.ts';
+
+export interface ConsumerParams {
+  readonly broker: Broker;
+  readonly pool: Pool;
+  readonly settler: Settler;
+  readonly queues: readonly string[];
+  readonly childConcurrency: number;
+  readonly prefetchMultiplier: number;
+  /** Hold more than the multiplier says while tasks prove so short that children would wait. */
+  readonly adaptivePrefetch: boolean;
+  readonly acceptContent: readonly string[];
+  readonly log: Logger;
+}
+
+/** Settlements between two looks at the prefetch count. */
+const tuneEvery = 64;
+/** Characters of a bad message's body shown in the log. */
+const shownBodyLength = 1024;
+
+export class Consumer {
+  readonly name = 'consumer';
+  readonly #params: ConsumerParams;
+  readonly #log: Logger;
+  /** Held requests by delivery. */
+  readonly #requests = new Map<Delivery, { request: Request; job: Job }>();
+  readonly #strategy: StrategyParams;
+  #subscription: Subscription | null = null;
+  #jobIds = 0;
+  #prefetch = 0;
+  #settledSinceTune = 0;
+  #received = 0;
+
+  constructor(params: ConsumerParams) {
+    this.#params = params;
+    this.#log = params.log;
+    this.#strategy = { tasks: new Map<string, TaskOffer>(), acceptContent: params.acceptContent, now: Date.now };
+  }
+
+  /** Messages taken from the broker since the start. */
+  get received(): number {
+    return this.#received;
+  }
+
+  get prefetch(): number {
+    return this.#prefetch;
+  }
+
+  /** Requests a child is working on. */
+  get active(): readonly Request[] {
+    return [...this.#requests.values()].filter(({ request }) => request.state === 'active').map(({ request }) => request);
+  }
+
+  async start(): Promise<void> {
+    const { broker, pool, queues, settler } = this.#params;
+    Object.assign(this.#strategy, { tasks: pool.tasks });
+    for (const queue of queues) await broker.declareQueue({ name: queue });
+    this.#prefetch = this.#wantedPrefetch();
+    this.#subscription = await broker.consume({
+      queues,
+      prefetch: this.#prefetch,
+      onDelivery: (delivery) => this.#onDelivery(delivery),
+      onLost: (deliveries) => this.#onLost(deliveries),
+    });
+    settler.attach(this.#subscription);
+  }
+
+  /** Stop taking messages and give back what no child has started. Running tasks go on. */
+  async quiet(): Promise<void> {
+    await this.#subscription?.cancel();
+    this.#params.pool.quiet();
+  }
+
+  pause(): void {
+    this.#subscription?.pause();
+  }
+
+  resume(): void {
+    this.#subscription?.resume();
+  }
+
+  /** Give every message not settled back to the broker. */
+  async stop(): Promise<void> {
+    await this.#subscription?.release();
+    this.#subscription = null;
+  }
+
+  /** The pool's size has changed. */
+  poolResized(): void {
+    this.#tunePrefetch();
+  }
+
+  /** Called by the settler's owner when a request is off our hands. */
+  onSettled(request: Request): void {
+    this.#requests.delete(request.delivery);
+    this.#settledSinceTune += 1;
+    if (this.#settledSinceTune >= tuneEvery) this.#tunePrefetch();
+  }
+
+  #wantedPrefetch(): number {
+    const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch } = this.#params;
+    if (prefetchMultiplier === 0) return 0;
+    const base = Math.max(1, pool.size * childConcurrency * prefetchMultiplier);
+    return adaptivePrefetch ? Math.max(base, pool.usefulReserve) : base;
+  }
+
+  #tunePrefetch(): void {
+    this.#settledSinceTune = 0;
+    const wanted = this.#wantedPrefetch();
+    if (wanted === this.#prefetch) return;
+    this.#prefetch = wanted;
+    this.#subscription?.setPrefetch(wanted);
+  }
+
+  #onDelivery(delivery: Delivery): void {
+    this.#received += 1;
+    this.#carryOut(delivery, decide(delivery, this.#strategy));
+  }
+
+  #carryOut(delivery: Delivery, decision: Decision): void {
+    switch (decision.kind) {
+      case 'run': {
+        const { header, offer } = decision;
+        const request = new Request({ delivery, header, offer, listener: this.#params.settler });
+        const job = this.#job(request);
+        this.#requests.set(delivery, { request, job });
+        if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
+        this.#params.pool.submit(job);
+        return;
+      }
+      case 'defer':
+        this.#log.debug('task.deferred', `Task ${decision.header.task}[${decision.header.id}] received, due ${new Date(decision.dueAtMs).toISOString()}`, {
+          taskId: decision.header.id,
+          taskName: decision.header.task,
+        });
+        this.#guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
+        return;
+      case 'expired': {
+        const { header, offer } = decision;
+        const request = new Request({ delivery, header, offer, listener: this.#params.settler });
+        this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
+        this.#params.settler.discardExpired(request);
+        return;
+      }
+      case 'unregistered': {
+        const { header } = decision;
+        this.#log.error('task.unregistered', `Received unregistered task of type '${header.task}'.\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`, {
+          taskId: header.id,
+          taskName: header.task,
+        });
+        this.#guard(this.#params.settler.storeNotRegistered(header).then(() => this.#subscription?.reject(delivery, { requeue: false })), header.id);
+        return;
+      }
+      case 'unknown':
+        this.#log.warning('message.unknown', `Received and deleted unknown message.  Wrong destination?!?\n${this.#dump(delivery)}`);
+        this.#guard(this.#subscription?.reject(delivery, { requeue: false }), String(delivery.tag));
+        return;
+      case 'invalid':
+        this.#log.error('message.invalid', `Received invalid task message: ${decision.reason}\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`);
+        this.#guard(this.#subscription?.reject(delivery, { requeue: false }), String(delivery.tag));
+        return;
+      case 'undecodable':
+        this.#log.critical('message.undecodable', `Can't decode message body: ${decision.reason}\n${this.#dump(delivery)}`);
+        this.#guard(this.#subscription?.ack(delivery), String(delivery.tag));
+        return;
+    }
+  }
+
+  #job(request: Request): Job {
+    const { delivery, header } = request;
+    const { headers, properties, exchange, routingKey, redelivered } = delivery;
+    const deliveryInfo = { exchange, routing_key: routingKey, priority: properties.priority ?? null, redelivered };
+    this.#jobIds = (this.#jobIds + 1) >>> 0;
+    return new Job({
+      id: this.#jobIds,
+      taskName: header.task,
+      taskId: header.id,
+      meta: JSON.stringify({ headers, properties, deliveryInfo }),
+      body: delivery.body,
+      listener: request,
+    });
+  }
+
+  /** The broker took these back: what has not started must not start, what runs may not be acknowledged by us. */
+  #onLost(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) {
+      const held = this.#requests.get(delivery);
+      if (held === undefined) continue;
+      held.request.lost = true;
+      held.job.withdrawn = true;
+      const what = held.request.state === 'active' ? 'its run here will not count' : 'it is not started here';
+      this.#log.warning('task.lost', `${held.request.label}: the broker took the message away; ${what}`, { taskId: held.job.taskId, taskName: held.job.taskName });
+    }
+    this.#params.pool.withdraw();
+  }
+
+  #guard(work: Promise<unknown> | undefined, id: string): void {
+    work?.catch((error: unknown) => this.#log.error('message.settle-failed', `Couldn't ack '${id}', reason: ${messageOf(error)}`));
+  }
+
+  #dump(delivery: Delivery): string {
+    const { properties, headers, body, exchange, routingKey } = delivery;
+    const shown = body.toString('utf8', 0, shownBodyLength);
+    return [
+      `body: ${repr(shown)} (${body.length}b)`,
+      `{content_type:${repr(properties.contentType)} content_encoding:${repr(properties.contentEncoding)}`,
+      `  delivery_info:${repr({ exchange, routing_key: routingKey })} headers=${repr(headers)}}`,
+    ].join('\n');
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * A request: one task message this worker holds, from receipt to settlement.
+ *
+ * State (written by consumer/settle.ts and consumer/consumer.ts only):
+ *
+ *   reserved ──child starts it──► active ──► settled
+ *      └──given back, discarded, lost────────► settled
+ */
+import type { Delivery } from '../broker/broker.ts';
+import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
+import type { ChildExit, Job, JobListener } from '../pool/job.ts';
+import type { TaskHeader } from '../protocol/task-message.ts';
+
+export type RequestState = 'reserved' | 'active' | 'settled';
+
+/** What happens to a request while the pool has it; consumer/settle.ts implements it. */
+export interface RequestListener {
+  onStarted(request: Request, pid: number, atSeconds: number): void;
+  onSucceeded(request: Request, job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void;
+  onEnded(request: Request, job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void;
+  onWorkerLost(request: Request, job: Job, exit: ChildExit): void;
+  onReturned(request: Request): void;
+}
+
+export class Request implements JobListener {
+  readonly delivery: Delivery;
+  readonly header: TaskHeader;
+  readonly offer: TaskOffer;
+  /** No result is to be stored. */
+  readonly ignoreResult: boolean;
+  state: RequestState = 'reserved';
+  /** The message is acknowledged already (early ack). */
+  acknowledged = false;
+  /** The broker took the message away; settling has no effect and nothing may be stored for it. */
+  lost = false;
+  readonly #listener: RequestListener;
+
+  constructor(params: { delivery: Delivery; header: TaskHeader; offer: TaskOffer; listener: RequestListener }) {
+    this.delivery = params.delivery;
+    this.header = params.header;
+    this.offer = params.offer;
+    // A header sent as false by clients before 5.6.3 means "nothing said"; only true overrides the task.
+    this.ignoreResult = params.header.ignoreResult === true || params.offer.ignoreResult;
+    this.#listener = params.listener;
+  }
+
+  /** `name[id]`, as every log line shows it. */
+  get label(): string {
+    return `${this.header.shadow ?? this.header.task}[${this.header.id}]`;
+  }
+
+  onStarted(_job: Job, pid: number, atSeconds: number): void {
+    this.#listener.onStarted(this, pid, atSeconds);
+  }
+
+  onSucceeded(job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
+    this.#listener.onSucceeded(this, job, runtimeSeconds, meta, resultJson);
+  }
+
+  onEnded(job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void {
+    this.#listener.onEnded(this, job, runtimeSeconds, meta, resultJson);
+  }
+
+  onWorkerLost(job: Job, exit: ChildExit): void {
+    this.#listener.onWorkerLost(this, job, exit);
+  }
+
+  onReturned(_job: Job): void {
+    this.#listener.onReturned(this);
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * Settling: what is done, in which order, when a task has ended.
+ *
+ * Owns the one fixed order (design §2): follow-ups published → result stored → message acknowledged → event logged, so that a
+ * crash between any two steps repeats work but never loses it. With early acknowledgement the message is acknowledged when a
+ * child starts the task. The rules per outcome are worker-behaviour.md §2 and messages.md §9.
+ *
+ * Never decides what to run; never talks to a child.
+ */
+import { constants } from 'node:os';
+import type { ResultBackend } from '../backend/backend.ts';
+import type { Broker, SettleOutcome, Subscription } from '../broker/broker.ts';
+import { messageOf } from '../errors.ts';
+import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
+import type { Logger } from '../log/logger.ts';
+import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
+import type { Producer } from '../producer/producer.ts';
+import { notRegistered, taskRevoked, workerLost } from '../protocol/exception.ts';
+import type { ResultRecord } from '../protocol/result.ts';
+import type { TaskHeader } from '../protocol/task-message.ts';
+import { lostFollowUps } from './lost-follow-ups.ts';
+import type { Request, RequestListener } from './request.ts';
+
+export interface SettlerParams {
+  readonly broker: Broker;
+  readonly backend: ResultBackend | null;
+  readonly producer: Producer;
+  readonly nodeName: string;
+  readonly resultExtended: boolean;
+  readonly log: Logger;
+  /** A request is off our hands: it was settled, or given back. */
+  onSettled(request: Request): void;
+}
+
+/** Totals since the start, for statistics. */
+export interface SettleCounts {
+  succeeded: number;
+  failed: number;
+  retried: number;
+  rejected: number;
+  ignored: number;
+  revoked: number;
+  lost: number;
+}
+
+type AckAction = 'ack' | 'requeue' | 'drop';
+
+export class Settler implements RequestListener {
+  readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0 };
+  readonly #params: SettlerParams;
+  readonly #log: Logger;
+  readonly #joint: boolean;
+  #subscription: Subscription | null = null;
+  #pending = 0;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(params: SettlerParams) {
+    this.#params = params;
+    this.#log = params.log;
+    this.#joint = params.backend?.commitsWith(params.broker) ?? false;
+  }
+
+  /** The subscription whose deliveries are settled here. */
+  attach(subscription: Subscription): void {
+    this.#subscription = subscription;
+  }
+
+  /** Resolves when every settlement that has begun is durable. */
+  async idle(): Promise<void> {
+    if (this.#pending > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  onStarted(request: Request, pid: number, _atSeconds: number): void {
+    request.state = 'active';
+    this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, this.#fields(request.header));
+    if (!request.offer.acksLate) {
+      request.acknowledged = true;
+      this.#track(this.#acknowledge(request, 'ack'));
+    }
+    if (request.offer.trackStarted && !request.ignoreResult) {
+      const resultJson = JSON.stringify({ pid, hostname: this.#params.nodeName });
+      this.#track(this.#store(this.#record(request.header, 'STARTED', resultJson, null, null)));
+    }
+  }
+
+  onSucceeded(request: Request, job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
+    this.counts.succeeded += 1;
+    const record = request.ignoreResult ? null : this.#record(request.header, 'SUCCESS', resultJson, null, meta);
+    this.#finish(request, job.followUps, record, 'ack');
+    if (!this.#log.enabled('info')) return;
+    const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
+    this.#log.info('task.succeeded', message, { ...this.#fields(request.header), runtime: runtimeSeconds });
+  }
+
+  onEnded(request: Request, job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void {
+    const { label, offer, header } = request;
+    const fields = { ...this.#fields(header), runtime: runtimeSeconds };
+    const trace = meta.traceback === null ? fields : { ...fields, traceback: meta.traceback };
+    for (const what of meta.unsupported ?? []) this.#log.error('task.follow-up-unsupported', `Task ${label}: ${what} is not supported by this version and was not sent`, fields);
+    switch (meta.kind) {
+      case 'failed': {
+        this.counts.failed += 1;
+        const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, meta.traceback, meta) : null;
+        this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack');
+        if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
+        else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, trace);
+        return;
+      }
+      case 'retried': {
+        this.counts.retried += 1;
+        const record = request.ignoreResult ? null : this.#record(header, 'RETRY', resultJson, meta.traceback, meta);
+        this.#finish(request, job.followUps, record, 'ack');
+        this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, fields);
+        return;
+      }
+      case 'ignored':
+        this.counts.ignored += 1;
+        this.#finish(request, job.followUps, null, 'ack');
+        this.#log.info('task.ignored', `Task ${label} ignored`, fields);
+        return;
+      case 'rejected':
+        this.counts.rejected += 1;
+        this.#finish(request, null, null, meta.requeue === true ? 'requeue' : 'drop');
+        this.#log.warning('task.rejected', `Task ${label} ${meta.text}`, { ...trace, requeue: meta.requeue === true });
+        return;
+      case 'expired':
+        this.discardExpired(request);
+        return;
+      case 'undecodable':
+        this.#finish(request, null, null, 'ack');
+        this.#log.critical('message.undecodable', `Can't decode message body: ${meta.text}`, trace);
+        return;
+      case 'invalid':
+        this.#finish(request, null, null, 'drop');
+        this.#log.error('message.invalid', `Received invalid task message: ${meta.text}\nThe message has been ignored and discarded.`, trace);
+        return;
+    }
+  }
+
+  onWorkerLost(request: Request, _job: Job, exit: ChildExit): void {
+    const { offer, header, label } = request;
+    this.counts.lost += 1;
+    const how = exit.signal !== null ? `signal ${signalNumber(exit.signal)} (${exit.signal})` : `exitcode ${exit.exitCode}`;
+    const message = `Worker exited prematurely: ${how} Job: ${_job.id}.`;
+    const fields = { ...this.#fields(header), child: exit.index, pid: exit.pid };
+    if (offer.acksLate && offer.rejectOnWorkerLost) {
+      this.#finish(request, null, null, 'requeue');
+      this.#log.error('task.worker-lost', `Task ${label} is put back: ${message}`, { ...fields, requeue: true });
+      return;
+    }
+    const lost = lostFollowUps(request);
+    if (lost.problem !== null) this.#log.error('task.follow-up-unsupported', `Task ${label}: ${lost.problem}`, fields);
+    const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', JSON.stringify(workerLost(message)), null, null) : null;
+    this.#finish(request, lost.followUps, record, 'ack');
+    this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${message}')`, fields);
+  }
+
+  /** The pool gave it back unstarted: it stays the broker's, to be released with the subscription. */
+  onReturned(request: Request): void {
+    request.state = 'settled';
+    this.#params.onSettled(request);
+  }
+
+  /** Too late to run: acknowledge, and tell whoever waits. */
+  discardExpired(request: Request): void {
+    this.counts.revoked += 1;
+    const record = request.ignoreResult ? null : this.#record(request.header, 'REVOKED', JSON.stringify(taskRevoked('expired')), null, null);
+    this.#finish(request, null, record, 'ack');
+    this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, { ...this.#fields(request.header), expired: true });
+  }
+
+  /** The result of a task nobody here knows. The message itself is the consumer's to reject. */
+  storeNotRegistered(header: TaskHeader): Promise<void> {
+    const stored = this.#store(this.#record(header, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null));
+    this.#track(stored);
+    return stored;
+  }
+
+  /** update_state from inside a task. */
+  storeState(request: Request, state: string, metaJson: string): void {
+    if (request.ignoreResult || request.state !== 'active') return;
+    this.#track(this.#store(this.#record(request.header, state, metaJson, null, null)));
+  }
+
+  /** The one pipeline every task ends in. */
+  #finish(request: Request, followUps: readonly FollowUp[] | null, record: ResultRecord | null, action: AckAction): void {
+    const settled = request.lost
+      ? Promise.resolve()
+      : followUps === null
+        ? this.#storeAndAcknowledge(request, record, action)
+        : this.#publishAll(followUps).then(() => this.#storeAndAcknowledge(request, record, action));
+    this.#track(
+      settled.then(
+        () => this.#settled(request),
+        (error: unknown) => this.#notSettled(request, error),
+      ),
+    );
+  }
+
+  async #publishAll(followUps: readonly FollowUp[]): Promise<void> {
+    for (const { meta, body } of followUps) await this.#params.producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs);
+  }
+
+  async #storeAndAcknowledge(request: Request, record: ResultRecord | null, action: AckAction): Promise<void> {
+    if (record === null || this.#params.backend === null) return this.#acknowledgeOnce(request, action);
+    const stored = this.#store(record);
+    // Both calls in one turn become one transaction; apart, the acknowledgement must wait for the result.
+    if (!this.#joint) await stored;
+    const acknowledged = this.#acknowledgeOnce(request, action);
+    await stored;
+    await acknowledged;
+  }
+
+  async #acknowledgeOnce(request: Request, action: AckAction): Promise<void> {
+    if (request.acknowledged) return;
+    request.acknowledged = true;
+    await this.#acknowledge(request, action);
+  }
+
+  async #acknowledge(request: Request, action: AckAction): Promise<void> {
+    const subscription = this.#subscription;
+    if (subscription === null) return;
+    const outcome: SettleOutcome = await (action === 'ack' ? subscription.ack(request.delivery) : subscription.reject(request.delivery, { requeue: action === 'requeue' }));
+    if (outcome === 'stale') {
+      request.lost = true;
+      this.#log.warning('task.ack-stale', `${request.label}: the message was no longer ours when it was acknowledged; it is delivered again`, this.#fields(request.header));
+    }
+  }
+
+  #store(record: ResultRecord): Promise<void> {
+    return this.#params.backend === null ? Promise.resolve() : this.#params.backend.store(record);
+  }
+
+  #settled(request: Request): void {
+    request.state = 'settled';
+    this.#params.onSettled(request);
+  }
+
+  /** A step failed for good. A late-acknowledged message goes back to its queue, so that nothing is lost. */
+  async #notSettled(request: Request, error: unknown): Promise<void> {
+    this.#log.critical('task.settle-failed', `Task ${request.label} INTERNAL ERROR: its end could not be recorded: ${messageOf(error)}`, this.#fields(request.header));
+    try {
+      await this.#acknowledgeOnce(request, 'requeue');
+    } catch (again) {
+      this.#log.error('task.requeue-failed', `Couldn't requeue ${request.label}, reason: ${messageOf(again)}`, this.#fields(request.header));
+    }
+    this.#settled(request);
+  }
+
+  #wantsError(request: Request): boolean {
+    return !request.ignoreResult || request.offer.storeErrorsEvenIfIgnored;
+  }
+
+  #record(header: TaskHeader, status: string, resultJson: string, traceback: string | null, meta: SucceededMeta | null): ResultRecord {
+    const ready = status === 'SUCCESS' || status === 'FAILURE' || status === 'REVOKED';
+    const record = {
+      taskId: header.id,
+      status,
+      resultJson,
+      traceback,
+      childrenJson: meta?.children ?? '[]',
+      dateDoneMs: ready ? Date.now() : null,
+      groupId: header.group,
+      parentId: header.parentId,
+    };
+    if (!this.#params.resultExtended) return record;
+    const { args, kwargs } = meta ?? {};
+    return {
+      ...record,
+      extended: { name: header.task, argsJson: args ?? 'null', kwargsJson: kwargs ?? 'null', worker: this.#params.nodeName, retries: header.retries, queue: null },
+    };
+  }
+
+  #fields(header: TaskHeader): { taskId: string; taskName: string } {
+    return { taskId: header.id, taskName: header.task };
+  }
+
+  #track(work: Promise<unknown>): void {
+    this.#pending += 1;
+    const done = (): void => {
+      this.#pending -= 1;
+      if (this.#pending === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
+    };
+    work.then(done, (error: unknown) => {
+      this.#log.error('task.settle-failed', `a state could not be stored or a message not be acknowledged: ${messageOf(error)}`);
+      done();
+    });
+  }
+}
+
+function signalNumber(signal: NodeJS.Signals): number {
+  return constants.signals[signal];
+}

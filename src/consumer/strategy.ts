@@ -1,0 +1,50 @@
+/**
+ * What happens to a message on receipt: one pure decision per delivery.
+ *
+ * Owns the rules of the protocol notes (worker-behaviour.md §1, messages.md §4 and §7) as values of a closed union; carrying a
+ * decision out is consumer/consumer.ts and consumer/settle.ts. Never reads a protocol-2 body.
+ */
+import type { Delivery } from '../broker/broker.ts';
+import type { TaskOffer } from '../ipc/exchange.ts';
+import { isAccepted } from '../protocol/serializer.ts';
+import { readReceipt, type TaskHeader } from '../protocol/task-message.ts';
+
+export type Decision =
+  /** Run it as soon as a child has room. */
+  | { readonly kind: 'run'; readonly header: TaskHeader; readonly offer: TaskOffer }
+  /** Not due yet: back to the broker until then. */
+  | { readonly kind: 'defer'; readonly header: TaskHeader; readonly dueAtMs: number }
+  /** Past its `expires`: acknowledge, store REVOKED. */
+  | { readonly kind: 'expired'; readonly header: TaskHeader; readonly offer: TaskOffer }
+  /** No such task here: reject, store NotRegistered. */
+  | { readonly kind: 'unregistered'; readonly header: TaskHeader }
+  /** Not a task message at all: reject. */
+  | { readonly kind: 'unknown' }
+  /** A task message that breaks the protocol or has a content type that is not allowed: reject. */
+  | { readonly kind: 'invalid'; readonly reason: string }
+  /** The body cannot be decoded: acknowledge. */
+  | { readonly kind: 'undecodable'; readonly reason: string };
+
+export interface StrategyParams {
+  readonly tasks: ReadonlyMap<string, TaskOffer>;
+  readonly acceptContent: readonly string[];
+  /** Unix milliseconds. */
+  now(): number;
+}
+
+export function decide(delivery: Delivery, params: StrategyParams): Decision {
+  const { contentType } = delivery.properties;
+  // Allowed or not is settled before anything is decoded: a protocol-1 message is read from its body.
+  if (!isAccepted(contentType, params.acceptContent)) {
+    return { kind: 'invalid', reason: `Refusing to deserialize untrusted content of type ${contentType === '' ? '(none)' : contentType}` };
+  }
+  const receipt = readReceipt(delivery);
+  if (receipt.kind !== 'task') return receipt;
+  const { header } = receipt;
+  const offer = params.tasks.get(header.task);
+  if (offer === undefined) return { kind: 'unregistered', header };
+  const now = params.now();
+  if (header.expiresMs !== null && header.expiresMs <= now) return { kind: 'expired', header, offer };
+  if (header.etaMs !== null && header.etaMs > now) return { kind: 'defer', header, dueAtMs: header.etaMs };
+  return { kind: 'run', header, offer };
+}

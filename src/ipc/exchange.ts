@@ -1,0 +1,186 @@
+/**
+ * What parent and child say to each other: the frame types and the shape of each frame's meta.
+ *
+ * Both ends are the same executable, so there is no versioning; still, everything is checked where a frame comes from a child,
+ * because task code could write to the pipe.
+ *
+ * Columns: who sends · id · number · meta · payload.
+ */
+import type { ErrorCode } from '../errors.ts';
+import type { MessageProperties } from '../protocol/message.ts';
+import type { LogLevel } from '../std/log-level.ts';
+
+export const toChild = {
+  /** – · 0 · 0 · ChildSettings · – : first frame, once. */
+  settings: 1,
+  /** – · job · 0 · RunMeta · message body. */
+  run: 2,
+  /** – · job · 0 · reason text · – : abort the job's signal. */
+  abort: 3,
+  /** – · 0 · 0 · – · – : hand back every job that has not started. */
+  recall: 4,
+  /** – · request · 0 · PublishReply · – */
+  published: 5,
+  /** – · 0 · 0 · – · – : no more jobs; exit when those held are done. */
+  stop: 6,
+  /** – · request · 0 · – · – : what are you doing? */
+  dump: 7,
+} as const;
+
+export const toParent = {
+  /** child · 0 · start-up ms · ReadyMeta · – */
+  ready: 65,
+  /** child · 0 · 0 · StartFailure · – : the modules did not load; the child exits. */
+  startFailed: 66,
+  /** child · job · unix seconds · – · – : written before the first line of task code runs. */
+  started: 67,
+  /** child · job · 0 · FollowUpMeta · message body: to publish when the job settles. */
+  followUp: 68,
+  /** child · job · runtime seconds · SucceededMeta or '' · result JSON */
+  succeeded: 69,
+  /** child · job · runtime seconds · EndedMeta · result JSON: every other end. */
+  ended: 70,
+  /** child · job · 0 · StateMeta · meta JSON: update_state. */
+  state: 71,
+  /** child · request · 0 · PublishMeta · message body: task.delay() inside a task. */
+  publish: 72,
+  /** child · 0 · 0 · LogMeta · – */
+  log: 73,
+  /** child · 0 · 0 · JSON list of jobs · – : answer to recall. */
+  recalled: 74,
+  /** child · request · 0 · DumpMeta · – */
+  dumped: 75,
+} as const;
+
+/** What a child needs to know once. */
+export interface ChildSettings {
+  readonly nodeName: string;
+  readonly index: number;
+  readonly parentPid: number;
+  /** Task modules and folders, and what they are relative to. */
+  readonly taskPaths: readonly string[];
+  readonly workdir: string;
+  /** Jobs run at one time in this child. */
+  readonly concurrency: number;
+  readonly acceptContent: readonly string[];
+  readonly logLevel: LogLevel;
+  /** Own log file, already expanded; null: lines go to the parent. */
+  readonly logFile: string | null;
+  readonly logFormat: 'text' | 'json';
+  readonly redirectStdouts: boolean;
+  readonly redirectStdoutsLevel: LogLevel;
+  /** Somebody reads the result's text (log level or events): build it. */
+  readonly wantResultText: boolean;
+  /** result_extended: send the arguments back with the result. */
+  readonly wantArguments: boolean;
+  readonly taskDefaults: TaskDefaults;
+  readonly defaultQueue: string;
+  readonly taskProtocol: 1 | 2;
+  readonly inheritParentPriority: boolean;
+}
+
+/** Settings that stand in for what a task's own options leave open. */
+export interface TaskDefaults {
+  readonly acksLate: boolean;
+  readonly acksOnFailureOrTimeout: boolean;
+  readonly rejectOnWorkerLost: boolean;
+  readonly ignoreResult: boolean;
+  readonly storeErrorsEvenIfIgnored: boolean;
+  readonly trackStarted: boolean;
+}
+
+export interface RunMeta {
+  readonly headers: Readonly<Record<string, unknown>> | null;
+  readonly properties: MessageProperties;
+  readonly deliveryInfo: DeliveryInfo;
+}
+
+/** The worker's view of where a message came from (messages.md §2.6). */
+export interface DeliveryInfo {
+  readonly exchange: string;
+  readonly routing_key: string;
+  readonly priority: number | null;
+  readonly redelivered: boolean;
+}
+
+/** What a task offers to the parent: its name and how it wants to be settled. */
+export interface TaskOffer extends TaskDefaults {
+  readonly name: string;
+}
+
+export interface ReadyMeta {
+  readonly pid: number;
+  readonly tasks: readonly TaskOffer[];
+}
+
+export interface StartFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Where a message made by the child should go; the parent's producer fills in the rest. */
+export interface RouteOptions {
+  readonly queue?: string;
+  readonly exchange?: string;
+  readonly routingKey?: string;
+}
+
+export interface PublishMeta {
+  readonly taskName: string;
+  readonly taskId: string;
+  readonly headers: Readonly<Record<string, unknown>> | null;
+  readonly properties: MessageProperties;
+  readonly route: RouteOptions;
+  readonly dueAtMs: number | null;
+}
+
+export type FollowUpMeta = PublishMeta;
+
+export interface PublishReply {
+  /** null: published. */
+  readonly error: string | null;
+}
+
+export interface SucceededMeta {
+  /** Display text of the result, when wanted. */
+  readonly text?: string;
+  /** JSON text of the children's tuples; absent: none. */
+  readonly children?: string;
+  /** Only with result_extended. */
+  readonly args?: string;
+  readonly kwargs?: string;
+}
+
+/** How a job ended when it did not succeed. */
+export type EndKind = 'failed' | 'retried' | 'ignored' | 'rejected' | 'expired' | 'undecodable' | 'invalid';
+
+export interface EndedMeta extends SucceededMeta {
+  readonly kind: EndKind;
+  /** Display text of the exception, Retry or Reject. */
+  readonly text: string;
+  readonly traceback: string | null;
+  /** failed: one of the task's `throws`. */
+  readonly expected?: boolean;
+  /** rejected: back to the queue? */
+  readonly requeue?: boolean;
+  /** What could not be followed up (descriptions), to be logged as errors. */
+  readonly unsupported?: readonly string[];
+}
+
+export interface StateMeta {
+  readonly taskId: string;
+  readonly state: string;
+}
+
+export interface LogMeta {
+  readonly level: LogLevel;
+  readonly event: string;
+  readonly message: string;
+  readonly taskId?: string;
+  readonly taskName?: string;
+}
+
+export interface DumpMeta {
+  readonly jobs: readonly { readonly taskName: string; readonly taskId: string; readonly runningMs: number }[];
+  readonly waiting: number;
+}

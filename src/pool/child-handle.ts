@@ -1,0 +1,346 @@
+/**
+ * The parent's view of one pool child: its process, its pipes and the jobs it holds.
+ *
+ * Owns spawning, the frames to and from the child, and the escalation that ends it (ask → TERM → KILL, always the whole
+ * process group, so that what a task has spawned goes too). Never decides what to run or whether to replace the child:
+ * that is pool/prefork-pool.ts. The other end of the pipes is child/runtime.ts.
+ *
+ * State (one writer: #enter):
+ *
+ *   starting ──ready──► ready ──stop()──► stopping ──► gone
+ *      └──────────────────┴── process ended ───────────► gone
+ *
+ * Pipes: fd 3 parent → child, fd 4 child → parent. The child writes fd 4 synchronously before it runs a line of task code,
+ * so what arrived here before the end of that pipe is exactly what the child had begun.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { messageOf, UmbelError } from '../errors.ts';
+import {
+  type ChildSettings,
+  type DumpMeta,
+  type EndedMeta,
+  type FollowUpMeta,
+  type LogMeta,
+  type PublishMeta,
+  type PublishReply,
+  type ReadyMeta,
+  type StartFailure,
+  type StateMeta,
+  type SucceededMeta,
+  toChild,
+  toParent,
+} from '../ipc/exchange.ts';
+import { FrameReader, FrameWriter } from '../ipc/frame.ts';
+import type { Logger } from '../log/logger.ts';
+import { OutputLines } from './output-lines.ts';
+import type { ChildExit, Job } from './job.ts';
+
+export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
+
+/** How long the pipe may stay open after its process is gone (a grandchild may hold it) before the rest is given up. */
+const pipeGraceMs = 500;
+
+export interface ChildHandleParams {
+  readonly index: number;
+  /** The command that becomes a pool child. */
+  readonly command: { readonly execPath: string; readonly args: readonly string[] };
+  readonly settings: ChildSettings;
+  readonly log: Logger;
+  readonly events: ChildEvents;
+}
+
+/** What the pool hears from a child. */
+export interface ChildEvents {
+  onReady(child: ChildHandle, meta: ReadyMeta): void;
+  /** A job settled or was handed back: there may be room for another. */
+  onRoom(child: ChildHandle): void;
+  onRecalled(child: ChildHandle, jobs: readonly Job[]): void;
+  onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void;
+  onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): void;
+  onState(child: ChildHandle, job: Job | undefined, meta: StateMeta, metaJson: string): void;
+  /** The process is gone and its pipe is read to the end. `startFailure` when it said why it could not start. */
+  onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], startFailure: UmbelError | null): void;
+}
+
+export class ChildHandle {
+  readonly index: number;
+  readonly spawnedAtMs = performance.now();
+  /** Jobs sent and not settled, in the order sent. */
+  readonly jobs = new Map<number, Job>();
+  /** Settled jobs, over the child's life. */
+  processed = 0;
+  /** It loaded the task modules: its end is not a failure to start. */
+  wasReady = false;
+  #state: ChildState = 'starting';
+  #process: ChildProcess;
+  #toChild: Writable;
+  readonly #writer = new FrameWriter();
+  #flushScheduled = false;
+  #startFailure: UmbelError | null = null;
+  readonly #events: ChildEvents;
+  readonly #log: Logger;
+  readonly #settings: ChildSettings;
+  readonly #output: OutputLines;
+  /** Answers awaited by `dump`, by request number. */
+  readonly #dumps = new Map<number, (meta: DumpMeta) => void>();
+  #requests = 0;
+
+  constructor(params: ChildHandleParams) {
+    this.index = params.index;
+    this.#events = params.events;
+    this.#log = params.log;
+    this.#settings = params.settings;
+    this.#process = spawn(params.command.execPath, [...params.command.args], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+      // A session of its own: Ctrl-C reaches the parent alone, and the whole group can be ended at once.
+      detached: true,
+      cwd: params.settings.workdir,
+    });
+    this.#toChild = this.#process.stdio[3] as Writable;
+    const fromChild = this.#process.stdio[4] as Readable;
+    this.#output = new OutputLines({
+      log: params.log,
+      level: params.settings.redirectStdoutsLevel,
+      redirect: params.settings.redirectStdouts,
+      childIndex: params.index,
+      currentJob: () => this.#onlyStartedJob(),
+    });
+    this.#output.attach(this.#process.stdout as Readable, this.#process.stderr as Readable);
+    this.#listen(fromChild);
+    this.#send(toChild.settings, 0, JSON.stringify(params.settings), null);
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  get state(): ChildState {
+    return this.#state;
+  }
+
+  /** Hand it a job. The caller has made sure that there is room. */
+  run(job: Job): void {
+    job.child = this;
+    job.startedAtMs = 0;
+    this.jobs.set(job.id, job);
+    this.#writer.add(toChild.run, job.id, 0, job.meta, job.body);
+    this.#scheduleFlush();
+  }
+
+  /** The job that has been running longest, or undefined when none has started. */
+  oldestStarted(): Job | undefined {
+    for (const job of this.jobs.values()) if (job.started) return job;
+    return undefined;
+  }
+
+  abort(job: Job, reason: string): void {
+    this.#send(toChild.abort, job.id, reason, null);
+  }
+
+  /** Ask for the jobs that have not started; they come back through `onRecalled`. A blocked child answers when it can. */
+  recall(): void {
+    this.#send(toChild.recall, 0, '', null);
+  }
+
+  replyPublished(request: number, reply: PublishReply): void {
+    this.#send(toChild.published, request, JSON.stringify(reply), null);
+  }
+
+  /** What the child says it is doing; null when it does not answer in time (its JavaScript is blocked). */
+  dump(timeoutMs: number): Promise<DumpMeta | null> {
+    if (this.#state === 'gone') return Promise.resolve(null);
+    const request = ++this.#requests;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#dumps.delete(request);
+        resolve(null);
+      }, timeoutMs);
+      this.#dumps.set(request, (meta) => {
+        clearTimeout(timer);
+        this.#dumps.delete(request);
+        resolve(meta);
+      });
+      this.#send(toChild.dump, request, '', null);
+    });
+  }
+
+  /** The inspector address the child prints after SIGUSR1; null when it does not come in time. */
+  openInspector(timeoutMs: number): Promise<string | null> {
+    return this.#output.nextInspectorUrl(timeoutMs, () => this.#process.kill('SIGUSR1'));
+  }
+
+  /** No more jobs; it exits when those it holds are done. */
+  stop(): void {
+    if (this.#state === 'gone' || this.#state === 'stopping') return;
+    this.#enter('stopping');
+    this.#send(toChild.stop, 0, '', null);
+  }
+
+  /** Send a signal to the child and everything it spawned. */
+  kill(signal: NodeJS.Signals): void {
+    if (this.#process.pid === undefined) return;
+    try {
+      process.kill(-this.#process.pid, signal);
+    } catch {
+      // The group is gone, or the child has not yet called setsid: the process alone is the best that can be done.
+      this.#process.kill(signal);
+    }
+  }
+
+  #enter(state: ChildState): void {
+    if (this.#state === 'gone') throw new UmbelError('INTERNAL', `child ${this.index} is gone and cannot become ${state}`);
+    this.#state = state;
+  }
+
+  #send(type: number, id: number, meta: string, payload: Buffer | null): void {
+    if (this.#state === 'gone') return;
+    this.#writer.add(type, id, 0, meta, payload);
+    this.#scheduleFlush();
+  }
+
+  /** One write per turn of the event loop, however many jobs it carries. */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    setImmediate(() => {
+      this.#flushScheduled = false;
+      if (this.#state !== 'gone' && this.#writer.pendingBytes > 0) this.#toChild.write(this.#writer.take());
+    });
+  }
+
+  #listen(fromChild: Readable): void {
+    const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload));
+    fromChild.on('data', (chunk: Buffer) => {
+      try {
+        reader.push(chunk);
+      } catch (error) {
+        // Task code wrote to the pipe or the child is out of its mind; nothing it says can be trusted from here on.
+        this.#log.critical('child.garbage', `PoolChild-${this.index} sent an unreadable frame (${messageOf(error)}); it is killed`);
+        fromChild.destroy();
+        this.kill('SIGKILL');
+      }
+    });
+    // Errors of the pipes of a dying child say nothing that its exit does not say.
+    fromChild.on('error', () => {});
+    this.#toChild.on('error', () => {});
+    this.#process.on('error', (error) => {
+      this.#startFailure = new UmbelError('CHILD_CANNOT_START', `a pool child could not be spawned: ${error.message}`, { cause: error });
+      if (this.#process.pid === undefined) this.#gone(null, null);
+    });
+    this.#process.once('exit', (exitCode, signal) => {
+      if (fromChild.closed || fromChild.readableEnded) return this.#gone(exitCode, signal);
+      const grace = setTimeout(() => fromChild.destroy(), pipeGraceMs);
+      fromChild.once('close', () => {
+        clearTimeout(grace);
+        this.#gone(exitCode, signal);
+      });
+    });
+  }
+
+  #gone(exitCode: number | null, signal: NodeJS.Signals | null): void {
+    if (this.#state === 'gone') return;
+    const pid = this.pid;
+    // Whatever the child had spawned must not outlive it.
+    this.kill('SIGKILL');
+    this.#enter('gone');
+    this.#output.end();
+    for (const resolve of this.#dumps.values()) resolve({ jobs: [], waiting: 0 });
+    const started: Job[] = [];
+    const unstarted: Job[] = [];
+    for (const job of this.jobs.values()) (job.started ? started : unstarted).push(job);
+    this.jobs.clear();
+    this.#events.onGone(this, { pid, index: this.index, exitCode, signal }, started, unstarted, this.#startFailure);
+  }
+
+  #onFrame(type: number, id: number, number: number, meta: string, payload: Buffer): void {
+    switch (type) {
+      case toParent.started: {
+        const job = this.jobs.get(id);
+        if (job === undefined) return;
+        job.startedAtMs = performance.now();
+        job.listener.onStarted(job, this.pid, number);
+        return;
+      }
+      case toParent.succeeded: {
+        const job = this.#finish(id, number);
+        job?.listener.onSucceeded(job, number, meta === '' ? null : (JSON.parse(meta) as SucceededMeta), payload.toString('utf8'));
+        this.#events.onRoom(this);
+        return;
+      }
+      case toParent.ended: {
+        const job = this.#finish(id, number);
+        job?.listener.onEnded(job, number, JSON.parse(meta) as EndedMeta, payload.toString('utf8'));
+        this.#events.onRoom(this);
+        return;
+      }
+      case toParent.followUp: {
+        const job = this.jobs.get(id);
+        if (job === undefined) return;
+        job.followUps ??= [];
+        job.followUps.push({ meta: JSON.parse(meta) as FollowUpMeta, body: Buffer.from(payload) });
+        return;
+      }
+      case toParent.recalled: {
+        const jobs: Job[] = [];
+        for (const jobId of JSON.parse(meta) as number[]) {
+          const job = this.jobs.get(jobId);
+          if (job === undefined || job.started) continue;
+          this.jobs.delete(jobId);
+          job.child = null;
+          jobs.push(job);
+        }
+        this.#events.onRecalled(this, jobs);
+        return;
+      }
+      case toParent.publish:
+        this.#events.onPublish(this, id, JSON.parse(meta) as PublishMeta, Buffer.from(payload));
+        return;
+      case toParent.state:
+        this.#events.onState(this, this.jobs.get(id), JSON.parse(meta) as StateMeta, payload.toString('utf8'));
+        return;
+      case toParent.log: {
+        const line = JSON.parse(meta) as LogMeta;
+        const fields = line.taskId === undefined ? {} : { taskId: line.taskId, taskName: line.taskName ?? '???' };
+        this.#log.log(line.level, line.event, line.message, { ...fields, child: this.index });
+        return;
+      }
+      case toParent.ready:
+        this.wasReady = true;
+        if (this.#state === 'starting') this.#enter('ready');
+        this.#events.onReady(this, JSON.parse(meta) as ReadyMeta);
+        return;
+      case toParent.startFailed: {
+        const failure = JSON.parse(meta) as StartFailure;
+        this.#startFailure = new UmbelError(failure.code, failure.message);
+        return;
+      }
+      case toParent.dumped:
+        this.#dumps.get(id)?.(JSON.parse(meta) as DumpMeta);
+        return;
+      default:
+        throw new RangeError(`frame type must be one of those a child sends, got ${type}`);
+    }
+  }
+
+  #finish(id: number, runtimeSeconds: number): Job | undefined {
+    const job = this.jobs.get(id);
+    if (job === undefined) return undefined;
+    this.jobs.delete(id);
+    this.processed += 1;
+    job.child = null;
+    this.#events.onJobDone(this, job, runtimeSeconds);
+    return job;
+  }
+
+  /** The one task that output without a name of its own can be ascribed to. */
+  #onlyStartedJob(): Job | undefined {
+    let only: Job | undefined;
+    for (const job of this.jobs.values()) {
+      if (!job.started) break;
+      if (only !== undefined) return undefined;
+      only = job;
+    }
+    return only;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * A job: one task handed to the pool, and how it comes back.
+ *
+ * Every job ends in exactly one call of its `JobListener`: `onSucceeded`, `onEnded`, `onWorkerLost` or `onReturned`.
+ * The pool writes the fields marked so; the consumer, which makes jobs, only reads them.
+ */
+import type { EndedMeta, FollowUpMeta, SucceededMeta } from '../ipc/exchange.ts';
+import type { ChildHandle } from './child-handle.ts';
+
+/** A message the child made for publishing when its job settles. */
+export interface FollowUp {
+  readonly meta: FollowUpMeta;
+  readonly body: Buffer;
+}
+
+/** Why a child that had started a job is gone. */
+export interface ChildExit {
+  readonly pid: number;
+  readonly index: number;
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface JobListener {
+  /** The child is about to run the task. `pid` and unix seconds. */
+  onStarted(job: Job, pid: number, atSeconds: number): void;
+  onSucceeded(job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void;
+  onEnded(job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void;
+  /** The child died while this job had started. */
+  onWorkerLost(job: Job, exit: ChildExit): void;
+  /** Never started: the pool is stopping or the job was withdrawn. It is the consumer's again. */
+  onReturned(job: Job): void;
+}
+
+export class Job {
+  /** Unique within the pool. */
+  readonly id: number;
+  readonly taskName: string;
+  readonly taskId: string;
+  /** JSON text of a RunMeta. */
+  readonly meta: string;
+  readonly body: Buffer;
+  readonly listener: JobListener;
+  /** Written by the pool: the child that holds it. */
+  child: ChildHandle | null = null;
+  /** Written by the child handle: performance.now() when the start was heard of; 0 before. */
+  startedAtMs = 0;
+  /** Written by the consumer: its message is no longer ours; do not start it. */
+  withdrawn = false;
+  /** Written by the child handle. */
+  followUps: FollowUp[] | null = null;
+
+  constructor(params: { id: number; taskName: string; taskId: string; meta: string; body: Buffer; listener: JobListener }) {
+    this.id = params.id;
+    this.taskName = params.taskName;
+    this.taskId = params.taskId;
+    this.meta = params.meta;
+    this.body = params.body;
+    this.listener = params.listener;
+  }
+
+  get started(): boolean {
+    return this.startedAtMs !== 0;
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * What a child writes to its stdout and stderr outside of its own logging: native code, grandchildren, the runtime itself.
+ *
+ * Owns turning it into log lines (or passing it through) and noticing the inspector's address among it.
+ */
+import type { Readable } from 'node:stream';
+import { LineSplitter } from '../log/task-output.ts';
+import type { Logger } from '../log/logger.ts';
+import type { LogLevel } from '../std/log-level.ts';
+import { inspectorUrlFromStderrLine } from '../os/inspector-stack.ts';
+import type { Job } from './job.ts';
+
+export interface OutputLinesParams {
+  readonly log: Logger;
+  readonly level: LogLevel;
+  /** false: pass the bytes through to our own stdout and stderr. */
+  readonly redirect: boolean;
+  readonly childIndex: number;
+  /** The task to ascribe a line to, when there is exactly one. */
+  currentJob(): Job | undefined;
+}
+
+/** Lines of the runtime about its inspector; they answer our own request and are nobody's output. */
+const inspectorTalk = /^(For help, see: https:\/\/nodejs\.org|Debugger (attached|ending)|Waiting for the debugger to disconnect)/;
+
+export class OutputLines {
+  readonly #params: OutputLinesParams;
+  readonly #splitters: LineSplitter[] = [];
+  #inspectorWaiters: ((url: string | null) => void)[] = [];
+
+  constructor(params: OutputLinesParams) {
+    this.#params = params;
+  }
+
+  attach(stdout: Readable, stderr: Readable): void {
+    this.#capture(stdout, process.stdout, 'stdout');
+    this.#capture(stderr, process.stderr, 'stderr');
+  }
+
+  /** Resolves with the address of the next inspector the child reports, or null after the time. */
+  nextInspectorUrl(timeoutMs: number, trigger: () => void): Promise<string | null> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => settle(null), timeoutMs);
+      const settle = (url: string | null): void => {
+        clearTimeout(timer);
+        this.#inspectorWaiters = this.#inspectorWaiters.filter((waiter) => waiter !== settle);
+        resolve(url);
+      };
+      this.#inspectorWaiters.push(settle);
+      trigger();
+    });
+  }
+
+  /** The child is gone: write out unfinished lines. */
+  end(): void {
+    for (const splitter of this.#splitters) splitter.end();
+    for (const waiter of this.#inspectorWaiters) waiter(null);
+  }
+
+  #capture(from: Readable, to: NodeJS.WriteStream, stream: 'stdout' | 'stderr'): void {
+    const splitter = new LineSplitter((line) => this.#onLine(line, to, stream));
+    this.#splitters.push(splitter);
+    from.on('data', (chunk: Buffer) => splitter.push(chunk));
+    from.on('error', () => {});
+  }
+
+  #onLine(line: string, to: NodeJS.WriteStream, stream: 'stdout' | 'stderr'): void {
+    if (stream === 'stderr') {
+      const url = inspectorUrlFromStderrLine(line);
+      if (url !== null) {
+        for (const waiter of this.#inspectorWaiters) waiter(url);
+        return;
+      }
+      if (inspectorTalk.test(line)) return;
+    }
+    if (!this.#params.redirect) {
+      to.write(`${line}\n`);
+      return;
+    }
+    const job = this.#params.currentJob();
+    const fields = job === undefined ? {} : { taskId: job.taskId, taskName: job.taskName };
+    this.#params.log.log(this.#params.level, 'task.output', line, { ...fields, stream, child: this.#params.childIndex });
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * The pool contract: what the consumer and the node may ask of whatever runs tasks.
+ *
+ * prefork-pool.ts implements it with child processes. Threads, solo and async pools come with their issue and must pass the
+ * same conformance suite.
+ */
+import type { DumpMeta, TaskOffer } from '../ipc/exchange.ts';
+import type { Job } from './job.ts';
+
+/** What one child is doing, for USR1 and inspection. */
+export interface ChildReport {
+  readonly index: number;
+  readonly pid: number;
+  readonly state: string;
+  /** null: it did not answer, its JavaScript is blocked. */
+  readonly doing: DumpMeta | null;
+  /** JavaScript stack lines of a blocked child; null when not taken. */
+  readonly stack: readonly string[] | null;
+}
+
+export interface Pool {
+  readonly name: string;
+  /** Children wanted. */
+  readonly size: number;
+  /** Tasks the modules offer; known after `start`. */
+  readonly tasks: ReadonlyMap<string, TaskOffer>;
+  /** Jobs waiting, sent and running. */
+  readonly jobCount: number;
+  /** Jobs worth holding in reserve so that no child waits: grows as tasks prove short. */
+  readonly usefulReserve: number;
+  /** Resolves when at least one child is ready. Rejects with the child's own failure, or CHILD_CANNOT_START. */
+  start(): Promise<void>;
+  /** Take a job. It waits in the pool until a child has room. */
+  submit(job: Job): void;
+  /** Give back (`onReturned`) the jobs marked `withdrawn` that have not started. */
+  withdraw(): void;
+  grow(count: number): void;
+  /** Fewer children, never below one; busy ones finish first. */
+  shrink(count: number): void;
+  /** Give back what has not started (`onReturned`) and take no more. */
+  quiet(): void;
+  /** Wait for running jobs; true when all ended within the time (null: no bound). */
+  drain(timeoutMs: number | null): Promise<boolean>;
+  /** End every child now: running jobs end in `onWorkerLost`. */
+  stop(): Promise<void>;
+  report(): Promise<ChildReport[]>;
+}

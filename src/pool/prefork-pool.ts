@@ -1,0 +1,401 @@
+/**
+ * The prefork pool: a fixed number of child processes, each with an index of its own, supervised.
+ *
+ * Owns which child gets which job, and that there are always as many children as wanted: a child that ends is replaced under
+ * the same process index, with back-off when it dies while starting. Never settles anything: what a job's end means is the
+ * consumer's business (consumer/settle.ts). One child's life is pool/child-handle.ts.
+ *
+ * Dispatch. A child gets one job per slot (`concurrency` slots) unless the jobs' types have proved to be short
+ * (pool/task-pace.ts): then more are sent ahead, as long as the expected wait behind the others stays under
+ * `pipelineBudgetMs`. If a job turns out long after all, those sent behind it are recalled for another child.
+ */
+import { messageOf, UmbelError } from '../errors.ts';
+import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
+import type { Logger } from '../log/logger.ts';
+import { formatStack, takeStack } from '../os/inspector-stack.ts';
+import { backoffDelayMs } from '../std/backoff.ts';
+import { ChildHandle } from './child-handle.ts';
+import type { ChildExit, Job } from './job.ts';
+import { JobQueue } from './job-queue.ts';
+import type { ChildReport, Pool } from './pool.ts';
+import { TaskPace } from './task-pace.ts';
+
+/** Expected wait behind jobs sent ahead that is still worth the saved round trip. */
+const pipelineBudgetMs = 2;
+/** Most jobs a child holds at one time. */
+const maxWindow = 64;
+/** A job running longer than this with others sent behind it has them recalled. */
+const recallAfterMs = 20;
+const dumpTimeoutMs = 300;
+const inspectorTimeoutMs = 2000;
+
+export interface PreforkPoolParams {
+  readonly concurrency: number;
+  readonly command: { readonly execPath: string; readonly args: readonly string[] };
+  /** The settings of the child with this index. */
+  settingsFor(index: number): ChildSettings;
+  /** Slots per child. */
+  readonly childConcurrency: number;
+  /** -O fair: never send ahead. */
+  readonly fair: boolean;
+  readonly startTimeoutMs: number;
+  /** Children that may die while starting, in a row and with none ready, before the pool gives up. */
+  readonly maxStartFailures: number;
+  readonly log: Logger;
+  /** task.delay() inside a task. */
+  publish(meta: PublishMeta, body: Buffer): Promise<void>;
+  /** update_state inside a task. */
+  storeState(job: Job, meta: StateMeta, metaJson: string): void;
+  /** No child can be started any more. */
+  onFatal(error: UmbelError): void;
+}
+
+export class PreforkPool implements Pool {
+  readonly name = 'prefork';
+  readonly #params: PreforkPoolParams;
+  readonly #log: Logger;
+  readonly #children = new Map<number, ChildHandle>();
+  readonly #respawns = new Map<number, NodeJS.Timeout>();
+  readonly #waiting = new JobQueue();
+  readonly #pace = new TaskPace();
+  #tasks: ReadonlyMap<string, TaskOffer> = new Map();
+  #size: number;
+  #jobCount = 0;
+  #phase: 'new' | 'running' | 'quiet' | 'stopped' = 'new';
+  /** Children that died while starting since one last got ready. */
+  #startFailures = 0;
+  #started: { resolve: () => void; reject: (error: unknown) => void } | null = null;
+  #idleWaiters: (() => void)[] = [];
+  #goneWaiters: (() => void)[] = [];
+  #recallTimer: NodeJS.Timeout | null = null;
+
+  constructor(params: PreforkPoolParams) {
+    this.#params = params;
+    this.#log = params.log;
+    this.#size = params.concurrency;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get tasks(): ReadonlyMap<string, TaskOffer> {
+    return this.#tasks;
+  }
+
+  get jobCount(): number {
+    return this.#jobCount;
+  }
+
+  get usefulReserve(): number {
+    let reserve = 0;
+    for (const child of this.#children.values()) reserve += Math.max(this.#params.childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
+    return reserve;
+  }
+
+  start(): Promise<void> {
+    this.#phase = 'running';
+    return new Promise((resolve, reject) => {
+      this.#started = { resolve, reject };
+      for (let index = 1; index <= this.#size; index += 1) this.#spawn(index);
+      this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);
+      this.#recallTimer.unref();
+    });
+  }
+
+  submit(job: Job): void {
+    this.#jobCount += 1;
+    if (this.#phase !== 'running') {
+      this.#return(job);
+      return;
+    }
+    if (this.#waiting.size > 0 || !this.#dispatch(job)) this.#waiting.push(job);
+  }
+
+  grow(count: number): void {
+    this.#size += count;
+    for (let index = 1; index <= this.#size; index += 1) if (!this.#children.has(index) && !this.#respawns.has(index)) this.#spawn(index);
+  }
+
+  shrink(count: number): void {
+    const target = Math.max(1, this.#size - count);
+    this.#size = target;
+    for (const [index, timer] of this.#respawns) {
+      if (index <= target) continue;
+      clearTimeout(timer);
+      this.#respawns.delete(index);
+    }
+    for (const [index, child] of this.#children) if (index > target) child.stop();
+  }
+
+  withdraw(): void {
+    const kept: Job[] = [];
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
+      if (job.withdrawn) this.#return(job);
+      else kept.push(job);
+    }
+    this.#waiting.unshift(kept);
+    this.#recallSentAhead();
+  }
+
+  quiet(): void {
+    if (this.#phase !== 'running') return;
+    this.#phase = 'quiet';
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) this.#return(job);
+    this.#recallSentAhead();
+  }
+
+  async drain(timeoutMs: number | null): Promise<boolean> {
+    if (this.#jobCount === 0) return true;
+    let timer: NodeJS.Timeout | undefined;
+    const idle = new Promise<true>((resolve) => this.#idleWaiters.push(() => resolve(true)));
+    const late = new Promise<false>((resolve) => {
+      if (timeoutMs !== null) timer = setTimeout(() => resolve(false), timeoutMs);
+    });
+    const drained = await Promise.race([idle, late]);
+    clearTimeout(timer);
+    return drained;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#phase === 'new') {
+      this.#phase = 'stopped';
+      return;
+    }
+    this.quiet();
+    this.#phase = 'stopped';
+    if (this.#recallTimer !== null) clearInterval(this.#recallTimer);
+    for (const timer of this.#respawns.values()) clearTimeout(timer);
+    this.#respawns.clear();
+    // Idle children are asked; those with a task that was not waited for are killed at once.
+    for (const child of this.#children.values()) {
+      if (child.jobs.size === 0) child.stop();
+      else child.kill('SIGKILL');
+    }
+    if (this.#children.size === 0) return;
+    const escalation = setTimeout(() => {
+      for (const child of this.#children.values()) child.kill('SIGKILL');
+    }, 2000);
+    await new Promise<void>((resolve) => this.#goneWaiters.push(resolve));
+    clearTimeout(escalation);
+  }
+
+  async report(): Promise<ChildReport[]> {
+    return Promise.all([...this.#children.values()].map((child) => this.#reportOf(child)));
+  }
+
+  async #reportOf(child: ChildHandle): Promise<ChildReport> {
+    const doing = await child.dump(dumpTimeoutMs);
+    const base = { index: child.index, pid: child.pid, state: child.state, doing };
+    if (doing !== null || child.state === 'gone') return { ...base, stack: null };
+    const wsUrl = await child.openInspector(inspectorTimeoutMs);
+    if (wsUrl === null) return { ...base, stack: ['no answer: blocked in native code'] };
+    try {
+      return { ...base, stack: formatStack(await takeStack({ wsUrl, timeoutMs: inspectorTimeoutMs })).split('\n') };
+    } catch (error) {
+      return { ...base, stack: [`no stack: ${messageOf(error)}`] };
+    }
+  }
+
+  #spawn(index: number): void {
+    this.#respawns.delete(index);
+    const child = new ChildHandle({
+      index,
+      command: this.#params.command,
+      settings: this.#params.settingsFor(index),
+      log: this.#log,
+      events: {
+        onReady: (ready, meta) => this.#onReady(ready, meta),
+        onRoom: (free) => this.#onRoom(free),
+        onRecalled: (from, jobs) => this.#onRecalled(from, jobs),
+        onJobDone: (_child, job, runtimeSeconds) => this.#onJobDone(job, runtimeSeconds),
+        onPublish: (asking, request, meta, body) => void this.#onPublish(asking, request, meta, body),
+        onState: (_child, job, meta, metaJson) => job !== undefined && this.#params.storeState(job, meta, metaJson),
+        onGone: (gone, exit, started, unstarted, failure) => this.#onGone(gone, exit, started, unstarted, failure),
+      },
+    });
+    this.#children.set(index, child);
+    const timer = setTimeout(() => {
+      if (child.state !== 'starting') return;
+      this.#log.error('child.start-timeout', `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`);
+      child.kill('SIGKILL');
+    }, this.#params.startTimeoutMs);
+    timer.unref();
+  }
+
+  #onReady(child: ChildHandle, meta: ReadyMeta): void {
+    this.#startFailures = 0;
+    this.#tasks = new Map(meta.tasks.map((offer) => [offer.name, offer]));
+    this.#log.debug('child.ready', `PoolChild-${child.index} ready (pid ${child.pid})`, { child: child.index, pid: child.pid });
+    this.#started?.resolve();
+    this.#started = null;
+    if (child.index > this.#size || this.#phase === 'stopped') child.stop();
+    else this.#fill(child);
+  }
+
+  #onRoom(child: ChildHandle): void {
+    if (this.#waiting.size > 0) this.#fill(child);
+  }
+
+  #onRecalled(child: ChildHandle, jobs: readonly Job[]): void {
+    if (this.#phase !== 'running') {
+      for (const job of jobs) this.#return(job);
+      return;
+    }
+    const wanted: Job[] = [];
+    for (const job of jobs) {
+      if (job.withdrawn) this.#return(job);
+      else wanted.push(job);
+    }
+    this.#waiting.unshift(wanted);
+    for (const other of this.#children.values()) if (other !== child) this.#fill(other);
+  }
+
+  #onJobDone(job: Job, runtimeSeconds: number): void {
+    this.#pace.note(job.taskName, runtimeSeconds);
+    this.#forget();
+  }
+
+  async #onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): Promise<void> {
+    let reply: PublishReply = { error: null };
+    try {
+      await this.#params.publish(meta, body);
+    } catch (error) {
+      reply = { error: messageOf(error) };
+    }
+    child.replyPublished(request, reply);
+  }
+
+  #onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], failure: UmbelError | null): void {
+    const wasStarting = !child.wasReady;
+    this.#children.delete(child.index);
+    for (const job of started) {
+      this.#forget();
+      job.listener.onWorkerLost(job, exit);
+    }
+    for (const job of unstarted) job.child = null;
+    if (this.#phase === 'running') this.#waiting.unshift(unstarted);
+    else for (const job of unstarted) this.#return(job);
+    if (this.#phase === 'stopped') {
+      if (this.#children.size === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
+      return;
+    }
+    if (child.index > this.#size) return;
+    this.#replace(child, exit, wasStarting, failure);
+    for (const other of this.#children.values()) this.#fill(other);
+  }
+
+  #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
+    const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
+    if (!wasStarting) {
+      this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; it is replaced`, { child: child.index, pid: exit.pid });
+      this.#spawn(child.index);
+      return;
+    }
+    this.#startFailures += 1;
+    const cause = failure ?? new UmbelError('CHILD_CANNOT_START', `PoolChild-${child.index} ended with ${how} while starting`);
+    const noneReady = ![...this.#children.values()].some((other) => other.state === 'ready');
+    // A module that does not load will not load in the next child either.
+    const hopeless = this.#started !== null && failure !== null;
+    if (noneReady && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
+      this.#giveUp(cause);
+      return;
+    }
+    const delayMs = backoffDelayMs({ attempt: this.#startFailures - 1, baseMs: 100, maxMs: 10_000 });
+    this.#log.error('child.start-failed', `PoolChild-${child.index} could not start: ${cause.message}; next try in ${delayMs} ms`, { child: child.index });
+    this.#respawns.set(child.index, setTimeout(() => this.#spawn(child.index), delayMs));
+  }
+
+  #giveUp(cause: UmbelError): void {
+    const error = cause.code === 'CHILD_CANNOT_START' ? new UmbelError('CHILD_CANNOT_START', `no pool child can start: ${cause.message}`, { cause }) : cause;
+    if (this.#started !== null) {
+      this.#started.reject(error);
+      this.#started = null;
+      return;
+    }
+    this.#params.onFatal(error);
+  }
+
+  /** Send the job to the child with most room; false when every child is taken. */
+  #dispatch(job: Job): boolean {
+    let best: ChildHandle | null = null;
+    let bestLoad = Number.POSITIVE_INFINITY;
+    for (const child of this.#children.values()) {
+      const load = child.jobs.size;
+      if (child.state !== 'ready' || load >= bestLoad || !this.#hasRoom(child, job)) continue;
+      best = child;
+      bestLoad = load;
+      if (load === 0) break;
+    }
+    if (best === null) return false;
+    best.run(job);
+    return true;
+  }
+
+  #hasRoom(child: ChildHandle, job: Job): boolean {
+    const load = child.jobs.size;
+    const slots = this.#params.childConcurrency;
+    if (load < slots) return true;
+    if (this.#params.fair || load >= maxWindow) return false;
+    const estimateMs = this.#pace.estimateMs(job.taskName);
+    if (estimateMs > pipelineBudgetMs) return false;
+    // Only jobs of a type that is itself short are ever sent ahead, so the load's own estimate is at most this many short jobs;
+    // what has to be looked at is the one in front, which may be of another type or be taking unusually long.
+    // Jobs are only ever sent ahead when short, so what has to be looked at is the one in front: it may be of another type, or
+    // be taking unusually long.
+    const front = child.oldestStarted();
+    if (front !== undefined && performance.now() - front.startedAtMs > recallAfterMs) return false;
+    if (!this.#allShort(child)) return false;
+    return (load / slots) * estimateMs <= pipelineBudgetMs;
+  }
+
+  /** Jobs sent ahead were short when sent; only those that took a slot of their own need a look. */
+  #allShort(child: ChildHandle): boolean {
+    let looked = 0;
+    for (const job of child.jobs.values()) {
+      if (this.#pace.estimateMs(job.taskName) > pipelineBudgetMs) return false;
+      looked += 1;
+      if (looked === this.#params.childConcurrency) return true;
+    }
+    return true;
+  }
+
+  #fill(child: ChildHandle): void {
+    while (child.state === 'ready') {
+      const next = this.#waiting.peek();
+      if (next === undefined || !this.#hasRoom(child, next)) return;
+      this.#waiting.shift();
+      child.run(next);
+    }
+  }
+
+  #recallSentAhead(): void {
+    for (const child of this.#children.values()) {
+      for (const job of child.jobs.values()) {
+        if (job.started) continue;
+        child.recall();
+        break;
+      }
+    }
+  }
+
+  #recallBehindLongJobs(): void {
+    const now = performance.now();
+    for (const child of this.#children.values()) {
+      if (child.jobs.size <= this.#params.childConcurrency) continue;
+      const front = child.oldestStarted();
+      if (front !== undefined && now - front.startedAtMs > recallAfterMs) child.recall();
+    }
+  }
+
+  #return(job: Job): void {
+    job.child = null;
+    this.#forget();
+    job.listener.onReturned(job);
+  }
+
+  #forget(): void {
+    this.#jobCount -= 1;
+    if (this.#jobCount === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+}
