@@ -11,6 +11,8 @@ export interface FoundImport {
   readonly specifier: string | null;
   readonly kind: 'import' | 'export' | 'export *' | 'dynamic' | 'require';
   readonly line: number;
+  /** `import type` or `export type`: gone when the program runs. */
+  readonly typeOnly: boolean;
 }
 
 export interface Scan {
@@ -162,16 +164,22 @@ export function scanImports(source: string): Scan {
         const argument = tokens[index + 2];
         const literal = argument?.kind === 'string' && (isMark(index + 3, ')') || isMark(index + 3, ',')) ? argument.text : null;
         // `import(…)` in a type position is `import('x').Name`: the same token sequence, and it counts as well.
-        imports.push({ specifier: literal, kind: token.text === 'import' ? 'dynamic' : 'require', line: token.line });
+        imports.push({ specifier: literal, kind: token.text === 'import' ? 'dynamic' : 'require', line: token.line, typeOnly: false });
       } else if (token.text === 'import' && !isMark(index + 1, '.')) {
         const specifier = specifierAfter(tokens, index + 1);
-        if (specifier !== null) imports.push({ specifier, kind: 'import', line: token.line });
+        if (specifier !== null) imports.push({ specifier, kind: 'import', line: token.line, typeOnly: tokens[index + 1]?.text === 'type' });
       }
     } else if (token.text === 'export') {
       const start = tokens[index + 1]?.text === 'type' ? index + 2 : index + 1;
       const reExport = isMark(start, '*') || isMark(start, '{') ? specifierAfter(tokens, start) : null;
       if (reExport === null) ownExports += 1;
-      else imports.push({ specifier: reExport, kind: isMark(start, '*') ? 'export *' : 'export', line: token.line });
+      else
+        imports.push({
+          specifier: reExport,
+          kind: isMark(start, '*') ? 'export *' : 'export',
+          line: token.line,
+          typeOnly: start > index + 1,
+        });
     }
   }
   return { imports, ownExports };
