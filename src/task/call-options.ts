@@ -1,0 +1,89 @@
+/**
+ * The options of one call: what `applyAsync({...})` accepts beside the arguments.
+ *
+ * Names are Celery's. Times are seconds or Dates; the publisher turns them into absolute times.
+ */
+import { aBoolean, aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
+
+export interface CallOptions {
+  /** Seconds from now until the task may start. */
+  readonly countdown?: number | undefined;
+  /** When the task may start: a Date or an ISO 8601 text (without an offset: UTC). Not together with countdown. */
+  readonly eta?: Date | string | undefined;
+  /** Seconds from now, or the time, after which the task is not run any more. */
+  readonly expires?: number | Date | undefined;
+  readonly queue?: string | undefined;
+  readonly exchange?: string | undefined;
+  readonly routingKey?: string | undefined;
+  /** 0 to 9 (255 on RabbitMQ). */
+  readonly priority?: number | undefined;
+  /** Default: a new UUID. */
+  readonly taskId?: string | undefined;
+  /** Retries so far; 0 for a new task. */
+  readonly retries?: number | undefined;
+  /** Store no result of this call. */
+  readonly ignoreResult?: boolean | undefined;
+  /** The name shown in logs and events instead of the task's. */
+  readonly shadow?: string | undefined;
+  /** Custom headers: they travel beside the task's own and reach `context.headers`. */
+  readonly headers?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export type Kwargs = Readonly<Record<string, unknown>>;
+
+const kinds = {
+  args: anArray,
+  kwargs: aMap,
+  countdown: seconds,
+  eta: aTime,
+  expires: (value) =>
+    (value instanceof Date && aTime(value) === null) || (typeof value === 'number' && Number.isFinite(value))
+      ? null
+      : 'must be a number of seconds or a Date',
+  queue: aName,
+  exchange: (value) => (typeof value === 'string' ? null : 'must be a string'),
+  routingKey: aName,
+  priority: aPriority,
+  taskId: aName,
+  retries: aCount,
+  ignoreResult: aBoolean,
+  shadow: aName,
+  headers: aMap,
+} satisfies Record<keyof CallOptions | 'args' | 'kwargs', OptionKind>;
+
+/** Celery's options that later versions bring. */
+const notBuiltYet: readonly string[] = [
+  'link',
+  'linkError',
+  'chain',
+  'chord',
+  'groupId',
+  'timeLimit',
+  'softTimeLimit',
+  'serializer',
+  'compression',
+  'replyTo',
+  'rootId',
+  'parentId',
+  'argsrepr',
+  'kwargsrepr',
+  'deliveryMode',
+  'retry',
+  'retryPolicy',
+  'addToParent',
+];
+
+/** What applyAsync takes, seen without types. */
+export interface RawCall extends CallOptions {
+  readonly args?: readonly unknown[] | undefined;
+  readonly kwargs?: Kwargs | undefined;
+}
+
+/** Throws TASK_OPTION_INVALID. */
+export function checkCallOptions(taskName: string, given: RawCall): void {
+  const of = `call of task ${taskName}`;
+  checkOptions(of, { ...given }, kinds, notBuiltYet);
+  if (given.eta !== undefined && given.countdown !== undefined) {
+    checkOptions(of, { countdown: given.countdown }, { countdown: () => 'cannot be given together with eta' }, []);
+  }
+}

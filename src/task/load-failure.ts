@@ -1,0 +1,118 @@
+/**
+ * From whatever a loading module threw to one message with file, line, column and cause.
+ *
+ * The place comes from, in this order: the header Node puts on syntax errors, the specifier that did not resolve, the first
+ * stack frame in a user's file, and for a bare syntax error of an ES module a second parse of the files just loaded.
+ */
+import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { UmbelError } from '../errors.ts';
+import type { LoadRecord } from './import-module.ts';
+import { displayPath } from './module-files.ts';
+
+interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number | null;
+}
+
+export function loadFailure(error: unknown, file: string, record: LoadRecord, cwd: string): UmbelError {
+  const shown = displayPath(file, cwd);
+  const place = placeOf(error, file, record);
+  const where = place === null ? '' : `${displayPath(place.file, cwd)}:${place.line}${place.column === null ? '' : `:${place.column}`}: `;
+  const code = error instanceof UmbelError && error.code === 'TASK_OPTION_INVALID' ? error.code : 'TASK_MODULE_BROKEN';
+  return new UmbelError(code, `the task module ${shown} did not load: ${where}${causeText(error)}`, { cause: error });
+}
+
+function causeText(error: unknown): string {
+  if (!(error instanceof Error)) return `it threw ${String(error)}, which is not an Error`;
+  if (error instanceof UmbelError) return error.message;
+  const code = (error as NodeJS.ErrnoException).code;
+  // Node lists the chain of requires below the first line; the place says it better.
+  const message = code === 'MODULE_NOT_FOUND' ? error.message.split('\n', 1)[0] : error.message;
+  const hint = code === undefined ? undefined : hints[code];
+  const cause = error.cause === undefined ? '' : ` (cause: ${error.cause instanceof Error ? error.cause.message : String(error.cause)})`;
+  return `${nameOf(error)}: ${message}${cause}${hint === undefined ? '' : `. ${hint}`}`;
+}
+
+function nameOf(error: Error): string {
+  return error.name === 'Error' ? error.constructor.name || 'Error' : error.name;
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX:
+    'Types are removed and the rest runs as it is, so TypeScript that stands for code (enum, namespace, parameter properties, import =) ' +
+    'cannot be used in a task module: write an object with `as const` for an enum and assign fields in the constructor',
+  ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING: 'Packages in node_modules must be published as JavaScript',
+  ERR_REQUIRE_ASYNC_MODULE: 'A module with top-level await must be imported, not required',
+};
+
+function placeOf(error: unknown, file: string, record: LoadRecord): Place | null {
+  if (!(error instanceof Error)) return null;
+  const stack = error.stack ?? '';
+  return placeInHeader(stack) ?? placeOfImport(error, record) ?? placeInFrames(stack, file, record) ?? placeBySecondParse(error, record);
+}
+
+/** `<file>:<line>`, the source line, a line of blanks and carets, and only then the message. */
+function placeInHeader(stack: string): Place | null {
+  const lines = stack.split('\n');
+  const head = /^(file:.+|\/.+|[A-Za-z]:\\.+):(\d+)$/.exec(lines[0] ?? '');
+  if (head?.[1] === undefined) return null;
+  const marker = lines.find((line) => /^\s*\^+\s*$/.test(line));
+  const column = marker === undefined ? null : marker.indexOf('^') + 1;
+  return { file: pathOf(head[1]), line: Number(head[2]), column };
+}
+
+/** Where the importing file names what could not be found. */
+function placeOfImport(error: Error, record: LoadRecord): Place | null {
+  const unresolved = record.unresolved(error);
+  if (unresolved === undefined) return null;
+  const { specifier, importer } = unresolved;
+  const lines = readLines(importer);
+  for (const [index, line] of lines.entries()) {
+    const column = Math.max(line.indexOf(`'${specifier}'`), line.indexOf(`"${specifier}"`), line.indexOf(`\`${specifier}\``));
+    if (column !== -1) return { file: importer, line: index + 1, column: column + 1 };
+  }
+  return { file: importer, line: 1, column: null };
+}
+
+/** The innermost frame in a file that was loaded for this module, the user's own files before those of packages. */
+function placeInFrames(stack: string, file: string, record: LoadRecord): Place | null {
+  const known = new Set([...record.files, file]);
+  let inPackage: Place | null = null;
+  for (const match of stack.matchAll(/^\s+at .*?\(?((?:file:\/\/|\/|[A-Za-z]:\\)[^()]*?):(\d+):(\d+)\)?$/gm)) {
+    const place: Place = { file: pathOf(match[1] ?? ''), line: Number(match[2]), column: Number(match[3]) };
+    if (!known.has(place.file)) continue;
+    if (!/[\\/]node_modules[\\/]/.test(place.file)) return place;
+    inPackage ??= place;
+  }
+  return inPackage;
+}
+
+/** V8 keeps the place of an ES module's syntax error to itself; Node's TypeScript parser names it. The last file loaded is the likely one. */
+function placeBySecondParse(error: Error, record: LoadRecord): Place | null {
+  if (!(error instanceof SyntaxError)) return null;
+  for (const file of record.files.toReversed()) {
+    if (!/\.[mc]?[tj]s$/.test(file)) continue;
+    try {
+      stripTypeScriptTypes(readLines(file).join('\n'), { sourceUrl: file });
+    } catch (problem) {
+      const place = placeInHeader(problem instanceof Error ? (problem.stack ?? '') : '');
+      if (place !== null) return { ...place, file };
+    }
+  }
+  return null;
+}
+
+function readLines(file: string): readonly string[] {
+  try {
+    return readFileSync(file, 'utf8').split('\n');
+  } catch {
+    return [];
+  }
+}
+
+function pathOf(location: string): string {
+  return location.startsWith('file:') ? fileURLToPath(location) : location;
+}

@@ -1,0 +1,93 @@
+/**
+ * Loads task modules and registers what they export.
+ *
+ * An exported function is a task named `<module>.<export>`, a default export `<module>`; `task()` objects bring options and
+ * perhaps a name. Owns the rules of naming and what counts as a task; finding, importing and explaining are beside it.
+ */
+import { UmbelError } from '../errors.ts';
+import { importModule, LoadRecord, type ModuleExports } from './import-module.ts';
+import { loadFailure } from './load-failure.ts';
+import { displayPath, findModuleFiles, type ModuleFile } from './module-files.ts';
+import { isClass } from './parameters.ts';
+import { defineTask, type TaskFunction, TaskRegistry } from './registry.ts';
+import { taskStateOf } from './task.ts';
+import { defaultTaskOptions } from './task-options.ts';
+
+export interface LoadOptions {
+  /** How long one module may take, top-level await included. Default 60 s. */
+  readonly timeoutMs?: number;
+}
+
+/** Throws TASK_MODULE_NOT_FOUND, TASK_MODULE_BROKEN, TASK_OPTION_INVALID or TASK_DUPLICATE. */
+export async function loadTaskModules(paths: readonly string[], cwd: string, options: LoadOptions = {}): Promise<TaskRegistry> {
+  const registry = new TaskRegistry();
+  const record = new LoadRecord();
+  try {
+    for (const moduleFile of findModuleFiles(paths, cwd)) {
+      const exports = await loadOne(moduleFile.file, record, cwd, options.timeoutMs ?? 60_000);
+      registerExports(registry, moduleFile, exports, record);
+    }
+  } finally {
+    record.stop();
+  }
+  return registry;
+}
+
+async function loadOne(file: string, record: LoadRecord, cwd: string, timeoutMs: number): Promise<ModuleExports> {
+  const pending = Promise.withResolvers<never>();
+  const giveUp = (why: string): void =>
+    pending.reject(new UmbelError('TASK_MODULE_BROKEN', `the task module ${displayPath(file, cwd)} did not load: ${why}`));
+  const timer = setTimeout(() => giveUp(`a top-level await in it has not settled within ${timeoutMs / 1000} s`), timeoutMs);
+  // Unreferenced, so that a program with nothing left to do gets here: then the await can never settle.
+  timer.unref();
+  const onBeforeExit = (): void => giveUp('a top-level await in it never settles');
+  process.once('beforeExit', onBeforeExit);
+  try {
+    return await Promise.race([
+      importModule(file).catch((error: unknown) => {
+        throw loadFailure(error, file, record, cwd);
+      }),
+      pending.promise,
+    ]);
+  } finally {
+    clearTimeout(timer);
+    process.off('beforeExit', onBeforeExit);
+  }
+}
+
+function registerExports(registry: TaskRegistry, { file, module }: ModuleFile, exports: ModuleExports, record: LoadRecord): void {
+  for (const [key, value] of exportedFunctions(exports)) {
+    const state = taskStateOf(value);
+    if (state === undefined && isClass(value)) continue;
+    const name = state?.options.name ?? (key === 'default' ? module : `${module}.${key}`);
+    const definition = defineTask({
+      name,
+      fn: state?.fn ?? value,
+      options: state?.options ?? defaultTaskOptions,
+      file,
+      sources: () => [file, ...record.files],
+    });
+    registry.add(definition);
+    if (state !== undefined) {
+      state.name ??= name;
+      state.binding = definition.binding;
+    }
+  }
+}
+
+/**
+ * ES modules export by name. CommonJS exports one value: an object of functions, or a function (the default export), which may
+ * carry others. Node shows that value as 'module.exports'; the names it guesses beside it are incomplete.
+ */
+function exportedFunctions(exports: ModuleExports): readonly (readonly [string, TaskFunction])[] {
+  const commonJs = Object.hasOwn(exports, 'module.exports') ? exports['module.exports'] : undefined;
+  const entries: [string, unknown][] =
+    commonJs === undefined
+      ? Object.entries(exports)
+      : typeof commonJs === 'object' && commonJs !== null
+        ? Object.entries(commonJs)
+        : typeof commonJs === 'function'
+          ? [['default', commonJs], ...Object.entries(commonJs)]
+          : [];
+  return entries.flatMap(([key, value]) => (typeof value === 'function' ? [[key, value as TaskFunction] as const] : []));
+}

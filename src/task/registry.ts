@@ -1,0 +1,74 @@
+/**
+ * The tasks a worker knows, by name.
+ *
+ * Owns the rule that a name belongs to one function. Filled by the loader, read for every message.
+ */
+import { UmbelError } from '../errors.ts';
+import { type BindingPlan, planBinding } from './bind-arguments.ts';
+import { findOptionalParameters } from './optional-parameters.ts';
+import { type Parameter, parseParameters } from './parameters.ts';
+import type { ResolvedTaskOptions } from './task-options.ts';
+
+/** The function behind a task, as JavaScript sees it. */
+export type TaskFunction = (...args: never[]) => unknown;
+
+export interface TaskDefinition {
+  readonly name: string;
+  /** With `options.bind` its first parameter is the context. */
+  readonly fn: TaskFunction;
+  readonly options: ResolvedTaskOptions;
+  /** null: no source to read them from. */
+  readonly parameters: readonly Parameter[] | null;
+  /** For bindArguments. */
+  readonly binding: BindingPlan;
+  /** The task module. */
+  readonly file: string;
+}
+
+export interface DefinitionParams {
+  readonly name: string;
+  readonly fn: TaskFunction;
+  readonly options: ResolvedTaskOptions;
+  readonly file: string;
+  /** Files the function may have been written in; asked only before an argument is reported missing. */
+  readonly sources: () => readonly string[];
+}
+
+export function defineTask(params: DefinitionParams): TaskDefinition {
+  const { name, fn, options, file, sources } = params;
+  const parameters = parseParameters(fn);
+  const functionName = fn.name === '' ? name.slice(name.lastIndexOf('.') + 1) : fn.name;
+  let optional: ReadonlySet<number> | undefined;
+  const binding = planBinding(functionName, parameters, options, (own) => {
+    optional ??= findOptionalParameters(fn, own, sources());
+    return optional;
+  });
+  return { name, fn, options, parameters, binding, file };
+}
+
+export class TaskRegistry {
+  readonly #definitions = new Map<string, TaskDefinition>();
+
+  get(name: string): TaskDefinition | undefined {
+    return this.#definitions.get(name);
+  }
+
+  /** Sorted. */
+  names(): readonly string[] {
+    return [...this.#definitions.keys()].sort();
+  }
+
+  /** Throws TASK_DUPLICATE when the name belongs to another function. The same one again (a re-export) changes nothing. */
+  add(definition: TaskDefinition): void {
+    const existing = this.#definitions.get(definition.name);
+    if (existing === undefined) {
+      this.#definitions.set(definition.name, definition);
+    } else if (existing.fn !== definition.fn || existing.options !== definition.options) {
+      const where = existing.file === definition.file ? `twice in ${existing.file}` : `in ${existing.file} and in ${definition.file}`;
+      throw new UmbelError(
+        'TASK_DUPLICATE',
+        `a task name must belong to one function, but ${definition.name} is exported ${where}; give one of them another name`,
+      );
+    }
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * The task context: what running code may know and do about its own task.
+ *
+ * The runtime creates one per run from the request and a host; `currentTask()` finds it anywhere below through
+ * AsyncLocalStorage. Owns no I/O: lines and states go to the host.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { format } from 'node:util';
+import { parseIsoTime } from '../protocol/iso-time.ts';
+import type { Kwargs } from './call-options.ts';
+import { MaxRetriesExceededError, Retry } from './control-flow.ts';
+import { aCount, aMap, aName, anArray, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
+
+export interface DeliveryInfo {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly priority: number | null;
+  readonly redelivered: boolean | null;
+}
+
+/** The request: facts about this run, from the message. Names are Celery's. */
+export interface TaskRequest {
+  readonly id: string;
+  readonly name: string;
+  readonly args: readonly unknown[];
+  readonly kwargs: Kwargs;
+  /** Retries so far: 0 on the first run. */
+  readonly retries: number;
+  /** The worker's node name. */
+  readonly hostname: string;
+  readonly deliveryInfo: DeliveryInfo;
+  /** The first task of the workflow; the own id when it is this one. */
+  readonly rootId: string;
+  /** The task that called this one. */
+  readonly parentId: string | null;
+  readonly group: string | null;
+  readonly groupIndex: number | null;
+  readonly correlationId: string | null;
+  readonly replyTo: string | null;
+  /** ISO 8601 text as sent. */
+  readonly eta: string | null;
+  /** ISO 8601 text as sent. */
+  readonly expires: string | null;
+  /** [hard, soft] in seconds. */
+  readonly timelimit: readonly [number | null, number | null];
+  /** Who sent the message, `gen<pid>@<hostname>`. */
+  readonly origin: string | null;
+  readonly shadow: string | null;
+  /** Custom headers of the caller. */
+  readonly headers: Readonly<Record<string, unknown>>;
+  /** The effective "store no result" of this call. */
+  readonly ignoreResult: boolean;
+  /** Signatures to be applied on success, as in the message. */
+  readonly callbacks: readonly unknown[] | null;
+  /** Signatures to be applied on failure. */
+  readonly errbacks: readonly unknown[] | null;
+  /** Remaining chain steps, the next one last. */
+  readonly chain: readonly unknown[] | null;
+  /** The chord body this task is a header member of. */
+  readonly chord: unknown;
+}
+
+export type TaskLogLevel = 'debug' | 'info' | 'warning' | 'error';
+
+/** What the runtime provides to one run. */
+export interface ContextHost {
+  /** Aborted when the task is to stop. */
+  readonly signal: AbortSignal;
+  log(level: TaskLogLevel, text: string): void;
+  /** Resolves when the state is stored. */
+  updateState(state: string, meta: unknown): Promise<void>;
+}
+
+/** What `retry()` needs to know about the task. */
+export interface RetryPolicy {
+  readonly maxRetries: number | null;
+  readonly defaultRetryDelay: number;
+}
+
+export interface RetryOptions {
+  /** The cause; thrown instead of MaxRetriesExceededError when there are no retries left. */
+  readonly exc?: unknown;
+  /** Seconds until the next try; default: the task's defaultRetryDelay. */
+  readonly countdown?: number | undefined;
+  /** The time of the next try, a Date or ISO 8601 text; wins over countdown. */
+  readonly eta?: Date | string | undefined;
+  /** Overrides the task's limit for this call; null or undefined keeps it. */
+  readonly maxRetries?: number | null | undefined;
+  /** Other arguments for the next try. */
+  readonly args?: readonly unknown[] | undefined;
+  readonly kwargs?: Kwargs | undefined;
+}
+
+const retryKinds = {
+  exc: () => null,
+  countdown: seconds,
+  eta: aTime,
+  maxRetries: (value) => (value === null ? null : aCount(value)),
+  args: anArray,
+  kwargs: aMap,
+} satisfies Record<keyof RetryOptions, OptionKind>;
+const stateKinds = { state: aName, meta: () => null } satisfies Record<string, OptionKind>;
+const retryNotBuiltYet: readonly string[] = ['throw', 'queue', 'priority', 'timeLimit', 'softTimeLimit'];
+
+/** Log lines that carry the task's name and id. Extra arguments are put in as `console.log` does. */
+export class TaskLog {
+  readonly #host: ContextHost;
+
+  constructor(host: ContextHost) {
+    this.#host = host;
+  }
+
+  debug(text: unknown, ...more: readonly unknown[]): void {
+    this.#host.log('debug', format(text, ...more));
+  }
+
+  info(text: unknown, ...more: readonly unknown[]): void {
+    this.#host.log('info', format(text, ...more));
+  }
+
+  warning(text: unknown, ...more: readonly unknown[]): void {
+    this.#host.log('warning', format(text, ...more));
+  }
+
+  error(text: unknown, ...more: readonly unknown[]): void {
+    this.#host.log('error', format(text, ...more));
+  }
+}
+
+export class TaskContext {
+  readonly #request: TaskRequest;
+  readonly #policy: RetryPolicy;
+  readonly #host: ContextHost;
+  #log: TaskLog | undefined;
+
+  constructor(request: TaskRequest, policy: RetryPolicy, host: ContextHost) {
+    this.#request = request;
+    this.#policy = policy;
+    this.#host = host;
+  }
+
+  get id(): string {
+    return this.#request.id;
+  }
+  get name(): string {
+    return this.#request.name;
+  }
+  get args(): readonly unknown[] {
+    return this.#request.args;
+  }
+  get kwargs(): Kwargs {
+    return this.#request.kwargs;
+  }
+  get retries(): number {
+    return this.#request.retries;
+  }
+  get hostname(): string {
+    return this.#request.hostname;
+  }
+  get deliveryInfo(): DeliveryInfo {
+    return this.#request.deliveryInfo;
+  }
+  get rootId(): string {
+    return this.#request.rootId;
+  }
+  get parentId(): string | null {
+    return this.#request.parentId;
+  }
+  get group(): string | null {
+    return this.#request.group;
+  }
+  get groupIndex(): number | null {
+    return this.#request.groupIndex;
+  }
+  get correlationId(): string | null {
+    return this.#request.correlationId;
+  }
+  get replyTo(): string | null {
+    return this.#request.replyTo;
+  }
+  get eta(): string | null {
+    return this.#request.eta;
+  }
+  get expires(): string | null {
+    return this.#request.expires;
+  }
+  get timelimit(): readonly [number | null, number | null] {
+    return this.#request.timelimit;
+  }
+  get origin(): string | null {
+    return this.#request.origin;
+  }
+  get shadow(): string | null {
+    return this.#request.shadow;
+  }
+  get headers(): Readonly<Record<string, unknown>> {
+    return this.#request.headers;
+  }
+  get ignoreResult(): boolean {
+    return this.#request.ignoreResult;
+  }
+  get callbacks(): readonly unknown[] | null {
+    return this.#request.callbacks;
+  }
+  get errbacks(): readonly unknown[] | null {
+    return this.#request.errbacks;
+  }
+  get chain(): readonly unknown[] | null {
+    return this.#request.chain;
+  }
+  get chord(): unknown {
+    return this.#request.chord;
+  }
+
+  /** There is no eager mode: always false. Celery code asks for it. */
+  get isEager(): boolean {
+    return false;
+  }
+
+  /** Called as a plain function: no message, no worker. */
+  get calledDirectly(): boolean {
+    return false;
+  }
+
+  /** The limit of `retry()`; null for none. */
+  get maxRetries(): number | null {
+    return this.#policy.maxRetries;
+  }
+
+  /** Aborted when the task is to stop. Hand it to fetch, timers and the like. */
+  get signal(): AbortSignal {
+    return this.#host.signal;
+  }
+
+  get log(): TaskLog {
+    this.#log ??= new TaskLog(this.#host);
+    return this.#log;
+  }
+
+  /** Run the task again later: throws Retry, which must leave the task. Without retries left: throws `exc`, or MaxRetriesExceededError. */
+  retry(options: RetryOptions = {}): never {
+    checkOptions(`retry() of task ${this.name}[${this.id}]`, { ...options }, retryKinds, retryNotBuiltYet);
+    const { exc } = options;
+    if (this.calledDirectly) throw exc ?? new Retry({ when: null, message: 'Task can be retried' });
+    const maxRetries = options.maxRetries ?? this.#policy.maxRetries;
+    if (maxRetries !== null && this.retries + 1 > maxRetries) {
+      throw exc ?? new MaxRetriesExceededError(this.name, this.id, options.args ?? this.args, options.kwargs ?? this.kwargs);
+    }
+    const when = timeOf(options.eta) ?? options.countdown ?? this.#policy.defaultRetryDelay;
+    throw new Retry({ exc, when, args: options.args, kwargs: options.kwargs });
+  }
+
+  /** Store a state of the task's own, to be seen by `AsyncResult.state()` and its meta as the result. */
+  async updateState(change: { readonly state: string; readonly meta?: unknown }): Promise<void> {
+    checkOptions(`updateState() of task ${this.name}[${this.id}]`, { ...change }, stateKinds, []);
+    await this.#host.updateState(change.state, change.meta ?? null);
+  }
+}
+
+function timeOf(eta: Date | string | undefined): Date | undefined {
+  if (typeof eta !== 'string') return eta;
+  const ms = parseIsoTime(eta);
+  return ms === null ? undefined : new Date(ms);
+}
+
+const storageKey = Symbol.for('umbel.currentTask');
+const slots = globalThis as { [storageKey]?: AsyncLocalStorage<TaskContext> };
+slots[storageKey] ??= new AsyncLocalStorage<TaskContext>();
+const storage = slots[storageKey];
+
+/** The context of the task this code runs in; undefined outside of one. */
+export function currentTask(): TaskContext | undefined {
+  return storage.getStore();
+}
+
+/** Run `fn` so that `currentTask()` is `context` in it and in everything it starts. */
+export function runInContext<T>(context: TaskContext, fn: () => T): T {
+  return storage.run(context, fn);
+}
