@@ -54,8 +54,9 @@ check-style: $(INSTALLED) ## biome: format and lint
 check-imports: $(INSTALLED) ## levels, one importer per package, no barrels
 	node scripts/check-imports.ts
 
-check-files: $(INSTALLED) ## sizes, headers, reading path, nothing of this machine committed
+check-files: $(INSTALLED) ## sizes, headers, reading path, lock file, nothing of this machine committed
 	node scripts/check-files.ts
+	node scripts/complete-lock.ts --check
 
 check-docs: $(INSTALLED) ## generated files are current
 	@status=0; for generator in $(GENERATORS); do node "$$generator" --check || status=1; done; exit $$status
