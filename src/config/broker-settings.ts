@@ -26,12 +26,12 @@ export const brokerSettings = {
     }),
     default: null,
     defaultText: 'the embedded broker in $XDG_STATE_HOME/umbel/umbel.db (~/.local/state)',
-    doc: 'Where tasks come from and go to. `sqlite:///absolute/path.db` is the embedded broker in that file; `sqla+sqlite:///relative.db` and `sqla+sqlite:////absolute.db` name the same kind of file the way Python Celery does. `memory://` lives and dies with one process and is meant for tests.',
+    doc: 'Where tasks come from and go to. `sqlite:////absolute/path.db` is the embedded broker in that file, `sqlite:///relative.db` in one relative to the folder of the configuration file; `sqla+sqlite:` says the same the way Python Celery does. `memory://` lives and dies with one process and is meant for tests.',
     flag: { names: ['-b', '--broker'], argument: 'URL', on: 'global', group: 'Global options' },
     celeryEnvironment: ['CELERY_BROKER_URL', 'CELERY_BROKER_READ_URL', 'CELERY_BROKER_WRITE_URL'],
     secret: 'url',
     celeryDiffers: 'Celery falls back to amqp://guest@localhost//. There is one URL for reading and writing.',
-    example: 'sqlite:///var/lib/umbel/umbel.db',
+    example: 'sqlite:////var/lib/umbel/umbel.db',
   }),
 } as const;
 

@@ -24,6 +24,8 @@ export interface Kind<T> {
   readValue(value: unknown): T | Refusal;
   /** As a TOML value. */
   toToml(value: T): string;
+  /** null is a value with a TOML form of its own, not "no value". */
+  readonly hasNull?: boolean;
   /** Relative paths made absolute. Absent: nothing to resolve. */
   resolve?(value: T, folder: string): T;
 }
@@ -97,6 +99,7 @@ export function secondsOrNever(): Kind<number | null> {
   return {
     rule: 'a number of seconds, or 0 for never',
     label: 'seconds',
+    hasNull: true,
     readText: (text) => never(base.readText(text)),
     readValue: (value) => (value === null ? null : never(base.readValue(value))),
     toToml: (value) => String(value ?? 0),

@@ -14,7 +14,7 @@ import { type Kind, Refusal } from './kind.ts';
 import { parseToml, TomlSyntaxError } from './parse-toml.ts';
 import { readEnvironment } from './read-environment.ts';
 import { readFileSettings } from './read-file-settings.ts';
-import { dottedName, environmentName, flagText, masked, type Setting } from './setting.ts';
+import { type AnySetting, dottedName, environmentName, flagText, masked } from './setting.ts';
 import { type SettingName, type Settings, settingNames, settingsTable } from './settings-table.ts';
 
 export interface LoadParams {
@@ -39,7 +39,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
       problems.push({ message: refusalText(name, value), place: origin.text });
       return;
     }
-    const kind: Kind<unknown> = settingsTable[name].kind;
+    const { kind } = settingsTable[name];
     values.set(name, value === null || kind.resolve === undefined ? value : kind.resolve(value, base));
     origins.set(name, origin);
   };
@@ -107,13 +107,14 @@ export function refusalText(name: SettingName, { reason }: Refusal): string {
   return `${dottedName(name)} ${secret === 'whole' ? `must be ${kind.rule}` : masked(secret, reason)}`;
 }
 
-function workingFolder(flags: LoadParams['flags'], env: NodeJS.ProcessEnv, cwd: string): string {
+/** What relative paths of flags and variables are relative to. */
+export function workingFolder(flags: LoadParams['flags'], env: NodeJS.ProcessEnv, cwd: string): string {
   const own = env[environmentName('worker_workdir')];
   const celery = settingsTable.worker_workdir.celeryEnvironment?.map((variable) => env[variable]).find(Boolean);
   const chosen = flags.worker_workdir ?? (own || celery);
   return typeof chosen === 'string' && chosen !== '' ? resolve(cwd, chosen) : cwd;
 }
 
-function frozenDefault({ default: value }: Setting<unknown>): unknown {
+function frozenDefault({ default: value }: AnySetting): unknown {
   return Array.isArray(value) ? Object.freeze(value) : value;
 }

@@ -7,7 +7,7 @@ export const resultSettings = {
   result_backend: setting<string | null>({
     kind: url({
       noun: 'a result backend',
-      schemes: ['sqlite', 'memory'],
+      schemes: ['sqlite', 'db+sqlite', 'memory'],
       notBuilt: [
         'redis',
         'rediss',
@@ -15,7 +15,6 @@ export const resultSettings = {
         'rpc',
         'amqp',
         'db',
-        'db+sqlite',
         'db+postgresql',
         'db+mysql',
         'cache',
@@ -28,12 +27,12 @@ export const resultSettings = {
     }),
     default: null,
     defaultText: 'with the embedded broker, the file of the broker',
-    doc: 'Where states and results are kept: `sqlite:///absolute/path.db`, or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker are the fastest: result and acknowledgement are one commit.',
+    doc: 'Where states and results are kept: `sqlite:////absolute/path.db` (or `db+sqlite:`, as Python Celery says), or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker are the fastest: result and acknowledgement are one commit.',
     flag: { names: ['--result-backend'], argument: 'URL', on: 'global', group: 'Global options' },
     celeryEnvironment: ['CELERY_RESULT_BACKEND'],
     secret: 'url',
     celeryDiffers: 'In Celery no setting means no results; here the embedded broker keeps them unless this is `disabled`.',
-    example: 'sqlite:///var/lib/umbel/umbel.db',
+    example: 'sqlite:////var/lib/umbel/umbel.db',
   }),
   result_expires: setting<number | null>({
     kind: secondsOrNever(),

@@ -24,6 +24,8 @@ export interface Flag {
   readonly repeatable?: boolean;
   /** 'global': before and after every command. Else the commands that have it. */
   readonly on: 'global' | readonly string[];
+  /** Help text, where that of the setting does not fit. */
+  readonly doc?: string;
   /** Heading it stands under in the help. */
   readonly group: string;
 }
@@ -46,6 +48,11 @@ export interface Setting<T> {
   readonly celeryDiffers?: string;
   /** A value for the example file when the default is null. */
   readonly example?: T;
+}
+
+/** A setting whose value type is not known here. */
+export interface AnySetting extends Omit<Setting<unknown>, 'kind'> {
+  readonly kind: Kind<unknown>;
 }
 
 /** Identity that checks a declaration and keeps the type of its value. */

@@ -5,7 +5,7 @@
  */
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
 import { resultSettings } from './result-settings.ts';
-import type { Setting } from './setting.ts';
+import type { AnySetting, Setting } from './setting.ts';
 import { generalSettings, taskSettings } from './task-settings.ts';
 import { workerSettings } from './worker-settings.ts';
 
@@ -25,7 +25,7 @@ type ValueOf<S> = S extends Setting<infer T> ? T : never;
 /** Every setting with its value. */
 export type Settings = { readonly [Name in SettingName]: ValueOf<(typeof declared)[Name]> };
 
-export const settingsTable: Readonly<Record<SettingName, Setting<unknown>>> = declared;
+export const settingsTable: Readonly<Record<SettingName, AnySetting>> = declared;
 
 export const settingNames = Object.keys(declared) as readonly SettingName[];
 

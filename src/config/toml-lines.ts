@@ -166,11 +166,11 @@ class Scanner {
 /** The content of a basic string. Escapes that TOML has and JSON has not are rewritten first. */
 function unescaped(inside: string): string {
   const json = inside.replace(
-    /\\(?:U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|(e)|[^])/g,
-    (all, long: string | undefined, byte: string | undefined, escape: string | undefined) => {
+    /\\(?:U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|(e)|[\s\S])/g,
+    (all, long: string | undefined, byte: string | undefined, short: string | undefined) => {
       if (long !== undefined) return JSON.stringify(String.fromCodePoint(Number.parseInt(long, 16))).slice(1, -1);
       if (byte !== undefined) return `\\u00${byte}`;
-      return escape === undefined ? all : '\\u001b';
+      return short === undefined ? all : '\\u001b';
     },
   );
   try {

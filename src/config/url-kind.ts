@@ -1,8 +1,8 @@
 /**
  * URLs of brokers and result backends: which schemes are built, and relative SQLite paths made absolute.
  *
- * `sqlite:///path` is an ordinary URL, so its path is absolute. `sqla+sqlite:` and `db+sqlite:` follow SQLAlchemy, as in Python
- * Celery: three slashes and a relative path, four slashes and an absolute one.
+ * SQLite URLs follow SQLAlchemy's slash rule, as in Python Celery: `sqlite:///jobs.db` is a relative path, `sqlite:////srv/jobs.db` an
+ * absolute one. `src/driver/sqlite-url.ts` reads what leaves here, always with four slashes.
  *
  * Never does: connecting, or parsing more of a URL than its scheme and SQLite path; that belongs to the broker it names.
  */
@@ -21,7 +21,8 @@ interface UrlParams {
   readonly words?: readonly string[];
 }
 
-const sqlitePath = /^((?:sqla|db)\+sqlite:\/\/\/|sqlite:\/\/)([^?]*)(.*)$/i;
+/** 1 everything up to the path, 2 the path (with its own slash when absolute). */
+const sqlitePath = /^((?:(?:sqla|sqlalchemy|db)\+)?sqlite(?:\+pysqlite)?:\/\/\/)(.*)$/is;
 
 export function url({ noun, schemes, notBuilt, words = [] }: UrlParams): Kind<string> {
   const alternatives = [...words.map((word) => `'${word}'`), ...schemes.map((scheme) => `${scheme}://`)];
@@ -33,22 +34,21 @@ export function url({ noun, schemes, notBuilt, words = [] }: UrlParams): Kind<st
     if (scheme === undefined) return new Refusal(`must be ${rule}, got ${shown(maskUrl(value))}`);
     if (notBuilt.includes(scheme)) return new Refusal(`has the scheme '${scheme}', which is not built in this version; it must be ${rule}`);
     if (!schemes.includes(scheme)) return new Refusal(`must be ${rule}, got ${shown(maskUrl(value))}`);
-    const file = sqlitePath.exec(value);
-    if (file !== null && !isFilePath(file[1] ?? '', file[2] ?? '')) {
-      return new Refusal(`must name a file after the slashes (sqlite:///absolute/path), got ${shown(value)}`);
-    }
+    const problem = scheme.includes('sqlite') ? sqliteProblem(value) : null;
+    if (problem !== null) return new Refusal(`${problem}, got ${shown(maskUrl(value))}`);
     return value;
   };
   return { rule, label: 'URL', readText: (value) => read(value.trim()), readValue: read, toToml: tomlString, resolve: resolveSqlite };
 }
 
-function isFilePath(head: string, path: string): boolean {
-  if (head.includes('+')) return path !== '' && path !== '/';
-  return path.startsWith('/') && path.length > 1;
+function sqliteProblem(value: string): string | null {
+  const path = sqlitePath.exec(value)?.[2];
+  if (path === undefined) return 'must have three slashes before a relative path and four before an absolute one';
+  if (path === '' || path === '/' || path === ':memory:') return 'must name a file: several processes share it';
+  return path.includes('?') ? 'must have no query' : null;
 }
 
-/** A relative SQLAlchemy path as the absolute one; any other URL unchanged. */
 function resolveSqlite(value: string, folder: string): string {
-  const [, head = '', path = '', rest = ''] = sqlitePath.exec(value) ?? [];
-  return head.includes('+') && !path.startsWith('/') && path !== '' ? `${head}${resolve(folder, path)}${rest}` : value;
+  const [, head, path] = sqlitePath.exec(value) ?? [];
+  return head === undefined || path === undefined ? value : `${head}${resolve(folder, path)}`;
 }

@@ -1,0 +1,15 @@
+/** A command by its name. */
+import { UmbelError } from '../errors.ts';
+import { nearestName } from '../std/nearest-name.ts';
+import type { CommandEntry } from './command.ts';
+import { commands } from './commands.ts';
+
+/** Throws USAGE with the nearest name. */
+export function findCommand(name: string): CommandEntry {
+  const entry = commands.find((one) => one.name === name);
+  if (entry !== undefined) return entry;
+  const names = commands.map((one) => one.name);
+  const nearest = nearestName(name, names);
+  const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean ${nearest}?`;
+  throw new UmbelError('USAGE', `'${name}' is not a command of umbel; ${hint}`);
+}

@@ -1,0 +1,30 @@
+/**
+ * The command line: argv in, exit status out.
+ *
+ * Owns the outermost catch: whatever a command throws becomes one message and an exit status, never a stack trace (UMBEL_DEBUG=1
+ * shows it). `--version` is answered before anything else is loaded. Never ends the process.
+ */
+import { version } from '../std/version.ts';
+import type { Surroundings } from './surroundings.ts';
+
+/** `argv` without the executable and the script. Resolves to the exit status; never rejects. */
+export async function runCli(argv: readonly string[], surroundings: Surroundings = processSurroundings()): Promise<number> {
+  if (argv[0] === '--version') {
+    surroundings.stdout.write(`umbel ${version()}\n`);
+    return 0;
+  }
+  const [{ dispatch }, { reportError }] = await Promise.all([import('./dispatch.ts'), import('./report-error.ts')]);
+  try {
+    return await dispatch(argv, surroundings);
+  } catch (thrown) {
+    return reportError(thrown, surroundings);
+  }
+}
+
+function processSurroundings(): Surroundings {
+  // A reader that has seen enough (`umbel config show | head`) is no reason to fail.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  return { env: process.env, cwd: process.cwd(), stdout: process.stdout, stderr: process.stderr };
+}

@@ -1,0 +1,14 @@
+/** What a command line runs in: the process's own, or a test's. */
+
+/** The little of a stream that is used here. */
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+}
+
+export interface Surroundings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
