@@ -5,7 +5,11 @@
  * process that opens the file).
  */
 
-import { UmbelError } from '../errors.ts';
+/** A name or template that cannot be read. std stands below the catalogue of errors, so it only carries the catalogue's code. */
+export class NodeNameError extends Error {
+  override readonly name = 'NodeNameError';
+  readonly code = 'NAME_INVALID';
+}
 
 const defaultShortName = 'celery';
 
@@ -40,7 +44,7 @@ export function parseNodeName(option: string | null | undefined, hostname: strin
   const machine = cutDomain(hostname);
   const nodeName = expand(template, { h: hostname, n: machine.short, d: machine.domain, i: '0', I: '' }, '-n');
   if (/[\s\p{Cc}]/u.test(nodeName)) {
-    throw new UmbelError('NAME_INVALID', `a node name must not contain spaces or control characters, got ${JSON.stringify(nodeName)} (-n)`);
+    throw new NodeNameError(`a node name must not contain spaces or control characters, got ${JSON.stringify(nodeName)} (-n)`);
   }
   return nodeName;
 }
@@ -76,6 +80,6 @@ function expand(template: string, values: Readonly<Record<string, string>>, wher
     const value = Object.hasOwn(values, letter) ? values[letter] : undefined;
     if (value !== undefined) return value;
     const known = Object.keys(values).map((key) => `%${key}`);
-    throw new UmbelError('NAME_INVALID', `only ${known.join(' ')} can be used in ${where}, got ${whole} in ${JSON.stringify(template)}`);
+    throw new NodeNameError(`only ${known.join(' ')} can be used in ${where}, got ${whole} in ${JSON.stringify(template)}`);
   });
 }

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { UmbelError } from '../../src/errors.ts';
-import { expandTemplate, parseNodeName, splitNodeName } from '../../src/std/node-name.ts';
+import { expandTemplate, NodeNameError, parseNodeName, splitNodeName } from '../../src/std/node-name.ts';
 
 interface Vectors {
   readonly node_name_option: readonly { option_n: string | null; machine_hostname: string; result: string }[];
@@ -40,7 +39,7 @@ t.test('errors name the letter and the template', async (t) => {
     parseNodeName('a%p', 'host');
     t.fail('must throw');
   } catch (error) {
-    t.ok(error instanceof UmbelError);
+    t.ok(error instanceof NodeNameError);
     t.match(String(error), /%p in "celery@a%p"/);
   }
   t.throws(() => parseNodeName('two words', 'host'), { code: 'NAME_INVALID' });
@@ -51,5 +50,9 @@ t.test('errors name the letter and the template', async (t) => {
 t.test('a name is split at the first @', async (t) => {
   t.same(splitNodeName('a@b@c'), { name: 'a', host: 'b@c' });
   t.same(splitNodeName('host'), { name: '', host: 'host' });
-  t.equal(expandTemplate('%n.%h', { nodeName: 'host.example.com', index: 0 }), 'celery.host.example.com', 'a bare host has the default name');
+  t.equal(
+    expandTemplate('%n.%h', { nodeName: 'host.example.com', index: 0 }),
+    'celery.host.example.com',
+    'a bare host has the default name',
+  );
 });

@@ -1,0 +1,195 @@
+/**
+ * The JavaScript stack of another process of ours, even while that process spins in a loop.
+ *
+ * The process must have been made ready for it: `prepareForStack()` in it, or `--inspect-port=0` on its command line. Sent
+ * SIGUSR1, Node opens its inspector from a thread of its own and prints the address on the process's stderr, where whoever
+ * captures that stream finds it with `inspectorUrlFromStderrLine`. `takeStack` then pauses the process, reads the frames,
+ * closes the inspector again and lets the process go on, unharmed.
+ *
+ * Never uses Runtime.terminateExecution, which aborts Node 26. Never leaves a port open or the process paused, also when it
+ * gives up: what could not be answered in time is undone by messages already on their way.
+ */
+
+import { messageOf } from '../errors.ts';
+
+export interface StackFrame {
+  readonly functionName: string;
+  readonly url: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+}
+
+export interface TakeStackParams {
+  /** As printed by Node: `ws://127.0.0.1:PORT/UUID`. */
+  readonly wsUrl: string;
+  /** From connecting to the last frame. Rejects with StackTimeout when it is over. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The process cannot be asked now: it is inside one long native call (a regular expression, a synchronous read). */
+export class StackTimeout extends Error {
+  override readonly name = 'StackTimeout';
+}
+
+/**
+ * Closes the inspector of the process it runs in. Node queues a start twice, once for running code and once for an idle event
+ * loop, so when the loop comes to life it opens again; the immediate runs right after that, the timers are for good measure.
+ */
+const closeInspector = `(() => {
+  const inspector = process.getBuiltinModule('node:inspector');
+  const close = () => { try { inspector.close(); } catch {} };
+  setImmediate(() => {
+    close();
+    setTimeout(close, 50).unref();
+    setTimeout(close, 500).unref();
+  });
+  close();
+})()`;
+
+/** A process that has not paused by then is idle: it gets something to run, to pause in. */
+const idleMs = 100;
+
+/** In the process to be looked at: have SIGUSR1 open the inspector on any free port instead of 9229. */
+export function prepareForStack(): void {
+  process.debugPort = 0;
+}
+
+/** The inspector's address, from a line of the process's stderr; null for any other line. */
+export function inspectorUrlFromStderrLine(line: string): string | null {
+  return /^Debugger listening on (ws:\/\/127\.0\.0\.1:\d+\/[0-9a-f-]+)\s*$/.exec(line)?.[1] ?? null;
+}
+
+/** Lines Node prints around the address, which are no output of a task. */
+export function isInspectorNotice(line: string): boolean {
+  return /^(Debugger listening on ws:|For help, see: https:\/\/nodejs\.org\/|Debugger attached\.|Debugger ending on ws:|Waiting for the debugger to disconnect)/.test(
+    line,
+  );
+}
+
+/** Innermost frame first. An idle process has none: it answers with an empty list. */
+export function takeStack(params: TakeStackParams): Promise<StackFrame[]> {
+  return new Promise((resolve, reject) => new StackSession(params, resolve, reject));
+}
+
+/** As below an Error: one line per frame. */
+export function formatStack(frames: readonly StackFrame[]): string {
+  if (frames.length === 0) return '    (idle: no JavaScript is running)';
+  return frames
+    .map(({ functionName, url, line, column }) => `    at ${functionName || '<anonymous>'} (${url}:${line}:${column})`)
+    .join('\n');
+}
+
+interface InspectorMessage {
+  readonly method?: string;
+  readonly params?: {
+    readonly scriptId?: string;
+    readonly url?: string;
+    readonly callFrames?: readonly {
+      readonly callFrameId: string;
+      readonly functionName: string;
+      readonly location: { readonly scriptId: string; readonly lineNumber: number; readonly columnNumber?: number };
+    }[];
+  };
+}
+
+class StackSession {
+  readonly #socket: WebSocket;
+  readonly #resolve: (frames: StackFrame[]) => void;
+  readonly #reject: (reason: Error) => void;
+  readonly #timeout: NodeJS.Timeout;
+  readonly #signal: AbortSignal | undefined;
+  readonly #urls = new Map<string, string>();
+  #idle: NodeJS.Timeout | undefined;
+  #lastId = 0;
+  /** The answer; the promise settles when the process has let go of the connection. */
+  #frames: StackFrame[] | undefined;
+  #settled = false;
+
+  constructor(params: TakeStackParams, resolve: (frames: StackFrame[]) => void, reject: (reason: Error) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#signal = params.signal;
+    this.#socket = new WebSocket(params.wsUrl);
+    this.#timeout = setTimeout(() => this.#onTimeout(params.timeoutMs), params.timeoutMs);
+    this.#socket.addEventListener('open', () => this.#onOpen());
+    this.#socket.addEventListener('message', (event) => this.#onMessage(JSON.parse(String(event.data))));
+    this.#socket.addEventListener('close', () => this.#onClose());
+    params.signal?.addEventListener('abort', this.#onAbort);
+    if (params.signal?.aborted === true) this.#onAbort();
+  }
+
+  #onOpen(): void {
+    this.#send('Debugger.enable');
+    this.#send('Debugger.pause');
+    this.#idle = setTimeout(() => this.#send('Runtime.evaluate', { expression: '0' }), idleMs);
+  }
+
+  #onMessage(message: InspectorMessage): void {
+    const { method, params } = message;
+    if (method === 'Debugger.scriptParsed' && params?.scriptId !== undefined) {
+      this.#urls.set(params.scriptId, params.url ?? '');
+      return;
+    }
+    if (method !== 'Debugger.paused' || params?.callFrames === undefined || this.#settled) return;
+    clearTimeout(this.#idle);
+    this.#frames ??= this.#readFrames(params.callFrames);
+    // Asked for on the paused frame, so it runs before anything of the process does.
+    this.#send('Debugger.evaluateOnCallFrame', {
+      callFrameId: params.callFrames[0]?.callFrameId,
+      expression: closeInspector,
+      silent: true,
+    });
+    this.#send('Debugger.resume');
+  }
+
+  /** Without the frame of our own `0` in an idle process, and without Node's own frames when there are no others. */
+  #readFrames(callFrames: NonNullable<NonNullable<InspectorMessage['params']>['callFrames']>): StackFrame[] {
+    const frames: StackFrame[] = [];
+    let busy = false;
+    for (const { functionName, location } of callFrames) {
+      const url = this.#urls.get(location.scriptId) ?? '';
+      if (url === '') continue;
+      if (!url.startsWith('node:internal/')) busy = true;
+      frames.push({ functionName, url, line: location.lineNumber + 1, column: (location.columnNumber ?? 0) + 1 });
+    }
+    return busy ? frames : [];
+  }
+
+  #send(method: string, params?: Readonly<Record<string, unknown>>): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ id: ++this.#lastId, method, params }));
+  }
+
+  #onClose(): void {
+    const frames = this.#frames;
+    if (frames === undefined) this.#settle(() => this.#reject(new Error('the process closed its inspector before it answered')));
+    else this.#settle(() => this.#resolve(frames));
+  }
+
+  #onTimeout(timeoutMs: number): void {
+    const frames = this.#frames;
+    if (frames === undefined) this.#giveUp(new StackTimeout(`no answer within ${timeoutMs} ms: the process is inside a native call`));
+    else this.#settle(() => this.#resolve(frames));
+  }
+
+  readonly #onAbort = (): void => this.#giveUp(new Error(`taking the stack was cancelled: ${messageOf(this.#signal?.reason)}`));
+
+  /** What is sent here the process reads when it can: it must neither pause for nobody nor keep its inspector open. */
+  #giveUp(reason: Error): void {
+    this.#send('Debugger.disable');
+    this.#send('Runtime.evaluate', { expression: closeInspector, silent: true });
+    this.#settle(() => this.#reject(reason));
+  }
+
+  #settle(settle: () => void): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    clearTimeout(this.#timeout);
+    clearTimeout(this.#idle);
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#socket.close();
+    settle();
+  }
+}
