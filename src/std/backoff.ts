@@ -1,10 +1,11 @@
 /**
- * How long to wait before the next attempt. Pure: the random source is passed in, the unit is the caller's.
+ * How long to wait before the next attempt. Pure: the random source is passed in.
  */
 
 /** Returns a number in [0, 1), as Math.random does. */
 export type Random = () => number;
 
+/** In whatever unit the caller keeps. */
 export interface BackoffParams {
   /** Wait after the first failure. */
   readonly factor: number;
@@ -23,11 +24,18 @@ export function exponentialBackoff(params: BackoffParams, random: Random = Math.
   return params.jitter === true ? Math.floor(random() * (Math.floor(wait) + 1)) : wait;
 }
 
+export interface BackoffDelayParams {
+  /** Failures in a row before this wait, counted from 0. */
+  readonly attempt: number;
+  readonly baseMs: number;
+  readonly maxMs: number;
+}
+
 /**
- * The same wait spread over its upper half, fractions included: for restarts and reconnects, where coming back at once is
- * never right but all coming back together is worse.
+ * Milliseconds before a restart or a reconnect: doubles from `baseMs` to `maxMs`, drawn from the upper half, because coming back
+ * at once is never right and all coming back together is worse.
  */
-export function spreadBackoff(params: Omit<BackoffParams, 'jitter'>, random: Random = Math.random): number {
-  const wait = exponentialBackoff(params);
-  return wait / 2 + (wait / 2) * random();
+export function backoffDelayMs(params: BackoffDelayParams, random: Random = Math.random): number {
+  const waitMs = exponentialBackoff({ factor: params.baseMs, retries: Math.max(0, params.attempt), maximum: params.maxMs });
+  return waitMs / 2 + (waitMs / 2) * random();
 }
