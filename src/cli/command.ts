@@ -36,6 +36,8 @@ export interface CommandContext {
   /** Talk: whole lines, to standard error; nothing with --quiet. */
   stderr(text: string): void;
   readonly quiet: boolean;
+  /** Every command there is. */
+  readonly commands: readonly CommandEntry[];
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
 }

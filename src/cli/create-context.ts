@@ -4,14 +4,18 @@ import { loadConfig, readFlag, refusalText } from '../config/load-config.ts';
 import { flagText } from '../config/setting.ts';
 import { type SettingName, settingsTable } from '../config/settings-table.ts';
 import { UmbelError } from '../errors.ts';
-import type { CommandContext } from './command.ts';
+import type { CommandContext, CommandEntry } from './command.ts';
 import { configOption, quietOption } from './global-options.ts';
 import { longName, type OptionSpec } from './option-spec.ts';
 import type { ParsedCommandLine } from './parse-command-line.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Throws USAGE. */
-export function createContext({ args, values }: ParsedCommandLine, { env, cwd, stdout, stderr }: Surroundings): CommandContext {
+export function createContext(
+  { args, values }: ParsedCommandLine,
+  commands: readonly CommandEntry[],
+  { env, cwd, stdout, stderr }: Surroundings,
+): CommandContext {
   const own = new Map<OptionSpec, unknown>();
   const flags: Partial<Record<SettingName, unknown>> = {};
   const problems: string[] = [];
@@ -43,6 +47,7 @@ export function createContext({ args, values }: ParsedCommandLine, { env, cwd, s
       if (!quiet) stderr.write(wholeLines(text));
     },
     quiet,
+    commands,
     env,
     cwd,
   };

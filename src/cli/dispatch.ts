@@ -26,7 +26,7 @@ export async function dispatch(argv: readonly string[], surroundings: Surroundin
     return asked ? exitStatus.ok : exitStatus.usage;
   }
 
-  const entry = findCommand(name);
+  const entry = findCommand(commands, name);
   const { command } = await entry.load();
   const specs = [...command.options, ...command.settings.map(settingOption), ...globalOptions];
   const after = splitWords(before.rest, { specs, program: `umbel ${name}` });
@@ -38,7 +38,7 @@ export async function dispatch(argv: readonly string[], surroundings: Surroundin
     return exitStatus.ok;
   }
   const parsed = parseCommandLine({ name, command, specs, options, words: after.words });
-  return await command.run(createContext(parsed, surroundings));
+  return await command.run(createContext(parsed, commands, surroundings));
 }
 
 function printVersion({ stdout }: Surroundings): number {

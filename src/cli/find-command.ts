@@ -2,10 +2,9 @@
 import { UmbelError } from '../errors.ts';
 import { nearestName } from '../std/nearest-name.ts';
 import type { CommandEntry } from './command.ts';
-import { commands } from './commands.ts';
 
 /** Throws USAGE with the nearest name. */
-export function findCommand(name: string): CommandEntry {
+export function findCommand(commands: readonly CommandEntry[], name: string): CommandEntry {
   const entry = commands.find((one) => one.name === name);
   if (entry !== undefined) return entry;
   const names = commands.map((one) => one.name);

@@ -1,7 +1,6 @@
 /** `umbel help [COMMAND]`: what there is and how it is used. */
 import { exitStatus } from '../errors.ts';
 import type { Command } from './command.ts';
-import { commands } from './commands.ts';
 import { findCommand } from './find-command.ts';
 import { commandHelp, generalHelp } from './help-text.ts';
 
@@ -9,11 +8,11 @@ export const command: Command = {
   arguments: ['[command]'],
   options: [],
   settings: [],
-  async run({ args: [name], stdout }) {
+  async run({ args: [name], commands, stdout }) {
     if (name === undefined) {
       stdout(generalHelp(commands));
     } else {
-      const entry = findCommand(name);
+      const entry = findCommand(commands, name);
       const loaded = await entry.load();
       stdout(commandHelp(entry, loaded.command));
     }

@@ -8,7 +8,7 @@
  */
 import { UmbelError } from '../errors.ts';
 import { nearestName } from '../std/nearest-name.ts';
-import { longName, type OptionSpec } from './option-spec.ts';
+import type { OptionSpec } from './option-spec.ts';
 
 export interface GivenOption {
   readonly spec: OptionSpec;
@@ -98,13 +98,11 @@ function usage(message: string, program: string): UmbelError {
 
 function unknownOption(name: string, byName: ReadonlyMap<string, OptionSpec>, program: string): UmbelError {
   const known = [...byName.keys()];
-  // -concurrency: the second dash was forgotten.
-  const nearest =
-    nearestName(
-      name,
-      known.filter((one) => one.startsWith('--')),
-    ) ?? known.find((one) => one.toLowerCase() === name.toLowerCase());
-  const spec = nearest === undefined ? undefined : byName.get(nearest);
-  const hint = spec === undefined ? '' : `; did you mean ${nearest?.startsWith('--') ? nearest : longName(spec)}?`;
-  return usage(`${name} is not an option of ${program}${hint}`, program);
+  const nearest = nearestName(
+    name,
+    known.filter((one) => one.startsWith('--')),
+  );
+  const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+  const place = program === 'umbel' ? ' (options of a command stand after its name)' : '';
+  return usage(`${name} is not an option of ${program}${place}${hint}`, program);
 }

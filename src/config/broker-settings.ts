@@ -40,15 +40,18 @@ export const sqliteSettings = {
     kind: oneOf(['off', 'normal', 'full']),
     default: 'normal',
     doc: 'How far SQLite goes before it calls a commit done. `normal` survives the death of every process but may lose the last commits when the machine loses power; `full` survives that too and is slower; `off` may corrupt the file at a power loss.',
+    celeryDiffers: 'Not in Celery.',
   }),
   sqlite_lease_seconds: setting<number>({
     kind: seconds({ above: 0 }),
     default: 30,
     doc: 'How long a message stays with a worker that gives no more sign of life before another worker gets it. A living worker renews its leases well within that time.',
+    celeryDiffers: 'Not in Celery.',
   }),
   sqlite_busy_timeout_seconds: setting<number>({
     kind: seconds(),
     default: 5,
     doc: 'How long to wait for the database file while another process is writing to it.',
+    celeryDiffers: 'Not in Celery.',
   }),
 } as const;

@@ -53,6 +53,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
       for (const { name, value, place } of fromFile.values) {
         apply(name, settingsTable[name].kind.readValue(value), { kind: 'file', text: place }, dirname(file.path));
       }
+      problems.sort((one, other) => lineOf(one) - lineOf(other));
     } catch (thrown) {
       if (!(thrown instanceof TomlSyntaxError)) throw thrown;
       problems.push({ message: thrown.message, place: `${display}:${thrown.line}:${thrown.column}` });
@@ -113,6 +114,11 @@ export function workingFolder(flags: LoadParams['flags'], env: NodeJS.ProcessEnv
   const celery = settingsTable.worker_workdir.celeryEnvironment?.map((variable) => env[variable]).find(Boolean);
   const chosen = flags.worker_workdir ?? (own || celery);
   return typeof chosen === 'string' && chosen !== '' ? resolve(cwd, chosen) : cwd;
+}
+
+/** For the order of problems: that of the file. */
+function lineOf({ place }: ConfigProblem): number {
+  return Number(/:(\d+)$/.exec(place)?.[1] ?? 0);
 }
 
 function frozenDefault({ default: value }: AnySetting): unknown {
