@@ -42,7 +42,7 @@ const pid = '$(cat worker.pid)';
 export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
   SIGTERM: {
     steps: [{ meaning: 'warm', exitStatus: 0 }],
-    summary: 'Warm stop: finish what runs, hand back the rest, exit.',
+    summary: 'Finish what runs, hand back the rest, exit.',
     detail:
       'The normal way to stop a worker; what `systemctl stop`, `docker stop` and `umbel multi stop` send. The worker takes no more messages, ' +
       'lets running tasks finish, stores their results, acknowledges them and exits. `worker.shutdown_timeout` bounds the wait; when it is over ' +
@@ -56,7 +56,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
       { meaning: 'cold', exitStatus: 1 },
       { meaning: 'hard', exitStatus: 1 },
     ],
-    summary: 'Ctrl-C: warm stop; a second one makes it cold, a third ends everything now.',
+    summary: 'Ctrl-C: finish what runs; press again to end it, a third time to end everything now.',
     detail:
       'Meant for the terminal. Ctrl-C reaches the children too, which ignore it: only the parent decides. The third one kills the children and exits ' +
       'without waiting for broker or backend.',
@@ -67,7 +67,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
       { meaning: 'cold', exitStatus: 1 },
       { meaning: 'hard', exitStatus: 1 },
     ],
-    summary: 'Cold stop: end running tasks, hand back what can be run again, exit.',
+    summary: 'End running tasks, hand back what can be run again, exit.',
     detail:
       'Use it when waiting for running tasks is not an option. With `worker.soft_shutdown_timeout` above 0 the worker first gives them that many seconds. ' +
       'Then their children are ended. A second one ends everything now.',
@@ -75,7 +75,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
   },
   SIGHUP: {
     steps: [{ meaning: 'restart', exitStatus: null }],
-    summary: 'Restart in place: check the configuration, stop warmly, start again under the same pid.',
+    summary: 'Check the configuration, stop warmly, start again under the same pid.',
     detail:
       'Loads new configuration and new task code. The configuration is read and checked first; if it has a problem, the problem is logged and the worker carries on ' +
       'with what it has. If it is good, the worker stops warmly and executes itself again with the same arguments and environment: the pid, the pid file and the supervisor’s view ' +
@@ -114,7 +114,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
   },
   SIGTSTP: {
     steps: [{ meaning: 'quiet', exitStatus: null }],
-    summary: 'Quiet: take no more messages, keep running what is there.',
+    summary: 'Take no more messages, keep running what is there.',
     detail:
       'The first half of a warm stop, for a deployment that wants to drain a worker before it decides. The worker stays connected, answers remote control and sends heartbeats. Reserved and scheduled ' +
       'tasks it holds are still run. SIGCONT ends it; SIGTERM stops the worker. Ctrl-Z in a terminal sends it: the process is not suspended.',
@@ -122,7 +122,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
   },
   SIGCONT: {
     steps: [{ meaning: 'resume', exitStatus: null }],
-    summary: 'Resume: take messages again after SIGTSTP.',
+    summary: 'Take messages again after SIGTSTP.',
     detail: 'Nothing happens when the worker is not quiet.',
     example: `kill -CONT ${pid}`,
   },
