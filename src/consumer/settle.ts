@@ -7,7 +7,6 @@
  *
  * Never decides what to run; never talks to a child.
  */
-import { constants } from 'node:os';
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker, SettleOutcome, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
@@ -15,7 +14,7 @@ import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
-import { notRegistered, taskRevoked, workerLost } from '../protocol/exception.ts';
+import { notRegistered, taskRevoked, workerLost, workerLostText } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { lostFollowUps } from './lost-follow-ups.ts';
@@ -52,6 +51,7 @@ export class Settler implements RequestListener {
   readonly #joint: boolean;
   #subscription: Subscription | null = null;
   #pending = 0;
+  #stopping = false;
   #idleWaiters: (() => void)[] = [];
 
   constructor(params: SettlerParams) {
@@ -63,6 +63,11 @@ export class Settler implements RequestListener {
   /** The subscription whose deliveries are settled here. */
   attach(subscription: Subscription): void {
     this.#subscription = subscription;
+  }
+
+  /** From now on children end because the worker stops. */
+  stopping(): void {
+    this.#stopping = true;
   }
 
   /** Resolves when every settlement that has begun is durable. */
@@ -137,13 +142,13 @@ export class Settler implements RequestListener {
     }
   }
 
-  onWorkerLost(request: Request, _job: Job, exit: ChildExit): void {
+  onWorkerLost(request: Request, job: Job, exit: ChildExit): void {
     const { offer, header, label } = request;
     this.counts.lost += 1;
-    const how = exit.signal !== null ? `signal ${signalNumber(exit.signal)} (${exit.signal})` : `exitcode ${exit.exitCode}`;
-    const message = `Worker exited prematurely: ${how} Job: ${_job.id}.`;
+    const message = workerLostText({ exitCode: exit.exitCode, signal: exit.signal, job: job.id });
     const fields = { ...this.#fields(header), child: exit.index, pid: exit.pid };
-    if (offer.acksLate && offer.rejectOnWorkerLost) {
+    // At a cold stop it is the worker that ended the task: one acknowledged late is simply not done yet.
+    if (offer.acksLate && (offer.rejectOnWorkerLost || this.#stopping)) {
       this.#finish(request, null, null, 'requeue');
       this.#log.error('task.worker-lost', `Task ${label} is put back: ${message}`, { ...fields, requeue: true });
       return;
@@ -286,8 +291,4 @@ export class Settler implements RequestListener {
       done();
     });
   }
-}
-
-function signalNumber(signal: NodeJS.Signals): number {
-  return constants.signals[signal];
 }

@@ -74,7 +74,8 @@ export interface ChildSettings {
   /** result_extended: send the arguments back with the result. */
   readonly wantArguments: boolean;
   readonly taskDefaults: TaskDefaults;
-  readonly defaultQueue: string;
+  /** Priority of messages that name none; null: none. */
+  readonly defaultPriority: number | null;
   readonly taskProtocol: 1 | 2;
   readonly inheritParentPriority: boolean;
 }
@@ -142,6 +143,8 @@ export interface PublishReply {
 }
 
 export interface SucceededMeta {
+  /** What could not be followed up (descriptions), to be logged as errors. */
+  readonly unsupported?: readonly string[];
   /** Display text of the result, when wanted. */
   readonly text?: string;
   /** JSON text of the children's tuples; absent: none. */
@@ -163,8 +166,6 @@ export interface EndedMeta extends SucceededMeta {
   readonly expected?: boolean;
   /** rejected: back to the queue? */
   readonly requeue?: boolean;
-  /** What could not be followed up (descriptions), to be logged as errors. */
-  readonly unsupported?: readonly string[];
 }
 
 export interface StateMeta {

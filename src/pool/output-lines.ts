@@ -4,8 +4,8 @@
  * Owns turning it into log lines (or passing it through) and noticing the inspector's address among it.
  */
 import type { Readable } from 'node:stream';
-import { LineSplitter } from '../log/task-output.ts';
 import type { Logger } from '../log/logger.ts';
+import { TaskOutput } from '../log/task-output.ts';
 import type { LogLevel } from '../std/log-level.ts';
 import { inspectorUrlFromStderrLine } from '../os/inspector-stack.ts';
 import type { Job } from './job.ts';
@@ -25,7 +25,7 @@ const inspectorTalk = /^(For help, see: https:\/\/nodejs\.org|Debugger (attached
 
 export class OutputLines {
   readonly #params: OutputLinesParams;
-  readonly #splitters: LineSplitter[] = [];
+  readonly #outputs: TaskOutput[] = [];
   #inspectorWaiters: ((url: string | null) => void)[] = [];
 
   constructor(params: OutputLinesParams) {
@@ -53,14 +53,14 @@ export class OutputLines {
 
   /** The child is gone: write out unfinished lines. */
   end(): void {
-    for (const splitter of this.#splitters) splitter.end();
+    for (const output of this.#outputs) output.flush();
     for (const waiter of this.#inspectorWaiters) waiter(null);
   }
 
   #capture(from: Readable, to: NodeJS.WriteStream, stream: 'stdout' | 'stderr'): void {
-    const splitter = new LineSplitter((line) => this.#onLine(line, to, stream));
-    this.#splitters.push(splitter);
-    from.on('data', (chunk: Buffer) => splitter.push(chunk));
+    const output = new TaskOutput({ onLine: (line) => this.#onLine(line, to, stream) });
+    this.#outputs.push(output);
+    from.on('data', (chunk: Buffer) => output.push(chunk));
     from.on('error', () => {});
   }
 

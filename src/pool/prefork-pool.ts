@@ -13,7 +13,7 @@ import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { formatStack, takeStack } from '../os/inspector-stack.ts';
-import { backoffDelayMs } from '../std/backoff.ts';
+import { spreadBackoff } from '../std/backoff.ts';
 import { ChildHandle } from './child-handle.ts';
 import type { ChildExit, Job } from './job.ts';
 import { JobQueue } from './job-queue.ts';
@@ -301,7 +301,7 @@ export class PreforkPool implements Pool {
       this.#giveUp(cause);
       return;
     }
-    const delayMs = backoffDelayMs({ attempt: this.#startFailures - 1, baseMs: 100, maxMs: 10_000 });
+    const delayMs = Math.round(spreadBackoff({ factor: 200, retries: this.#startFailures - 1, maximum: 10_000 }));
     this.#log.error('child.start-failed', `PoolChild-${child.index} could not start: ${cause.message}; next try in ${delayMs} ms`, { child: child.index });
     this.#respawns.set(child.index, setTimeout(() => this.#spawn(child.index), delayMs));
   }

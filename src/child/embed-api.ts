@@ -1,0 +1,10 @@
+/** What `import … from 'umbel'` gives to a task module inside a worker: this program's own task API. */
+import { installApi } from '../task/api-module.ts';
+import { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
+import { task, taskHandle } from '../task/task.ts';
+import { currentTask, TaskContext } from '../task/task-context.ts';
+import { WorkerApp } from './worker-app.ts';
+
+export function embedApi(): void {
+  installApi({ App: WorkerApp, Ignore, MaxRetriesExceededError, Reject, Retry, TaskContext, currentTask, task, taskHandle });
+}

@@ -1,0 +1,107 @@
+/**
+ * `task.delay()` inside a task: the message is made here and handed to the parent, which has the broker.
+ *
+ * Owns the requests that wait for the parent's answer. A child has no connection of its own.
+ */
+import { randomUUID } from 'node:crypto';
+import { UmbelError } from '../errors.ts';
+import { type ChildSettings, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
+import { parseIsoTime } from '../protocol/iso-time.ts';
+import { encodeTask } from '../protocol/task-message.ts';
+import type { AsyncResult } from '../task/async-result.ts';
+import type { Publisher, TaskCall } from '../task/publisher.ts';
+import { currentTask } from '../task/task-context.ts';
+import { origin } from './origin.ts';
+import type { ChildPipe } from './pipe.ts';
+
+interface Waiting {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class PipePublisher implements Publisher {
+  readonly #pipe: ChildPipe;
+  readonly #settings: ChildSettings;
+  readonly #waiting = new Map<number, Waiting>();
+  #requests = 0;
+
+  constructor(pipe: ChildPipe, settings: ChildSettings) {
+    this.#pipe = pipe;
+    this.#settings = settings;
+  }
+
+  async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
+    const { options } = call;
+    const caller = currentTask();
+    const id = options.taskId ?? randomUUID();
+    const etaMs = dueTime(call);
+    const inherited = this.#settings.inheritParentPriority ? (caller?.deliveryInfo.priority ?? null) : null;
+    const message = encodeTask({
+      task: call.task,
+      id,
+      args: call.args,
+      kwargs: call.kwargs,
+      origin,
+      etaMs,
+      expiresMs: typeof options.expires === 'number' ? Date.now() + options.expires * 1000 : (options.expires?.getTime() ?? null),
+      retries: options.retries ?? 0,
+      rootId: caller?.rootId ?? null,
+      parentId: caller?.id ?? null,
+      shadow: options.shadow ?? null,
+      ignoreResult: options.ignoreResult ?? null,
+      priority: options.priority ?? inherited ?? this.#settings.defaultPriority,
+      headers: options.headers ?? null,
+      protocol: this.#settings.taskProtocol,
+    });
+    const { queue, exchange, routingKey } = options;
+    const meta: PublishMeta = {
+      taskName: call.task,
+      taskId: id,
+      headers: message.headers,
+      properties: message.properties,
+      route: { ...(queue === undefined ? null : { queue }), ...(exchange === undefined ? null : { exchange }), ...(routingKey === undefined ? null : { routingKey }) },
+      dueAtMs: etaMs,
+    };
+    const request = ++this.#requests;
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting.set(request, { resolve, reject });
+      this.#pipe.send(toParent.publish, request, 0, JSON.stringify(meta), message.body);
+    });
+    return new ChildResult<R>(id);
+  }
+
+  onReply(request: number, reply: PublishReply): void {
+    const waiting = this.#waiting.get(request);
+    this.#waiting.delete(request);
+    if (reply.error === null) waiting?.resolve();
+    else waiting?.reject(new UmbelError('BROKER_UNAVAILABLE', reply.error));
+  }
+}
+
+function dueTime(call: TaskCall): number | null {
+  const { eta, countdown } = call.options;
+  if (countdown !== undefined) return Date.now() + countdown * 1000;
+  if (eta === undefined) return null;
+  return eta instanceof Date ? eta.getTime() : parseIsoTime(eta);
+}
+
+/** What a task gets for a task it has called: its id. Waiting for another task inside one invites deadlock, as in Celery. */
+class ChildResult<R> implements AsyncResult<R> {
+  readonly id: string;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  get(): Promise<R> {
+    return Promise.reject(new UmbelError('RESULT_WITHIN_TASK', 'Never call result.get() within a task!'));
+  }
+
+  state(): Promise<string> {
+    return Promise.reject(new UmbelError('RESULT_WITHIN_TASK', 'the state of another task cannot be asked for within a task'));
+  }
+
+  forget(): Promise<void> {
+    return Promise.reject(new UmbelError('RESULT_WITHIN_TASK', 'the result of another task cannot be deleted within a task'));
+  }
+}

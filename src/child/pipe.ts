@@ -1,0 +1,68 @@
+/**
+ * The child's end of the two pipes to its parent.
+ *
+ * fd 3 is read asynchronously, frame by frame; its end means that the parent is gone. fd 4 is written synchronously, so that
+ * what has been said is in the kernel before task code can crash or block the process. Frames collect until `flush`.
+ */
+import { writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { type FrameHandler, FrameReader, FrameWriter } from '../ipc/frame.ts';
+
+const readFd = 3;
+const writeFd = 4;
+/** Unflushed bytes above which a frame is not left waiting for others. */
+const flushAboveBytes = 256 * 1024;
+
+export class ChildPipe {
+  readonly #writer = new FrameWriter();
+  readonly #input: Socket;
+  readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+  #flushScheduled = false;
+
+  constructor(params: { onFrame: FrameHandler; onEnd(): void }) {
+    const reader = new FrameReader(params.onFrame);
+    this.#input = new Socket({ fd: readFd, readable: true, writable: false });
+    this.#input.on('data', (chunk: Buffer) => reader.push(chunk));
+    this.#input.once('end', () => params.onEnd());
+    this.#input.once('error', () => params.onEnd());
+  }
+
+  /** Add a frame; it goes out with the next `flush`, at the latest at the end of this turn. */
+  send(type: number, id: number, number: number, meta: string, payload: string | Uint8Array | null): void {
+    this.#writer.add(type, id, number, meta, payload);
+    if (this.#writer.pendingBytes > flushAboveBytes) this.flush();
+    else if (!this.#flushScheduled) {
+      this.#flushScheduled = true;
+      setImmediate(() => {
+        this.#flushScheduled = false;
+        this.flush();
+      });
+    }
+  }
+
+  /** Everything added is with the kernel when this returns. */
+  flush(): void {
+    this.#writer.drainSync((bytes) => this.#writeAll(bytes));
+  }
+
+  /** Stop reading, so that the process can end by itself. */
+  close(): void {
+    this.flush();
+    this.#input.destroy();
+  }
+
+  #writeAll(bytes: Buffer): void {
+    let written = 0;
+    while (written < bytes.length) {
+      try {
+        written += writeSync(writeFd, bytes, written);
+      } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        // The parent is busy: wait for it, there is nothing better to do. Anything else means that it is gone.
+        if (code === 'EAGAIN') Atomics.wait(this.#pause, 0, 0, 1);
+        else if (code === 'EPIPE' || code === 'EBADF') process.exit(1);
+        else throw error;
+      }
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * The message a retried task goes back to the broker with: the same id, one retry more, due later.
+ *
+ * Source: messages.md §9.1. The parent id of the new message is the task's own id, because it is published while the task runs.
+ */
+import type { ChildSettings } from '../ipc/exchange.ts';
+import { encodeTask } from '../protocol/task-message.ts';
+import type { Retry } from '../task/control-flow.ts';
+import { customHeaders } from './custom-headers.ts';
+import { origin } from './origin.ts';
+import type { OutgoingMessage, PreparedTask } from './run-task.ts';
+
+/** Throws when replaced arguments cannot be encoded. */
+export function retryMessage(task: PreparedTask, settings: ChildSettings, retry: Retry): OutgoingMessage {
+  const { header, content, meta } = task;
+  const { exchange, routing_key: routingKey, priority } = meta.deliveryInfo;
+  const message = encodeTask({
+    task: header.task,
+    id: header.id,
+    args: retry.args ?? content.args,
+    kwargs: retry.kwargs ?? content.kwargs,
+    origin,
+    etaMs: retry.etaMs,
+    expiresMs: header.expiresMs,
+    retries: header.retries + 1,
+    group: header.group,
+    groupIndex: header.groupIndex,
+    rootId: header.rootId,
+    parentId: header.id,
+    hardTimeLimitSeconds: header.hardTimeLimitSeconds,
+    softTimeLimitSeconds: header.softTimeLimitSeconds,
+    shadow: header.shadow,
+    ignoreResult: header.ignoreResult,
+    replyTo: meta.properties.replyTo ?? null,
+    priority,
+    callbacks: content.callbacks,
+    errbacks: content.errbacks,
+    chain: content.chain,
+    chord: content.chord,
+    stampedHeaders: header.stampedHeaders,
+    stamps: header.stamps,
+    replacedTaskNesting: header.replacedTaskNesting,
+    headers: customHeaders(meta.headers),
+    // A message of protocol 1 has no place for a chain, so what came as protocol 2 goes back as such.
+    protocol: header.protocol === 2 ? 2 : settings.taskProtocol,
+  });
+  return {
+    meta: {
+      taskName: header.task,
+      taskId: header.id,
+      headers: message.headers,
+      properties: message.properties,
+      route: exchange === '' ? { queue: routingKey } : { exchange, routingKey },
+      dueAtMs: retry.etaMs,
+    },
+    body: message.body,
+  };
+}

@@ -1,0 +1,180 @@
+/**
+ * One task in a pool child, from the message's bytes to how it ended.
+ *
+ * `prepare` reads the message: what cannot be read ends there, before the task counts as started. `run` calls the function and
+ * turns what it returns or throws into a TaskEnd: the result as JSON text, the exception document, and the messages that
+ * follow from it. A function that returns no promise is run without one, so that short tasks cost no turn of the event loop.
+ *
+ * Never writes to the pipe (child/runtime.ts does) and never decides about acknowledgement (consumer/settle.ts does).
+ */
+import { type Applied, followUpsOfFailure, followUpsOfSuccess } from '../canvas/follow-up.ts';
+import { messageOf, UmbelError } from '../errors.ts';
+import type { ChildSettings, EndedMeta, EndKind, FollowUpMeta, RunMeta, SucceededMeta } from '../ipc/exchange.ts';
+import { encodeJson } from '../protocol/json.ts';
+import type { Message } from '../protocol/message.ts';
+import { encodeError, exceptionDocument } from '../protocol/exception.ts';
+import { encodeTask, readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
+import { repr } from '../std/safe-repr.ts';
+import { bindArguments } from '../task/bind-arguments.ts';
+import { Ignore, Reject, Retry } from '../task/control-flow.ts';
+import type { TaskDefinition, TaskRegistry } from '../task/registry.ts';
+import { type ContextHost, runInContext, TaskContext } from '../task/task-context.ts';
+import { origin } from './origin.ts';
+import { requestOf } from './request-of.ts';
+import { retryMessage } from './retry-message.ts';
+import { tracebackOf } from './traceback.ts';
+
+/** What one run is made from. */
+export interface PreparedTask {
+  readonly header: TaskHeader;
+  readonly content: TaskContent;
+  readonly message: Message;
+  readonly meta: RunMeta;
+  readonly definition: TaskDefinition;
+}
+
+export interface OutgoingMessage {
+  readonly meta: FollowUpMeta;
+  readonly body: Buffer;
+}
+
+export type TaskEnd =
+  | { readonly kind: 'succeeded'; readonly resultJson: string; readonly meta: SucceededMeta | null; readonly followUps: readonly OutgoingMessage[] }
+  | { readonly kind: 'ended'; readonly resultJson: string; readonly meta: EndedMeta; readonly followUps: readonly OutgoingMessage[] };
+
+const none: readonly OutgoingMessage[] = [];
+
+/** Read the message. Returns how it ended when there is nothing to run. */
+export function prepare(meta: RunMeta, body: Buffer, registry: TaskRegistry): PreparedTask | TaskEnd {
+  const message: Message = { headers: meta.headers, properties: meta.properties, body };
+  const receipt = readReceipt(message);
+  if (receipt.kind === 'undecodable') return ended('undecodable', receipt.reason);
+  if (receipt.kind !== 'task') return ended('invalid', receipt.kind === 'invalid' ? receipt.reason : 'not a task message');
+  const { header } = receipt;
+  // Asked again here, because the message may have waited behind others.
+  if (header.expiresMs !== null && header.expiresMs <= Date.now()) return ended('expired', 'expired');
+  const definition = registry.get(header.task);
+  if (definition === undefined) return ended('invalid', `the task modules of this child have no task '${header.task}'`);
+  try {
+    return { header, content: readContent(message, header.protocol), message, meta, definition };
+  } catch (error) {
+    const invalid = error instanceof UmbelError && error.code === 'MESSAGE_INVALID';
+    return ended(invalid ? 'invalid' : 'undecodable', messageOf(error));
+  }
+}
+
+export function isPrepared(prepared: PreparedTask | TaskEnd): prepared is PreparedTask {
+  return 'definition' in prepared;
+}
+
+/** Run it. A promise only when the task returned one. Never throws, never rejects. */
+export function run(task: PreparedTask, settings: ChildSettings, host: ContextHost): TaskEnd | Promise<TaskEnd> {
+  const { definition, content } = task;
+  const context = new TaskContext(requestOf(task, settings), definition.options, host);
+  try {
+    const value: unknown = runInContext(context, () => {
+      const bound = bindArguments(definition.binding, content.args, content.kwargs);
+      const fn = definition.fn as (...args: unknown[]) => unknown;
+      return definition.options.bind ? fn(context, ...bound) : fn(...bound);
+    });
+    if (!isThenable(value)) return succeed(task, settings, value);
+    return Promise.resolve(value).then(
+      (result: unknown) => succeed(task, settings, result),
+      (thrown: unknown) => fail(task, settings, thrown),
+    );
+  } catch (thrown) {
+    return fail(task, settings, thrown);
+  }
+}
+
+function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): TaskEnd {
+  let resultJson: string;
+  try {
+    resultJson = encodeJson(value ?? null);
+  } catch (error) {
+    return failed(task, settings, error, JSON.stringify(encodeError(error)), `EncodeError(${repr(messageOf(error))})`);
+  }
+  const text = settings.wantResultText ? { text: repr(value ?? null) } : null;
+  const meta: SucceededMeta | null = settings.wantArguments ? { ...text, ...argumentsOf(task) } : text;
+  const { callbacks, chain, chord } = task.content;
+  if (callbacks === null && (chain === null || chain.length === 0) && chord === null) return { kind: 'succeeded', resultJson, meta, followUps: none };
+  try {
+    const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
+    const followUps = encodeAll(applied.publish, settings);
+    return applied.unsupported.length === 0
+      ? { kind: 'succeeded', resultJson, meta, followUps }
+      : { kind: 'succeeded', resultJson, meta: { ...meta, unsupported: applied.unsupported }, followUps };
+  } catch (error) {
+    return fail(task, settings, error);
+  }
+}
+
+function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
+  if (thrown instanceof Ignore) return ended('ignored', '');
+  if (thrown instanceof Reject) return { kind: 'ended', resultJson: 'null', meta: { kind: 'rejected', text: thrown.message, traceback: null, requeue: thrown.requeue }, followUps: none };
+  if (thrown instanceof Retry) return retried(task, settings, thrown);
+  return failed(task, settings, thrown, JSON.stringify(exceptionDocument(thrown)), errorText(thrown));
+}
+
+function retried(task: PreparedTask, settings: ChildSettings, retry: Retry): TaskEnd {
+  const cause = retry.exc === undefined || retry.exc === null ? null : retry.exc;
+  const resultJson = cause === null ? 'null' : JSON.stringify(exceptionDocument(cause));
+  const meta: EndedMeta = { kind: 'retried', text: retry.message, traceback: cause === null ? null : tracebackOf(cause), ...(settings.wantArguments ? argumentsOf(task) : null) };
+  try {
+    return { kind: 'ended', resultJson, meta, followUps: [retryMessage(task, settings, retry)] };
+  } catch (error) {
+    // The new arguments cannot be sent: that is the task's failure, and saying so is better than losing it.
+    return failed(task, settings, error, JSON.stringify(encodeError(error)), errorText(error));
+  }
+}
+
+function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, resultJson: string, text: string): TaskEnd {
+  const applied: Applied = task.content.errbacks === null ? { publish: [], unsupported: [] } : followUpsOfFailure(sourceOf(task, settings), task.content);
+  const meta: EndedMeta = {
+    kind: 'failed',
+    text,
+    traceback: tracebackOf(thrown),
+    ...(isExpected(task.definition, thrown) ? { expected: true } : null),
+    ...(applied.unsupported.length > 0 ? { unsupported: applied.unsupported } : null),
+    ...(settings.wantArguments ? argumentsOf(task) : null),
+  };
+  return { kind: 'ended', resultJson, meta, followUps: encodeAll(applied.publish, settings) };
+}
+
+function ended(kind: EndKind, text: string): TaskEnd {
+  return { kind: 'ended', resultJson: 'null', meta: { kind, text, traceback: null }, followUps: none };
+}
+
+/** `TypeError('the text')`, as Python shows an exception. */
+function errorText(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return repr(thrown);
+  return `${thrown.name}(${thrown.message === '' ? '' : repr(thrown.message)})`;
+}
+
+function isExpected(definition: TaskDefinition, thrown: unknown): boolean {
+  return definition.options.throws.some((matcher) => (typeof matcher === 'string' ? thrown instanceof Error && thrown.name === matcher : thrown instanceof matcher));
+}
+
+function argumentsOf(task: PreparedTask): { args: string; kwargs: string } {
+  return { args: encodeJson(task.content.args), kwargs: encodeJson(task.content.kwargs) };
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
+function sourceOf(task: PreparedTask, settings: ChildSettings) {
+  const { header, meta } = task;
+  const priority = settings.inheritParentPriority ? meta.deliveryInfo.priority : null;
+  return { id: header.id, rootId: header.rootId, group: header.group, groupIndex: header.groupIndex, priority, origin };
+}
+
+function encodeAll(applied: Applied['publish'], settings: ChildSettings): OutgoingMessage[] {
+  return applied.map(({ task, route }) => {
+    const message = encodeTask({ ...task, protocol: settings.taskProtocol });
+    return {
+      meta: { taskName: task.task, taskId: task.id, headers: message.headers, properties: message.properties, route, dueAtMs: task.etaMs ?? null },
+      body: message.body,
+    };
+  });
+}

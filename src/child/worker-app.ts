@@ -1,0 +1,20 @@
+/**
+ * What `new App(…)` is inside a worker: a module shared by clients and workers may create one, but a child has no connection of
+ * its own, so calls go through its parent whatever URL the module names.
+ */
+import type { AsyncResult } from '../task/async-result.ts';
+import { publisher, type Publisher, type TaskCall } from '../task/publisher.ts';
+
+export class WorkerApp implements Publisher {
+  call<R>(call: TaskCall): Promise<AsyncResult<R>> {
+    return publisher().call<R>(call);
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    return Promise.resolve();
+  }
+}

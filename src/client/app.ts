@@ -1,0 +1,121 @@
+/**
+ * The client: calls tasks by name and waits for their results.
+ *
+ * Owns turning a call into a message (its id, times and defaults) and the result handles. What connects it is
+ * client/connections.ts; the command line and the npm face both use it.
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { ResultBackend } from '../backend/backend.ts';
+import type { Broker } from '../broker/broker.ts';
+import { UmbelError } from '../errors.ts';
+import { Producer } from '../producer/producer.ts';
+import { parseIsoTime } from '../protocol/iso-time.ts';
+import { propagateStates } from '../protocol/result.ts';
+import { encodeTask } from '../protocol/task-message.ts';
+import type { AsyncResult, GetOptions } from '../task/async-result.ts';
+import { type Publisher, setPublisher, type TaskCall } from '../task/publisher.ts';
+import { RemoteTaskError } from './remote-error.ts';
+
+export interface ClientParams {
+  readonly broker: Broker;
+  readonly backend: ResultBackend | null;
+  readonly defaultQueue: string;
+  readonly createMissingQueues: boolean;
+  readonly defaultPriority: number | null;
+  readonly taskProtocol: 1 | 2;
+}
+
+export class Client implements Publisher {
+  readonly #params: ClientParams;
+  readonly #producer: Producer;
+  readonly #origin = `gen${process.pid}@${hostname()}`;
+
+  constructor(params: ClientParams) {
+    this.#params = params;
+    const { broker, defaultQueue, createMissingQueues } = params;
+    this.#producer = new Producer({ broker, defaultQueue, createMissingQueues, queues: [] });
+  }
+
+  /** Connect, and send for `task.delay()` in this process. */
+  async start(): Promise<void> {
+    await this.#params.broker.start();
+    await this.#params.backend?.start();
+    setPublisher(this);
+  }
+
+  async stop(): Promise<void> {
+    await this.#params.backend?.stop();
+    await this.#params.broker.stop();
+  }
+
+  async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
+    const { options } = call;
+    const id = options.taskId ?? randomUUID();
+    const dueAtMs = dueTime(call);
+    const message = encodeTask({
+      task: call.task,
+      id,
+      args: call.args,
+      kwargs: call.kwargs,
+      origin: this.#origin,
+      etaMs: dueAtMs,
+      expiresMs: typeof options.expires === 'number' ? Date.now() + options.expires * 1000 : (options.expires?.getTime() ?? null),
+      retries: options.retries ?? 0,
+      shadow: options.shadow ?? null,
+      ignoreResult: options.ignoreResult ?? null,
+      priority: options.priority ?? this.#params.defaultPriority,
+      headers: options.headers ?? null,
+      protocol: this.#params.taskProtocol,
+    });
+    const { queue, exchange, routingKey } = options;
+    const route = { ...(queue === undefined ? null : { queue }), ...(exchange === undefined ? null : { exchange }), ...(routingKey === undefined ? null : { routingKey }) };
+    await this.#producer.publish(message, route, dueAtMs);
+    return this.result<R>(id);
+  }
+
+  /** A handle on the result of any task, by its id. */
+  result<R = unknown>(id: string): AsyncResult<R> {
+    return new ClientResult<R>(id, this.#params.backend);
+  }
+}
+
+function dueTime(call: TaskCall): number | null {
+  const { eta, countdown } = call.options;
+  if (countdown !== undefined) return Date.now() + countdown * 1000;
+  if (eta === undefined) return null;
+  const ms = eta instanceof Date ? eta.getTime() : parseIsoTime(eta);
+  if (ms === null) throw new UmbelError('USAGE', `eta must be an ISO 8601 time, got ${JSON.stringify(eta)}`);
+  return ms;
+}
+
+class ClientResult<R> implements AsyncResult<R> {
+  readonly id: string;
+  readonly #backend: ResultBackend | null;
+
+  constructor(id: string, backend: ResultBackend | null) {
+    this.id = id;
+    this.#backend = backend;
+  }
+
+  async get(options: GetOptions = {}): Promise<R> {
+    const document = await this.#required().wait(this.id, { timeoutMs: options.timeoutMs ?? null });
+    if (!propagateStates.has(document.status)) return document.result as R;
+    const error = new RemoteTaskError(document);
+    if (options.propagate ?? true) throw error;
+    return error as R;
+  }
+
+  async state(): Promise<string> {
+    return (await this.#required().get(this.id))?.status ?? 'PENDING';
+  }
+
+  async forget(): Promise<void> {
+    await this.#required().forget(this.id);
+  }
+
+  #required(): ResultBackend {
+    if (this.#backend === null) throw new UmbelError('BACKEND_DISABLED', 'results are disabled: set result.backend');
+    return this.#backend;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * From URLs to a broker and a result backend.
+ *
+ * Owns which scheme means which implementation, and that the embedded broker and backend on one file share one store, so that
+ * a result and its acknowledgement are one transaction.
+ */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { ResultBackend } from '../backend/backend.ts';
+import { MemoryBackend } from '../backend/memory.ts';
+import { SqliteBackend } from '../backend/sqlite.ts';
+import type { Broker } from '../broker/broker.ts';
+import { MemoryBroker } from '../broker/memory/memory-broker.ts';
+import { SqliteBroker } from '../broker/sqlite/sqlite-broker.ts';
+import { SqliteStore } from '../driver/sqlite-store.ts';
+import { isSqliteUrl, sqlitePathFromUrl } from '../driver/sqlite-url.ts';
+import type { SqliteSynchronous } from '../driver/sqlite.ts';
+import { type ErrorCode, UmbelError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import { maskUrl } from '../std/mask-url.ts';
+
+export interface ConnectionParams {
+  /** null: the embedded broker in the user's state folder. */
+  readonly brokerUrl: string | null;
+  /** null: with the embedded broker the same file, otherwise none. 'disabled': none. */
+  readonly backendUrl: string | null;
+  readonly env: NodeJS.ProcessEnv;
+  readonly workdir: string;
+  readonly synchronous: SqliteSynchronous;
+  readonly busyTimeoutMs: number;
+  readonly leaseMs: number;
+  /** null: results are kept for ever. */
+  readonly resultExpiresMs: number | null;
+  readonly log: Logger;
+}
+
+export interface Connections {
+  readonly broker: Broker;
+  /** null: results are disabled. */
+  readonly backend: ResultBackend | null;
+}
+
+/** Schemes that later versions bring. */
+const notBuiltYet = /^(redis|rediss|redis\+socket|sentinel|amqp|amqps|pyamqp|rpc|db\+|cache\+|mongodb|file|sqs|kafka)/;
+
+/** The file of the embedded broker when no URL is given. */
+export function defaultBrokerPath(env: NodeJS.ProcessEnv): string {
+  const state = env.XDG_STATE_HOME;
+  return join(state !== undefined && state.startsWith('/') ? state : join(homedir(), '.local', 'state'), 'umbel', 'umbel.db');
+}
+
+/** Not yet started. Throws BROKER_URL_INVALID, BACKEND_URL_INVALID or NOT_SUPPORTED. */
+export function openConnections(params: ConnectionParams): Connections {
+  const stores = new Map<string, SqliteStore>();
+  const store = (url: string | null, code: ErrorCode, createFolder: boolean): SqliteStore => {
+    const path = url === null ? defaultBrokerPath(params.env) : pathOf(url, code, params.workdir);
+    let opened = stores.get(path);
+    if (opened === undefined) {
+      opened = new SqliteStore({ path, synchronous: params.synchronous, busyTimeoutMs: params.busyTimeoutMs, createFolder, log: params.log });
+      stores.set(path, opened);
+    }
+    return opened;
+  };
+  const broker = openBroker(params, store);
+  return { broker, backend: openBackend(params, store) };
+}
+
+type StoreOf = (url: string | null, code: ErrorCode, createFolder: boolean) => SqliteStore;
+
+function openBroker(params: ConnectionParams, store: StoreOf): Broker {
+  const { brokerUrl: url, leaseMs, log } = params;
+  if (url === 'memory://') return new MemoryBroker();
+  if (url === null || isSqliteUrl(url)) return new SqliteBroker({ store: store(url, 'BROKER_URL_INVALID', url === null), leaseMs, log });
+  throw unknownScheme('broker.url', url, 'BROKER_URL_INVALID');
+}
+
+function openBackend(params: ConnectionParams, store: StoreOf): ResultBackend | null {
+  const { backendUrl, brokerUrl, resultExpiresMs } = params;
+  const embedded = brokerUrl === null || isSqliteUrl(brokerUrl);
+  const url = backendUrl ?? (embedded ? brokerUrl : brokerUrl === 'memory://' ? 'memory://' : 'disabled');
+  if (url === 'disabled' || url === 'disabled://') return null;
+  if (url === 'memory://') return new MemoryBackend({ resultExpiresMs });
+  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID', url === null), resultExpiresMs });
+  throw unknownScheme('result.backend', url, 'BACKEND_URL_INVALID');
+}
+
+function pathOf(url: string, code: ErrorCode, workdir: string): string {
+  const result = sqlitePathFromUrl(url, workdir);
+  if ('problem' in result) throw new UmbelError(code, result.problem);
+  return result.path;
+}
+
+function unknownScheme(where: string, url: string, code: ErrorCode): UmbelError {
+  const known = 'sqlite:///FILE or sqla+sqlite:///FILE';
+  if (notBuiltYet.test(url)) return new UmbelError('NOT_SUPPORTED', `${where} must be ${known} in this version, got ${maskUrl(url)}: that transport is not built yet`);
+  return new UmbelError(code, `${where} must be ${known}, got ${maskUrl(url)}`);
+}

@@ -1,0 +1,43 @@
+/**
+ * The public face of the npm package: what `import … from 'umbel'` gives to a program that calls tasks. Inside a worker the same
+ * name gives the embedded copy (child/embed-api.ts).
+ */
+import { createLogger } from '../log/create-logger.ts';
+import { Client } from './client.ts';
+import { openConnections } from './connections.ts';
+
+export type { AsyncResult, GetOptions } from '../task/async-result.ts';
+export type { CallOptions } from '../task/call-options.ts';
+export { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
+export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
+export { currentTask, TaskContext } from '../task/task-context.ts';
+export type { TaskOptions } from '../task/task-options.ts';
+export { UmbelError } from '../errors.ts';
+export { RemoteTaskError } from './remote-error.ts';
+
+export interface AppOptions {
+  /** `sqlite:///FILE`; default: the embedded broker in the user's state folder. */
+  readonly broker?: string;
+  /** Default: the same file as the broker's. */
+  readonly backend?: string;
+  /** Default: celery. */
+  readonly defaultQueue?: string;
+}
+
+/** A connection to the broker and the results. `start` it before the first call, `stop` it at the end. */
+export class App extends Client {
+  constructor(options: AppOptions = {}) {
+    const connections = openConnections({
+      brokerUrl: options.broker ?? null,
+      backendUrl: options.backend ?? null,
+      env: process.env,
+      workdir: process.cwd(),
+      synchronous: 'normal',
+      busyTimeoutMs: 5000,
+      leaseMs: 30_000,
+      resultExpiresMs: 86_400_000,
+      log: createLogger({ level: 'warning', format: 'text', processName: 'umbel' }),
+    });
+    super({ ...connections, defaultQueue: options.defaultQueue ?? 'celery', createMissingQueues: true, defaultPriority: null, taskProtocol: 2 });
+  }
+}
