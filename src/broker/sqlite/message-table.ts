@@ -1,0 +1,127 @@
+/**
+ * Every statement on kombu_message, each with its rule.
+ *
+ * Owns: the SQL of messages and queues. Runs inside somebody's transaction unless it says otherwise; keeps no state.
+ *
+ * Order: the higher priority first, then the older row. A message that comes back keeps its id and so its place.
+ */
+import type { SqliteDatabase } from '../../driver/sqlite.ts';
+import { setAsideOwner } from './schema.ts';
+
+/** The most a claim may take at once; also the size of one step of the background statements below. */
+export const claimBatch = 64;
+const stepRows = 500;
+
+export interface ClaimedRow {
+  readonly id: number;
+  readonly payload: string;
+  readonly priority: number;
+  readonly delivered: number;
+}
+
+const sql = {
+  addQueue: 'INSERT OR IGNORE INTO kombu_queue (name) VALUES (?)',
+  insert:
+    'INSERT INTO kombu_message (visible, payload, version, queue_id, umbel_priority, umbel_due_at) SELECT ?, ?, 1, id, ?, ? FROM kombu_queue WHERE name = ?',
+  // Rows of Python clients: their priority stands in the envelope only. Limited, so that a large backlog does not stop the process.
+  adopt: `UPDATE kombu_message SET umbel_priority = CASE WHEN json_valid(payload)
+      THEN coalesce(CAST(json_extract(payload, '$.properties.priority') AS INTEGER), 0) ELSE 0 END
+    WHERE id IN (SELECT id FROM kombu_message WHERE umbel_priority IS NULL ORDER BY id LIMIT ${stepRows})`,
+  claim: `UPDATE kombu_message SET visible = 0, umbel_owner = ? WHERE id IN (
+      SELECT id FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)
+      ORDER BY umbel_priority DESC, id LIMIT ?)
+    RETURNING id, payload, umbel_priority, umbel_delivered`,
+  ready: 'SELECT 1 FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?) LIMIT 1',
+  ack: 'DELETE FROM kombu_message WHERE id = ? AND umbel_owner = ?',
+  requeue:
+    'UPDATE kombu_message SET visible = 1, umbel_owner = NULL, umbel_delivered = umbel_delivered + 1 WHERE id = ? AND umbel_owner = ?',
+  unclaim: 'UPDATE kombu_message SET visible = 1, umbel_owner = NULL WHERE id = ? AND umbel_owner = ?',
+  defer: 'UPDATE kombu_message SET umbel_owner = NULL, umbel_due_at = ? WHERE id = ? AND umbel_owner = ?',
+  setAside: `UPDATE kombu_message SET umbel_owner = ${setAsideOwner}, timestamp = datetime('now', 'localtime') WHERE id = ? AND umbel_owner = ?`,
+  earliestDue: 'SELECT min(umbel_due_at) FROM kombu_message WHERE umbel_due_at IS NOT NULL',
+  promote: `UPDATE kombu_message SET visible = 1, umbel_due_at = NULL WHERE id IN (
+      SELECT id FROM kombu_message WHERE umbel_due_at <= ? ORDER BY umbel_due_at LIMIT ${stepRows})`,
+  count: 'SELECT count(*) FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)',
+  purge: 'DELETE FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)',
+  // All but what somebody holds: that is settled as usual.
+  empty: 'DELETE FROM kombu_message WHERE umbel_owner IS NULL AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)',
+  // What a Python worker took: kombu marks it and never looks at it again. What was set aside gets a week for somebody to look at it.
+  sweepConsumed: `DELETE FROM kombu_message WHERE id IN (SELECT id FROM kombu_message
+    WHERE timestamp < datetime('now', 'localtime', '-1 day') AND visible = 0 AND umbel_owner IS NULL AND umbel_due_at IS NULL LIMIT ${stepRows})`,
+  sweepSetAside: `DELETE FROM kombu_message WHERE id IN (SELECT id FROM kombu_message
+    WHERE timestamp < datetime('now', 'localtime', '-7 days') AND umbel_owner = ${setAsideOwner} LIMIT ${stepRows})`,
+} as const;
+
+export function addQueue(database: SqliteDatabase, name: string): void {
+  database.prepare(sql.addQueue).run(name);
+}
+
+/** Into a queue, which is created when there is none: nothing published to a queue by its name is lost. */
+export function insertMessage(database: SqliteDatabase, queue: string, payload: string, priority: number, dueAtMs: number | null): void {
+  const statement = database.prepare(sql.insert);
+  const visible = dueAtMs === null ? 1 : 0;
+  if (statement.run(visible, payload, priority, dueAtMs, queue) === 1) return;
+  addQueue(database, queue);
+  statement.run(visible, payload, priority, dueAtMs, queue);
+}
+
+/** Give rows of Python clients their priority. Before every claim; costs next to nothing when there are none. */
+export function adoptForeignRows(database: SqliteDatabase): void {
+  database.prepare(sql.adopt).run();
+}
+
+/** Take up to `limit` messages, in the queue's order. */
+export function claimMessages(database: SqliteDatabase, queue: string, owner: number, limit: number): ClaimedRow[] {
+  const rows: ClaimedRow[] = [];
+  for (const [id, payload, priority, delivered] of database.prepare(sql.claim).all(owner, queue, limit)) {
+    // Python writes text; whatever else stands there is not an envelope, and its reader says so.
+    const text = typeof payload === 'string' ? payload : '';
+    rows.push({ id: Number(id), payload: text, priority: Number(priority), delivered: Number(delivered) });
+  }
+  // RETURNING promises no order.
+  return rows.sort((a, b) => b.priority - a.priority || a.id - b.id);
+}
+
+/** Is there anything to claim? For use outside a transaction. */
+export function hasReady(database: SqliteDatabase, queue: string): boolean {
+  return database.prepare(sql.ready).get(queue) !== undefined;
+}
+
+export type Settlement =
+  | { readonly kind: 'ack' | 'requeue' | 'unclaim' | 'setAside' }
+  | { readonly kind: 'defer'; readonly dueAtMs: number };
+
+/** false: it is not this owner's (any more); nothing was changed. */
+export function settleMessage(database: SqliteDatabase, id: number, owner: number, settlement: Settlement): boolean {
+  if (settlement.kind === 'defer') return database.prepare(sql.defer).run(settlement.dueAtMs, id, owner) === 1;
+  return database.prepare(sql[settlement.kind]).run(id, owner) === 1;
+}
+
+/** Unix ms, or null when nothing waits. For use outside a transaction. */
+export function earliestDueMs(database: SqliteDatabase): number | null {
+  const value = database.prepare(sql.earliestDue).get()?.[0];
+  return value === null || value === undefined ? null : Number(value);
+}
+
+/** Make visible what has become due; how many. At most one step: call again until it finds none. */
+export function promoteDue(database: SqliteDatabase, nowMs: number): number {
+  return database.prepare(sql.promote).run(nowMs);
+}
+
+/** For use outside a transaction. */
+export function countReady(database: SqliteDatabase, queue: string): number {
+  return Number(database.prepare(sql.count).get(queue)?.[0] ?? 0);
+}
+
+export function purgeReady(database: SqliteDatabase, queue: string): number {
+  return database.prepare(sql.purge).run(queue);
+}
+
+export function emptyQueue(database: SqliteDatabase, queue: string): void {
+  database.prepare(sql.empty).run(queue);
+}
+
+/** Delete rows that are provably dead; how many. At most one step. */
+export function sweepDeadRows(database: SqliteDatabase): number {
+  return database.prepare(sql.sweepConsumed).run() + database.prepare(sql.sweepSetAside).run();
+}

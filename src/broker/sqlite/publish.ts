@@ -1,0 +1,60 @@
+/**
+ * One message on its way into the file, as an operation of the group commit.
+ *
+ * Owns: routing at publish time. Fails, rather than waits, when the file fails: the publisher must know.
+ */
+import type { SqliteDatabase, SqliteFailure } from '../../driver/sqlite.ts';
+import { type SqliteOperation, sqliteTopic } from '../../driver/sqlite-store.ts';
+import type { Destination } from '../broker.ts';
+import { insertMessage } from './message-table.ts';
+import { insertBroadcast, routeMessage } from './routing-table.ts';
+import { brokerUnavailable } from './unavailable.ts';
+
+export class PublishOperation implements SqliteOperation {
+  readonly keep = false;
+  readonly topics: number;
+  readonly #payload: string;
+  readonly #priority: number;
+  readonly #destination: Destination;
+  readonly #dueAtMs: number | null;
+  readonly #nowMs: number;
+  readonly #resolve: () => void;
+  readonly #reject: (error: Error) => void;
+
+  constructor(
+    payload: string,
+    priority: number,
+    destination: Destination,
+    nowMs: number,
+    resolve: () => void,
+    reject: (error: Error) => void,
+  ) {
+    this.#payload = payload;
+    this.#priority = priority;
+    this.#destination = destination;
+    this.#nowMs = nowMs;
+    this.#dueAtMs = destination.dueAtMs !== undefined && destination.dueAtMs > nowMs ? Math.ceil(destination.dueAtMs) : null;
+    this.topics = destination.exchange === '' ? sqliteTopic.message : sqliteTopic.message | sqliteTopic.broadcast;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  run(database: SqliteDatabase): void {
+    const { exchange, routingKey } = this.#destination;
+    if (exchange === '') {
+      insertMessage(database, routingKey, this.#payload, this.#priority, this.#dueAtMs);
+      return;
+    }
+    const { queues, broadcast } = routeMessage(database, exchange, routingKey);
+    for (const queue of queues) insertMessage(database, queue, this.#payload, this.#priority, this.#dueAtMs);
+    if (broadcast) insertBroadcast(database, exchange, routingKey, this.#payload, this.#nowMs);
+  }
+
+  committed(): void {
+    this.#resolve();
+  }
+
+  failed(failure: SqliteFailure): void {
+    this.#reject(brokerUnavailable(failure));
+  }
+}

@@ -1,0 +1,308 @@
+/**
+ * The embedded broker: queues in one SQLite file, shared by any number of processes on this machine.
+ *
+ * Owns: its state, its subscriptions and listeners, and who is told of a change in the file. The rows are the business of
+ * message-table.ts and routing-table.ts, being alive that of lease.ts.
+ *
+ *   stopped ──start──► connecting ──► connected ⇄ lost        (lost: the file fails as a whole; the store repairs it)
+ *      ▲──────────────────stop────────────┴─────────┘
+ *
+ * In `lost` deliveries stay valid and settlements wait; `onLost` alone takes deliveries away.
+ */
+import { randomUUID } from 'node:crypto';
+
+import type { SqliteDatabase } from '../../driver/sqlite.ts';
+import { type SqliteStore, type SqliteStoreState, sqliteTopic } from '../../driver/sqlite-store.ts';
+import { messageOf, UmbelError } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { Message } from '../../protocol/message.ts';
+import { encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import { type Clock, systemClock, type Timer } from '../../std/clock.ts';
+import type {
+  Broker,
+  BrokerFeatures,
+  BrokerState,
+  ConsumeParams,
+  Destination,
+  Listener,
+  ListenParams,
+  QueueDeclaration,
+  Subscription,
+} from '../broker.ts';
+import { DueTimer } from './due-timer.ts';
+import { Lease } from './lease.ts';
+import { SqliteListener } from './listener.ts';
+import { addQueue, countReady, emptyQueue, purgeReady, sweepDeadRows } from './message-table.ts';
+import { PublishOperation } from './publish.ts';
+import { bindQueue, sweepBroadcasts, unbindQueue } from './routing-table.ts';
+import { installBrokerTables } from './schema.ts';
+import { SqliteSubscription } from './subscription.ts';
+import { brokerUnavailable } from './unavailable.ts';
+
+export interface SqliteBrokerParams {
+  readonly store: SqliteStore;
+  /** How long a consumer that shows no sign of life keeps what it holds. */
+  readonly leaseMs: number;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+const housekeepingMs = 30_000;
+
+export class SqliteBroker implements Broker {
+  readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: true };
+  readonly displayUrl: string;
+  /** A result backend on the same store commits together with this broker. */
+  readonly store: SqliteStore;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #lease: Lease;
+  readonly #due: DueTimer;
+  readonly #subscriptions = new Set<SqliteSubscription>();
+  readonly #listeners = new Set<SqliteListener>();
+  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
+  /** An own schema function, since the store counts its users by it. */
+  readonly #schema = (database: SqliteDatabase): void => installBrokerTables(database);
+  #state: BrokerState = 'stopped';
+  /** Start and stop take turns. */
+  #turn: Promise<void> = Promise.resolve();
+  #unsubscribe: (() => void)[] = [];
+  #housekeeping: Timer | undefined;
+
+  constructor(params: SqliteBrokerParams) {
+    this.store = params.store;
+    this.displayUrl = `sqlite:///${params.store.path}`;
+    this.#log = params.log;
+    this.#clock = params.clock ?? systemClock;
+    this.#due = new DueTimer({ store: params.store, clock: this.#clock });
+    this.#lease = new Lease({
+      store: params.store,
+      leaseMs: params.leaseMs,
+      clock: this.#clock,
+      log: params.log,
+      onLost: () => {
+        for (const subscription of [...this.#subscriptions]) subscription.lost();
+      },
+      onTake: (database, id) => {
+        for (const listener of this.#listeners) listener.register(database, id);
+      },
+      onTaken: () => {
+        for (const subscription of this.#subscriptions) subscription.resumeClaims();
+      },
+    });
+  }
+
+  get state(): BrokerState {
+    return this.#state;
+  }
+
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
+    this.#stateListeners.add(listener);
+  }
+
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state !== 'stopped') return;
+      this.#setState('connecting', null);
+      try {
+        await this.store.acquire(this.#schema);
+      } catch (error) {
+        const unavailable = brokerUnavailable(error);
+        this.#setState('stopped', unavailable);
+        throw unavailable;
+      }
+      this.#unsubscribe = [
+        this.store.onChange((topics) => this.#onChange(topics)),
+        this.store.onStateChange((state, cause) => this.#onStoreState(state, cause)),
+      ];
+      this.#setState(this.store.state === 'lost' ? 'lost' : 'connected', null);
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state === 'stopped') return;
+      this.#due.stop();
+      this.#clock.clearTimer(this.#housekeeping);
+      this.#housekeeping = undefined;
+      await this.#lease.settled();
+      // All enqueued in one turn, so in one transaction: what is held goes back before the lease is given up.
+      const endings: Promise<unknown>[] = [...this.#subscriptions].map((subscription) => subscription.release());
+      endings.push(...[...this.#listeners].map((listener) => listener.stop()), this.#lease.drop());
+      const ended = Promise.allSettled(endings);
+      // The store commits what is enqueued or, as its last user leaves, gives it up.
+      const [released] = await Promise.allSettled([this.store.release(this.#schema)]);
+      // With another user left on a failing file the endings would wait for the disk; the leases run out by themselves.
+      const results = this.store.state === 'lost' ? [] : await ended;
+      for (const result of [released, ...results]) {
+        if (result.status === 'rejected')
+          this.#log.warning('broker.stop', `The embedded broker did not stop cleanly: ${messageOf(result.reason)}`);
+      }
+      this.#stopped(null);
+    });
+  }
+
+  async declareQueue(queue: QueueDeclaration): Promise<void> {
+    const type = queue.exchangeType ?? 'direct';
+    const exchange = queue.exchange ?? queue.name;
+    if (type === 'headers') {
+      throw new UmbelError('NOT_SUPPORTED', `the embedded broker has no headers exchanges (queue ${queue.name}, exchange ${exchange})`);
+    }
+    await this.#write((database) => {
+      addQueue(database, queue.name);
+      if (exchange !== '') bindQueue(database, exchange, type, queue.routingKey ?? queue.name, queue.name);
+    });
+  }
+
+  deleteQueue(name: string): Promise<void> {
+    return this.#write((database) => {
+      emptyQueue(database, name);
+      unbindQueue(database, name);
+    });
+  }
+
+  purgeQueue(name: string): Promise<number> {
+    return this.#write((database) => purgeReady(database, name));
+  }
+
+  async countReady(name: string): Promise<number> {
+    try {
+      return await this.store.read((database) => countReady(database, name));
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  publish(message: Message, destination: Destination): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+      const { exchange, routingKey } = destination;
+      const payload = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
+      this.store.enqueue(new PublishOperation(payload, message.properties.priority ?? 0, destination, this.#clock.now(), resolve, reject));
+    });
+  }
+
+  async consume(params: ConsumeParams): Promise<Subscription> {
+    await this.#write((database) => {
+      for (const queue of params.queues) addQueue(database, queue);
+    });
+    await this.#holdLease();
+    const subscription = new SqliteSubscription({
+      store: this.store,
+      lease: this.#lease,
+      log: this.#log,
+      consume: params,
+      ended: (ended) => this.#subscriptions.delete(ended),
+    });
+    this.#subscriptions.add(subscription);
+    this.#due.start();
+    subscription.claim();
+    return subscription;
+  }
+
+  async listen(params: ListenParams): Promise<Listener> {
+    if (params.exchangeType === 'headers') {
+      throw new UmbelError('NOT_SUPPORTED', `the embedded broker has no headers exchanges (exchange ${params.exchange})`);
+    }
+    await this.#holdLease();
+    const listener = new SqliteListener(this.store, params, this.#log, (stopped) => this.#listeners.delete(stopped));
+    this.#listeners.add(listener);
+    try {
+      await this.#write((database) => {
+        // Without a lease at this moment it registers with the next one.
+        if (this.#lease.id !== null) listener.register(database, this.#lease.id);
+      });
+    } catch (error) {
+      this.#listeners.delete(listener);
+      throw error;
+    }
+    return listener;
+  }
+
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(step);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  #notStarted(): UmbelError {
+    return new UmbelError('BROKER_UNAVAILABLE', `the embedded broker is not started (${this.store.path})`);
+  }
+
+  async #write<T>(work: (database: SqliteDatabase) => T): Promise<T> {
+    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    try {
+      return await this.store.write(work);
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  async #holdLease(): Promise<void> {
+    try {
+      await this.#lease.hold();
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+    if (this.#housekeeping === undefined) this.#keepHouse();
+  }
+
+  #onChange(topics: number): void {
+    if ((topics & sqliteTopic.message) !== 0) {
+      this.#due.refresh();
+      for (const subscription of this.#subscriptions) subscription.wake();
+    }
+    if ((topics & sqliteTopic.broadcast) !== 0) for (const listener of this.#listeners) listener.read();
+  }
+
+  #onStoreState(state: SqliteStoreState, cause: Error | null): void {
+    if (this.#state === 'stopped') return;
+    switch (state) {
+      case 'open':
+        this.#setState('connected', null);
+        this.#lease.renew();
+        this.#due.refresh();
+        for (const subscription of this.#subscriptions) subscription.resumeClaims();
+        return;
+      case 'lost':
+        this.#setState('lost', cause === null ? null : brokerUnavailable(cause));
+        return;
+      case 'closed':
+        // Somebody took the file from under us (abandon); an orderly stop has stopped listening by now.
+        this.#stopped(cause);
+        return;
+    }
+  }
+
+  #stopped(cause: Error | null): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#unsubscribe = [];
+    this.#due.stop();
+    this.#lease.stop();
+    this.#clock.clearTimer(this.#housekeeping);
+    this.#housekeeping = undefined;
+    this.#subscriptions.clear();
+    this.#listeners.clear();
+    this.#setState('stopped', cause);
+  }
+
+  #setState(state: BrokerState, cause: Error | null): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    for (const listener of this.#stateListeners) listener(state, cause);
+  }
+
+  /** Delete dead rows, a step at a time, until there are none; then again after a while. */
+  #keepHouse(): void {
+    const sweep = () => {
+      this.store
+        .write((database) => sweepDeadRows(database) + sweepBroadcasts(database, this.#clock.now()))
+        .catch(() => 0)
+        .then((deleted) => {
+          if (this.#state === 'stopped') return;
+          this.#housekeeping = this.#clock.setTimer(sweep, deleted > 0 ? 50 : housekeepingMs, { ref: false });
+        });
+    };
+    this.#housekeeping = this.#clock.setTimer(sweep, housekeepingMs, { ref: false });
+  }
+}

@@ -1,0 +1,313 @@
+/**
+ * One consumption from queues of the embedded broker: claims, hands over, settles.
+ *
+ * Owns: what it holds, and the decision when to claim. Writes only through the store's group commit, so that the
+ * acknowledgements of one turn and the claim that replaces them share a transaction.
+ *
+ * It claims when it has room and the last claim did not come back short (`#dry`); a dry one waits to be told of new rows.
+ * Its own commits never wake it, so an idle worker is idle.
+ */
+import type { SqliteDatabase } from '../../driver/sqlite.ts';
+import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../../driver/sqlite-store.ts';
+import { messageOf } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import { type Lease, leaseExists } from './lease.ts';
+import { addQueue, adoptForeignRows, type ClaimedRow, claimBatch, claimMessages, hasReady, type Settlement } from './message-table.ts';
+import { SettleBatch } from './settle-batch.ts';
+import { brokerUnavailable } from './unavailable.ts';
+
+interface Claimed {
+  readonly queue: string;
+  readonly row: ClaimedRow;
+}
+
+export interface SubscriptionParams {
+  readonly store: SqliteStore;
+  readonly lease: Lease;
+  readonly log: Logger;
+  readonly consume: ConsumeParams;
+  /** It was cancelled and holds nothing. */
+  ended(subscription: SqliteSubscription): void;
+}
+
+const stale: Promise<SettleOutcome> = Promise.resolve('stale');
+
+export class SqliteSubscription implements Subscription {
+  readonly #store: SqliteStore;
+  readonly #lease: Lease;
+  readonly #log: Logger;
+  readonly #params: ConsumeParams;
+  readonly #ended: (subscription: SqliteSubscription) => void;
+  readonly #held = new Map<number, Delivery>();
+  #queues: string[];
+  /** The queue whose turn is next. */
+  #turn = 0;
+  #prefetch: number;
+  #paused = false;
+  #cancelled = false;
+  #dry = false;
+  #claiming = false;
+  /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
+  #generation = 0;
+  #batch: SettleBatch | null = null;
+
+  constructor(params: SubscriptionParams) {
+    this.#store = params.store;
+    this.#lease = params.lease;
+    this.#log = params.log;
+    this.#params = params.consume;
+    this.#ended = params.ended;
+    this.#queues = [...new Set(params.consume.queues)];
+    this.#prefetch = params.consume.prefetch;
+  }
+
+  get queues(): readonly string[] {
+    return this.#queues;
+  }
+
+  ack(delivery: Delivery): Promise<SettleOutcome> {
+    return this.#settle(delivery, acked);
+  }
+
+  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+    return this.#settle(delivery, options.requeue ? requeued : acked);
+  }
+
+  defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome> {
+    return this.#settle(delivery, { kind: 'defer', dueAtMs: Math.ceil(dueAtMs) });
+  }
+
+  setPrefetch(count: number): void {
+    this.#prefetch = count;
+    this.claim();
+  }
+
+  async addQueue(queue: string): Promise<void> {
+    await this.#inStore((database) => addQueue(database, queue));
+    if (this.#cancelled || this.#queues.includes(queue)) return;
+    this.#queues = [...this.#queues, queue];
+    this.#dry = false;
+    this.claim();
+  }
+
+  async cancelQueue(queue: string): Promise<void> {
+    this.#queues = this.#queues.filter((name) => name !== queue);
+    this.#generation++;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#generation++;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#dry = false;
+    this.claim();
+  }
+
+  async cancel(): Promise<void> {
+    this.#end();
+    this.#maybeEnded();
+  }
+
+  /** Enqueues everything before it returns. */
+  async release(): Promise<void> {
+    this.#end();
+    const deliveries = [...this.#held.values()];
+    this.#held.clear();
+    await Promise.all(deliveries.map((delivery) => this.#enqueue(Number(delivery.tag), delivery.epoch, requeued)));
+    this.#maybeEnded();
+  }
+
+  /** The lease is lost, and with it everything held. */
+  lost(): void {
+    const deliveries = [...this.#held.values()];
+    this.#held.clear();
+    if (deliveries.length > 0) this.#params.onLost(deliveries);
+    this.#maybeEnded();
+  }
+
+  /** There may be new rows (a publish here, a commit elsewhere). */
+  wake(): void {
+    if (!this.#dry || this.#paused || this.#cancelled) return;
+    // A look before the write lock: most commits of other workers are acknowledgements.
+    this.#dry = !this.#queues.some((queue) => this.#store.peek((database) => hasReady(database, queue), true));
+    this.claim();
+  }
+
+  /** There is a (new) lease, or the file is back: what is known about the queues is old. */
+  resumeClaims(): void {
+    this.#dry = false;
+    this.claim();
+  }
+
+  /** Claim in the next transaction, if there is room and reason. */
+  claim(): void {
+    if (this.#claiming || this.#dry || this.#paused || this.#cancelled || this.#queues.length === 0) return;
+    if (this.#room() <= 0 || this.#lease.id === null || this.#store.state !== 'open') return;
+    this.#claiming = true;
+    this.#store.enqueue(this.#claimOperation());
+  }
+
+  #room(): number {
+    return this.#prefetch === 0 ? claimBatch : Math.min(claimBatch, this.#prefetch - this.#held.size);
+  }
+
+  #claimOperation(): SqliteOperation {
+    let claimed: Claimed[] = [];
+    let owner: number | null = null;
+    let room = 0;
+    return {
+      topics: 0,
+      keep: false,
+      run: (database) => {
+        claimed = [];
+        room = this.#room();
+        owner = this.#lease.id;
+        if (room <= 0 || this.#paused || this.#cancelled || owner === null) return;
+        if (!leaseExists(database, owner)) {
+          owner = null;
+          return;
+        }
+        adoptForeignRows(database);
+        claimed = this.#claimFairly(database, owner, room);
+      },
+      committed: () => {
+        this.#claiming = false;
+        if (owner === null) {
+          this.#lease.renew();
+          return;
+        }
+        this.#dry = claimed.length < room;
+        this.#handOver(claimed, owner);
+        this.claim();
+      },
+      failed: () => {
+        this.#claiming = false;
+      },
+    };
+  }
+
+  /** Every queue gets its share of the room first; what is left over goes to those that have more. */
+  #claimFairly(database: SqliteDatabase, owner: number, room: number): Claimed[] {
+    const queues = this.#queues;
+    const count = queues.length;
+    const only = queues[0];
+    if (count === 1 && only !== undefined) return claimMessages(database, only, owner, room).map((row) => ({ queue: only, row }));
+    const share = Math.ceil(room / count);
+    const perQueue: Claimed[][] = [];
+    let left = room;
+    for (let pass = 0; pass < 2; pass++) {
+      for (let step = 0; step < count && left > 0; step++) {
+        const queue = queues[(this.#turn + step) % count];
+        const have = perQueue[step] ?? [];
+        perQueue[step] = have;
+        if (queue === undefined || (pass === 1 && have.length < share)) continue;
+        const rows = claimMessages(database, queue, owner, pass === 0 ? Math.min(share, left) : left);
+        for (const row of rows) have.push({ queue, row });
+        left -= rows.length;
+      }
+    }
+    return interleave(perQueue);
+  }
+
+  #handOver(claimed: readonly Claimed[], owner: number): void {
+    const generation = this.#generation;
+    for (const { queue, row } of claimed) {
+      const unwelcome = this.#generation !== generation && (this.#paused || this.#cancelled || !this.#queues.includes(queue));
+      if (unwelcome) this.#quietly(row.id, owner, unclaimed);
+      else this.#deliver(queue, row, owner);
+    }
+    const last = claimed.at(-1);
+    if (last !== undefined) this.#turn = this.#queues.indexOf(last.queue) + 1;
+    if (this.#generation !== generation) this.#dry = false;
+  }
+
+  #deliver(queue: string, row: ClaimedRow, owner: number): void {
+    let delivery: Delivery;
+    try {
+      const { message, exchange, routingKey, redelivered } = decodeEnvelope(row.payload);
+      delivery = {
+        properties: message.properties,
+        headers: message.headers,
+        body: message.body,
+        tag: row.id,
+        queue,
+        exchange,
+        routingKey,
+        redelivered: row.delivered > 0 || redelivered,
+        deliveryCount: row.delivered,
+        epoch: owner,
+      };
+    } catch (error) {
+      this.#log.error('broker.undecodable', `Row ${row.id} of queue ${queue} was set aside (umbel_owner = 0): ${messageOf(error)}`);
+      this.#quietly(row.id, owner, setAside);
+      return;
+    }
+    this.#held.set(row.id, delivery);
+    this.#params.onDelivery(delivery);
+  }
+
+  #settle(delivery: Delivery, settlement: Settlement): Promise<SettleOutcome> {
+    const id = Number(delivery.tag);
+    if (this.#held.get(id) !== delivery) return stale;
+    this.#held.delete(id);
+    const settled = this.#enqueue(id, delivery.epoch, settlement);
+    if (this.#cancelled) this.#maybeEnded();
+    else this.claim();
+    return settled;
+  }
+
+  #enqueue(id: number, owner: number, settlement: Settlement): Promise<SettleOutcome> {
+    if (this.#batch === null) {
+      this.#batch = new SettleBatch(() => {
+        this.#batch = null;
+      });
+      this.#store.enqueue(this.#batch);
+    }
+    return this.#batch.add(id, owner, settlement);
+  }
+
+  /** A settlement nobody waits for; when it fails, the lease gives the row back. */
+  #quietly(id: number, owner: number, settlement: Settlement): void {
+    this.#enqueue(id, owner, settlement).catch(() => {});
+  }
+
+  async #inStore(work: (database: SqliteDatabase) => void): Promise<void> {
+    try {
+      await this.#store.write(work, { topics: sqliteTopic.message });
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  #end(): void {
+    this.#cancelled = true;
+    this.#generation++;
+  }
+
+  #maybeEnded(): void {
+    if (this.#cancelled && this.#held.size === 0) this.#ended(this);
+  }
+}
+
+const acked: Settlement = { kind: 'ack' };
+const requeued: Settlement = { kind: 'requeue' };
+const unclaimed: Settlement = { kind: 'unclaim' };
+const setAside: Settlement = { kind: 'setAside' };
+
+/** One of each in turn, until all are used up. */
+function interleave(lists: readonly Claimed[][]): Claimed[] {
+  const result: Claimed[] = [];
+  const longest = Math.max(0, ...lists.map((list) => list.length));
+  for (let at = 0; at < longest; at++) {
+    for (const list of lists) {
+      const claimed = list[at];
+      if (claimed !== undefined) result.push(claimed);
+    }
+  }
+  return result;
+}
