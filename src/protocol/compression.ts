@@ -64,7 +64,9 @@ export function decompress(body: Buffer, headerValue: string): Buffer {
   try {
     return method.decompress(body);
   } catch (error) {
-    throw new UmbelError('MESSAGE_UNDECODABLE', `the body is not compressed as its header says (${headerValue}): ${messageOf(error)}`, { cause: error });
+    throw new UmbelError('MESSAGE_UNDECODABLE', `the body is not compressed as its header says (${headerValue}): ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

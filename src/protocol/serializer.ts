@@ -56,7 +56,9 @@ export function decodeContent(body: Buffer, contentType: string, contentEncoding
         return parseJsonContent(decodeUtf8(body));
       } catch (error) {
         if (error instanceof UmbelError) throw error;
-        throw new UmbelError('MESSAGE_UNDECODABLE', `the body must be JSON text as its content type says: ${messageOf(error)}`, { cause: error });
+        throw new UmbelError('MESSAGE_UNDECODABLE', `the body must be JSON text as its content type says: ${messageOf(error)}`, {
+          cause: error,
+        });
       }
     case 'application/x-yaml':
     case 'application/x-msgpack':
@@ -104,8 +106,12 @@ function decodeText(body: Buffer, contentEncoding: string): unknown {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(body);
   } catch (error) {
-    throw new UmbelError('MESSAGE_UNDECODABLE', `the body must be text in its content encoding, got "${contentEncoding}": ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new UmbelError(
+      'MESSAGE_UNDECODABLE',
+      `the body must be text in its content encoding, got "${contentEncoding}": ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

@@ -338,7 +338,10 @@ function encodeBody2(task: OutgoingTask): string {
 /** Protocol 1 has no chain field: chains are links inside callbacks, which the caller must have made. */
 function encodeBody1(task: OutgoingTask): string {
   if (isGiven(task.chain) && task.chain?.length !== 0) {
-    throw new UmbelError('NOT_SUPPORTED', `a chain cannot be sent with task protocol 1, got one of ${task.chain?.length} further steps for ${task.task}`);
+    throw new UmbelError(
+      'NOT_SUPPORTED',
+      `a chain cannot be sent with task protocol 1, got one of ${task.chain?.length} further steps for ${task.task}`,
+    );
   }
   return encodeJson({
     task: task.task,

@@ -49,7 +49,10 @@ function openOne(type: unknown, value: unknown): unknown {
       if (typeof value === 'string') return Buffer.from(value, 'base64');
       break;
     default:
-      throw new UmbelError('MESSAGE_UNDECODABLE', `__type__ must be one that kombu defines, got ${JSON.stringify(type)} in the JSON content`);
+      throw new UmbelError(
+        'MESSAGE_UNDECODABLE',
+        `__type__ must be one that kombu defines, got ${JSON.stringify(type)} in the JSON content`,
+      );
   }
   throw new UmbelError('MESSAGE_UNDECODABLE', `__value__ does not fit __type__ ${type} in the JSON content, got ${JSON.stringify(value)}`);
 }

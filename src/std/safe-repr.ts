@@ -6,6 +6,7 @@
  * Lengths count UTF-16 units. A JS number prints as Python would print what JSON makes of it: 2.0 is `2`.
  * Source: protocol notes, messages.md §2.5.
  */
+import { isUtf8 } from 'node:buffer';
 
 const maxLevels = 3;
 const defaultLimit = 1024;
@@ -54,8 +55,29 @@ function reprDate(value: Date): string {
   return `datetime.datetime(${parts.join(', ')}, tzinfo=datetime.timezone.utc)`;
 }
 
-function nameOf(value: object): string {
-  return typeof value.constructor === 'function' && value.constructor.name !== '' ? value.constructor.name : 'object';
+function reprScalar(value: unknown): string {
+  switch (typeof value) {
+    case 'number':
+      return reprNumber(value);
+    case 'boolean':
+      return value ? 'True' : 'False';
+    case 'function':
+      return `<function ${value.name === '' ? '<lambda>' : value.name}>`;
+    case 'symbol':
+    case 'bigint':
+      return String(value);
+    default:
+      return 'None';
+  }
+}
+
+/** Objects that are not shown by their properties; null for all others. */
+function reprOpaque(value: object): string | null {
+  if (value instanceof Date) return reprDate(value);
+  if (value instanceof Error) return `${value.name}('${value.message.replaceAll("'", "\\'")}')`;
+  if (value instanceof Set) return 'set()';
+  if (value instanceof Promise || value instanceof RegExp) return `<${value.constructor.name}>`;
+  return null;
 }
 
 /** One run over one value. */
@@ -79,28 +101,16 @@ class ReprWriter {
   }
 
   writeValue(value: unknown, level: number): void {
-    switch (typeof value) {
-      case 'string':
-        return this.#writeString(value);
-      case 'number':
-        return this.#writeScalar(reprNumber(value));
-      case 'boolean':
-        return this.#writeScalar(value ? 'True' : 'False');
-      case 'bigint':
-        return this.#writeScalar(String(value));
-      case 'undefined':
-        return this.#writeScalar('None');
-      case 'object':
-        return value === null ? this.#writeScalar('None') : this.#writeObject(value, level);
-      case 'function':
-        return this.#writeScalar(`<function ${value.name === '' ? '<lambda>' : value.name}>`);
-      default:
-        return this.#writeScalar(String(value));
-    }
+    if (typeof value === 'string') this.#writeString(value);
+    else if (typeof value === 'object' && value !== null) this.#writeObject(value, level);
+    else this.#writeScalar(reprScalar(value));
   }
 
   writeItems(open: string, items: readonly unknown[], close: string, level: number): void {
-    if (level >= maxLevels) return this.#writeScalar(`${open}...${close}`);
+    if (level >= maxLevels) {
+      this.#writeScalar(`${open}...${close}`);
+      return;
+    }
     if (this.#emit(open)) {
       for (let i = 0; i < items.length; i++) {
         if (i > 0 && !this.#emit(', ')) break;
@@ -112,7 +122,10 @@ class ReprWriter {
   }
 
   writeEntries(entries: readonly (readonly [unknown, unknown])[], level: number): void {
-    if (level >= maxLevels) return this.#writeScalar('{...}');
+    if (level >= maxLevels) {
+      this.#writeScalar('{...}');
+      return;
+    }
     if (this.#emit('{')) {
       let first = true;
       for (const [key, value] of entries) {
@@ -128,18 +141,22 @@ class ReprWriter {
   }
 
   #writeObject(value: object, level: number): void {
-    if (Array.isArray(value)) return this.writeItems('[', value, ']', level);
-    if (value instanceof Uint8Array) return this.#writeBytes(value);
-    if (value instanceof Date) return this.#writeScalar(reprDate(value));
-    if (value instanceof Error) return this.#writeScalar(`${value.name}('${value.message.replaceAll("'", "\\'")}')`);
-    if (value instanceof Set) return value.size === 0 ? this.#writeScalar('set()') : this.writeItems('{', [...value], '}', level);
-    if (value instanceof Map) return this.writeEntries([...value], level);
-    if (value instanceof Promise || value instanceof RegExp) return this.#writeScalar(`<${nameOf(value)}>`);
-    this.writeEntries(Object.entries(value), level);
+    if (Array.isArray(value)) this.writeItems('[', value, ']', level);
+    else if (value instanceof Uint8Array) this.#writeBytes(value);
+    else if (value instanceof Set && value.size > 0) this.writeItems('{', [...value], '}', level);
+    else if (value instanceof Map) this.writeEntries([...value], level);
+    else {
+      const text = reprOpaque(value);
+      if (text === null) this.writeEntries(Object.entries(value), level);
+      else this.#writeScalar(text);
+    }
   }
 
   #writeString(value: string): void {
-    if (this.#left <= 0) return this.#truncate();
+    if (this.#left <= 0) {
+      this.#truncate();
+      return;
+    }
     let text = value.length >= this.#left ? cutAtSpace(value, this.#left) : value;
     if (text.includes("'")) text = text.replaceAll("'", "\\'");
     this.#out += `'${text}'`;
@@ -147,11 +164,9 @@ class ReprWriter {
   }
 
   #writeBytes(value: Uint8Array): void {
-    if (this.#left <= 0) return this.#truncate();
     const whole = value.byteLength <= this.#left;
-    const chunk = Buffer.from(value.buffer, value.byteOffset, whole ? value.byteLength : this.#left);
-    const text = chunk.toString('utf8');
-    this.#emit(`b'${text.includes('\uFFFD') ? chunk.toString('hex') : text}${whole ? '' : '...'}'`);
+    const chunk = Buffer.from(value.buffer, value.byteOffset, whole ? value.byteLength : Math.max(0, this.#left));
+    this.#emit(`b'${isUtf8(chunk) ? chunk.toString('utf8') : chunk.toString('hex')}${whole ? '' : '...'}'`);
   }
 
   #writeScalar(text: string): void {
