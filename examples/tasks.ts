@@ -4,6 +4,7 @@
  *   umbel call examples.tasks.add --args '[2, 2]' --wait
  *   umbel call examples.tasks.fetchTitle --args '["http://localhost:8000/"]' --wait
  */
+import { setTimeout } from 'node:timers/promises';
 import { currentTask, task } from 'umbel';
 
 /** A plain exported function is a task. */
@@ -33,9 +34,8 @@ export const fetchTitle = task({ bind: true, maxRetries: 5 }, async (context, ur
 /** Says how far it is: `umbel result ID` shows the state PROGRESS and its meta while it runs. */
 export const countDown = task({ bind: true }, async (context, from: number): Promise<string> => {
   for (let left = from; left > 0; left -= 1) {
-    await context.updateState('PROGRESS', { left });
-    await new Promise<void>((resolve) => setTimeout(resolve, 1_000));
-    context.signal.throwIfAborted();
+    await context.updateState({ state: 'PROGRESS', meta: { left } });
+    await setTimeout(1_000, undefined, { signal: context.signal });
   }
   return 'lift-off';
 });

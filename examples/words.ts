@@ -37,7 +37,7 @@ export const countFile = task({ ...survivesItsChild, bind: true }, async (contex
 });
 
 /** `examples.words.mergeCounts`: the sum of many counts, with the `top` most frequent words. */
-export const mergeCounts = task(survivesItsChild, (counts: readonly FileCount[], top = 10): MergedCount => {
+export const mergeCounts = task(survivesItsChild, (counts: readonly FileCount[], top: number = 10): MergedCount => {
   const total = new Map<string, number>();
   let lines = 0;
   for (const count of counts) {
