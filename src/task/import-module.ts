@@ -3,7 +3,7 @@
  *
  * In the executable the embedded script has no `import()` of files; Node's default loader, reached through vm, has, and loads
  * ESM, CommonJS, TypeScript and top-level await alike. Also records which files a load touched and which specifier could not
- * be resolved, for messages.
+ * be resolved or loaded, for messages.
  */
 import { registerHooks } from 'node:module';
 import { isSea } from 'node:sea';
@@ -36,27 +36,42 @@ export interface Unresolved {
 export class LoadRecord {
   /** Files in the order they were loaded. */
   readonly files: string[] = [];
+  /** By the error that named it. */
   readonly #unresolved = new WeakMap<object, Unresolved>();
+  /** By URL: who imported it first. */
+  readonly #importers = new Map<string, Unresolved>();
   readonly #hooks = registerHooks({
     resolve: (specifier, context, nextResolve) => {
+      const importer = toPath(context.parentURL);
+      const request = importer === null ? undefined : { specifier, importer };
       try {
-        return nextResolve(specifier, context);
+        const found = nextResolve(specifier, context);
+        if (request !== undefined && !this.#importers.has(found.url)) this.#importers.set(found.url, request);
+        return found;
       } catch (error) {
-        const importer = toPath(context.parentURL);
-        if (importer !== null && typeof error === 'object' && error !== null) this.#unresolved.set(error, { specifier, importer });
+        this.#blame(error, request);
         throw error;
       }
     },
     load: (url, context, nextLoad) => {
       const path = toPath(url);
       if (path !== null) this.files.push(path);
-      return nextLoad(url, context);
+      try {
+        return nextLoad(url, context);
+      } catch (error) {
+        this.#blame(error, this.#importers.get(url));
+        throw error;
+      }
     },
   });
 
   /** The specifier this error is about, when it is about one. */
   unresolved(error: unknown): Unresolved | undefined {
     return typeof error === 'object' && error !== null ? this.#unresolved.get(error) : undefined;
+  }
+
+  #blame(error: unknown, request: Unresolved | undefined): void {
+    if (request !== undefined && typeof error === 'object' && error !== null) this.#unresolved.set(error, request);
   }
 
   stop(): void {

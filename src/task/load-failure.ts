@@ -7,33 +7,35 @@
 import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { UmbelError } from '../errors.ts';
+import { inspect } from 'node:util';
+import { messageOf, UmbelError } from '../errors.ts';
 import type { LoadRecord } from './import-module.ts';
 import { displayPath } from './module-files.ts';
 
 interface Place {
   readonly file: string;
-  readonly line: number;
+  readonly line: number | null;
   readonly column: number | null;
+  readonly hint?: string;
 }
 
 export function loadFailure(error: unknown, file: string, record: LoadRecord, cwd: string): UmbelError {
-  const shown = displayPath(file, cwd);
   const place = placeOf(error, file, record);
-  const where = place === null ? '' : `${displayPath(place.file, cwd)}:${place.line}${place.column === null ? '' : `:${place.column}`}: `;
+  const where = place === null ? [] : [displayPath(place.file, cwd), place.line, place.column].filter((part) => part !== null);
+  const hint = place?.hint ?? hints[(error as NodeJS.ErrnoException | null)?.code ?? ''];
   const code = error instanceof UmbelError && error.code === 'TASK_OPTION_INVALID' ? error.code : 'TASK_MODULE_BROKEN';
-  return new UmbelError(code, `the task module ${shown} did not load: ${where}${causeText(error)}`, { cause: error });
+  const prefix = `the task module ${displayPath(file, cwd)} did not load: ${where.length === 0 ? '' : `${where.join(':')}: `}`;
+  return new UmbelError(code, `${prefix}${causeText(error)}${hint === undefined ? '' : `. ${hint}`}`, { cause: error });
 }
 
 function causeText(error: unknown): string {
-  if (!(error instanceof Error)) return `it threw ${String(error)}, which is not an Error`;
+  if (!(error instanceof Error))
+    return `it threw ${inspect(error, { depth: 1, breakLength: Number.POSITIVE_INFINITY })}, which is not an Error`;
   if (error instanceof UmbelError) return error.message;
-  const code = (error as NodeJS.ErrnoException).code;
   // Node lists the chain of requires below the first line; the place says it better.
-  const message = code === 'MODULE_NOT_FOUND' ? error.message.split('\n', 1)[0] : error.message;
-  const hint = code === undefined ? undefined : hints[code];
-  const cause = error.cause === undefined ? '' : ` (cause: ${error.cause instanceof Error ? error.cause.message : String(error.cause)})`;
-  return `${nameOf(error)}: ${message}${cause}${hint === undefined ? '' : `. ${hint}`}`;
+  const message = (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? error.message.split('\n', 1)[0] : error.message;
+  const cause = error.cause === undefined ? '' : ` (cause: ${messageOf(error.cause)})`;
+  return `${nameOf(error)}: ${message}${cause}`;
 }
 
 function nameOf(error: Error): string {
@@ -90,19 +92,33 @@ function placeInFrames(stack: string, file: string, record: LoadRecord): Place |
   return inPackage;
 }
 
-/** V8 keeps the place of an ES module's syntax error to itself; Node's TypeScript parser names it. The last file loaded is the likely one. */
+/**
+ * V8 keeps the place of an ES module's syntax error to itself; Node's TypeScript parser names it. The last file loaded is the
+ * likely one. JavaScript that only parses as TypeScript has its first type where the removal changes the text.
+ */
 function placeBySecondParse(error: Error, record: LoadRecord): Place | null {
   if (!(error instanceof SyntaxError)) return null;
   for (const file of record.files.toReversed()) {
     if (!/\.[mc]?[tj]s$/.test(file)) continue;
+    const text = readLines(file).join('\n');
     try {
-      stripTypeScriptTypes(readLines(file).join('\n'), { sourceUrl: file });
+      const stripped = stripTypeScriptTypes(text, { sourceUrl: file }).slice(0, text.length);
+      if (stripped !== text && /\.[mc]?js$/.test(file)) return placeOfFirstType(file, text, stripped);
     } catch (problem) {
       const place = placeInHeader(problem instanceof Error ? (problem.stack ?? '') : '');
       if (place !== null) return { ...place, file };
     }
   }
-  return null;
+  const last = record.files.at(-1);
+  return last === undefined ? null : { file: last, line: null, column: null };
+}
+
+function placeOfFirstType(file: string, text: string, stripped: string): Place {
+  let offset = 0;
+  while (text[offset] === stripped[offset]) offset += 1;
+  const before = text.slice(0, offset).split('\n');
+  const hint = 'This is TypeScript in a JavaScript file; name it .ts or .mts';
+  return { file, line: before.length, column: (before.at(-1) ?? '').length + 1, hint };
 }
 
 function readLines(file: string): readonly string[] {
