@@ -32,6 +32,11 @@ export interface BindingPlan {
 
 export type OptionalIndices = (parameters: readonly Parameter[]) => ReadonlySet<number>;
 
+/** What Python would call the function in an error: its own name, or the last part of the task's. */
+export function shortName(fn: { readonly name: string }, taskName: string): string {
+  return fn.name === '' ? taskName.slice(taskName.lastIndexOf('.') + 1) : fn.name;
+}
+
 export function planBinding(
   functionName: string,
   parameters: readonly Parameter[] | null,

@@ -4,7 +4,7 @@
  * Owns the rule that a name belongs to one function. Filled by the loader, read for every message.
  */
 import { UmbelError } from '../errors.ts';
-import { type BindingPlan, planBinding } from './bind-arguments.ts';
+import { type BindingPlan, planBinding, shortName } from './bind-arguments.ts';
 import { findOptionalParameters } from './optional-parameters.ts';
 import { type Parameter, parseParameters } from './parameters.ts';
 import type { ResolvedTaskOptions } from './task-options.ts';
@@ -37,9 +37,8 @@ export interface DefinitionParams {
 export function defineTask(params: DefinitionParams): TaskDefinition {
   const { name, fn, options, file, sources } = params;
   const parameters = parseParameters(fn);
-  const functionName = fn.name === '' ? name.slice(name.lastIndexOf('.') + 1) : fn.name;
   let optional: ReadonlySet<number> | undefined;
-  const binding = planBinding(functionName, parameters, options, (own) => {
+  const binding = planBinding(shortName(fn, name), parameters, options, (own) => {
     optional ??= findOptionalParameters(fn, own, sources());
     return optional;
   });

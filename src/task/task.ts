@@ -6,7 +6,7 @@
  */
 import { UmbelError } from '../errors.ts';
 import type { AsyncResult } from './async-result.ts';
-import { type BindingPlan, bindArguments, planBinding } from './bind-arguments.ts';
+import { type BindingPlan, bindArguments, planBinding, shortName } from './bind-arguments.ts';
 import { type CallOptions, checkCallOptions, type Kwargs, type RawCall } from './call-options.ts';
 import { directContext } from './direct-context.ts';
 import { parseParameters } from './parameters.ts';
@@ -143,8 +143,7 @@ function nameOf(state: TaskState, fn: TaskFunction): string {
 
 /** Without the file, what TypeScript marks as optional is unknown: nothing is reported missing, the worker will. */
 function planWithoutFile(fn: TaskFunction, options: ResolvedTaskOptions): BindingPlan {
-  const functionName = fn.name === '' ? (options.name ?? 'task') : fn.name;
-  return planBinding(functionName, parseParameters(fn), options, (parameters) => new Set(parameters.keys()));
+  return planBinding(shortName(fn, options.name ?? 'task'), parseParameters(fn), options, (parameters) => new Set(parameters.keys()));
 }
 
 /** The call's own options win over the task's. */
