@@ -71,10 +71,16 @@ function reprScalar(value: unknown): string {
   }
 }
 
+/** The class name, unless the author set `name`: `class AppError extends Error {}` is AppError. */
+function nameOfError(error: Error): string {
+  const className: unknown = error.constructor?.name;
+  return error.name === 'Error' && typeof className === 'string' && className !== '' ? className : error.name;
+}
+
 /** Objects that are not shown by their properties; null for all others. */
 function reprOpaque(value: object): string | null {
   if (value instanceof Date) return reprDate(value);
-  if (value instanceof Error) return `${value.name}('${value.message.replaceAll("'", "\\'")}')`;
+  if (value instanceof Error) return `${nameOfError(value)}('${value.message.replaceAll("'", "\\'")}')`;
   if (value instanceof Set) return 'set()';
   if (value instanceof Promise || value instanceof RegExp) return `<${value.constructor.name}>`;
   return null;

@@ -5,7 +5,9 @@
  */
 
 /** The text is not what was expected; the caller falls back to "no names". */
-export class ScanError extends Error {}
+export class ScanError extends Error {
+  override readonly name: string = 'ScanError';
+}
 
 const wordStart = /[\p{ID_Start}$_\\#]/u;
 const wordPart = /[\p{ID_Continue}$\\#]/u;
