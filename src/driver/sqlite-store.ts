@@ -13,7 +13,8 @@
  * In `lost`, operations marked `keep` wait (acknowledgements, results: what would otherwise be done twice or missed), all
  * others fail at once with the cause.
  */
-import { statSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 import type { Logger } from '../log/logger.ts';
 import { SqliteDatabase, SqliteFailure, type SqliteSynchronous, toSqliteFailure } from './sqlite.ts';
@@ -42,6 +43,8 @@ export interface SqliteStoreParams {
   readonly synchronous: SqliteSynchronous;
   /** How long an operation waits for another process's lock. */
   readonly busyTimeoutMs: number;
+  /** Make the file's folder, readable by its owner only, when there is none. Default: a missing folder is an error. */
+  readonly createFolder?: boolean;
   readonly log: Logger;
 }
 
@@ -49,6 +52,7 @@ export interface SqliteStoreParams {
 const blockMs = 3;
 const firstRetryMs = 100;
 const longestRetryMs = 5000;
+const lookAgainMs = 20;
 
 export class SqliteStore {
   readonly path: string;
@@ -71,6 +75,7 @@ export class SqliteStore {
   #busySinceMs: number | null = null;
   #dataVersion = 0;
   #inode = 0;
+  #lookAgain: NodeJS.Timeout | null = null;
   #reopen = false;
   #flushing = false;
 
@@ -155,6 +160,11 @@ export class SqliteStore {
     try {
       return work(this.#database);
     } catch {
+      // Rare (another process recovers the log): whoever looks for news looks again.
+      this.#lookAgain ??= setTimeout(() => {
+        this.#lookAgain = null;
+        this.#changed(sqliteTopic.all);
+      }, lookAgainMs).unref();
       return fallback;
     }
   }
@@ -195,6 +205,7 @@ export class SqliteStore {
   }
 
   #open(): SqliteDatabase {
+    if (this.#params.createFolder === true) this.#makeFolder();
     const database = new SqliteDatabase({ path: this.path, synchronous: this.#params.synchronous, blockMs });
     this.#database = database;
     this.#dataVersion = database.dataVersion();
@@ -204,6 +215,16 @@ export class SqliteStore {
       this.#watch.start();
     }
     return database;
+  }
+
+  #makeFolder(): void {
+    const folder = dirname(this.path);
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      throw new SqliteFailure('missing', `the folder of the SQLite database cannot be made: ${text} (${this.path})`, { cause: error });
+    }
   }
 
   #install(database: SqliteDatabase, schema: (database: SqliteDatabase) => void): void {
@@ -221,8 +242,10 @@ export class SqliteStore {
     this.#watch.stop();
     if (this.#immediate !== null) clearImmediate(this.#immediate);
     if (this.#retry !== null) clearTimeout(this.#retry);
+    if (this.#lookAgain !== null) clearTimeout(this.#lookAgain);
     this.#immediate = null;
     this.#retry = null;
+    this.#lookAgain = null;
     this.#busySinceMs = null;
     this.#retryMs = firstRetryMs;
     const abandoned = this.#queue;

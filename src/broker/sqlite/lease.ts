@@ -106,7 +106,8 @@ export class Lease {
       this.#arm();
       this.#tick();
     };
-    this.#timer = clock.setTimer(tick, Math.min(longestSweepMs, leaseMs / 3), { ref: false });
+    // Keeps the process alive, as the socket to a broker would.
+    this.#timer = clock.setTimer(tick, Math.min(longestSweepMs, leaseMs / 3));
   }
 
   /** Resolves when no lease is being taken. */

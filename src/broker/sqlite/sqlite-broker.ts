@@ -294,14 +294,16 @@ export class SqliteBroker implements Broker {
 
   /** Delete dead rows, a step at a time, until there are none; then again after a while. */
   #keepHouse(): void {
+    const again = (delayMs: number) => {
+      if (this.#state !== 'stopped') this.#housekeeping = this.#clock.setTimer(sweep, delayMs, { ref: false });
+    };
     const sweep = () => {
       this.store
         .write((database) => sweepDeadRows(database) + sweepBroadcasts(database, this.#clock.now()))
-        .catch(() => 0)
-        .then((deleted) => {
-          if (this.#state === 'stopped') return;
-          this.#housekeeping = this.#clock.setTimer(sweep, deleted > 0 ? 50 : housekeepingMs, { ref: false });
-        });
+        .then(
+          (deleted) => again(deleted > 0 ? 50 : housekeepingMs),
+          () => again(housekeepingMs),
+        );
     };
     this.#housekeeping = this.#clock.setTimer(sweep, housekeepingMs, { ref: false });
   }

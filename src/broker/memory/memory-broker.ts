@@ -1,0 +1,126 @@
+/**
+ * A broker inside this process: for tests, for `memory://`, and as the plainest reading of the broker contract.
+ *
+ * Owns: its state and its subscriptions. Brokers that are given one hub see each other's messages; nothing survives the process.
+ */
+import { UmbelError } from '../../errors.ts';
+import type { Message } from '../../protocol/message.ts';
+import type {
+  Broker,
+  BrokerFeatures,
+  BrokerState,
+  ConsumeParams,
+  Destination,
+  Listener,
+  ListenParams,
+  QueueDeclaration,
+  Subscription,
+} from '../broker.ts';
+import { MemoryHub } from './memory-hub.ts';
+import { MemorySubscription } from './memory-subscription.ts';
+
+export interface MemoryBrokerParams {
+  /** Default: one of its own. */
+  readonly hub?: MemoryHub;
+}
+
+export class MemoryBroker implements Broker {
+  readonly displayUrl = 'memory://';
+  readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: false };
+  readonly #hub: MemoryHub;
+  readonly #subscriptions = new Set<MemorySubscription>();
+  readonly #listeners = new Set<ListenParams>();
+  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
+  #state: BrokerState = 'stopped';
+  #epoch = 0;
+
+  constructor(params?: MemoryBrokerParams) {
+    this.#hub = params?.hub ?? new MemoryHub();
+  }
+
+  get state(): BrokerState {
+    return this.#state;
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== 'stopped') return;
+    this.#epoch++;
+    this.#setState('connecting');
+    this.#setState('connected');
+  }
+
+  async stop(): Promise<void> {
+    if (this.#state === 'stopped') return;
+    for (const subscription of this.#subscriptions) await subscription.release();
+    for (const listener of this.#listeners) this.#hub.removeListener(listener);
+    this.#subscriptions.clear();
+    this.#listeners.clear();
+    this.#setState('stopped');
+  }
+
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
+    this.#stateListeners.add(listener);
+  }
+
+  async declareQueue(queue: QueueDeclaration): Promise<void> {
+    this.#mustBeStarted();
+    const type = queue.exchangeType ?? 'direct';
+    const exchange = queue.exchange ?? queue.name;
+    if (type === 'headers') refuseHeaders(exchange);
+    this.#hub.declare(queue.name);
+    if (exchange !== '') this.#hub.bind(exchange, { type, routingKey: queue.routingKey ?? queue.name, queue: queue.name });
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    this.#mustBeStarted();
+    this.#hub.delete(name);
+  }
+
+  async purgeQueue(name: string): Promise<number> {
+    this.#mustBeStarted();
+    return this.#hub.purge(name);
+  }
+
+  async countReady(name: string): Promise<number> {
+    this.#mustBeStarted();
+    return this.#hub.count(name);
+  }
+
+  async publish(message: Message, destination: Destination): Promise<void> {
+    this.#mustBeStarted();
+    this.#hub.publish(message, destination);
+  }
+
+  async consume(params: ConsumeParams): Promise<Subscription> {
+    this.#mustBeStarted();
+    const subscription = new MemorySubscription(this.#hub, params, this.#epoch);
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  async listen(params: ListenParams): Promise<Listener> {
+    this.#mustBeStarted();
+    if (params.exchangeType === 'headers') refuseHeaders(params.exchange);
+    this.#listeners.add(params);
+    this.#hub.addListener(params);
+    return {
+      stop: async () => {
+        this.#listeners.delete(params);
+        this.#hub.removeListener(params);
+      },
+    };
+  }
+
+  #mustBeStarted(): void {
+    if (this.#state !== 'connected') throw new UmbelError('BROKER_UNAVAILABLE', 'the memory broker is not started');
+  }
+
+  #setState(state: BrokerState): void {
+    this.#state = state;
+    for (const listener of this.#stateListeners) listener(state, null);
+  }
+}
+
+function refuseHeaders(exchange: string): never {
+  throw new UmbelError('NOT_SUPPORTED', `the memory broker has no headers exchanges (exchange ${exchange})`);
+}
