@@ -1,0 +1,112 @@
+/**
+ * `make bench`: measures the built executable and prints one table, each row with its reference of the same run and its target.
+ *
+ * Usage: node bench/run.ts [number of tasks, default 100000]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
+ * the table: the databases live in a temporary folder.
+ */
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { measureLatency } from './latency.ts';
+import { measureCeleryStartup, measureStartup, measureVersion } from './startup.ts';
+import { measureThroughput } from './throughput.ts';
+
+interface Row {
+  readonly what: string;
+  readonly measured: string;
+  readonly reference: string;
+  readonly target: string;
+  /** Null: a row for information. */
+  readonly met: boolean | null;
+}
+
+const umbel = resolve(import.meta.dirname, '../dist/umbel');
+const tasks = Number(process.argv[2] ?? 100_000);
+if (!Number.isInteger(tasks) || tasks < 1) throw new Error(`the number of tasks must be a positive integer, got ${process.argv[2]}`);
+
+const folder = realpathSync(mkdtempSync(join(tmpdir(), 'umbel-bench-')));
+const count = (value: number): string => Math.round(value).toLocaleString('en-US');
+const rate = (value: number): string => `${count(value)}/s`;
+const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
+const megabytes = (value: number): string => `${value.toFixed(1)} MB`;
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function measureAll(): Promise<Row[]> {
+  const rows: Row[] = [];
+  say(`throughput, ${count(tasks)} tasks per run …`);
+  const throughput = await measureThroughput({ umbel, folder, tasks });
+  const { publishPerSecond, rawPerSecond, withoutResultsPerSecond: without, withResultsPerSecond: withResults } = throughput;
+  const ratio = (value: number): string => `${(value / rawPerSecond).toFixed(2)} of raw ${rate(rawPerSecond)}`;
+  rows.push(
+    { what: 'publish, one client', measured: rate(publishPerSecond), reference: ratio(publishPerSecond), target: '', met: null },
+    {
+      what: 'no-op tasks, results off',
+      measured: rate(without),
+      reference: ratio(without),
+      target: '>= 0.25',
+      met: without >= 0.25 * rawPerSecond,
+    },
+    {
+      what: 'no-op tasks, results on',
+      measured: rate(withResults),
+      reference: ratio(withResults),
+      target: '>= 0.12',
+      met: withResults >= 0.12 * rawPerSecond,
+    },
+  );
+  say('latency …');
+  const latency = await measureLatency(umbel, folder, 200);
+  rows.push(
+    { what: 'publish to start, idle, p50', measured: ms(latency.p50Ms), reference: '', target: '<= 5 ms', met: latency.p50Ms <= 5 },
+    { what: 'publish to start, idle, p99', measured: ms(latency.p99Ms), reference: '', target: '', met: null },
+  );
+  say('start-up and memory …');
+  const versionMs = measureVersion(umbel, 11);
+  const startup = await measureStartup(umbel, folder, 5);
+  const celery = await measureCeleryStartup(folder, 2);
+  const peer = (text: string): string => (celery === null ? 'Celery is not installed' : text);
+  rows.push(
+    {
+      what: 'worker, exec to ready',
+      measured: ms(startup.readyMs),
+      reference: peer(`Celery ${ms(celery?.readyMs ?? 0)}`),
+      target: '<= 200 ms',
+      met: startup.readyMs <= 200,
+    },
+    {
+      what: 'idle pool child, PSS',
+      measured: megabytes(startup.childMegabytes),
+      reference: peer(`Celery ${megabytes(celery?.childMegabytes ?? 0)}`),
+      target: '<= 20 MB',
+      met: startup.childMegabytes <= 20,
+    },
+    { what: 'umbel --version', measured: ms(versionMs), reference: '', target: '<= 80 ms', met: versionMs <= 80 },
+  );
+  return rows;
+}
+
+function printTable(rows: readonly Row[]): void {
+  const cells = [
+    ['', 'measured', 'reference', 'target', ''],
+    ...rows.map((row) => [row.what, row.measured, row.reference, row.target, row.met === null ? '' : row.met ? 'met' : 'MISSED']),
+  ];
+  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
+  console.log(
+    `umbel on ${availableParallelism()} x ${cpus()[0]?.model ?? 'unknown processor'}, ${count(tasks)} tasks, each executed exactly once in every run`,
+  );
+  for (const row of cells) {
+    const line = row.map((cell, column) => (column === 1 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)));
+    console.log(line.join('  ').trimEnd());
+  }
+}
+
+try {
+  const rows = await measureAll();
+  printTable(rows);
+  if (rows.some((row) => row.met === false)) process.exitCode = 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}

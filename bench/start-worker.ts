@@ -1,0 +1,26 @@
+/** A worker with the benchmark's tasks and two children, logging at level info so that its ready line can be seen. */
+import { join } from 'node:path';
+import { WorkerProcess } from '../scripts/worker-process.ts';
+
+export function startWorker(umbel: string, folder: string, url: string): WorkerProcess {
+  return new WorkerProcess({
+    command: umbel,
+    args: [
+      'worker',
+      '-A',
+      join(import.meta.dirname, 'tasks/noop.ts'),
+      '-b',
+      url,
+      '-c',
+      '2',
+      '-l',
+      'info',
+      '--log-format',
+      'json',
+      '-n',
+      'bench@localhost',
+    ],
+    cwd: folder,
+    isReady: (line) => line.includes('"worker.ready"'),
+  });
+}
