@@ -51,6 +51,8 @@ export const catalogue = {
   BACKEND_DISABLED: { exit: exitStatus.config, meaning: 'A result was asked for, but no result backend is configured.' },
   BACKEND_URL_INVALID: { exit: exitStatus.config, meaning: 'The result backend URL has an unknown scheme or a malformed part.' },
   RESULT_TIMEOUT: { exit: exitStatus.tempFail, meaning: 'The result did not arrive within the time given.' },
+  RESULT_WITHIN_TASK: { exit: exitStatus.usage, meaning: 'A task asked for the result of another task; a pool whose tasks wait for each other comes to a stop.' },
+  QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
   MESSAGE_INVALID: { exit: exitStatus.dataError, meaning: 'A message does not follow the task protocol; it was rejected without requeue.' },
   MESSAGE_UNDECODABLE: { exit: exitStatus.dataError, meaning: 'The body of a message could not be decoded or decompressed.' },
   CONTENT_DISALLOWED: { exit: exitStatus.dataError, meaning: 'The content type of a message is not in accept_content.' },

@@ -11,8 +11,9 @@
  *    for short waits and delay queues for long ones with RabbitMQ;
  *  - calls made in one turn of the event loop may be written together (group commit, MULTI, batched frames); a promise
  *    resolves only when its own effect is as durable as the broker can make it;
- *  - a lost connection is the broker's to repair. Consumers hear of it through `onStateChange`, so that they can drop what
- *    they had reserved and not started.
+ *  - a lost connection is the broker's to repair. Consumers hear of it through `onStateChange`; what it costs them they hear
+ *    through `onLost`, which names the deliveries that are no longer theirs: all of a lost AMQP channel, none of a full disk.
+ *    Deliveries not named there stay valid, and their settlement waits for the broker to be back.
  */
 import type { Message } from '../protocol/message.ts';
 

@@ -4,8 +4,9 @@
  * Owns the two `write` functions of the process while it is installed. Output that does not go through them (native code,
  * grandchildren) reaches the parent by the ordinary pipes.
  */
-import type { LogLevel } from '../std/log-level.ts';
+
 import { TaskOutput } from '../log/task-output.ts';
+import type { LogLevel } from '../std/log-level.ts';
 import { currentTask, type TaskContext } from '../task/task-context.ts';
 
 export type OutputLine = (level: LogLevel, line: string, task: TaskContext | undefined, stream: 'stdout' | 'stderr') => void;
@@ -26,7 +27,11 @@ export class OutputCapture {
   #redirect(stream: NodeJS.WriteStream, name: 'stdout' | 'stderr', level: LogLevel, onLine: OutputLine): void {
     const output = new TaskOutput({ onLine: (line) => onLine(level, line, currentTask(), name) });
     this.#outputs.push(output);
-    stream.write = (chunk: string | Uint8Array, encoding?: BufferEncoding | ((error?: Error | null) => void), done?: (error?: Error | null) => void): boolean => {
+    stream.write = (
+      chunk: string | Uint8Array,
+      encoding?: BufferEncoding | ((error?: Error | null) => void),
+      done?: (error?: Error | null) => void,
+    ): boolean => {
       output.push(typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : Buffer.from(chunk));
       const callback = typeof encoding === 'function' ? encoding : done;
       if (callback !== undefined) queueMicrotask(() => callback());

@@ -59,7 +59,11 @@ export class PipePublisher implements Publisher {
       taskId: id,
       headers: message.headers,
       properties: message.properties,
-      route: { ...(queue === undefined ? null : { queue }), ...(exchange === undefined ? null : { exchange }), ...(routingKey === undefined ? null : { routingKey }) },
+      route: {
+        ...(queue === undefined ? null : { queue }),
+        ...(exchange === undefined ? null : { exchange }),
+        ...(routingKey === undefined ? null : { routingKey }),
+      },
       dueAtMs: etaMs,
     };
     const request = ++this.#requests;

@@ -7,12 +7,12 @@
  *
  * Never writes to the pipe (child/runtime.ts does) and never decides about acknowledgement (consumer/settle.ts does).
  */
-import { type Applied, followUpsOfFailure, followUpsOfSuccess } from '../canvas/follow-up.ts';
+import { type FinishedTask, type FollowUps, followUpsOfFailure, followUpsOfSuccess } from '../canvas/follow-up.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, EndedMeta, EndKind, FollowUpMeta, RunMeta, SucceededMeta } from '../ipc/exchange.ts';
+import { encodeError, exceptionDocument } from '../protocol/exception.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { Message } from '../protocol/message.ts';
-import { encodeError, exceptionDocument } from '../protocol/exception.ts';
 import { encodeTask, readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
@@ -39,7 +39,12 @@ export interface OutgoingMessage {
 }
 
 export type TaskEnd =
-  | { readonly kind: 'succeeded'; readonly resultJson: string; readonly meta: SucceededMeta | null; readonly followUps: readonly OutgoingMessage[] }
+  | {
+      readonly kind: 'succeeded';
+      readonly resultJson: string;
+      readonly meta: SucceededMeta | null;
+      readonly followUps: readonly OutgoingMessage[];
+    }
   | { readonly kind: 'ended'; readonly resultJson: string; readonly meta: EndedMeta; readonly followUps: readonly OutgoingMessage[] };
 
 const none: readonly OutgoingMessage[] = [];
@@ -97,13 +102,13 @@ function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): T
   const text = settings.wantResultText ? { text: repr(value ?? null) } : null;
   const meta: SucceededMeta | null = settings.wantArguments ? { ...text, ...argumentsOf(task) } : text;
   const { callbacks, chain, chord } = task.content;
-  if (callbacks === null && (chain === null || chain.length === 0) && chord === null) return { kind: 'succeeded', resultJson, meta, followUps: none };
+  if (callbacks === null && (chain === null || chain.length === 0) && chord === null)
+    return { kind: 'succeeded', resultJson, meta, followUps: none };
   try {
     const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
-    const followUps = encodeAll(applied.publish, settings);
-    return applied.unsupported.length === 0
-      ? { kind: 'succeeded', resultJson, meta, followUps }
-      : { kind: 'succeeded', resultJson, meta: { ...meta, unsupported: applied.unsupported }, followUps };
+    const children = applied.children.length === 0 ? null : { children: JSON.stringify(applied.children) };
+    const unsupported = applied.unsupported.length === 0 ? null : { unsupported: applied.unsupported };
+    return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...unsupported }, followUps: encodeAll(applied, settings) };
   } catch (error) {
     return fail(task, settings, error);
   }
@@ -111,7 +116,13 @@ function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): T
 
 function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
   if (thrown instanceof Ignore) return ended('ignored', '');
-  if (thrown instanceof Reject) return { kind: 'ended', resultJson: 'null', meta: { kind: 'rejected', text: thrown.message, traceback: null, requeue: thrown.requeue }, followUps: none };
+  if (thrown instanceof Reject)
+    return {
+      kind: 'ended',
+      resultJson: 'null',
+      meta: { kind: 'rejected', text: thrown.message, traceback: null, requeue: thrown.requeue },
+      followUps: none,
+    };
   if (thrown instanceof Retry) return retried(task, settings, thrown);
   return failed(task, settings, thrown, JSON.stringify(exceptionDocument(thrown)), errorText(thrown));
 }
@@ -119,7 +130,12 @@ function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): Tas
 function retried(task: PreparedTask, settings: ChildSettings, retry: Retry): TaskEnd {
   const cause = retry.exc === undefined || retry.exc === null ? null : retry.exc;
   const resultJson = cause === null ? 'null' : JSON.stringify(exceptionDocument(cause));
-  const meta: EndedMeta = { kind: 'retried', text: retry.message, traceback: cause === null ? null : tracebackOf(cause), ...(settings.wantArguments ? argumentsOf(task) : null) };
+  const meta: EndedMeta = {
+    kind: 'retried',
+    text: retry.message,
+    traceback: cause === null ? null : tracebackOf(cause),
+    ...(settings.wantArguments ? argumentsOf(task) : null),
+  };
   try {
     return { kind: 'ended', resultJson, meta, followUps: [retryMessage(task, settings, retry)] };
   } catch (error) {
@@ -129,16 +145,26 @@ function retried(task: PreparedTask, settings: ChildSettings, retry: Retry): Tas
 }
 
 function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, resultJson: string, text: string): TaskEnd {
-  const applied: Applied = task.content.errbacks === null ? { publish: [], unsupported: [] } : followUpsOfFailure(sourceOf(task, settings), task.content);
+  let followUps: readonly OutgoingMessage[] = none;
+  let unsupported: readonly string[] = [];
+  let failedSteps: FollowUps['failedSteps'] = [];
+  try {
+    const applied = followUpsOfFailure(sourceOf(task, settings), task.content);
+    followUps = encodeAll(applied, settings);
+    ({ unsupported, failedSteps } = applied);
+  } catch (error) {
+    unsupported = [`its error callbacks: ${messageOf(error)}`];
+  }
   const meta: EndedMeta = {
     kind: 'failed',
     text,
     traceback: tracebackOf(thrown),
     ...(isExpected(task.definition, thrown) ? { expected: true } : null),
-    ...(applied.unsupported.length > 0 ? { unsupported: applied.unsupported } : null),
+    ...(unsupported.length > 0 ? { unsupported } : null),
+    ...(failedSteps.length > 0 ? { failedSteps } : null),
     ...(settings.wantArguments ? argumentsOf(task) : null),
   };
-  return { kind: 'ended', resultJson, meta, followUps: encodeAll(applied.publish, settings) };
+  return { kind: 'ended', resultJson, meta, followUps };
 }
 
 function ended(kind: EndKind, text: string): TaskEnd {
@@ -152,7 +178,9 @@ function errorText(thrown: unknown): string {
 }
 
 function isExpected(definition: TaskDefinition, thrown: unknown): boolean {
-  return definition.options.throws.some((matcher) => (typeof matcher === 'string' ? thrown instanceof Error && thrown.name === matcher : thrown instanceof matcher));
+  return definition.options.throws.some((matcher) =>
+    typeof matcher === 'string' ? thrown instanceof Error && thrown.name === matcher : thrown instanceof matcher,
+  );
 }
 
 function argumentsOf(task: PreparedTask): { args: string; kwargs: string } {
@@ -163,17 +191,25 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }
 
-function sourceOf(task: PreparedTask, settings: ChildSettings) {
+function sourceOf(task: PreparedTask, settings: ChildSettings): FinishedTask {
   const { header, meta } = task;
   const priority = settings.inheritParentPriority ? meta.deliveryInfo.priority : null;
-  return { id: header.id, rootId: header.rootId, group: header.group, groupIndex: header.groupIndex, priority, origin };
+  const { id, rootId, group, stampedHeaders, stamps } = header;
+  return { id, rootId, group, priority, origin, stampedHeaders, stamps };
 }
 
-function encodeAll(applied: Applied['publish'], settings: ChildSettings): OutgoingMessage[] {
-  return applied.map(({ task, route }) => {
+function encodeAll(applied: FollowUps, settings: ChildSettings): OutgoingMessage[] {
+  return applied.publish.map(({ route, ...task }) => {
     const message = encodeTask({ ...task, protocol: settings.taskProtocol });
     return {
-      meta: { taskName: task.task, taskId: task.id, headers: message.headers, properties: message.properties, route, dueAtMs: task.etaMs ?? null },
+      meta: {
+        taskName: task.task,
+        taskId: task.id,
+        headers: message.headers,
+        properties: message.properties,
+        route,
+        dueAtMs: task.etaMs ?? null,
+      },
       body: message.body,
     };
   });

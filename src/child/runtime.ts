@@ -7,7 +7,17 @@
  * the pipe from the parent ends this process and everything it has spawned.
  */
 import { messageOf, UmbelError } from '../errors.ts';
-import { type ChildSettings, type DumpMeta, type LogMeta, type PublishReply, type ReadyMeta, type RunMeta, type StartFailure, toChild, toParent } from '../ipc/exchange.ts';
+import {
+  type ChildSettings,
+  type DumpMeta,
+  type LogMeta,
+  type PublishReply,
+  type ReadyMeta,
+  type RunMeta,
+  type StartFailure,
+  toChild,
+  toParent,
+} from '../ipc/exchange.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { dieWithParent } from '../os/parent-death.ts';
 import { setProcessTitle } from '../os/process-title.ts';
@@ -114,7 +124,9 @@ class ChildRuntime {
         });
       }
       if (settings.redirectStdouts) {
-        this.#capture = new OutputCapture(settings.redirectStdoutsLevel, (level, line, task, stream) => this.#line(level, 'task.output', line, task?.name, task?.id, { stream }));
+        this.#capture = new OutputCapture(settings.redirectStdoutsLevel, (level, line, task, stream) =>
+          this.#line(level, 'task.output', line, task?.name, task?.id, { stream }),
+        );
       }
       this.#publisher = new PipePublisher(this.#pipe, settings);
       setPublisher(this.#publisher);
@@ -148,7 +160,9 @@ class ChildRuntime {
 
   #startFailed(error: unknown): void {
     const failure: StartFailure =
-      error instanceof UmbelError ? { code: error.code, message: error.message } : { code: 'CHILD_CANNOT_START', message: tracebackOf(error) };
+      error instanceof UmbelError
+        ? { code: error.code, message: error.message }
+        : { code: 'CHILD_CANNOT_START', message: tracebackOf(error) };
     this.#pipe.send(toParent.startFailed, 0, 0, JSON.stringify(failure), null);
     this.#pipe.flush();
     process.exit(error instanceof UmbelError ? error.exitStatus : 70);
@@ -230,14 +244,25 @@ class ChildRuntime {
 
   #dump(request: number): void {
     const now = performance.now();
-    const jobs = [...this.#running.values()].map(({ task, startedAtMs }) => ({ taskName: task.header.task, taskId: task.header.id, runningMs: Math.round(now - startedAtMs) }));
+    const jobs = [...this.#running.values()].map(({ task, startedAtMs }) => ({
+      taskName: task.header.task,
+      taskId: task.header.id,
+      runningMs: Math.round(now - startedAtMs),
+    }));
     const dump: DumpMeta = { jobs, waiting: this.#waiting.length - this.#waitingHead };
     this.#pipe.send(toParent.dumped, request, 0, JSON.stringify(dump), null);
   }
 
   /** An error that no task can be blamed for: the state of this process is unknown, so it ends. Its tasks are lost. */
   #crash(error: unknown): void {
-    this.#line('critical', 'child.uncaught', `uncaught error, this child ends: ${messageOf(error)}\n${tracebackOf(error)}`, undefined, undefined, {});
+    this.#line(
+      'critical',
+      'child.uncaught',
+      `uncaught error, this child ends: ${messageOf(error)}\n${tracebackOf(error)}`,
+      undefined,
+      undefined,
+      {},
+    );
     this.#log?.flushSync();
     this.#pipe.flush();
     process.exit(1);
@@ -253,7 +278,14 @@ class ChildRuntime {
     this.#pipe.flush();
   }
 
-  #line(level: LogLevel, event: string, message: string, taskName: string | undefined, taskId: string | undefined, fields: Record<string, unknown>): void {
+  #line(
+    level: LogLevel,
+    event: string,
+    message: string,
+    taskName: string | undefined,
+    taskId: string | undefined,
+    fields: Record<string, unknown>,
+  ): void {
     const settings = this.#settings;
     if (settings !== null && levelRank[level] < levelRank[settings.logLevel]) return;
     const about = taskId === undefined || taskName === undefined ? {} : { taskId, taskName };

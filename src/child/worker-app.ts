@@ -3,7 +3,7 @@
  * its own, so calls go through its parent whatever URL the module names.
  */
 import type { AsyncResult } from '../task/async-result.ts';
-import { publisher, type Publisher, type TaskCall } from '../task/publisher.ts';
+import { type Publisher, publisher, type TaskCall } from '../task/publisher.ts';
 
 export class WorkerApp implements Publisher {
   call<R>(call: TaskCall): Promise<AsyncResult<R>> {

@@ -2,6 +2,9 @@
 import type { CommandEntry } from './command.ts';
 
 export const commands: readonly CommandEntry[] = [
+  { name: 'worker', summary: 'Run tasks', load: () => import('./worker.ts') },
+  { name: 'call', summary: 'Send a task, and wait for its result', load: () => import('./call.ts') },
+  { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
   { name: 'config', summary: 'Check or show the configuration, print an example', load: () => import('./config.ts') },
   { name: 'help', summary: 'Explain a command', load: () => import('./help.ts') },
 ];

@@ -4,17 +4,18 @@
  * Owns which scheme means which implementation, and that the embedded broker and backend on one file share one store, so that
  * a result and its acknowledgement are one transaction.
  */
+import { mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ResultBackend } from '../backend/backend.ts';
 import { MemoryBackend } from '../backend/memory.ts';
 import { SqliteBackend } from '../backend/sqlite.ts';
 import type { Broker } from '../broker/broker.ts';
 import { MemoryBroker } from '../broker/memory/memory-broker.ts';
 import { SqliteBroker } from '../broker/sqlite/sqlite-broker.ts';
+import type { SqliteSynchronous } from '../driver/sqlite.ts';
 import { SqliteStore } from '../driver/sqlite-store.ts';
 import { isSqliteUrl, sqlitePathFromUrl } from '../driver/sqlite-url.ts';
-import type { SqliteSynchronous } from '../driver/sqlite.ts';
 import { type ErrorCode, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { maskUrl } from '../std/mask-url.ts';
@@ -52,11 +53,13 @@ export function defaultBrokerPath(env: NodeJS.ProcessEnv): string {
 /** Not yet started. Throws BROKER_URL_INVALID, BACKEND_URL_INVALID or NOT_SUPPORTED. */
 export function openConnections(params: ConnectionParams): Connections {
   const stores = new Map<string, SqliteStore>();
-  const store = (url: string | null, code: ErrorCode, createFolder: boolean): SqliteStore => {
+  const store = (url: string | null, code: ErrorCode): SqliteStore => {
     const path = url === null ? defaultBrokerPath(params.env) : pathOf(url, code, params.workdir);
+    // Only the default's folder is ours to make; a folder the user has named must exist.
+    if (url === null) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     let opened = stores.get(path);
     if (opened === undefined) {
-      opened = new SqliteStore({ path, synchronous: params.synchronous, busyTimeoutMs: params.busyTimeoutMs, createFolder, log: params.log });
+      opened = new SqliteStore({ path, synchronous: params.synchronous, busyTimeoutMs: params.busyTimeoutMs, log: params.log });
       stores.set(path, opened);
     }
     return opened;
@@ -65,12 +68,12 @@ export function openConnections(params: ConnectionParams): Connections {
   return { broker, backend: openBackend(params, store) };
 }
 
-type StoreOf = (url: string | null, code: ErrorCode, createFolder: boolean) => SqliteStore;
+type StoreOf = (url: string | null, code: ErrorCode) => SqliteStore;
 
 function openBroker(params: ConnectionParams, store: StoreOf): Broker {
   const { brokerUrl: url, leaseMs, log } = params;
   if (url === 'memory://') return new MemoryBroker();
-  if (url === null || isSqliteUrl(url)) return new SqliteBroker({ store: store(url, 'BROKER_URL_INVALID', url === null), leaseMs, log });
+  if (url === null || isSqliteUrl(url)) return new SqliteBroker({ store: store(url, 'BROKER_URL_INVALID'), leaseMs, log });
   throw unknownScheme('broker.url', url, 'BROKER_URL_INVALID');
 }
 
@@ -80,7 +83,7 @@ function openBackend(params: ConnectionParams, store: StoreOf): ResultBackend | 
   const url = backendUrl ?? (embedded ? brokerUrl : brokerUrl === 'memory://' ? 'memory://' : 'disabled');
   if (url === 'disabled' || url === 'disabled://') return null;
   if (url === 'memory://') return new MemoryBackend({ resultExpiresMs });
-  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID', url === null), resultExpiresMs });
+  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs });
   throw unknownScheme('result.backend', url, 'BACKEND_URL_INVALID');
 }
 
@@ -92,6 +95,10 @@ function pathOf(url: string, code: ErrorCode, workdir: string): string {
 
 function unknownScheme(where: string, url: string, code: ErrorCode): UmbelError {
   const known = 'sqlite:///FILE or sqla+sqlite:///FILE';
-  if (notBuiltYet.test(url)) return new UmbelError('NOT_SUPPORTED', `${where} must be ${known} in this version, got ${maskUrl(url)}: that transport is not built yet`);
+  if (notBuiltYet.test(url))
+    return new UmbelError(
+      'NOT_SUPPORTED',
+      `${where} must be ${known} in this version, got ${maskUrl(url)}: that transport is not built yet`,
+    );
   return new UmbelError(code, `${where} must be ${known}, got ${maskUrl(url)}`);
 }

@@ -30,7 +30,8 @@ export class RemoteTaskError extends Error {
 }
 
 function readException(value: unknown): { name: string; module: string | null; args: readonly unknown[] } {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { name: 'Error', module: null, args: value === null ? [] : [value] };
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { name: 'Error', module: null, args: value === null ? [] : [value] };
   const { exc_type: type, exc_module: module, exc_message: message } = value as Record<string, unknown>;
   return {
     name: typeof type === 'string' ? type : 'Error',

@@ -6,13 +6,13 @@ import { createLogger } from '../log/create-logger.ts';
 import { Client } from './client.ts';
 import { openConnections } from './connections.ts';
 
+export { UmbelError } from '../errors.ts';
 export type { AsyncResult, GetOptions } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
 export { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
 export { currentTask, TaskContext } from '../task/task-context.ts';
 export type { TaskOptions } from '../task/task-options.ts';
-export { UmbelError } from '../errors.ts';
 export { RemoteTaskError } from './remote-error.ts';
 
 export interface AppOptions {
@@ -38,6 +38,12 @@ export class App extends Client {
       resultExpiresMs: 86_400_000,
       log: createLogger({ level: 'warning', format: 'text', processName: 'umbel' }),
     });
-    super({ ...connections, defaultQueue: options.defaultQueue ?? 'celery', createMissingQueues: true, defaultPriority: null, taskProtocol: 2 });
+    super({
+      ...connections,
+      defaultQueue: options.defaultQueue ?? 'celery',
+      createMissingQueues: true,
+      defaultPriority: null,
+      taskProtocol: 2,
+    });
   }
 }

@@ -138,15 +138,20 @@ export class Consumer {
         const request = new Request({ delivery, header, offer, listener: this.#params.settler });
         const job = this.#job(request);
         this.#requests.set(delivery, { request, job });
-        if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
+        if (this.#log.enabled('info'))
+          this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
         this.#params.pool.submit(job);
         return;
       }
       case 'defer':
-        this.#log.debug('task.deferred', `Task ${decision.header.task}[${decision.header.id}] received, due ${new Date(decision.dueAtMs).toISOString()}`, {
-          taskId: decision.header.id,
-          taskName: decision.header.task,
-        });
+        this.#log.debug(
+          'task.deferred',
+          `Task ${decision.header.task}[${decision.header.id}] received, due ${new Date(decision.dueAtMs).toISOString()}`,
+          {
+            taskId: decision.header.id,
+            taskName: decision.header.task,
+          },
+        );
         this.#guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
         return;
       case 'expired': {
@@ -158,11 +163,18 @@ export class Consumer {
       }
       case 'unregistered': {
         const { header } = decision;
-        this.#log.error('task.unregistered', `Received unregistered task of type '${header.task}'.\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`, {
-          taskId: header.id,
-          taskName: header.task,
-        });
-        this.#guard(this.#params.settler.storeNotRegistered(header).then(() => this.#subscription?.reject(delivery, { requeue: false })), header.id);
+        this.#log.error(
+          'task.unregistered',
+          `Received unregistered task of type '${header.task}'.\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`,
+          {
+            taskId: header.id,
+            taskName: header.task,
+          },
+        );
+        this.#guard(
+          this.#params.settler.storeNotRegistered(header).then(() => this.#subscription?.reject(delivery, { requeue: false })),
+          header.id,
+        );
         return;
       }
       case 'unknown':
@@ -170,7 +182,10 @@ export class Consumer {
         this.#guard(this.#subscription?.reject(delivery, { requeue: false }), String(delivery.tag));
         return;
       case 'invalid':
-        this.#log.error('message.invalid', `Received invalid task message: ${decision.reason}\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`);
+        this.#log.error(
+          'message.invalid',
+          `Received invalid task message: ${decision.reason}\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`,
+        );
         this.#guard(this.#subscription?.reject(delivery, { requeue: false }), String(delivery.tag));
         return;
       case 'undecodable':
@@ -203,7 +218,10 @@ export class Consumer {
       held.request.lost = true;
       held.job.withdrawn = true;
       const what = held.request.state === 'active' ? 'its run here will not count' : 'it is not started here';
-      this.#log.warning('task.lost', `${held.request.label}: the broker took the message away; ${what}`, { taskId: held.job.taskId, taskName: held.job.taskName });
+      this.#log.warning('task.lost', `${held.request.label}: the broker took the message away; ${what}`, {
+        taskId: held.job.taskId,
+        taskName: held.job.taskName,
+      });
     }
     this.#params.pool.withdraw();
   }

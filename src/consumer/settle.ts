@@ -10,7 +10,7 @@
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker, SettleOutcome, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
-import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
+import type { EndedMeta, FailedStep, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
@@ -92,6 +92,7 @@ export class Settler implements RequestListener {
     this.counts.succeeded += 1;
     const record = request.ignoreResult ? null : this.#record(request.header, 'SUCCESS', resultJson, null, meta);
     this.#finish(request, job.followUps, record, 'ack');
+    this.#reportUnsupported(request, meta);
     if (!this.#log.enabled('info')) return;
     const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
     this.#log.info('task.succeeded', message, { ...this.#fields(request.header), runtime: runtimeSeconds });
@@ -101,12 +102,13 @@ export class Settler implements RequestListener {
     const { label, offer, header } = request;
     const fields = { ...this.#fields(header), runtime: runtimeSeconds };
     const trace = meta.traceback === null ? fields : { ...fields, traceback: meta.traceback };
-    for (const what of meta.unsupported ?? []) this.#log.error('task.follow-up-unsupported', `Task ${label}: ${what} is not supported by this version and was not sent`, fields);
+    this.#reportUnsupported(request, meta);
     switch (meta.kind) {
       case 'failed': {
         this.counts.failed += 1;
         const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, meta.traceback, meta) : null;
         this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack');
+        this.#storeFailedSteps(header, meta.failedSteps ?? [], resultJson, meta.traceback);
         if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
         else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, trace);
         return;
@@ -137,7 +139,11 @@ export class Settler implements RequestListener {
         return;
       case 'invalid':
         this.#finish(request, null, null, 'drop');
-        this.#log.error('message.invalid', `Received invalid task message: ${meta.text}\nThe message has been ignored and discarded.`, trace);
+        this.#log.error(
+          'message.invalid',
+          `Received invalid task message: ${meta.text}\nThe message has been ignored and discarded.`,
+          trace,
+        );
         return;
     }
   }
@@ -154,8 +160,10 @@ export class Settler implements RequestListener {
       return;
     }
     const lost = lostFollowUps(request);
-    if (lost.problem !== null) this.#log.error('task.follow-up-unsupported', `Task ${label}: ${lost.problem}`, fields);
-    const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', JSON.stringify(workerLost(message)), null, null) : null;
+    this.#reportUnsupported(request, lost);
+    const resultJson = JSON.stringify(workerLost(message));
+    this.#storeFailedSteps(header, lost.failedSteps, resultJson, null);
+    const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, null, null) : null;
     this.#finish(request, lost.followUps, record, 'ack');
     this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${message}')`, fields);
   }
@@ -169,7 +177,9 @@ export class Settler implements RequestListener {
   /** Too late to run: acknowledge, and tell whoever waits. */
   discardExpired(request: Request): void {
     this.counts.revoked += 1;
-    const record = request.ignoreResult ? null : this.#record(request.header, 'REVOKED', JSON.stringify(taskRevoked('expired')), null, null);
+    const record = request.ignoreResult
+      ? null
+      : this.#record(request.header, 'REVOKED', JSON.stringify(taskRevoked('expired')), null, null);
     this.#finish(request, null, record, 'ack');
     this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, { ...this.#fields(request.header), expired: true });
   }
@@ -203,7 +213,8 @@ export class Settler implements RequestListener {
   }
 
   async #publishAll(followUps: readonly FollowUp[]): Promise<void> {
-    for (const { meta, body } of followUps) await this.#params.producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs);
+    for (const { meta, body } of followUps)
+      await this.#params.producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs);
   }
 
   async #storeAndAcknowledge(request: Request, record: ResultRecord | null, action: AckAction): Promise<void> {
@@ -225,10 +236,16 @@ export class Settler implements RequestListener {
   async #acknowledge(request: Request, action: AckAction): Promise<void> {
     const subscription = this.#subscription;
     if (subscription === null) return;
-    const outcome: SettleOutcome = await (action === 'ack' ? subscription.ack(request.delivery) : subscription.reject(request.delivery, { requeue: action === 'requeue' }));
+    const outcome: SettleOutcome = await (action === 'ack'
+      ? subscription.ack(request.delivery)
+      : subscription.reject(request.delivery, { requeue: action === 'requeue' }));
     if (outcome === 'stale') {
       request.lost = true;
-      this.#log.warning('task.ack-stale', `${request.label}: the message was no longer ours when it was acknowledged; it is delivered again`, this.#fields(request.header));
+      this.#log.warning(
+        'task.ack-stale',
+        `${request.label}: the message was no longer ours when it was acknowledged; it is delivered again`,
+        this.#fields(request.header),
+      );
     }
   }
 
@@ -243,13 +260,38 @@ export class Settler implements RequestListener {
 
   /** A step failed for good. A late-acknowledged message goes back to its queue, so that nothing is lost. */
   async #notSettled(request: Request, error: unknown): Promise<void> {
-    this.#log.critical('task.settle-failed', `Task ${request.label} INTERNAL ERROR: its end could not be recorded: ${messageOf(error)}`, this.#fields(request.header));
+    this.#log.critical(
+      'task.settle-failed',
+      `Task ${request.label} INTERNAL ERROR: its end could not be recorded: ${messageOf(error)}`,
+      this.#fields(request.header),
+    );
     try {
       await this.#acknowledgeOnce(request, 'requeue');
     } catch (again) {
-      this.#log.error('task.requeue-failed', `Couldn't requeue ${request.label}, reason: ${messageOf(again)}`, this.#fields(request.header));
+      this.#log.error(
+        'task.requeue-failed',
+        `Couldn't requeue ${request.label}, reason: ${messageOf(again)}`,
+        this.#fields(request.header),
+      );
     }
     this.#settled(request);
+  }
+
+  /** Steps of a chain that will never run fail with the same error, so that nobody waits for them. */
+  #storeFailedSteps(header: TaskHeader, steps: readonly FailedStep[], resultJson: string, traceback: string | null): void {
+    for (const { taskId, groupId } of steps) {
+      this.#track(this.#store({ ...this.#record(header, 'FAILURE', resultJson, traceback, null), taskId, groupId }));
+    }
+  }
+
+  #reportUnsupported(request: Request, meta: { readonly unsupported?: readonly string[] } | null): void {
+    for (const what of meta?.unsupported ?? []) {
+      this.#log.error(
+        'task.follow-up-unsupported',
+        `Task ${request.label}: not sent, because this version cannot: ${what}`,
+        this.#fields(request.header),
+      );
+    }
   }
 
   #wantsError(request: Request): boolean {
@@ -272,7 +314,14 @@ export class Settler implements RequestListener {
     const { args, kwargs } = meta ?? {};
     return {
       ...record,
-      extended: { name: header.task, argsJson: args ?? 'null', kwargsJson: kwargs ?? 'null', worker: this.#params.nodeName, retries: header.retries, queue: null },
+      extended: {
+        name: header.task,
+        argsJson: args ?? 'null',
+        kwargsJson: kwargs ?? 'null',
+        worker: this.#params.nodeName,
+        retries: header.retries,
+        queue: null,
+      },
     };
   }
 

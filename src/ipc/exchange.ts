@@ -157,6 +157,12 @@ export interface SucceededMeta {
 /** How a job ended when it did not succeed. */
 export type EndKind = 'failed' | 'retried' | 'ignored' | 'rejected' | 'expired' | 'undecodable' | 'invalid';
 
+/** A later step of a failed task's chain. */
+export interface FailedStep {
+  readonly taskId: string;
+  readonly groupId: string | null;
+}
+
 export interface EndedMeta extends SucceededMeta {
   readonly kind: EndKind;
   /** Display text of the exception, Retry or Reject. */
@@ -164,6 +170,8 @@ export interface EndedMeta extends SucceededMeta {
   readonly traceback: string | null;
   /** failed: one of the task's `throws`. */
   readonly expected?: boolean;
+  /** failed: steps that will never run, to be stored as failed with the same error. */
+  readonly failedSteps?: readonly FailedStep[];
   /** rejected: back to the queue? */
   readonly requeue?: boolean;
 }

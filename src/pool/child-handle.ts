@@ -33,8 +33,8 @@ import {
 } from '../ipc/exchange.ts';
 import { FrameReader, FrameWriter } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
-import { OutputLines } from './output-lines.ts';
 import type { ChildExit, Job } from './job.ts';
+import { OutputLines } from './output-lines.ts';
 
 export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
 
@@ -47,6 +47,8 @@ export interface ChildHandleParams {
   readonly command: { readonly execPath: string; readonly args: readonly string[] };
   readonly settings: ChildSettings;
   readonly log: Logger;
+  /** For what the child and its tasks say: lines under the child's own name. */
+  readonly childLog: Logger;
   readonly events: ChildEvents;
 }
 
@@ -80,7 +82,7 @@ export class ChildHandle {
   #startFailure: UmbelError | null = null;
   readonly #events: ChildEvents;
   readonly #log: Logger;
-  readonly #settings: ChildSettings;
+  readonly #childLog: Logger;
   readonly #output: OutputLines;
   /** Answers awaited by `dump`, by request number. */
   readonly #dumps = new Map<number, (meta: DumpMeta) => void>();
@@ -90,7 +92,7 @@ export class ChildHandle {
     this.index = params.index;
     this.#events = params.events;
     this.#log = params.log;
-    this.#settings = params.settings;
+    this.#childLog = params.childLog;
     this.#process = spawn(params.command.execPath, [...params.command.args], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
       // A session of its own: Ctrl-C reaches the parent alone, and the whole group can be ended at once.
@@ -100,7 +102,7 @@ export class ChildHandle {
     this.#toChild = this.#process.stdio[3] as Writable;
     const fromChild = this.#process.stdio[4] as Readable;
     this.#output = new OutputLines({
-      log: params.log,
+      log: params.childLog,
       level: params.settings.redirectStdoutsLevel,
       redirect: params.settings.redirectStdouts,
       childIndex: params.index,
@@ -302,7 +304,7 @@ export class ChildHandle {
       case toParent.log: {
         const line = JSON.parse(meta) as LogMeta;
         const fields = line.taskId === undefined ? {} : { taskId: line.taskId, taskName: line.taskName ?? '???' };
-        this.#log.log(line.level, line.event, line.message, { ...fields, child: this.index });
+        this.#childLog.log(line.level, line.event, line.message, { ...fields, child: this.index });
         return;
       }
       case toParent.ready:

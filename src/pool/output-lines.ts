@@ -6,8 +6,8 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from '../log/logger.ts';
 import { TaskOutput } from '../log/task-output.ts';
-import type { LogLevel } from '../std/log-level.ts';
 import { inspectorUrlFromStderrLine } from '../os/inspector-stack.ts';
+import type { LogLevel } from '../std/log-level.ts';
 import type { Job } from './job.ts';
 
 export interface OutputLinesParams {

@@ -28,6 +28,10 @@ export interface Pool {
   readonly jobCount: number;
   /** Jobs worth holding in reserve so that no child waits: grows as tasks prove short. */
   readonly usefulReserve: number;
+  /** Process ids of the children that live now. */
+  readonly pids: readonly number[];
+  /** Tasks settled by each child that lives now, by process index. */
+  readonly processed: ReadonlyMap<number, number>;
   /** Resolves when at least one child is ready. Rejects with the child's own failure, or CHILD_CANNOT_START. */
   start(): Promise<void>;
   /** Take a job. It waits in the pool until a child has room. */

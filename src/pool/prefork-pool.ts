@@ -13,7 +13,7 @@ import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { formatStack, takeStack } from '../os/inspector-stack.ts';
-import { spreadBackoff } from '../std/backoff.ts';
+import { backoffDelayMs } from '../std/backoff.ts';
 import { ChildHandle } from './child-handle.ts';
 import type { ChildExit, Job } from './job.ts';
 import { JobQueue } from './job-queue.ts';
@@ -42,6 +42,8 @@ export interface PreforkPoolParams {
   /** Children that may die while starting, in a row and with none ready, before the pool gives up. */
   readonly maxStartFailures: number;
   readonly log: Logger;
+  /** Where lines of the child with this index go. */
+  childLog(index: number): Logger;
   /** task.delay() inside a task. */
   publish(meta: PublishMeta, body: Buffer): Promise<void>;
   /** update_state inside a task. */
@@ -87,9 +89,18 @@ export class PreforkPool implements Pool {
     return this.#jobCount;
   }
 
+  get pids(): readonly number[] {
+    return [...this.#children.values()].map((child) => child.pid);
+  }
+
+  get processed(): ReadonlyMap<number, number> {
+    return new Map([...this.#children].map(([index, child]) => [index, child.processed]));
+  }
+
   get usefulReserve(): number {
     let reserve = 0;
-    for (const child of this.#children.values()) reserve += Math.max(this.#params.childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
+    for (const child of this.#children.values())
+      reserve += Math.max(this.#params.childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
     return reserve;
   }
 
@@ -204,6 +215,7 @@ export class PreforkPool implements Pool {
       command: this.#params.command,
       settings: this.#params.settingsFor(index),
       log: this.#log,
+      childLog: this.#params.childLog(index),
       events: {
         onReady: (ready, meta) => this.#onReady(ready, meta),
         onRoom: (free) => this.#onRoom(free),
@@ -217,7 +229,10 @@ export class PreforkPool implements Pool {
     this.#children.set(index, child);
     const timer = setTimeout(() => {
       if (child.state !== 'starting') return;
-      this.#log.error('child.start-timeout', `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`);
+      this.#log.error(
+        'child.start-timeout',
+        `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`,
+      );
       child.kill('SIGKILL');
     }, this.#params.startTimeoutMs);
     timer.unref();
@@ -288,7 +303,10 @@ export class PreforkPool implements Pool {
   #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
     const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
     if (!wasStarting) {
-      this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; it is replaced`, { child: child.index, pid: exit.pid });
+      this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; it is replaced`, {
+        child: child.index,
+        pid: exit.pid,
+      });
       this.#spawn(child.index);
       return;
     }
@@ -301,13 +319,21 @@ export class PreforkPool implements Pool {
       this.#giveUp(cause);
       return;
     }
-    const delayMs = Math.round(spreadBackoff({ factor: 200, retries: this.#startFailures - 1, maximum: 10_000 }));
-    this.#log.error('child.start-failed', `PoolChild-${child.index} could not start: ${cause.message}; next try in ${delayMs} ms`, { child: child.index });
-    this.#respawns.set(child.index, setTimeout(() => this.#spawn(child.index), delayMs));
+    const delayMs = Math.round(backoffDelayMs({ attempt: this.#startFailures - 1, baseMs: 200, maxMs: 10_000 }));
+    this.#log.error('child.start-failed', `PoolChild-${child.index} could not start: ${cause.message}; next try in ${delayMs} ms`, {
+      child: child.index,
+    });
+    this.#respawns.set(
+      child.index,
+      setTimeout(() => this.#spawn(child.index), delayMs),
+    );
   }
 
   #giveUp(cause: UmbelError): void {
-    const error = cause.code === 'CHILD_CANNOT_START' ? new UmbelError('CHILD_CANNOT_START', `no pool child can start: ${cause.message}`, { cause }) : cause;
+    const error =
+      cause.code === 'CHILD_CANNOT_START'
+        ? new UmbelError('CHILD_CANNOT_START', `no pool child can start: ${cause.message}`, { cause })
+        : cause;
     if (this.#started !== null) {
       this.#started.reject(error);
       this.#started = null;

@@ -51,7 +51,9 @@ export class Producer {
     let declared = this.#declared.get(queue);
     if (declared !== undefined) return declared;
     if (!this.#known.has(queue) && !this.#params.createMissingQueues) {
-      return Promise.reject(new UmbelError('QUEUE_UNKNOWN', `a queue must be declared when task.create_missing_queues is false, got '${queue}'`));
+      return Promise.reject(
+        new UmbelError('QUEUE_UNKNOWN', `a queue must be declared when task.create_missing_queues is false, got '${queue}'`),
+      );
     }
     declared = this.#params.broker.declareQueue({ name: queue });
     this.#declared.set(queue, declared);

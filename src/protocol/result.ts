@@ -8,7 +8,6 @@ import { messageOf, UmbelError } from '../errors.ts';
 import { formatIsoTime } from './iso-time.ts';
 import { parseJsonContent } from './type-envelope.ts';
 
-export { type ExceptionDocument, exceptionDocument } from './exception.ts';
 
 export const readyStates: ReadonlySet<string> = new Set(['SUCCESS', 'FAILURE', 'REVOKED']);
 /** States whose `get()` raises. */

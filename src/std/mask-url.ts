@@ -1,20 +1,31 @@
 /**
  * Hides the passwords in URLs before they are shown.
  *
- * Works on text, not on parsed URLs, so that a malformed URL or a list (`a;b`, `a,b`) is masked as well: whatever could be a
- * password is hidden, at the price of sometimes hiding more. The user name stays, as in Celery's own output (`amqp://me:**@host//`).
+ * Works on text, not on parsed URLs, so that a malformed URL, a list of URLs (`a;b`, `a,b`) or a sentence with one is masked as well:
+ * whatever could be a password is hidden, at the price of sometimes hiding more. The user name stays, as in Celery's own output
+ * (`amqp://me:**@host//`). Takes time linear in the length of the text.
  *
  * Never does: changing a URL that somebody will connect with.
  */
 
-/** scheme://user:password@ up to the last @ before the path ends; the password may itself contain `:` and `@`. */
-const userInfo = /([a-z][a-z0-9+.-]*:\/\/[^/:@?#\s]*:)([^/?#\s;]*)@/gi;
-/** The same for a password with an unescaped `/`, `?` or `#`: anything up to an @ with a host after it. */
-const brokenUserInfo = /([a-z][a-z0-9+.-]*:\/\/[^/:@?#\s;,]*:)([^@\s;,]*[/?#][^@\s;,]*)@/gi;
 /** ?password=…, &token=…, &ssl_key_password=… */
-const secretParameter = /([?&][^=&#\s;,]*(?:password|passwd|secret|token|api_?key)[^=&#\s;,]*=)([^&#\s;,]+)/gi;
+const secretParameter = /([?&][\w.-]{0,40}?(?:password|passwd|secret|token|api_?key)[\w.-]{0,40}=)([^&#\s;,"']+)/gi;
 
 /** Every password, token and key inside the URLs of `text` replaced by `**`. */
 export function maskUrl(text: string): string {
-  return text.replace(userInfo, '$1**@').replace(brokenUserInfo, '$1**@').replace(secretParameter, '$1**');
+  if (!text.includes('://')) return text;
+  const [first = '', ...rests] = text.split('://');
+  return [first, ...rests.map(maskUserInfo)].join('://').replace(secretParameter, '$1**');
+}
+
+/** `rest` is what follows `://`, up to the next `://` (and so ends with the scheme of the next URL, if there is one). */
+function maskUserInfo(rest: string): string {
+  const end = rest.search(/[\s;"'<>]/);
+  const url = end < 0 ? rest : rest.slice(0, end);
+  const authorityEnd = url.search(/[/?#]/);
+  const authority = authorityEnd < 0 ? url : url.slice(0, authorityEnd);
+  const colon = authority.indexOf(':');
+  // An @ only after the authority: an unescaped `/`, `?` or `#` inside the password.
+  const at = Math.max(authority.lastIndexOf('@'), colon < 0 || authority.includes('@') ? -1 : url.lastIndexOf('@'));
+  return colon >= 0 && colon < at ? `${rest.slice(0, colon + 1)}**${rest.slice(at)}` : rest;
 }

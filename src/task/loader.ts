@@ -70,7 +70,7 @@ function registerExports(registry: TaskRegistry, { file, module }: ModuleFile, e
     registry.add(definition);
     if (state !== undefined) {
       state.name ??= name;
-      state.binding = definition.binding;
+      if (state.name === name) state.binding = definition.binding;
     }
   }
 }

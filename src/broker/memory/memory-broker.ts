@@ -101,12 +101,14 @@ export class MemoryBroker implements Broker {
   async listen(params: ListenParams): Promise<Listener> {
     this.#mustBeStarted();
     if (params.exchangeType === 'headers') refuseHeaders(params.exchange);
-    this.#listeners.add(params);
-    this.#hub.addListener(params);
+    // A copy: the same params may be listened with twice.
+    const listener = { ...params };
+    this.#listeners.add(listener);
+    this.#hub.addListener(listener);
     return {
       stop: async () => {
-        this.#listeners.delete(params);
-        this.#hub.removeListener(params);
+        this.#listeners.delete(listener);
+        this.#hub.removeListener(listener);
       },
     };
   }

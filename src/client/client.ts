@@ -69,7 +69,11 @@ export class Client implements Publisher {
       protocol: this.#params.taskProtocol,
     });
     const { queue, exchange, routingKey } = options;
-    const route = { ...(queue === undefined ? null : { queue }), ...(exchange === undefined ? null : { exchange }), ...(routingKey === undefined ? null : { routingKey }) };
+    const route = {
+      ...(queue === undefined ? null : { queue }),
+      ...(exchange === undefined ? null : { exchange }),
+      ...(routingKey === undefined ? null : { routingKey }),
+    };
     await this.#producer.publish(message, route, dueAtMs);
     return this.result<R>(id);
   }

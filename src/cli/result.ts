@@ -1,0 +1,44 @@
+/** `umbel result ID`: the result of a task that was called earlier. */
+import { seconds } from '../config/kind.ts';
+import { exitStatus } from '../errors.ts';
+import { openClient } from '../node/open-client.ts';
+import { printResult } from './call.ts';
+import type { Command } from './command.ts';
+import { flagOption, optionalValueOption } from './option-spec.ts';
+
+const wait = optionalValueOption({
+  names: ['--wait'],
+  argument: 'SECONDS',
+  kind: seconds(),
+  optional: /^\d+(\.\d+)?$/,
+  doc: 'Wait until there is one, at most so long.',
+});
+const state = flagOption({
+  names: ['--state'],
+  doc: 'Print the state instead: PENDING, STARTED, SUCCESS, FAILURE, RETRY, REVOKED or one of the task.',
+});
+
+export const command: Command = {
+  arguments: ['<id>'],
+  description:
+    'Prints the result as JSON. A failed task ends it with status 1; a task that has no result yet with 75, or with --wait when the time is over.',
+  examples: ['umbel result 7bd8b1a2-5f0e-4f3e-9c61-52c4b6a6a5a8 --wait 10'],
+  options: [wait, state],
+  settings: [],
+  async run(ctx) {
+    const [id = ''] = ctx.args;
+    const client = openClient(ctx.loadConfig(), ctx.env);
+    await client.start();
+    try {
+      const result = client.result(id);
+      if (ctx.option(state) === true) {
+        ctx.stdout(await result.state());
+        return exitStatus.ok;
+      }
+      const waited = ctx.option(wait);
+      return await printResult(ctx, result, waited === undefined ? 0 : waited === true ? undefined : waited * 1000);
+    } finally {
+      await client.stop();
+    }
+  },
+};

@@ -1,0 +1,29 @@
+/**
+ * Which role is this process? Then hand over.
+ *
+ * `pool-child` is how a worker starts its own children; everything else is the command line.
+ */
+
+async function main(): Promise<void> {
+  if (process.argv[2] === 'pool-child') {
+    const { startChild } = await import('./child/runtime.ts');
+    startChild();
+    return;
+  }
+  const { runCli } = await import('./cli/run-cli.ts');
+  const status = await runCli(process.argv.slice(2));
+  process.exitCode = status;
+  // Whatever is still open is not worth waiting for: the command has said that it is done.
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(status);
+}
+
+/** Resolves when everything written to the stream is with the system. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0) resolve();
+    else stream.write('', () => resolve());
+  });
+}
+
+void main();

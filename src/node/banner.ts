@@ -1,0 +1,40 @@
+/** The text a worker shows when it starts. Source: worker-behaviour.md §17. */
+import { release } from 'node:os';
+import { version } from '../std/version.ts';
+
+export interface BannerParams {
+  readonly nodeName: string;
+  readonly brokerUrl: string;
+  /** null: disabled. */
+  readonly backendUrl: string | null;
+  readonly concurrency: number;
+  readonly poolName: string;
+  readonly queues: readonly string[];
+  readonly taskPaths: readonly string[];
+  /** null: not shown. */
+  readonly tasks: readonly string[] | null;
+  /** Unix ms. */
+  readonly now: number;
+}
+
+export function banner(params: BannerParams): string {
+  const time = new Date(params.now).toISOString().replace('T', ' ').slice(0, 19);
+  const lines = [
+    '',
+    ` -------------- ${params.nodeName} umbel v${version()}`,
+    '',
+    `  ${process.platform}-${release()}-${process.arch} ${time} UTC`,
+    '',
+    ' [config]',
+    ` .> app:         ${params.taskPaths.join(', ')}`,
+    ` .> transport:   ${params.brokerUrl}`,
+    ` .> results:     ${params.backendUrl ?? 'disabled'}`,
+    ` .> concurrency: ${params.concurrency} (${params.poolName})`,
+    '',
+    ' [queues]',
+    ...params.queues.map((queue) => ` .> ${queue.padEnd(16)} exchange=${queue}(direct) key=${queue}`),
+    '',
+  ];
+  if (params.tasks !== null) lines.push(' [tasks]', ...params.tasks.map((task) => `  . ${task}`), '');
+  return `${lines.join('\n')}\n`;
+}

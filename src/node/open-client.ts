@@ -1,0 +1,34 @@
+/** From a configuration to connections, and to a client for the commands that call tasks. */
+import { Client } from '../client/client.ts';
+import { type Connections, openConnections } from '../client/connections.ts';
+import type { Config } from '../config/config.ts';
+import { createLogger } from '../log/create-logger.ts';
+import type { Logger } from '../log/logger.ts';
+
+export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger): Connections {
+  const { settings } = config;
+  return openConnections({
+    brokerUrl: settings.broker_url,
+    backendUrl: settings.result_backend,
+    env,
+    workdir: process.cwd(),
+    synchronous: settings.sqlite_synchronous,
+    busyTimeoutMs: settings.sqlite_busy_timeout_seconds * 1000,
+    leaseMs: settings.sqlite_lease_seconds * 1000,
+    resultExpiresMs: settings.result_expires === null ? null : settings.result_expires * 1000,
+    log,
+  });
+}
+
+/** Not yet started. */
+export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
+  const { settings } = config;
+  const log = createLogger({ level: 'error', format: 'text', processName: 'umbel' });
+  return new Client({
+    ...configuredConnections(config, env, log),
+    defaultQueue: settings.task_default_queue,
+    createMissingQueues: settings.task_create_missing_queues,
+    defaultPriority: settings.task_default_priority,
+    taskProtocol: settings.task_protocol === 1 ? 1 : 2,
+  });
+}

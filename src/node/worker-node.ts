@@ -1,0 +1,431 @@
+/**
+ * A worker: where everything is put together, started, told by signals what to do, and stopped.
+ *
+ * Owns the order of starting and stopping, the signal handlers and the exit status. The parts know nothing of each other
+ * beyond what is handed to them here.
+ *
+ * State (one writer: #enter):
+ *
+ *   new ──start──► running ──warm──► stopping(warm) ──► stopped
+ *                     └──────cold──► stopping(cold) ──► stopped
+ *                                        ▲ a warm stop becomes cold when asked again or out of time
+ *
+ * Start: pidfile → reaper → pool → broker → backend → consumer → READY; stop in the reverse order. The pool goes first, because
+ * what it offers decides what may be consumed; the consumer last, because it needs all the others.
+ */
+import { close as closeInspector, url as inspectorUrl, open as openInspector } from 'node:inspector';
+import type { ResultBackend } from '../backend/backend.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { Config } from '../config/config.ts';
+import { Consumer } from '../consumer/consumer.ts';
+import type { Request } from '../consumer/request.ts';
+import { Settler } from '../consumer/settle.ts';
+import { exitStatus, messageOf, UmbelError } from '../errors.ts';
+import { BootOrder, type Component } from '../lifecycle/component.ts';
+import { createLogger, type RootLogger } from '../log/create-logger.ts';
+import { acquirePidfile, type Pidfile } from '../os/pidfile.ts';
+import { setProcessTitle } from '../os/process-title.ts';
+import { Reaper } from '../os/reaper.ts';
+import { reexec } from '../os/reexec.ts';
+import { createSdNotify } from '../os/sd-notify.ts';
+import { listenSignals, type ReceivedSignal, type SignalListener } from '../os/signals.ts';
+import { PreforkPool } from '../pool/prefork-pool.ts';
+import { Producer } from '../producer/producer.ts';
+import { banner } from './banner.ts';
+import { dump } from './dump.ts';
+import { configuredConnections } from './open-client.ts';
+import { childCommand, childSettings, type WorkerNames, workerNames } from './worker-params.ts';
+
+/** How long a stop waits for results and acknowledgements that are on their way when the broker may be gone. */
+const settleGraceMs = 10_000;
+
+export interface WorkerNodeParams {
+  readonly config: Config;
+  readonly env: NodeJS.ProcessEnv;
+  /** Reads the configuration anew; throws when it is bad. For HUP. */
+  reloadConfig(): Config;
+  /** Shows the banner. */
+  show(text: string): void;
+}
+
+type NodeState = 'new' | 'running' | 'stopping' | 'stopped';
+
+/** How a stop ends: with a status, or in a new program under the same pid. */
+type Ending = { readonly kind: 'exit'; readonly status: number } | { readonly kind: 'restart' };
+
+export class WorkerNode {
+  readonly #params: WorkerNodeParams;
+  readonly #names: WorkerNames;
+  readonly #log: RootLogger;
+  readonly #broker: Broker;
+  readonly #backend: ResultBackend | null;
+  readonly #pool: PreforkPool;
+  readonly #settler: Settler;
+  readonly #consumer: Consumer;
+  readonly #boot: BootOrder;
+  readonly #notify = createSdNotify();
+  #signals: SignalListener | null = null;
+  #pidfile: Pidfile | null = null;
+  #state: NodeState = 'new';
+  /** Settles the wait for running tasks early: somebody wants a cold stop. Written by #stop. */
+  #hurry: (() => void) | null = null;
+  #ended: ((ending: Ending) => void) | null = null;
+
+  /** Throws what is wrong with names, files or URLs. Nothing is started. */
+  constructor(params: WorkerNodeParams) {
+    this.#params = params;
+    const { config } = params;
+    const { settings } = config;
+    this.#names = workerNames(config);
+    const { nodeName, queues, concurrency, logFile } = this.#names;
+    this.#log = createLogger({
+      level: settings.worker_loglevel,
+      format: settings.worker_log_format,
+      ...(settings.worker_log_color === null ? null : { color: settings.worker_log_color }),
+      processName: 'MainProcess',
+      sink: logFile === null ? 'stderr' : { path: logFile, where: config.origin('worker_logfile').text },
+    });
+    const log = this.#log;
+    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log));
+    const producer = new Producer({
+      broker: this.#broker,
+      defaultQueue: settings.task_default_queue,
+      queues,
+      createMissingQueues: settings.task_create_missing_queues,
+    });
+    this.#settler = new Settler({
+      broker: this.#broker,
+      backend: this.#backend,
+      producer,
+      nodeName,
+      resultExtended: settings.result_extended,
+      log,
+      onSettled: (request) => this.#consumer.onSettled(request),
+    });
+    this.#pool = new PreforkPool({
+      concurrency,
+      command: childCommand(),
+      settingsFor: (index) => childSettings(config, this.#names, index),
+      childConcurrency: settings.worker_child_concurrency,
+      fair: settings.worker_optimization === 'fair',
+      startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
+      maxStartFailures: settings.worker_max_start_failures,
+      log,
+      childLog: (index) => log.as({ processName: `PoolChild-${index}`, voice: 'task' }),
+      publish: (meta, body) => producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs),
+      storeState: (job, meta, metaJson) => this.#settler.storeState(job.listener as Request, meta.state, metaJson),
+      onFatal: (error) => this.#fatal(error),
+    });
+    this.#consumer = new Consumer({
+      broker: this.#broker,
+      pool: this.#pool,
+      settler: this.#settler,
+      queues,
+      childConcurrency: settings.worker_child_concurrency,
+      prefetchMultiplier: settings.worker_prefetch_multiplier,
+      adaptivePrefetch: settings.worker_optimization !== 'fair' && config.origin('worker_prefetch_multiplier').kind === 'default',
+      acceptContent: settings.accept_content,
+      log,
+    });
+    const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
+    this.#boot = new BootOrder([
+      this.#pidfileComponent(),
+      reaper,
+      this.#pool,
+      this.#brokerComponent(),
+      this.#backendComponent(),
+      this.#consumer,
+    ]);
+  }
+
+  /** Start, work, stop. Resolves to the exit status; never resolves when the worker starts again in place. */
+  async run(): Promise<number> {
+    const ended = new Promise<Ending>((resolve) => {
+      this.#ended = resolve;
+    });
+    setProcessTitle(this.#names.nodeName, 'MainProcess');
+    this.#listen();
+    try {
+      await this.#boot.start();
+      this.#ready();
+      const ending = await ended;
+      if (ending.kind === 'exit') return ending.status;
+      return this.#restart();
+    } finally {
+      this.#signals?.close();
+      this.#pidfile?.release();
+      this.#log.close();
+    }
+  }
+
+  #ready(): void {
+    if (this.#state === 'new') this.#enter('running');
+    const { settings } = this.#params.config;
+    const showTasks = settings.worker_loglevel === 'info' || settings.worker_loglevel === 'debug';
+    this.#params.show(
+      banner({
+        nodeName: this.#names.nodeName,
+        brokerUrl: this.#broker.displayUrl,
+        backendUrl: this.#backend?.displayUrl ?? null,
+        concurrency: this.#names.concurrency,
+        poolName: this.#pool.name,
+        queues: this.#names.queues,
+        taskPaths: this.#names.taskPaths,
+        tasks: showTasks ? [...this.#pool.tasks.keys()].sort() : null,
+        now: Date.now(),
+      }),
+    );
+    this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.concurrency });
+    this.#notify.ready(`${this.#names.nodeName} ready`);
+  }
+
+  #listen(): void {
+    const stop = (mode: 'warm' | 'cold', received: ReceivedSignal): void =>
+      void this.#stop(mode, { kind: 'exit', status: received.exitStatus ?? 0 });
+    this.#signals = listenSignals({
+      env: this.#params.env,
+      handlers: {
+        warm: (received) => stop('warm', received),
+        cold: (received) => stop('cold', received),
+        hard: () => this.#hardStop(),
+        restart: () => void this.#tryRestart(),
+        dump: () => void dump({ log: this.#log, pool: this.#pool, consumer: this.#consumer, state: this.#state }),
+        inspect: () => this.#toggleInspector(),
+        grow: () => this.#resize(1),
+        shrink: () => this.#resize(-1),
+        quiet: () => {
+          this.#consumer.pause();
+          this.#log.warning('worker.quiet', 'worker: quiet, no more messages are taken until SIGCONT');
+        },
+        resume: () => {
+          this.#consumer.resume();
+          this.#log.info('worker.resumed', 'worker: taking messages');
+        },
+      },
+    });
+  }
+
+  /** One stop at a time; asked for a cold one, a warm one in progress stops waiting. */
+  async #stop(mode: 'warm' | 'cold', ending: Ending): Promise<void> {
+    if (this.#state === 'stopping' || this.#state === 'stopped') {
+      if (mode === 'cold') this.#hurry?.();
+      return;
+    }
+    if (this.#state === 'new') {
+      // Still starting: what has started is stopped by the end of the process; nothing has been taken from the broker.
+      this.#log.warning('worker.stop', 'worker: stopped while starting');
+      await this.#boot.stop().catch(() => {});
+      this.#ended?.(ending);
+      process.exit(ending.kind === 'exit' ? ending.status : exitStatus.ok);
+    }
+    this.#enter('stopping');
+    this.#notify.stopping();
+    const { settings } = this.#params.config;
+    this.#log.warning('worker.stop', `worker: ${mode === 'warm' ? 'Warm' : 'Cold'} shutdown (MainProcess)`, { mode });
+    if (mode === 'warm' && ending.kind === 'exit' && ending.status !== 0) {
+      this.#log.warning('worker.stop-hint', 'worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!');
+    }
+    await this.#consumer
+      .quiet()
+      .catch((error: unknown) => this.#log.error('worker.stop-failed', `consuming could not be stopped: ${messageOf(error)}`));
+    let drained = false;
+    if (mode === 'warm') {
+      drained = await this.#drain(settings.worker_shutdown_timeout === null ? null : settings.worker_shutdown_timeout * 1000);
+      if (!drained)
+        this.#log.warning('worker.stop', `worker: Cold shutdown (MainProcess): ${this.#pool.jobCount} tasks still running`, {
+          mode: 'cold',
+        });
+    }
+    if (!drained && settings.worker_soft_shutdown_timeout > 0 && this.#pool.jobCount > 0) {
+      this.#log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${settings.worker_soft_shutdown_timeout} seconds`, {
+        mode: 'soft',
+      });
+      drained = await this.#drain(settings.worker_soft_shutdown_timeout * 1000);
+    }
+    if (!drained) {
+      this.#settler.stopping();
+      await this.#pool.stop();
+    }
+    await this.#settleAll();
+    await this.#boot
+      .stop()
+      .catch((error: unknown) => this.#log.error('worker.stop-failed', `a part of the worker did not stop cleanly: ${messageOf(error)}`));
+    this.#enter('stopped');
+    const { succeeded, failed, retried, rejected, ignored, revoked, lost } = this.#settler.counts;
+    const { received } = this.#consumer;
+    this.#log.info(
+      'worker.stopped',
+      `${this.#names.nodeName} stopped: ${received} received, ${succeeded} succeeded, ${failed + lost} failed, ${retried} retried`,
+      {
+        received,
+        succeeded,
+        failed,
+        retried,
+        rejected,
+        ignored,
+        revoked,
+        lost,
+      },
+    );
+    this.#ended?.(ending);
+  }
+
+  /** true: everything running has ended. false: out of time, or in a hurry. */
+  async #drain(timeoutMs: number | null): Promise<boolean> {
+    const hurried = new Promise<false>((resolve) => {
+      this.#hurry = () => resolve(false);
+    });
+    const drained = await Promise.race([this.#pool.drain(timeoutMs), hurried]);
+    this.#hurry = null;
+    return drained;
+  }
+
+  async #settleAll(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), settleGraceMs);
+    });
+    const outcome = await Promise.race([this.#settler.idle(), late]);
+    clearTimeout(timer);
+    if (outcome === 'late')
+      this.#log.error(
+        'worker.stop-failed',
+        `results or acknowledgements could not be written within ${settleGraceMs / 1000}s; those tasks are delivered again`,
+      );
+  }
+
+  /** Third Ctrl-C: nothing is waited for. Children die with this process; the broker gets everything back by its lease. */
+  #hardStop(): never {
+    this.#log.critical('worker.stop', 'worker: killed by request, nothing is waited for', { mode: 'hard' });
+    this.#log.flushSync();
+    for (const pid of this.#pool.pids) {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // Already gone.
+      }
+    }
+    this.#pidfile?.release();
+    process.exit(exitStatus.failure);
+  }
+
+  /** HUP: look before leaping. A bad configuration or a module that does not load is refused, and the worker carries on. */
+  async #tryRestart(): Promise<void> {
+    if (this.#state !== 'running') return;
+    try {
+      const config = this.#params.reloadConfig();
+      await this.#tryModules(config);
+    } catch (error) {
+      this.#log.error('worker.restart-refused', `restart refused, the worker carries on as it was: ${messageOf(error)}`);
+      return;
+    }
+    this.#notify.reloading();
+    this.#log.warning('worker.restart', 'Restarting umbel worker in place');
+    await this.#stop('warm', { kind: 'restart' });
+  }
+
+  /** Start one child with the new configuration and let it go again. */
+  async #tryModules(config: Config): Promise<void> {
+    const names = workerNames(config);
+    const log = this.#log;
+    const trial = new PreforkPool({
+      concurrency: 1,
+      command: childCommand(),
+      settingsFor: (index) => ({ ...childSettings(config, names, index), logFile: null }),
+      childConcurrency: 1,
+      fair: true,
+      startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,
+      maxStartFailures: 1,
+      log,
+      childLog: () => log.as({ processName: 'PoolChild-trial', voice: 'task' }),
+      publish: () => Promise.reject(new UmbelError('NOT_SUPPORTED', 'a module that is being tried cannot call tasks')),
+      storeState: () => {},
+      onFatal: () => {},
+    });
+    try {
+      await trial.start();
+    } finally {
+      await trial.stop();
+    }
+  }
+
+  /** Becomes the new program. Only returns by throwing. */
+  #restart(): never {
+    this.#signals?.close();
+    this.#signals = null;
+    // The pid stays, and with it the pidfile: the next program finds its own pid in it.
+    this.#pidfile = null;
+    reexec({ beforeExec: () => this.#log.close(), env: this.#params.env });
+  }
+
+  #resize(by: 1 | -1): void {
+    if (by === 1) this.#pool.grow(1);
+    else this.#pool.shrink(1);
+    this.#consumer.poolResized();
+    this.#log.info('pool.resized', `pool: ${this.#pool.size} children`, { size: this.#pool.size });
+  }
+
+  #toggleInspector(): void {
+    if (!this.#params.config.settings.worker_enable_inspector) {
+      this.#log.warning('inspector.refused', 'SIGUSR2: the inspector stays closed: worker.enable_inspector is false');
+      return;
+    }
+    if (inspectorUrl() !== undefined) {
+      closeInspector();
+      this.#log.warning('inspector.closed', 'inspector closed');
+      return;
+    }
+    openInspector(0, '127.0.0.1');
+    this.#log.warning('inspector.open', `inspector listening on ${inspectorUrl()}`);
+  }
+
+  #fatal(error: UmbelError): void {
+    this.#log.critical('worker.fatal', `Unrecoverable error: ${error.message}`, { code: error.code });
+    void this.#stop('cold', { kind: 'exit', status: error.exitStatus });
+  }
+
+  #enter(state: NodeState): void {
+    this.#state = state;
+  }
+
+  #pidfileComponent(): Component {
+    const { pidfile } = this.#names;
+    return {
+      name: 'pidfile',
+      start: async () => {
+        if (pidfile !== null) this.#pidfile = acquirePidfile(pidfile, this.#log);
+      },
+      // Released at the very end, after the last message is given back; kept over a restart in place.
+      stop: async () => {},
+    };
+  }
+
+  #brokerComponent(): Component {
+    const broker = this.#broker;
+    broker.onStateChange((state, cause) => {
+      if (state === 'lost')
+        this.#log.warning(
+          'broker.lost',
+          `consumer: Connection to broker lost. Trying to re-establish the connection... (${cause?.message ?? 'no cause given'})`,
+        );
+      else if (state === 'connected') this.#log.info('broker.connected', `Connected to ${broker.displayUrl}`);
+    });
+    return {
+      name: 'broker',
+      start: async () => {
+        await broker.start();
+        if (!this.#params.config.settings.worker_purge) return;
+        for (const queue of this.#names.queues) {
+          await broker.declareQueue({ name: queue });
+          const purged = await broker.purgeQueue(queue);
+          this.#log.warning('queue.purged', `purge: Erased ${purged} messages from queue ${queue}`, { queue, purged });
+        }
+      },
+      stop: () => broker.stop(),
+    };
+  }
+
+  #backendComponent(): Component {
+    return { name: 'backend', start: async () => this.#backend?.start(), stop: async () => this.#backend?.stop() };
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * From a configuration to what each part of a worker takes.
+ *
+ * Owns the derived values: node name, queues, what the children are told. node/ is the only folder that reads a Config.
+ */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { isSea } from 'node:sea';
+import type { Config } from '../config/config.ts';
+import { UmbelError } from '../errors.ts';
+import type { ChildSettings } from '../ipc/exchange.ts';
+import { cpuCount } from '../os/process-info.ts';
+import { expandTemplate, parseNodeName } from '../std/node-name.ts';
+
+export interface WorkerNames {
+  readonly nodeName: string;
+  readonly queues: readonly string[];
+  readonly concurrency: number;
+  readonly taskPaths: readonly string[];
+  /** Log file of the main process; null: standard error. */
+  readonly logFile: string | null;
+  readonly pidfile: string | null;
+}
+
+/** Throws USAGE when there is nothing to run or to consume, NAME_INVALID. */
+export function workerNames(config: Config): WorkerNames {
+  const { settings } = config;
+  const nodeName = parseNodeName(settings.worker_hostname, hostname());
+  const excluded = new Set(settings.worker_exclude_queues);
+  const wanted = settings.worker_queues.length > 0 ? settings.worker_queues : [settings.task_default_queue];
+  const queues = [...new Set(wanted)].filter((queue) => !excluded.has(queue));
+  if (queues.length === 0)
+    throw new UmbelError('USAGE', `worker.exclude_queues must leave a queue to consume from, got ${[...excluded].join(', ')}`);
+  if (settings.worker_tasks.length === 0) {
+    throw new UmbelError(
+      'USAGE',
+      'a worker needs task modules: name them with -A (umbel worker -A tasks.ts) or worker.tasks in the configuration',
+    );
+  }
+  const expand = (template: string | null): string | null => (template === null ? null : expandTemplate(template, { nodeName, index: 0 }));
+  return {
+    nodeName,
+    queues,
+    concurrency: settings.worker_concurrency ?? cpuCount(),
+    taskPaths: settings.worker_tasks,
+    logFile: expand(settings.worker_logfile),
+    pidfile: expand(settings.worker_pidfile),
+  };
+}
+
+/** What the child with this index is told. */
+export function childSettings(config: Config, names: WorkerNames, index: number): ChildSettings {
+  const { settings } = config;
+  const ownLogFile = settings.worker_logfile === null ? null : expandTemplate(settings.worker_logfile, { nodeName: names.nodeName, index });
+  return {
+    nodeName: names.nodeName,
+    index,
+    parentPid: process.pid,
+    taskPaths: names.taskPaths,
+    workdir: process.cwd(),
+    concurrency: settings.worker_child_concurrency,
+    acceptContent: settings.accept_content,
+    logLevel: settings.worker_loglevel,
+    // One file for all is written by the parent alone; with %i or %I every child has its own.
+    logFile: ownLogFile === null || ownLogFile === names.logFile ? null : resolve(ownLogFile),
+    logFormat: settings.worker_log_format,
+    redirectStdouts: settings.worker_redirect_stdouts,
+    redirectStdoutsLevel: settings.worker_redirect_stdouts_level,
+    wantResultText: settings.worker_loglevel === 'info' || settings.worker_loglevel === 'debug',
+    wantArguments: settings.result_extended,
+    taskDefaults: {
+      acksLate: settings.task_acks_late,
+      acksOnFailureOrTimeout: settings.task_acks_on_failure_or_timeout,
+      rejectOnWorkerLost: settings.task_reject_on_worker_lost,
+      ignoreResult: settings.task_ignore_result,
+      storeErrorsEvenIfIgnored: settings.task_store_errors_even_if_ignored,
+      trackStarted: settings.task_track_started,
+    },
+    defaultPriority: settings.task_default_priority,
+    taskProtocol: settings.task_protocol === 1 ? 1 : 2,
+    inheritParentPriority: settings.task_inherit_parent_priority,
+  };
+}
+
+/** The command that becomes a pool child of this program. */
+export function childCommand(): { execPath: string; args: string[] } {
+  if (isSea()) return { execPath: process.execPath, args: ['pool-child'] };
+  const main = process.argv[1];
+  if (main === undefined) throw new UmbelError('INTERNAL', 'a worker must be started from a program file, got none in process.argv');
+  // The options a binary has baked in: a port of its own for the inspector, so that a stuck child can be asked for its stack.
+  return { execPath: process.execPath, args: ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'] };
+}
