@@ -8,7 +8,7 @@
  * UMBEL_ENTRY names another entry file (the test of this script uses it). Never downloads anything.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { build } from 'esbuild';
@@ -44,8 +44,11 @@ const root = resolve(import.meta.dirname, '..');
 const output = resolve(process.argv[2] ?? join(root, 'dist/umbel'));
 const entry = resolve(process.env.UMBEL_ENTRY ?? join(root, 'src/main.ts'));
 const folder = dirname(output);
-const bundle = join(folder, '.build', 'umbel.cjs');
-const unfinished = join(folder, '.build', 'umbel');
+mkdirSync(folder, { recursive: true });
+/** A folder of this build alone: two builds at one time must not disturb each other. */
+const work = mkdtempSync(join(folder, '.build-'));
+const bundle = join(work, 'umbel.cjs');
+const unfinished = join(work, 'umbel');
 const require = createRequire(import.meta.url);
 
 async function writeBundle(version: string): Promise<void> {
@@ -79,7 +82,7 @@ async function writeExecutable(): Promise<void> {
   }
   const nodePath = realpathSync(join(root, 'node_modules/node/bin/node'));
   const sea = (require('@yao-pkg/pkg/lib-es5/sea') as { default(entryPoint: string, options: SeaOptions): Promise<void> }).default;
-  process.env.TMPDIR = dirname(bundle);
+  process.env.TMPDIR = work;
   await sea(bundle, {
     nodePath,
     targets: [{ nodeRange: `node${process.versions.node.split('.')[0]}`, platform: 'linux', arch: process.arch, output: unfinished }],
@@ -95,8 +98,6 @@ function verify(version: string): void {
 
 const startedAt = performance.now();
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-rmSync(dirname(bundle), { recursive: true, force: true });
-mkdirSync(dirname(bundle), { recursive: true });
 try {
   await writeBundle(version);
   await writeExecutable();
@@ -106,7 +107,7 @@ try {
   copyFileSync(bundle, join(folder, basename(bundle)));
   renameSync(unfinished, output);
 } finally {
-  rmSync(dirname(bundle), { recursive: true, force: true });
+  rmSync(work, { recursive: true, force: true });
 }
 const megabytes = Math.round(statSync(output).size / 1e6);
 process.stderr.write(
