@@ -22,9 +22,11 @@ export async function runCli(argv: readonly string[], surroundings: Surroundings
 }
 
 function processSurroundings(): Surroundings {
-  // A reader that has seen enough (`umbel config show | head`) is no reason to fail.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
+  if (!process.stdout.listeners('error').includes(ignoreClosedPipe)) process.stdout.on('error', ignoreClosedPipe);
   return { env: process.env, cwd: process.cwd(), stdout: process.stdout, stderr: process.stderr };
+}
+
+/** A reader that has seen enough (`umbel config show | head`) is no reason to fail. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }

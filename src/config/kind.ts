@@ -106,23 +106,17 @@ export function secondsOrNever(): Kind<number | null> {
   };
 }
 
-const truths: Readonly<Record<string, boolean>> = {
-  '1': true,
-  true: true,
-  yes: true,
-  on: true,
-  '0': false,
-  false: false,
-  no: false,
-  off: false,
-};
+const truths: ReadonlyMap<string, boolean> = new Map([
+  ...['true', 'yes', 'on', '1'].map((word) => [word, true] as const),
+  ...['false', 'no', 'off', '0'].map((word) => [word, false] as const),
+]);
 
 export function boolean(): Kind<boolean> {
   const rule = 'true or false';
   return {
     rule,
     label: 'boolean',
-    readText: (text) => truths[text.trim().toLowerCase()] ?? mustBe(`${rule} (or yes, no, on, off, 1, 0)`, text),
+    readText: (text) => truths.get(text.trim().toLowerCase()) ?? mustBe(`${rule} (or yes, no, on, off, 1, 0)`, text),
     readValue: (value) => (typeof value === 'boolean' ? value : mustBe(rule, value)),
     toToml: String,
   };
