@@ -1,4 +1,4 @@
-/** A command by its name. */
+/** The command with a given name, or the error that suggests the nearest one. */
 import { UmbelError } from '../errors.ts';
 import { nearestName } from '../std/nearest-name.ts';
 import type { CommandEntry } from './command.ts';
