@@ -1,18 +1,23 @@
 /** Settings of tasks and their messages: the top level of the file and `[task]`. */
-import { boolean, integer, type Kind, listOf, oneOf, Refusal, text } from './kind.ts';
+import { boolean, integer, type Kind, listOf, oneOf, Refusal, shown, text } from './kind.ts';
 import { setting } from './setting.ts';
 
-/** The names a time zone may have are those this runtime knows. */
+/** Does this runtime know it? Offsets such as +01:00 are no names. Asking for the first one loads tables, some 20 ms. */
+function isTimeZone(name: string): boolean {
+  try {
+    return /^[A-Za-z]/.test(name) && Intl.DateTimeFormat('en', { timeZone: name }) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 function timezone(): Kind<string> {
   const base = text({ rule: "an IANA time zone such as 'Europe/Berlin'" });
   const readValue = (value: unknown): string | Refusal => {
     const name = base.readValue(value);
     if (name instanceof Refusal) return name;
-    try {
-      return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone === '' ? name : name;
-    } catch {
-      return new Refusal(`must be ${base.rule}, got ${JSON.stringify(name)}`);
-    }
+    if (name !== 'UTC' && !isTimeZone(name)) return new Refusal(`must be ${base.rule}, got ${shown(name)}`);
+    return name;
   };
   return { ...base, label: 'time zone', readText: readValue, readValue };
 }
