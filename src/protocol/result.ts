@@ -8,7 +8,6 @@ import { messageOf, UmbelError } from '../errors.ts';
 import { formatIsoTime } from './iso-time.ts';
 import { parseJsonContent } from './type-envelope.ts';
 
-
 export const readyStates: ReadonlySet<string> = new Set(['SUCCESS', 'FAILURE', 'REVOKED']);
 /** States whose `get()` raises. */
 export const propagateStates: ReadonlySet<string> = new Set(['FAILURE', 'REVOKED']);

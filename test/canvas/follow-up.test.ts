@@ -1,0 +1,275 @@
+import t from 'tap';
+import { type FinishedTask, followUpsOfFailure, followUpsOfSuccess } from '../../src/canvas/follow-up.ts';
+import { type Signature, signature } from '../../src/canvas/signature.ts';
+import { encodeTask, readContent, readReceipt, type TaskContent } from '../../src/protocol/task-message.ts';
+import { type AmqpMessage, loadVectors, messageOfAmqp, type TaskVector } from '../protocol/vectors.ts';
+
+const finished: FinishedTask = { id: 'done', rootId: 'root', group: null, priority: null, origin: 'gen1@example.com' };
+const nothing: TaskContent = { args: [], kwargs: {}, callbacks: null, errbacks: null, chain: null, chord: null };
+const nowMs = Date.UTC(2030, 0, 2);
+
+/** new-1, new-2, … */
+function sources() {
+  let count = 0;
+  return { nowMs, newId: () => `new-${++count}` };
+}
+
+const add = (...args: unknown[]) => signature('proj.add', args);
+const compound = (type: 'chain' | 'group', tasks: unknown[], options = {}): Signature => ({
+  ...signature(`celery.${type}`, [], { tasks }, options),
+  subtask_type: type,
+});
+const chain = (...tasks: unknown[]) => compound('chain', tasks);
+const group = (...tasks: unknown[]) => compound('group', tasks);
+const chord = { ...signature('celery.chord', [], { kwargs: {}, header: [add()], body: add() }), subtask_type: 'chord' };
+const withOptions = (sig: Signature, options: Record<string, unknown>): Signature => ({ ...sig, options });
+
+const succeed = (content: Partial<TaskContent>, result: unknown = 5, task = finished) =>
+  followUpsOfSuccess(task, { ...nothing, ...content }, result, sources());
+const fail = (content: Partial<TaskContent>, task = finished) => followUpsOfFailure(task, { ...nothing, ...content }, sources());
+
+t.test('nothing to do', async (t) => {
+  const none = { publish: [], unsupported: [], children: [], failedSteps: [] };
+  t.strictSame(succeed({}), none);
+  t.strictSame(succeed({ callbacks: [], chain: [], errbacks: [add()] }), none, 'error callbacks are for failures');
+  t.strictSame(fail({}), none);
+  t.strictSame(fail({ callbacks: [add()] }), none, 'callbacks are for successes');
+});
+
+t.test('one callback', async (t) => {
+  const { publish, children, unsupported } = succeed({ callbacks: [add(10)] });
+  t.strictSame(publish, [
+    { task: 'proj.add', id: 'new-1', args: [5, 10], kwargs: {}, origin: 'gen1@example.com', route: {}, parentId: 'done', rootId: 'root' },
+  ]);
+  t.strictSame(children, [[['new-1', null], null]]);
+  t.strictSame(unsupported, []);
+  t.strictSame(succeed({ callbacks: [{ ...add(10), immutable: true }] }).publish[0]?.args, [10]);
+});
+
+t.test('several callbacks: one group, but groups on their own', async (t) => {
+  const { publish, children } = succeed({ callbacks: [add(1), group(add(2), add(3)), chain(add(4), add(5))] });
+  t.match(
+    publish.map(({ args, group, groupIndex }) => ({ args, group, groupIndex })),
+    [
+      { args: [5, 2], group: 'new-1', groupIndex: 0 },
+      { args: [5, 3], group: 'new-1', groupIndex: 1 },
+      { args: [5, 1], group: 'new-4', groupIndex: 0 },
+      { args: [5, 4], group: undefined },
+    ],
+  );
+  const last = publish[3]?.chain?.[0] as Signature;
+  t.match(last, { args: [5], options: { group_id: 'new-4', group_index: 1 } }, 'the end of the chain is the member');
+  t.equal(children.length, 2);
+  t.strictSame(children[0], [
+    ['new-1', null],
+    [
+      [['new-2', null], null],
+      [['new-3', null], null],
+    ],
+  ]);
+});
+
+t.test('the next step of a chain takes the rest along', async (t) => {
+  const [last, middle, next] = [
+    withOptions(add(3), { task_id: 'c' }),
+    withOptions(add(2), { task_id: 'b' }),
+    withOptions(add(1), { task_id: 'a', reply_to: 'r', group_id: 'g' }),
+  ];
+  const { publish } = succeed({ chain: [last, middle, next] });
+  t.match(publish, [{ id: 'a', args: [5, 1], chain: [last, middle], replyTo: 'r', group: 'g', parentId: 'done', rootId: 'root' }]);
+  t.strictSame(succeed({ chain: [last] }).publish[0]?.chain, [], 'the last step: an empty list');
+});
+
+t.test('callbacks come before the chain', async (t) => {
+  const { publish } = succeed({ callbacks: [add('callback')], chain: [add('chain')] });
+  t.strictSame(
+    publish.map((task) => task.args[1]),
+    ['callback', 'chain'],
+  );
+});
+
+t.test('a chain step that is a group', async (t) => {
+  const step = compound('group', [withOptions(add(1), { task_id: 'm1' }), group(add(2), add(3))], {
+    task_id: 'gid',
+    root_id: null,
+    parent_id: null,
+  });
+  const { publish, children } = succeed({ chain: [step] });
+  t.match(publish, [
+    { id: 'm1', args: [5, 1], group: 'gid', groupIndex: 0, chain: [], rootId: 'root', parentId: 'done' },
+    { id: 'new-1', args: [5, 2], group: 'gid', groupIndex: 1 },
+    { id: 'new-2', args: [5, 3], group: 'gid', groupIndex: 2 },
+  ]);
+  t.strictSame(children[0]?.[0], ['gid', null]);
+});
+
+t.test('links of a group reach every member beside their own', async (t) => {
+  const step = compound('group', [withOptions(add(1), { link: [add('own')] }), add(2)], { link: add('all'), link_error: [add('err')] });
+  const { publish } = succeed({ callbacks: [step] });
+  t.match(publish[0], { callbacks: [{ args: ['own'] }, { args: ['all'] }], errbacks: [{ args: ['err'] }] });
+  t.match(publish[1], { callbacks: [{ args: ['all'] }] });
+  t.equal(publish[1]?.callbacks?.length, 1);
+});
+
+t.test('a chain as a callback', async (t) => {
+  const { publish, children } = succeed({
+    callbacks: [
+      withOptions(chain(add(1), chain(add(2), group(add(3))), add(4)), {
+        task_id: 'last',
+        link: add('then'),
+        link_error: add('err'),
+        queue: 'q',
+        chain: [add('outer')],
+      }),
+    ],
+  });
+  t.equal(publish.length, 1);
+  const [first] = publish;
+  t.match(first, { args: [5, 1], parentId: 'done', rootId: 'root', route: { queue: 'q' }, errbacks: [add('err')] });
+  t.notOk(first?.callbacks);
+  const steps = first?.chain as Signature[];
+  t.strictSame(
+    steps.map((step) => step.args[0]),
+    ['outer', 4, 3, 2],
+    'outer steps run last, own ones are reversed',
+  );
+  t.match(steps[1]?.options, { task_id: 'last', link: [add('then')], link_error: [add('err')] });
+  t.ok(steps.slice(1).every((step) => typeof step.options.task_id === 'string' && step.options.root_id === 'root'));
+  t.strictSame(children, [[[first?.id, null], null]]);
+});
+
+t.test('a chain with a chord further down is passed on', async (t) => {
+  const { publish, unsupported } = succeed({ callbacks: [chain(add(1), group(add(2), add(3)), add(4))] });
+  t.match(publish, [{ args: [5, 1], chain: [{ subtask_type: 'chord', kwargs: { header: [add(2), add(3)], body: { args: [4] } } }] }]);
+  t.strictSame(unsupported, []);
+});
+
+t.test('chords are said, never dropped and never half sent', async (t) => {
+  for (const sig of [chord, chain(group(add(1), add(2)), add(3)), group(add(1), chord), compound('group', [add(1)], { chord: add() })]) {
+    const { publish, unsupported, children } = succeed({ callbacks: [sig] });
+    t.strictSame(publish, []);
+    t.strictSame(children, []);
+    t.match(unsupported, [/callbacks\[0\] was not applied: chords are not built/]);
+    t.equal(unsupported.length, 1);
+  }
+  t.match(succeed({ chain: [chord] }).unsupported, [/^chain was not applied/]);
+  t.match(succeed({ chord: add() }, 5, { ...finished, group: 'g1' }).unsupported, [/task done is part of a chord \(group g1\)/]);
+  t.match(fail({ chord: add() }).unsupported, [/part of a chord/]);
+});
+
+t.test('a bad signature does not keep the others back', async (t) => {
+  const { publish, unsupported } = succeed({
+    callbacks: [add(1), { task: 5 }, withOptions(add(2), { time_limit: 'x' }), chain(), { ...add(), subtask_type: 'odd' }, add(3)],
+  });
+  t.strictSame(
+    publish.map((task) => task.args[1]),
+    [1, 3],
+  );
+  t.equal(unsupported.length, 4);
+  t.match(
+    unsupported.join('\n'),
+    /callbacks\[1\].*task must be(.|\n)*time_limit must be a number(.|\n)*at least one task(.|\n)*subtask_type must be/,
+  );
+});
+
+t.test('options find their places', async (t) => {
+  const options = {
+    queue: 'q',
+    exchange: 'x',
+    exchange_type: 'topic',
+    routing_key: 'k',
+    retry: false,
+    retry_policy: { max_retries: 1 },
+    priority: 7,
+    countdown: 2.5,
+    expires: 60,
+    time_limit: 30,
+    soft_time_limit: 20,
+    headers: { h: 1 },
+    shadow: 's',
+    ignore_result: true,
+    compression: 'zlib',
+    delivery_mode: 1,
+    retries: 2,
+    message_id: 'm',
+    link: [add()],
+    link_error: add(),
+    eta: null,
+  };
+  const [task] = succeed({ callbacks: [withOptions(add(), options)] }).publish;
+  t.strictSame(task?.route, {
+    queue: 'q',
+    exchange: 'x',
+    exchangeType: 'topic',
+    routingKey: 'k',
+    retry: false,
+    retryPolicy: { max_retries: 1 },
+    priority: 7,
+  });
+  t.match(task, {
+    priority: 7,
+    etaMs: nowMs + 2500,
+    expiresMs: nowMs + 60_000,
+    hardTimeLimitSeconds: 30,
+    softTimeLimitSeconds: 20,
+    headers: { h: 1 },
+    shadow: 's',
+    ignoreResult: true,
+    compression: 'zlib',
+    deliveryMode: 1,
+    retries: 2,
+    extraProperties: { message_id: 'm' },
+    callbacks: [add()],
+    errbacks: [add()],
+  });
+  const dated = succeed({ callbacks: [withOptions(add(), { eta: '2030-01-02T00:00:01Z', expires: '2030-01-02T00:00:02Z' })] }).publish[0];
+  t.match(dated, { etaMs: nowMs + 1000, expiresMs: nowMs + 2000 });
+});
+
+t.test('priority is inherited when the task says so', async (t) => {
+  const sigs = { callbacks: [withOptions(add(), { priority: 1 })] };
+  t.equal(succeed(sigs).publish[0]?.priority, 1);
+  t.equal(succeed(sigs, 5, { ...finished, priority: 9 }).publish[0]?.priority, 9);
+});
+
+t.test('stamps are inherited beside own ones', async (t) => {
+  const stamped = { ...finished, stampedHeaders: ['a', 'b'], stamps: { a: 1, b: 2 } };
+  const [task] = succeed({ callbacks: [withOptions(add(), { stamped_headers: ['b', 'c'], b: 3, c: [4] })] }, 5, stamped).publish;
+  t.match(task, { stampedHeaders: ['a', 'b', 'c'], stamps: { a: 1, b: 3, c: [4] } });
+  t.notOk(task?.extraProperties);
+});
+
+t.test('failure: error callbacks in the old style, later steps named', async (t) => {
+  const { publish, failedSteps, unsupported } = fail({
+    errbacks: [signature('proj.on_err'), withOptions(signature('proj.log', ['x']), { queue: 'q' })],
+    chain: [withOptions(add(), { task_id: 'c', group_id: 'g', chord: add() }), withOptions(add(), { task_id: 'b' }), add()],
+  });
+  t.match(publish, [
+    { task: 'proj.on_err', args: ['done'], group: 'new-1', groupIndex: 0, parentId: 'done', rootId: 'root' },
+    { task: 'proj.log', args: ['done', 'x'], group: 'new-1', groupIndex: 1, route: { queue: 'q' } },
+  ]);
+  t.strictSame(failedSteps, [
+    { taskId: 'c', groupId: 'g' },
+    { taskId: 'b', groupId: null },
+  ]);
+  t.match(unsupported, [/chain\[0\] is part of a chord \(group g\)/]);
+});
+
+t.test('what a Python worker published, we publish', async (t) => {
+  const vectors = loadVectors(t, 'tasks-amqp.json') as TaskVector<AmqpMessage>[] | null;
+  if (vectors === null) return;
+  const messageNamed = (name: string) => messageOfAmqp(vectors.find((vector) => vector.name === name)?.message as AmqpMessage);
+  /** The second task of a chain, as published by the worker that ran the first, gives the third. */
+  const second = messageNamed('worker-chain-second');
+  const third = messageNamed('worker-chain-third');
+  const receipt = readReceipt(second);
+  if (receipt.kind !== 'task') throw new Error('worker-chain-second must be a task');
+  const { id, rootId, group } = receipt.header;
+  const { publish } = followUpsOfSuccess({ ...finished, id, rootId, group }, readContent(second, 2), 9);
+  t.equal(publish.length, 1);
+  const ours = encodeTask(publish[0] as (typeof publish)[0]);
+  t.strictSame(readContent(ours, 2), readContent(third, 2), 'the same body');
+  const { lang, origin, ignore_result, ...expected } = third.headers ?? {};
+  t.match(ours.headers, expected, 'the same headers');
+  t.equal(ours.properties.replyTo, third.properties.replyTo);
+});
