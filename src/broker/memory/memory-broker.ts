@@ -5,6 +5,7 @@
  */
 import { UmbelError } from '../../errors.ts';
 import type { Message } from '../../protocol/message.ts';
+import type { Timer } from '../../std/clock.ts';
 import type {
   Broker,
   BrokerFeatures,
@@ -24,6 +25,8 @@ export interface MemoryBrokerParams {
   readonly hub?: MemoryHub;
 }
 
+const foreverMs = 2 ** 40;
+
 export class MemoryBroker implements Broker {
   readonly displayUrl = 'memory://';
   readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: false };
@@ -33,6 +36,8 @@ export class MemoryBroker implements Broker {
   readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
   #state: BrokerState = 'stopped';
   #epoch = 0;
+  /** Keeps the process alive for a consumer, as the socket to a broker would. */
+  #alive: Timer | undefined;
 
   constructor(params?: MemoryBrokerParams) {
     this.#hub = params?.hub ?? new MemoryHub();
@@ -55,6 +60,8 @@ export class MemoryBroker implements Broker {
     for (const listener of this.#listeners) this.#hub.removeListener(listener);
     this.#subscriptions.clear();
     this.#listeners.clear();
+    this.#hub.clock.clearTimer(this.#alive);
+    this.#alive = undefined;
     this.#setState('stopped');
   }
 
@@ -95,6 +102,7 @@ export class MemoryBroker implements Broker {
     this.#mustBeStarted();
     const subscription = new MemorySubscription(this.#hub, params, this.#epoch);
     this.#subscriptions.add(subscription);
+    this.#stayAlive();
     return subscription;
   }
 
@@ -105,12 +113,17 @@ export class MemoryBroker implements Broker {
     const listener = { ...params };
     this.#listeners.add(listener);
     this.#hub.addListener(listener);
+    this.#stayAlive();
     return {
       stop: async () => {
         this.#listeners.delete(listener);
         this.#hub.removeListener(listener);
       },
     };
+  }
+
+  #stayAlive(): void {
+    this.#alive ??= this.#hub.clock.setTimer(() => {}, foreverMs);
   }
 
   #mustBeStarted(): void {

@@ -1,0 +1,25 @@
+import t from 'tap';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { FakeClock } from '../../src/std/clock.ts';
+import { backendConformance, record } from './conformance.ts';
+
+backendConformance(t, {
+  name: 'memory',
+  open: async () => ({
+    shared: false,
+    create: async (resultExpiresMs) => new MemoryBackend({ resultExpiresMs }),
+    close: async () => {},
+  }),
+});
+
+t.test('cleanup deletes what has expired and nothing else', async (t) => {
+  const clock = new FakeClock();
+  const backend = new MemoryBackend({ resultExpiresMs: 1000, clock });
+  await backend.store(record('a', 'SUCCESS', 1));
+  clock.advance(600);
+  await backend.store(record('b', 'SUCCESS', 2));
+  clock.advance(500);
+  t.equal(await backend.cleanup(), 1);
+  t.equal(await backend.get('a'), null);
+  t.equal((await backend.get('b'))?.result, 2);
+});

@@ -1,0 +1,582 @@
+/**
+ * What every broker must do, run over each of them.
+ *
+ * Owns the meaning of the contract in src/broker/broker.ts. Uses queue names of its own, so that it runs on a shared server.
+ * "Nothing arrives" is asserted behind a round trip through the same broker, never behind a sleep.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Test } from 'tap';
+import type { Broker, Delivery, QueueDeclaration } from '../../src/broker/broker.ts';
+import type { Message } from '../../src/protocol/message.ts';
+import { Arrivals, openInbox, textMessage, textOf } from './inbox.ts';
+
+/** One place where messages live: a file, a server, a hub. */
+export interface BrokerPlace {
+  /** A new broker on this place, not yet started. The suite stops it. */
+  create(): Promise<Broker>;
+  /** A started broker, and the way to make it vanish without a farewell. Its messages must come back within seconds. */
+  createDoomed(): Promise<{ readonly broker: Broker; crash(): Promise<void> }>;
+  /** Put an element into the queue that cannot be decoded; false: this broker knows no such thing. */
+  putGarbage(queue: string): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+export interface BrokerConformanceParams {
+  readonly name: string;
+  open(): Promise<BrokerPlace>;
+}
+
+export function brokerConformance(t: Test, params: BrokerConformanceParams): void {
+  const test = (title: string, body: (t: Test, bench: Bench) => Promise<void>): void => {
+    t.test(`${params.name}: ${title}`, async (t) => {
+      const bench = await Bench.open(params);
+      try {
+        await body(t, bench);
+      } finally {
+        await bench.close();
+      }
+    });
+  };
+  deliverySuite(test);
+  settlementSuite(test);
+  flowSuite(test);
+  delaySuite(test);
+  routingSuite(test);
+  lifeSuite(test);
+}
+
+type Suite = (test: (title: string, body: (t: Test, bench: Bench) => Promise<void>) => void) => void;
+
+/** One test's place, brokers and queue names. */
+class Bench {
+  readonly place: BrokerPlace;
+  readonly #prefix = `conformance.${randomBytes(6).toString('hex')}`;
+  readonly #brokers: Broker[] = [];
+  readonly #queues = new Set<string>();
+
+  private constructor(place: BrokerPlace) {
+    this.place = place;
+  }
+
+  static async open(params: BrokerConformanceParams): Promise<Bench> {
+    return new Bench(await params.open());
+  }
+
+  async broker(): Promise<Broker> {
+    const broker = await this.place.create();
+    this.#brokers.push(broker);
+    await broker.start();
+    return broker;
+  }
+
+  name(word: string): string {
+    return `${this.#prefix}.${word}`;
+  }
+
+  async queue(broker: Broker, word: string, declaration: Partial<QueueDeclaration> = {}): Promise<string> {
+    const name = this.name(word);
+    this.#queues.add(name);
+    await broker.declareQueue({ ...declaration, name });
+    return name;
+  }
+
+  /** Everything the broker had to hand out when this was called has been handed out when it resolves. */
+  async settleDown(broker: Broker): Promise<void> {
+    const queue = await this.queue(broker, 'round-trip');
+    const inbox = await openInbox(broker, [queue]);
+    for (let round = 0; round < 2; round++) {
+      await publish(broker, queue, 'round trip');
+      await inbox.subscription.ack(await inbox.deliveries.next());
+    }
+    await inbox.subscription.cancel();
+  }
+
+  async close(): Promise<void> {
+    const [first] = this.#brokers;
+    if (first !== undefined && first.state === 'connected') for (const queue of this.#queues) await first.deleteQueue(queue);
+    for (const broker of this.#brokers) await broker.stop();
+    await this.place.close();
+  }
+}
+
+function publish(broker: Broker, queue: string, text: string, properties: Partial<Message['properties']> = {}): Promise<void> {
+  return broker.publish(textMessage(text, properties), { exchange: '', routingKey: queue });
+}
+
+async function publishAll(broker: Broker, queue: string, texts: readonly string[]): Promise<void> {
+  for (const text of texts) await publish(broker, queue, text);
+}
+
+const texts = (deliveries: readonly Message[]): string[] => deliveries.map(textOf);
+const numbered = (count: number, prefix = ''): string[] => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
+
+const deliverySuite: Suite = (test) => {
+  test('a message arrives as it was sent', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    const body = Buffer.from([0, 1, 255, 128, 10]);
+    const message: Message = {
+      properties: {
+        contentType: 'application/x-test',
+        contentEncoding: 'binary',
+        correlationId: 'c1',
+        replyTo: 'r1',
+        deliveryMode: 2,
+        priority: 0,
+      },
+      headers: { id: 'x', text: 'ü "quoted" \u2028', none: null, deep: { list: [1, 'two', true] } },
+      body,
+    };
+    await broker.publish(message, { exchange: '', routingKey: queue });
+    const inbox = await openInbox(broker, [queue]);
+    const delivery = await inbox.deliveries.next();
+    t.match(delivery.properties, message.properties);
+    t.strictSame(delivery.headers, message.headers);
+    t.ok(delivery.body.equals(body));
+    t.equal(delivery.queue, queue);
+    t.equal(delivery.exchange, '');
+    t.equal(delivery.routingKey, queue);
+    t.equal(delivery.redelivered, false);
+    t.equal(delivery.deliveryCount, broker.features.countsDeliveries ? 0 : null);
+    t.equal(await inbox.subscription.ack(delivery), 'done');
+  });
+
+  test('messages keep their order', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    const expected = numbered(200);
+    const inbox = await openInbox(broker, [queue]);
+    await Promise.all(expected.map((text) => publish(broker, queue, text)));
+    t.strictSame(texts(await inbox.deliveries.take(200)), expected);
+  });
+
+  test('priorities come first in the order the broker says it has', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a', { arguments: { 'x-max-priority': 9 } });
+    for (const priority of [3, 0, 9, 3]) await publish(broker, queue, String(priority), { priority });
+    const inbox = await openInbox(broker, [queue], 1);
+    const order: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const delivery = await inbox.deliveries.next();
+      order.push(textOf(delivery));
+      await inbox.subscription.ack(delivery);
+    }
+    t.strictSame(order, broker.features.priorityOrder === 'higher-first' ? ['9', '3', '3', '0'] : ['0', '3', '3', '9']);
+  });
+
+  test('no more than the prefetch is held, and raising it brings more', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(6));
+    const inbox = await openInbox(broker, [queue], 2);
+    const [first, second] = await inbox.deliveries.take(2);
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0, 'two are held, so no third');
+    await inbox.subscription.ack(first!);
+    const third = await inbox.deliveries.next();
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+    inbox.subscription.setPrefetch(0);
+    t.strictSame(texts([second!, third, ...(await inbox.deliveries.take(3))]), ['1', '2', '3', '4', '5']);
+  });
+
+  test('several queues take turns', async (t, bench) => {
+    const broker = await bench.broker();
+    const busy = await bench.queue(broker, 'busy');
+    const calm = await bench.queue(broker, 'calm');
+    await publishAll(broker, busy, numbered(40, 'busy '));
+    await publishAll(broker, calm, numbered(5, 'calm '));
+    const inbox = await openInbox(broker, [busy, calm], 1);
+    const seen: string[] = [];
+    for (let count = 0; count < 20; count++) {
+      const delivery = await inbox.deliveries.next();
+      seen.push(delivery.queue);
+      await inbox.subscription.ack(delivery);
+    }
+    t.equal(seen.filter((queue) => queue === calm).length, 5, 'the short queue is not starved by the long one');
+  });
+
+  test('garbage in the queue harms nobody', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    if (!(await bench.place.putGarbage(queue))) {
+      t.comment('this broker carries any bytes');
+      return;
+    }
+    await publish(broker, queue, 'good');
+    const inbox = await openInbox(broker, [queue], 1);
+    const delivery = await inbox.deliveries.next();
+    t.equal(textOf(delivery), 'good');
+    await inbox.subscription.ack(delivery);
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+    t.equal(await broker.countReady(queue), 0, 'it does not come again');
+  });
+};
+
+const settlementSuite: Suite = (test) => {
+  test('what is acknowledged is gone', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publish(broker, queue, 'once');
+    const inbox = await openInbox(broker, [queue]);
+    const delivery = await inbox.deliveries.next();
+    t.equal(await inbox.subscription.ack(delivery), 'done');
+    t.equal(await inbox.subscription.ack(delivery), 'stale', 'a second settlement');
+    await inbox.subscription.release();
+    const second = await openInbox(broker, [queue]);
+    await bench.settleDown(broker);
+    t.equal(second.deliveries.size, 0);
+  });
+
+  test('reject with requeue brings it again, marked', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publish(broker, queue, 'again');
+    const inbox = await openInbox(broker, [queue], 1);
+    const first = await inbox.deliveries.next();
+    t.equal(await inbox.subscription.reject(first, { requeue: true }), 'done');
+    const second = await inbox.deliveries.next();
+    t.equal(textOf(second), 'again');
+    t.equal(second.redelivered, true);
+    if (broker.features.countsDeliveries) t.equal(second.deliveryCount, 1);
+    t.equal(await inbox.subscription.ack(first), 'stale', 'the earlier delivery of the same message');
+    t.equal(await inbox.subscription.ack(second), 'done');
+  });
+
+  test('reject without requeue drops it', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publish(broker, queue, 'bad');
+    const inbox = await openInbox(broker, [queue], 1);
+    t.equal(await inbox.subscription.reject(await inbox.deliveries.next(), { requeue: false }), 'done');
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+  });
+
+  test('release gives back what is held, in order and marked', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(6));
+    const inbox = await openInbox(broker, [queue], 4);
+    const held = await inbox.deliveries.take(4);
+    await inbox.subscription.release();
+    t.equal(await inbox.subscription.ack(held[0]!), 'stale', 'a released delivery is not ours');
+    const second = await openInbox(broker, [queue]);
+    const all = await second.deliveries.take(6);
+    t.strictSame(texts(all), numbered(6));
+    t.strictSame(
+      all.map((delivery) => delivery.redelivered),
+      [true, true, true, true, false, false],
+    );
+  });
+
+  test('cancel stops deliveries, and what is held can be settled', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(3));
+    const inbox = await openInbox(broker, [queue], 1);
+    const held = await inbox.deliveries.next();
+    await inbox.subscription.cancel();
+    t.equal(await inbox.subscription.ack(held), 'done');
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+    const second = await openInbox(broker, [queue]);
+    t.strictSame(texts(await second.deliveries.take(2)), ['1', '2']);
+  });
+
+  test('what a dead consumer held comes back, marked', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(5));
+    const doomed = await bench.place.createDoomed();
+    const inbox = await openInbox(doomed.broker, [queue], 3);
+    const held = await inbox.deliveries.take(3);
+    t.equal(await inbox.subscription.ack(held[0]!), 'done');
+    await doomed.crash();
+    const survivor = await openInbox(broker, [queue]);
+    const seen = new Map<string, Delivery>();
+    for (const delivery of await survivor.deliveries.take(4)) seen.set(textOf(delivery), delivery);
+    t.strictSame([...seen.keys()].sort(), ['1', '2', '3', '4'], 'all but the acknowledged one');
+    t.strictSame(
+      // The third may have taken the place of the acknowledged one.
+      ['1', '2', '4'].map((text) => seen.get(text)?.redelivered),
+      [true, true, false],
+    );
+  });
+};
+
+const flowSuite: Suite = (test) => {
+  test('pause holds deliveries back until resume', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    const inbox = await openInbox(broker, [queue]);
+    inbox.subscription.pause();
+    await publish(broker, queue, 'later');
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+    inbox.subscription.resume();
+    t.equal(textOf(await inbox.deliveries.next()), 'later');
+  });
+
+  test('pause from inside a delivery stops the ones behind it', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(5));
+    const deliveries = new Arrivals<Delivery>();
+    const subscription = await broker.consume({
+      queues: [queue],
+      prefetch: 0,
+      onDelivery: (delivery) => {
+        deliveries.push(delivery);
+        if (textOf(delivery) === '1') subscription.pause();
+      },
+      onLost: () => {},
+    });
+    const first = await deliveries.take(2);
+    await bench.settleDown(broker);
+    t.equal(deliveries.size, 0, 'nothing after the pause');
+    subscription.resume();
+    const rest = await deliveries.take(3);
+    t.strictSame(texts([...first, ...rest]), numbered(5));
+    t.notOk(
+      rest.some((delivery) => delivery.redelivered),
+      'those held back were never delivered',
+    );
+  });
+
+  test('queues can be added and cancelled', async (t, bench) => {
+    const broker = await bench.broker();
+    const one = await bench.queue(broker, 'one');
+    const two = await bench.queue(broker, 'two');
+    const inbox = await openInbox(broker, [one]);
+    await publish(broker, two, 'two');
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+    await inbox.subscription.addQueue(two);
+    t.equal(textOf(await inbox.deliveries.next()), 'two');
+    t.strictSame([...inbox.subscription.queues].sort(), [one, two].sort());
+    await inbox.subscription.cancelQueue(one);
+    await publish(broker, one, 'one');
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+    t.strictSame(inbox.subscription.queues, [two]);
+    t.equal(await broker.countReady(one), 1);
+  });
+
+  test('count, purge and delete', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(4));
+    t.equal(await broker.countReady(queue), 4);
+    const inbox = await openInbox(broker, [queue], 1);
+    const held = await inbox.deliveries.next();
+    await inbox.subscription.cancel();
+    t.equal(await broker.purgeQueue(queue), 3, 'what is held is not purged');
+    t.equal(await broker.countReady(queue), 0);
+    t.equal(await inbox.subscription.reject(held, { requeue: true }), 'done');
+    t.equal(await broker.countReady(queue), 1);
+    await broker.deleteQueue(queue);
+    await broker.declareQueue({ name: queue });
+    t.equal(await broker.countReady(queue), 0);
+  });
+
+  test('a publish wakes a waiting consumer of another broker', async (t, bench) => {
+    const consumer = await bench.broker();
+    const queue = await bench.queue(consumer, 'a');
+    const producer = consumer.features.shared ? await bench.broker() : consumer;
+    const inbox = await openInbox(consumer, [queue], 1);
+    for (const text of numbered(20)) {
+      await publish(producer, queue, text);
+      const delivery = await inbox.deliveries.next();
+      t.equal(textOf(delivery), text);
+      await inbox.subscription.ack(delivery);
+    }
+  });
+
+  test('10,000 messages, two consumers, each message once', async (t, bench) => {
+    const count = 10_000;
+    const one = await bench.broker();
+    const two = one.features.shared ? await bench.broker() : one;
+    const queue = await bench.queue(one, 'a');
+    const seen = new Map<string, number>();
+    const all = Promise.withResolvers<void>();
+    let settled = 0;
+    for (const broker of [one, two]) {
+      const subscription = await broker.consume({
+        queues: [queue],
+        prefetch: 50,
+        onDelivery: (delivery) => {
+          seen.set(textOf(delivery), (seen.get(textOf(delivery)) ?? 0) + 1);
+          subscription.ack(delivery).then((outcome) => {
+            if (outcome !== 'done') all.reject(new Error(`ack of ${textOf(delivery)}: ${outcome}`));
+            if (++settled === count) all.resolve();
+          }, all.reject);
+        },
+        onLost: () => all.reject(new Error('a delivery was taken away')),
+      });
+    }
+    const sending = numbered(count).map((text) => publish(one, queue, text));
+    await Promise.all([all.promise, ...sending]);
+    t.equal(seen.size, count);
+    t.ok([...seen.values()].every((times) => times === 1));
+    t.equal(await one.countReady(queue), 0);
+  });
+};
+
+const delaySuite: Suite = (test) => {
+  test('defer brings it back when it is due, fresh, and makes room meanwhile', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, ['early', 'behind']);
+    const inbox = await openInbox(broker, [queue], 1);
+    const early = await inbox.deliveries.next();
+    t.equal(textOf(early), 'early');
+    const dueAtMs = Date.now() + 300;
+    t.equal(await inbox.subscription.defer(early, dueAtMs), 'done');
+    t.equal(await inbox.subscription.ack(early), 'stale', 'a deferred delivery is settled');
+    const behind = await inbox.deliveries.next();
+    t.equal(textOf(behind), 'behind', 'the deferred one does not count against the prefetch');
+    await inbox.subscription.ack(behind);
+    const again = await inbox.deliveries.next();
+    t.equal(textOf(again), 'early');
+    t.ok(Date.now() >= dueAtMs, 'not before it is due');
+    t.equal(again.redelivered, false);
+    await inbox.subscription.ack(again);
+  });
+
+  test('a message with a due time is held back by brokers that can', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    if (!broker.features.delayedDelivery) {
+      t.comment('this broker delivers at once; the consumer defers');
+      return;
+    }
+    const inbox = await openInbox(broker, [queue]);
+    const dueAtMs = Date.now() + 200;
+    await broker.publish(textMessage('later'), { exchange: '', routingKey: queue, dueAtMs });
+    await broker.publish(textMessage('latest'), { exchange: '', routingKey: queue, dueAtMs: dueAtMs + 50 });
+    await broker.publish(textMessage('never here'), { exchange: '', routingKey: queue, dueAtMs: Date.now() + 400 * 86_400_000 });
+    await publish(broker, queue, 'now');
+    await broker.publish(textMessage('past'), { exchange: '', routingKey: queue, dueAtMs: 1000 });
+    t.strictSame(texts(await inbox.deliveries.take(2)), ['now', 'past']);
+    t.equal(textOf(await inbox.deliveries.next()), 'later');
+    t.ok(Date.now() >= dueAtMs);
+    t.equal(textOf(await inbox.deliveries.next()), 'latest');
+    t.equal(inbox.deliveries.size, 0);
+  });
+};
+
+const routingSuite: Suite = (test) => {
+  test('direct, topic and fanout exchanges route to queues', async (t, bench) => {
+    const broker = await bench.broker();
+    const direct = bench.name('direct');
+    const topic = bench.name('topic');
+    const fanout = bench.name('fanout');
+    const queues = {
+      d1: await bench.queue(broker, 'd1', { exchange: direct, exchangeType: 'direct', routingKey: 'one' }),
+      d2: await bench.queue(broker, 'd2', { exchange: direct, exchangeType: 'direct', routingKey: 'two' }),
+      t1: await bench.queue(broker, 't1', { exchange: topic, exchangeType: 'topic', routingKey: 'a.*.c' }),
+      t2: await bench.queue(broker, 't2', { exchange: topic, exchangeType: 'topic', routingKey: 'a.#' }),
+      f1: await bench.queue(broker, 'f1', { exchange: fanout, exchangeType: 'fanout', routingKey: '' }),
+      f2: await bench.queue(broker, 'f2', { exchange: fanout, exchangeType: 'fanout', routingKey: '' }),
+    };
+    const send = (exchange: string, routingKey: string) => broker.publish(textMessage(routingKey), { exchange, routingKey });
+    const inbox = await openInbox(broker, Object.values(queues));
+    const arrived = async (count: number) =>
+      (await inbox.deliveries.take(count)).map((delivery) => delivery.queue.split('.').at(-1)).sort();
+    await send(direct, 'one');
+    t.strictSame(await arrived(1), ['d1']);
+    await send(direct, 'three');
+    await send(topic, 'a.b.c');
+    t.strictSame(await arrived(2), ['t1', 't2'], 'and the message nobody is bound to was dropped');
+    await send(topic, 'a');
+    t.strictSame(await arrived(1), ['t2'], '# matches no word as well');
+    await send(topic, 'b.b.c');
+    await send(fanout, 'whatever');
+    t.strictSame(await arrived(2), ['f1', 'f2']);
+    t.equal(inbox.deliveries.size, 0);
+  });
+
+  test('every listener of a broadcast hears it, and nobody else keeps it', async (t, bench) => {
+    const one = await bench.broker();
+    const two = one.features.shared ? await bench.broker() : one;
+    const exchange = bench.name('pidbox');
+    const heard = [new Arrivals<string>(), new Arrivals<string>()];
+    const listen = (broker: Broker, arrivals: Arrivals<string>) =>
+      broker.listen({ exchange, exchangeType: 'fanout', routingKey: '', onMessage: (message) => arrivals.push(textOf(message)) });
+    const first = await listen(one, heard[0]!);
+    await one.publish(textMessage('one listens'), { exchange, routingKey: '' });
+    t.equal(await heard[0]!.next(), 'one listens');
+    await listen(two, heard[1]!);
+    await one.publish(textMessage('both listen'), { exchange, routingKey: '' });
+    await two.publish(textMessage('both still'), { exchange, routingKey: '' });
+    t.strictSame(await heard[0]!.take(2), ['both listen', 'both still']);
+    t.strictSame(await heard[1]!.take(2), ['both listen', 'both still'], 'nothing from before it listened');
+    await first.stop();
+    await one.publish(textMessage('two listens'), { exchange, routingKey: '' });
+    t.equal(await heard[1]!.next(), 'two listens');
+    t.equal(heard[0]!.size, 0, 'not after stop');
+  });
+
+  test('topic and direct listeners hear what they asked for', async (t, bench) => {
+    const broker = await bench.broker();
+    const events = bench.name('events');
+    const replies = bench.name('replies');
+    const heard = new Arrivals<string>();
+    const onMessage = (message: Message, routingKey: string) => heard.push(`${routingKey}=${textOf(message)}`);
+    await broker.listen({ exchange: events, exchangeType: 'topic', routingKey: 'worker.#', onMessage });
+    await broker.listen({ exchange: replies, exchangeType: 'direct', routingKey: 'me', onMessage });
+    await broker.publish(textMessage('0'), { exchange: events, routingKey: 'task.sent' });
+    await broker.publish(textMessage('1'), { exchange: events, routingKey: 'worker.online' });
+    t.equal(await heard.next(), 'worker.online=1');
+    await broker.publish(textMessage('2'), { exchange: replies, routingKey: 'you' });
+    await broker.publish(textMessage('3'), { exchange: replies, routingKey: 'me' });
+    t.equal(await heard.next(), 'me=3');
+    t.equal(heard.size, 0);
+  });
+};
+
+const lifeSuite: Suite = (test) => {
+  test('states, and use before the start', async (t, bench) => {
+    const broker = await bench.place.create();
+    const states: string[] = [];
+    broker.onStateChange((state) => states.push(state));
+    t.equal(broker.state, 'stopped');
+    await broker.stop();
+    await t.rejects(publish(broker, bench.name('a'), 'x'), { code: 'BROKER_UNAVAILABLE' });
+    await broker.start();
+    t.equal(broker.state, 'connected');
+    await Promise.all([broker.stop(), broker.stop()]);
+    t.equal(broker.state, 'stopped');
+    t.strictSame(states, ['connecting', 'connected', 'stopped']);
+    await t.rejects(publish(broker, bench.name('a'), 'x'), { code: 'BROKER_UNAVAILABLE' });
+  });
+
+  test('20 rounds of start and stop lose nothing and leave nothing', async (t, bench) => {
+    const keeper = await bench.broker();
+    const queue = await bench.queue(keeper, 'a');
+    for (let round = 0; round < 20; round++) {
+      const broker = keeper.features.shared ? await bench.place.create() : keeper;
+      await broker.start();
+      const inbox = await openInbox(broker, [queue], 2);
+      await broker.listen({ exchange: bench.name('x'), exchangeType: 'fanout', routingKey: '', onMessage: () => {} });
+      await publish(broker, queue, `${round}`);
+      const delivery = await inbox.deliveries.next();
+      t.equal(textOf(delivery), `${round}`);
+      t.equal(await inbox.subscription.ack(delivery), 'done');
+      // A message published and one held while everything stops.
+      await publish(broker, queue, `held ${round}`);
+      await inbox.deliveries.next();
+      const stopping = broker === keeper ? inbox.subscription.release() : broker.stop();
+      await stopping;
+      const after = await openInbox(keeper, [queue], 1);
+      const again = await after.deliveries.next();
+      t.equal(textOf(again), `held ${round}`);
+      t.equal(again.redelivered, true);
+      await after.subscription.ack(again);
+      await after.subscription.release();
+    }
+    t.equal(await keeper.countReady(queue), 0);
+  });
+};
