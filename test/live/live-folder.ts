@@ -1,0 +1,129 @@
+/**
+ * A test's own place in the world: an empty folder with its own state folder, in which umbel is run.
+ *
+ * Owns the folder and everything started in it: when the test ends, workers are killed by their pids and the folder is deleted.
+ * The environment holds nothing of the machine's configuration, so a test means the same everywhere.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Test } from 'tap';
+import { LiveWorker } from './live-worker.ts';
+import { umbelBinary } from './umbel-binary.ts';
+
+/** Nothing takes longer than this unless it hangs. The machine may be busy. */
+const commandTimeoutMs = 60_000;
+
+export interface Ended {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Program and arguments to put before umbel. */
+  readonly via?: readonly string[];
+}
+
+export class LiveFolder {
+  readonly path: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly #processes: ChildProcess[] = [];
+
+  constructor(t: Test) {
+    this.path = mkdtempSync(join(tmpdir(), 'umbel-live-'));
+    const { PATH, LANG, TMPDIR } = process.env;
+    this.env = {
+      PATH,
+      LANG,
+      TMPDIR,
+      HOME: this.path,
+      XDG_STATE_HOME: join(this.path, '.state'),
+      XDG_CONFIG_HOME: join(this.path, '.config'),
+      XDG_CACHE_HOME: join(this.path, '.cache'),
+      C_FORCE_ROOT: '1',
+    };
+    t.teardown(async () => {
+      for (const started of this.#processes) await endProcess(started);
+      rmSync(this.path, { recursive: true, force: true, maxRetries: 5 });
+    });
+  }
+
+  /** The file of the embedded broker that is used when nothing else is said. */
+  get database(): string {
+    return join(this.path, '.state/umbel/umbel.db');
+  }
+
+  file(name: string): string {
+    return join(this.path, name);
+  }
+
+  write(name: string, text: string): string {
+    const path = join(this.path, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+    return path;
+  }
+
+  read(name: string): string {
+    return readFileSync(join(this.path, name), 'utf8');
+  }
+
+  /** Run `umbel <args>` to its end. */
+  umbel(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+    return this.run(umbelBinary, args, options);
+  }
+
+  /** Run any program to its end. A program that does not end is killed, and the signal says so. */
+  run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+    const started = this.#spawn(program, args, options);
+    let stdout = '';
+    let stderr = '';
+    started.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    started.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const timer = setTimeout(() => started.kill('SIGKILL'), commandTimeoutMs);
+    return new Promise((resolve, reject) => {
+      started.on('error', reject);
+      started.on('close', (status, signal) => {
+        clearTimeout(timer);
+        resolve({ status, signal, stdout, stderr });
+      });
+    });
+  }
+
+  /** Start `umbel worker <args>` with its log as JSON lines; its events are awaited by name. */
+  worker(args: readonly string[], options: RunOptions = {}): LiveWorker {
+    return this.start(['worker', '--log-format', 'json', '-l', 'debug', ...args], options);
+  }
+
+  /** Start `umbel <args>` and leave it running. */
+  start(args: readonly string[], options: RunOptions = {}): LiveWorker {
+    return new LiveWorker(this.#spawn(umbelBinary, args, options));
+  }
+
+  #spawn(program: string, args: readonly string[], { env, cwd, via }: RunOptions): ChildProcess {
+    const [first = program, ...rest] = [...(via ?? []), program, ...args];
+    const started = spawn(first, rest, {
+      cwd: cwd ?? this.path,
+      env: { ...this.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#processes.push(started);
+    return started;
+  }
+}
+
+async function endProcess(started: ChildProcess): Promise<void> {
+  if (started.pid === undefined || started.exitCode !== null || started.signalCode !== null) return;
+  const gone = new Promise((resolve) => started.once('exit', resolve));
+  started.kill('SIGKILL');
+  await gone;
+}
