@@ -7,7 +7,7 @@
  * closes the inspector again and lets the process go on, unharmed.
  *
  * Never uses Runtime.terminateExecution, which aborts Node 26. Never leaves a port open or the process paused, also when it
- * gives up: what could not be answered in time is undone by messages already on their way.
+ * gives up: the answer that came too late is still used to let the process go on.
  */
 
 import { messageOf } from '../errors.ts';
@@ -49,7 +49,10 @@ const closeInspector = `(() => {
   close();
 })()`;
 
-/** A process that has not paused by then is idle: it gets something to run, to pause in. */
+/** The same from a clean stack: closing while a message of ours is being handled on top of other code would never return. */
+const closeInspectorSoon = `setImmediate(() => ${closeInspector})`;
+
+/** A process that has agreed to pause and has not by then runs no JavaScript. */
 const idleMs = 100;
 
 /** In the process to be looked at: have SIGUSR1 open the inspector on any free port instead of 9229. */
@@ -83,6 +86,7 @@ export function formatStack(frames: readonly StackFrame[]): string {
 }
 
 interface InspectorMessage {
+  readonly id?: number;
   readonly method?: string;
   readonly params?: {
     readonly scriptId?: string;
@@ -104,8 +108,10 @@ class StackSession {
   readonly #urls = new Map<string, string>();
   #idle: NodeJS.Timeout | undefined;
   #lastId = 0;
+  #pauseId = 0;
   /** The answer; the promise settles when the process has let go of the connection. */
   #frames: StackFrame[] | undefined;
+  /** The caller has an answer. Written by settle only. */
   #settled = false;
 
   constructor(params: TakeStackParams, resolve: (frames: StackFrame[]) => void, reject: (reason: Error) => void) {
@@ -123,17 +129,23 @@ class StackSession {
 
   #onOpen(): void {
     this.#send('Debugger.enable');
-    this.#send('Debugger.pause');
-    this.#idle = setTimeout(() => this.#send('Runtime.evaluate', { expression: '0' }), idleMs);
+    this.#pauseId = this.#send('Debugger.pause');
+  }
+
+  #onIdle(): void {
+    this.#frames = [];
+    this.#send('Debugger.disable');
+    this.#send('Runtime.evaluate', { expression: closeInspectorSoon, silent: true });
   }
 
   #onMessage(message: InspectorMessage): void {
-    const { method, params } = message;
+    const { id, method, params } = message;
+    if (id !== undefined && id === this.#pauseId) this.#idle = setTimeout(() => this.#onIdle(), idleMs);
     if (method === 'Debugger.scriptParsed' && params?.scriptId !== undefined) {
       this.#urls.set(params.scriptId, params.url ?? '');
       return;
     }
-    if (method !== 'Debugger.paused' || params?.callFrames === undefined || this.#settled) return;
+    if (method !== 'Debugger.paused' || params?.callFrames === undefined) return;
     clearTimeout(this.#idle);
     this.#frames ??= this.#readFrames(params.callFrames);
     // Asked for on the paused frame, so it runs before anything of the process does.
@@ -145,24 +157,26 @@ class StackSession {
     this.#send('Debugger.resume');
   }
 
-  /** Without the frame of our own `0` in an idle process, and without Node's own frames when there are no others. */
+  /** None when Node's own are the only ones: then no code of a task is running. */
   #readFrames(callFrames: NonNullable<NonNullable<InspectorMessage['params']>['callFrames']>): StackFrame[] {
     const frames: StackFrame[] = [];
     let busy = false;
     for (const { functionName, location } of callFrames) {
-      const url = this.#urls.get(location.scriptId) ?? '';
-      if (url === '') continue;
+      const url = this.#urls.get(location.scriptId) || '<eval>';
       if (!url.startsWith('node:internal/')) busy = true;
       frames.push({ functionName, url, line: location.lineNumber + 1, column: (location.columnNumber ?? 0) + 1 });
     }
     return busy ? frames : [];
   }
 
-  #send(method: string, params?: Readonly<Record<string, unknown>>): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ id: ++this.#lastId, method, params }));
+  #send(method: string, params?: Readonly<Record<string, unknown>>): number {
+    const id = ++this.#lastId;
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ id, method, params }));
+    return id;
   }
 
   #onClose(): void {
+    clearTimeout(this.#idle);
     const frames = this.#frames;
     if (frames === undefined) this.#settle(() => this.#reject(new Error('the process closed its inspector before it answered')));
     else this.#settle(() => this.#resolve(frames));
@@ -170,26 +184,23 @@ class StackSession {
 
   #onTimeout(timeoutMs: number): void {
     const frames = this.#frames;
-    if (frames === undefined) this.#giveUp(new StackTimeout(`no answer within ${timeoutMs} ms: the process is inside a native call`));
-    else this.#settle(() => this.#resolve(frames));
+    if (frames !== undefined) this.#settle(() => this.#resolve(frames));
+    else this.#settle(() => this.#reject(new StackTimeout(`no answer within ${timeoutMs} ms: the process is inside a native call`)));
   }
 
-  readonly #onAbort = (): void => this.#giveUp(new Error(`taking the stack was cancelled: ${messageOf(this.#signal?.reason)}`));
+  readonly #onAbort = (): void => {
+    this.#settle(() => this.#reject(new Error(`taking the stack was cancelled: ${messageOf(this.#signal?.reason)}`)));
+  };
 
-  /** What is sent here the process reads when it can: it must neither pause for nobody nor keep its inspector open. */
-  #giveUp(reason: Error): void {
-    this.#send('Debugger.disable');
-    this.#send('Runtime.evaluate', { expression: closeInspector, silent: true });
-    this.#settle(() => this.#reject(reason));
-  }
-
+  /**
+   * The caller has its answer. The connection stays until the process has paused, closed its inspector and gone on, however long
+   * that takes: leaving earlier would make it pause for nobody, or wait for us in the middle of closing.
+   */
   #settle(settle: () => void): void {
     if (this.#settled) return;
     this.#settled = true;
     clearTimeout(this.#timeout);
-    clearTimeout(this.#idle);
     this.#signal?.removeEventListener('abort', this.#onAbort);
-    this.#socket.close();
     settle();
   }
 }

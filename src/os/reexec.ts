@@ -26,9 +26,9 @@ export interface ProgramCall {
 }
 
 /** The program and the arguments this process was started with. */
-export function currentCall(sea: boolean = isSea()): ProgramCall {
+export function currentCall(sea: boolean = isSea(), calledAs: string = process.argv0): ProgramCall {
   // In a single executable argv[1] repeats the name it was called by, and execArgv is baked in.
-  if (sea) return { file: executableByName(process.argv0) ?? process.execPath, args: process.argv.slice(2) };
+  if (sea) return { file: executableByName(calledAs) ?? process.execPath, args: process.argv.slice(2) };
   return { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] };
 }
 

@@ -1,0 +1,151 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { formatStack, inspectorUrlFromStderrLine, isInspectorNotice, StackTimeout, takeStack } from '../../src/os/inspector-stack.ts';
+import { type ScriptProcess, startScript } from './script-process.ts';
+
+/** Goes about `work`, then shows that it still ticks, still computes and ends by itself. */
+function busyScript(t: Test, work: string, args: readonly string[] = []): ScriptProcess {
+  return startScript(
+    t,
+    `const { prepareForStack } = await import(src + '/os/inspector-stack.ts');
+     const { openSync, writeSync } = await import('node:fs');
+     const { url } = process.getBuiltinModule('node:inspector');
+     prepareForStack();
+     setTimeout(function task() {
+       writeSync(1, 'working\\n');
+       ${work}
+       writeSync(1, 'worked\\n');
+       let ticks = 0;
+       const timer = setInterval(() => {
+         if (++ticks < 40) return;
+         clearInterval(timer);
+         console.log('inspector', url());
+         process.exit(7);
+       }, 20);
+     }, 0);`,
+    { args },
+  );
+}
+
+/** Leaves the loop only when its inspector was opened, and closed again. */
+const spinning = '(function spin() { while (url() === undefined) {} while (url() !== undefined) {} })();';
+
+async function openInspector(script: ScriptProcess): Promise<string> {
+  script.child.kill('SIGUSR1');
+  return inspectorUrlFromStderrLine(await script.line(/^Debugger listening/)) ?? '';
+}
+
+function portIsClosed(wsUrl: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(new URL(wsUrl).port), '127.0.0.1');
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(false);
+    });
+    socket.on('error', () => resolve(true));
+  });
+}
+
+/** It ended by itself, with nothing of the inspector left, and wrote only what Node says about it. */
+async function endsUnharmed(t: Test, script: ScriptProcess): Promise<void> {
+  t.same(await script.ended, { code: 7, signal: null });
+  t.same(script.out.slice(-2), ['worked', 'inspector undefined']);
+  t.same(
+    script.err.filter((line) => !isInspectorNotice(line)),
+    [],
+  );
+}
+
+t.test('a process that spins', async (t) => {
+  const script = busyScript(t, spinning);
+  await script.line(/^working/);
+  const wsUrl = await openInspector(script);
+  const frames = await takeStack({ wsUrl, timeoutMs: 5000 });
+  t.match(frames.slice(0, 2), [{ functionName: 'spin' }, { functionName: 'task' }]);
+  t.match(formatStack(frames), /^ {4}at spin \(.+:8:\d+\)\n {4}at task \(.+:8:\d+\)/);
+  t.ok(await portIsClosed(wsUrl));
+  await endsUnharmed(t, script);
+});
+
+t.test('a process in a regular expression that backtracks', async (t) => {
+  const script = busyScript(t, "function match() { return /(a+)+$/.test('a'.repeat(26) + 'b'); } match();");
+  await script.line(/^working/);
+  const wsUrl = await openInspector(script);
+  t.match((await takeStack({ wsUrl, timeoutMs: 5000 }))[0], { functionName: 'match' });
+  t.ok(await portIsClosed(wsUrl));
+});
+
+t.test('a process that waits in Atomics.wait', async (t) => {
+  const script = busyScript(
+    t,
+    '(function wait() { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); if (url() !== undefined) wait(); })();',
+  );
+  await script.line(/^working/);
+  const wsUrl = await openInspector(script);
+  t.match((await takeStack({ wsUrl, timeoutMs: 5000 }))[0], { functionName: 'wait' });
+  t.ok(await portIsClosed(wsUrl));
+  await endsUnharmed(t, script);
+});
+
+t.test('an idle process has no stack', async (t) => {
+  const script = startScript(
+    t,
+    `const { prepareForStack } = await import(src + '/os/inspector-stack.ts');
+     prepareForStack();
+     process.stdin.resume();
+     process.once('SIGTERM', () => { console.log('inspector', process.getBuiltinModule('node:inspector').url()); process.exit(7); });
+     setInterval(() => {}, 100_000);
+     console.log('up');`,
+  );
+  await script.line(/^up/);
+  const wsUrl = await openInspector(script);
+  const frames = await takeStack({ wsUrl, timeoutMs: 5000 });
+  t.same(frames, []);
+  t.match(formatStack(frames), /idle/);
+  t.ok(await portIsClosed(wsUrl));
+  script.child.kill('SIGTERM');
+  t.same(await script.ended, { code: 7, signal: null });
+  t.equal(script.out.at(-1), 'inspector undefined');
+});
+
+t.test('a process inside a native call: a clear answer in time, and no harm later', async (t) => {
+  const fifo = join(t.testdir(), 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  // JavaScript until its inspector is open, then a native call that ends when somebody opens the other end.
+  const script = busyScript(
+    t,
+    `while (url() === undefined) {}
+     writeSync(1, 'natively\\n');
+     openSync(process.argv[1], 'r');`,
+    [fifo],
+  );
+  await script.line(/^working/);
+  const wsUrl = await openInspector(script);
+  await script.line(/^natively/);
+  const answer = takeStack({ wsUrl, timeoutMs: 300 });
+  await t.rejects(answer, new StackTimeout('no answer within 300 ms: the process is inside a native call'));
+  closeSync(openSync(fifo, 'w'));
+  await endsUnharmed(t, script);
+});
+
+t.test('nobody there, and a caller who lost interest', async (t) => {
+  await t.rejects(takeStack({ wsUrl: 'ws://127.0.0.1:1/x', timeoutMs: 5000 }), { message: /closed its inspector/ });
+  const script = busyScript(t, spinning);
+  await script.line(/^working/);
+  const wsUrl = await openInspector(script);
+  await t.rejects(takeStack({ wsUrl, timeoutMs: 5000, signal: AbortSignal.abort(new Error('stopping')) }), {
+    message: /cancelled: stopping/,
+  });
+  await endsUnharmed(t, script);
+});
+
+t.test('what Node says on stderr', async (t) => {
+  t.equal(inspectorUrlFromStderrLine('Debugger listening on ws://127.0.0.1:40001/aa-bb'), 'ws://127.0.0.1:40001/aa-bb');
+  t.equal(inspectorUrlFromStderrLine('my own line: Debugger listening on ws://127.0.0.1:40001/aa-bb'), null);
+  t.equal(inspectorUrlFromStderrLine('Debugger listening on ws://10.0.0.1:40001/aa-bb'), null, 'not from here');
+  t.ok(isInspectorNotice('Debugger attached.'));
+  t.notOk(isInspectorNotice('Debugger? attached'));
+});
