@@ -12,7 +12,7 @@ export interface Latency {
 
 export async function measureLatency(umbel: string, folder: string, samples: number): Promise<Latency> {
   const url = `sqlite:///${join(folder, 'latency.db')}`;
-  const worker = startWorker(umbel, folder, url);
+  const worker = startWorker(umbel, folder, url, 2);
   await worker.ready;
   const app = new App({ broker: url });
   await app.start();

@@ -8,7 +8,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { measureLatency } from './latency.ts';
-import { measureCeleryStartup, measureStartup, measureVersion } from './startup.ts';
+import { measureCeleryStartup, measureStartup, measureVersion, memoryChildren } from './startup.ts';
 import { measureThroughput } from './throughput.ts';
 
 interface Row {
@@ -77,7 +77,7 @@ async function measureAll(): Promise<Row[]> {
       met: startup.readyMs <= 200,
     },
     {
-      what: 'idle pool child, PSS',
+      what: `idle pool child of ${memoryChildren}, PSS`,
       measured: megabytes(startup.childMegabytes),
       reference: peer(`Celery ${megabytes(celery?.childMegabytes ?? 0)}`),
       target: '<= 20 MB',

@@ -1,8 +1,8 @@
-/** A worker with the benchmark's tasks and two children, logging at level info so that its ready line can be seen. */
+/** A worker with the benchmark's tasks, logging at level info so that its ready line can be seen. */
 import { join } from 'node:path';
 import { WorkerProcess } from '../scripts/worker-process.ts';
 
-export function startWorker(umbel: string, folder: string, url: string): WorkerProcess {
+export function startWorker(umbel: string, folder: string, url: string, children: number): WorkerProcess {
   return new WorkerProcess({
     command: umbel,
     args: [
@@ -12,7 +12,7 @@ export function startWorker(umbel: string, folder: string, url: string): WorkerP
       '-b',
       url,
       '-c',
-      '2',
+      String(children),
       '-l',
       'info',
       '--log-format',

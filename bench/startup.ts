@@ -9,6 +9,11 @@ import { pssMegabytes, WorkerProcess } from '../scripts/worker-process.ts';
 import { quantile } from './quantile.ts';
 import { startWorker } from './start-worker.ts';
 
+/** Of both programs: the larger the pool, the less of the shared pages falls to one child, in Python as here. */
+export const memoryChildren = 8;
+/** exec to ready is measured with one child per processor of the machine the targets are for. */
+const readyChildren = 2;
+
 export interface Startup {
   readonly readyMs: number;
   readonly childMegabytes: number;
@@ -30,17 +35,19 @@ export function measureVersion(umbel: string, runs: number): number {
 }
 
 export function measureStartup(umbel: string, folder: string, runs: number): Promise<Startup> {
-  return measure(runs, (run) => startWorker(umbel, folder, `sqlite:///${join(folder, `startup-${run}.db`)}`));
+  return measure(runs, (run, children) =>
+    startWorker(umbel, folder, `sqlite:///${join(folder, `startup-${children}-${run}.db`)}`, children),
+  );
 }
 
 /** Null when Python Celery is not installed. */
 export async function measureCeleryStartup(folder: string, runs: number): Promise<Startup | null> {
   if (spawnSync(python, ['-c', 'import celery, sqlalchemy'], { stdio: 'ignore' }).status !== 0) return null;
-  return measure(runs, (run) => {
-    const url = `sqla+sqlite:///${join(folder, `celery-${run}.db`)}`;
+  return measure(runs, (run, children) => {
+    const url = `sqla+sqlite:///${join(folder, `celery-${children}-${run}.db`)}`;
     return new WorkerProcess({
       command: python,
-      args: ['-m', 'celery', '-A', 'celery_peer', '-b', url, 'worker', '-c', '2', '-l', 'info', '-n', 'peer@localhost'],
+      args: ['-m', 'celery', '-A', 'celery_peer', '-b', url, 'worker', '-c', String(children), '-l', 'info', '-n', 'peer@localhost'],
       cwd: join(import.meta.dirname, 'peer'),
       env: { C_FORCE_ROOT: '1', PYTHONDONTWRITEBYTECODE: '1' },
       isReady: (line) => line.endsWith(' ready.'),
@@ -49,15 +56,18 @@ export async function measureCeleryStartup(folder: string, runs: number): Promis
 }
 
 /** Medians over the runs. */
-async function measure(runs: number, start: (run: number) => WorkerProcess): Promise<Startup> {
+async function measure(runs: number, start: (run: number, children: number) => WorkerProcess): Promise<Startup> {
   const readyMs: number[] = [];
-  const megabytes: number[] = [];
   for (let run = 0; run < runs; run += 1) {
-    const worker = start(run);
+    const worker = start(run, readyChildren);
     readyMs.push(await worker.ready);
-    await delay(settleMs);
-    for (const pid of worker.children()) megabytes.push(pssMegabytes(pid));
     await worker.stop();
   }
+  const worker = start(0, memoryChildren);
+  await worker.ready;
+  await delay(settleMs);
+  const megabytes = worker.children().map(pssMegabytes);
+  await worker.stop();
+  if (megabytes.length !== memoryChildren) throw new Error(`the worker must have ${memoryChildren} children, got ${megabytes.length}`);
   return { readyMs: quantile(readyMs, 0.5), childMegabytes: quantile(megabytes, 0.5) };
 }

@@ -48,7 +48,8 @@ mkdirSync(folder, { recursive: true });
 /** A folder of this build alone: two builds at one time must not disturb each other. */
 const work = mkdtempSync(join(folder, '.build-'));
 const bundle = join(work, 'umbel.cjs');
-const unfinished = join(work, 'umbel');
+const unfinished = join(work, 'umbel-written');
+const finished = join(work, 'umbel');
 const require = createRequire(import.meta.url);
 
 async function writeBundle(version: string): Promise<void> {
@@ -92,7 +93,7 @@ async function writeExecutable(): Promise<void> {
 
 /** `umbel --version` of the finished file must print the version it was built with. */
 function verify(version: string): void {
-  const printed = execFileSync(unfinished, ['--version'], { encoding: 'utf8', timeout: 30_000 }).trim();
+  const printed = execFileSync(finished, ['--version'], { encoding: 'utf8', timeout: 30_000 }).trim();
   if (!printed.includes(version)) throw new Error(`umbel --version must print ${version}, got ${JSON.stringify(printed)}`);
 }
 
@@ -101,11 +102,14 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 try {
   await writeBundle(version);
   await writeExecutable();
-  chmodSync(unfinished, 0o755);
+  // pkg writes the file in one piece, which the page cache then keeps in pages so large that every process maps some 15 MB more
+  // than it does of a file that was copied or read from disk. Users get copies; so do the measurements here.
+  copyFileSync(unfinished, finished);
+  chmodSync(finished, 0o755);
   verify(version);
   // The bundle stays beside the executable: it is what a line number in a stack trace refers to.
   copyFileSync(bundle, join(folder, basename(bundle)));
-  renameSync(unfinished, output);
+  renameSync(finished, output);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

@@ -29,7 +29,7 @@ class Observed {
 
   line(line: string): void {
     if (!line.startsWith('{')) {
-      if (line !== '') process.stderr.write(`worker: ${line}\n`);
+      if (line !== '') process.stderr.write(`  | ${line}\n`);
       return;
     }
     const record = JSON.parse(line) as {
@@ -41,7 +41,7 @@ class Observed {
     if (record.event === 'task.succeeded') this.runtimeSeconds += record.runtime ?? 0;
     else if (record.event === 'child.lost') this.childrenLost += 1;
     else if (record.event === 'worker.stopped') this.statistics = record as unknown as WorkerStatistics;
-    if (record.level !== 'info' && record.level !== 'debug') process.stderr.write(`worker: ${record.message}\n`);
+    if (record.level !== 'info' && record.level !== 'debug') process.stderr.write(`  | ${record.message}\n`);
   }
 }
 
@@ -147,7 +147,7 @@ function printStatistics(observed: Observed, sent: number, seconds: number): voi
   if (observed.statistics === null) throw new Error('the worker must report its statistics when it stops, but said nothing');
   const { received, succeeded, failed, retried, rejected, lost } = observed.statistics;
   console.log(
-    `worker: ${received} received, ${succeeded} succeeded, ${failed} failed, ${retried} retried, ${rejected} given back, ${lost} lost; stopped warmly`,
+    `worker: ${received} received, ${succeeded} succeeded, ${failed} failed, ${retried} retried, ${rejected} given back, ${lost} put back because their child died; stopped warmly`,
   );
 }
 
