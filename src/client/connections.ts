@@ -16,7 +16,7 @@ import { SqliteBroker } from '../broker/sqlite/sqlite-broker.ts';
 import type { SqliteSynchronous } from '../driver/sqlite.ts';
 import { SqliteStore } from '../driver/sqlite-store.ts';
 import { isSqliteUrl, sqlitePathFromUrl } from '../driver/sqlite-url.ts';
-import { type ErrorCode, UmbelError } from '../errors.ts';
+import { type ErrorCode, messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { maskUrl } from '../std/mask-url.ts';
 
@@ -56,7 +56,7 @@ export function openConnections(params: ConnectionParams): Connections {
   const store = (url: string | null, code: ErrorCode): SqliteStore => {
     const path = url === null ? defaultBrokerPath(params.env) : pathOf(url, code, params.workdir);
     // Only the default's folder is ours to make; a folder the user has named must exist.
-    if (url === null) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (url === null) makeStateFolder(dirname(path));
     let opened = stores.get(path);
     if (opened === undefined) {
       opened = new SqliteStore({ path, synchronous: params.synchronous, busyTimeoutMs: params.busyTimeoutMs, log: params.log });
@@ -66,6 +66,18 @@ export function openConnections(params: ConnectionParams): Connections {
   };
   const broker = openBroker(params, store);
   return { broker, backend: openBackend(params, store) };
+}
+
+function makeStateFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new UmbelError(
+      'FILE_CANNOT_CREATE',
+      `the state folder must be there or be makeable, got ${folder}: ${messageOf(error)} (set broker.url or XDG_STATE_HOME)`,
+      { cause: error },
+    );
+  }
 }
 
 type StoreOf = (url: string | null, code: ErrorCode) => SqliteStore;

@@ -7,10 +7,10 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { isSea } from 'node:sea';
 import type { Config } from '../config/config.ts';
-import { UmbelError } from '../errors.ts';
+import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
 import { cpuCount } from '../os/process-info.ts';
-import { expandTemplate, parseNodeName } from '../std/node-name.ts';
+import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
 
 export interface WorkerNames {
   readonly nodeName: string;
@@ -25,7 +25,7 @@ export interface WorkerNames {
 /** Throws USAGE when there is nothing to run or to consume, NAME_INVALID. */
 export function workerNames(config: Config): WorkerNames {
   const { settings } = config;
-  const nodeName = parseNodeName(settings.worker_hostname, hostname());
+  const nodeName = named(() => parseNodeName(settings.worker_hostname, hostname()));
   const excluded = new Set(settings.worker_exclude_queues);
   const wanted = settings.worker_queues.length > 0 ? settings.worker_queues : [settings.task_default_queue];
   const queues = [...new Set(wanted)].filter((queue) => !excluded.has(queue));
@@ -37,7 +37,7 @@ export function workerNames(config: Config): WorkerNames {
       'a worker needs task modules: name them with -A (umbel worker -A tasks.ts) or worker.tasks in the configuration',
     );
   }
-  const expand = (template: string | null): string | null => (template === null ? null : expandTemplate(template, { nodeName, index: 0 }));
+  const expand = (template: string | null): string | null => (template === null ? null : named(() => expandTemplate(template, { nodeName, index: 0 })));
   return {
     nodeName,
     queues,
@@ -46,6 +46,15 @@ export function workerNames(config: Config): WorkerNames {
     logFile: expand(settings.worker_logfile),
     pidfile: expand(settings.worker_pidfile),
   };
+}
+
+/** std stands below the catalogue of errors; here its refusal of a name becomes one of ours. */
+function named<T>(expand: () => T): T {
+  try {
+    return expand();
+  } catch (error) {
+    throw error instanceof NodeNameError ? new UmbelError('NAME_INVALID', messageOf(error), { cause: error }) : error;
+  }
 }
 
 /** What the child with this index is told. */
