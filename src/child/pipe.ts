@@ -45,6 +45,12 @@ export class ChildPipe {
     this.#writer.drainSync((bytes) => this.#writeAll(bytes));
   }
 
+  /** Whether the pipe alone keeps this process alive. */
+  hold(hold: boolean): void {
+    if (hold) this.#input.ref();
+    else this.#input.unref();
+  }
+
   /** Stop reading, so that the process can end by itself. */
   close(): void {
     this.flush();

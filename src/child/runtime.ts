@@ -131,7 +131,10 @@ class ChildRuntime {
       this.#publisher = new PipePublisher(this.#pipe, settings);
       setPublisher(this.#publisher);
       embedApi();
-      this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir);
+      // A module that waits for something nobody does any more must not wait for the pipe.
+      this.#pipe.hold(false);
+      this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir, { timeoutMs: settings.loadTimeoutMs });
+      this.#pipe.hold(true);
     } catch (error) {
       this.#startFailed(error);
       return;

@@ -60,6 +60,8 @@ export interface ChildSettings {
   /** Task modules and folders, and what they are relative to. */
   readonly taskPaths: readonly string[];
   readonly workdir: string;
+  /** How long one task module may take to load. */
+  readonly loadTimeoutMs: number;
   /** Jobs run at one time in this child. */
   readonly concurrency: number;
   readonly acceptContent: readonly string[];

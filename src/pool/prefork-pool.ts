@@ -69,6 +69,7 @@ export class PreforkPool implements Pool {
   #started: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #idleWaiters: (() => void)[] = [];
   #goneWaiters: (() => void)[] = [];
+  readonly #startTimedOut = new Set<ChildHandle>();
   #recallTimer: NodeJS.Timeout | null = null;
 
   constructor(params: PreforkPoolParams) {
@@ -233,6 +234,7 @@ export class PreforkPool implements Pool {
         'child.start-timeout',
         `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`,
       );
+      this.#startTimedOut.add(child);
       child.kill('SIGKILL');
     }, this.#params.startTimeoutMs);
     timer.unref();
@@ -302,6 +304,7 @@ export class PreforkPool implements Pool {
 
   #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
     const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
+    const timedOut = this.#startTimedOut.delete(child);
     if (!wasStarting) {
       this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; it is replaced`, {
         child: child.index,
@@ -311,7 +314,7 @@ export class PreforkPool implements Pool {
       return;
     }
     this.#startFailures += 1;
-    const cause = failure ?? new UmbelError('CHILD_CANNOT_START', `PoolChild-${child.index} ended with ${how} while starting`);
+    const cause = failure ?? new UmbelError('CHILD_CANNOT_START', `PoolChild-${child.index} ${timedOut ? `was not ready within ${this.#params.startTimeoutMs / 1000}s` : `ended with ${how} while starting`}`);
     const noneReady = ![...this.#children.values()].some((other) => other.state === 'ready');
     // A module that does not load will not load in the next child either.
     const hopeless = this.#started !== null && failure !== null;
