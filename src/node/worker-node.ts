@@ -70,6 +70,8 @@ export class WorkerNode {
   /** Settles the wait for running tasks early: somebody wants a cold stop. Written by #stop. */
   #hurry: (() => void) | null = null;
   #ended: ((ending: Ending) => void) | null = null;
+  /** Where the stop in progress leads. Written by #stop. */
+  #ending: Ending | null = null;
 
   /** Throws what is wrong with names, files or URLs. Nothing is started. */
   constructor(params: WorkerNodeParams) {
@@ -208,6 +210,10 @@ export class WorkerNode {
   /** One stop at a time; asked for a cold one, a warm one in progress stops waiting. */
   async #stop(mode: 'warm' | 'cold', ending: Ending): Promise<void> {
     if (this.#state === 'stopping' || this.#state === 'stopped') {
+      if (ending.kind === 'exit' && this.#ending?.kind === 'restart') {
+        this.#log.warning('worker.stop', 'worker: asked to stop, it does not start again');
+        this.#ending = ending;
+      }
       if (mode === 'cold') this.#hurry?.();
       return;
     }
@@ -215,10 +221,12 @@ export class WorkerNode {
       // Still starting: what has started is stopped by the end of the process; nothing has been taken from the broker.
       this.#log.warning('worker.stop', 'worker: stopped while starting');
       await this.#boot.stop().catch(() => {});
-      this.#ended?.(ending);
+      this.#pidfile?.release();
+      this.#log.close();
       process.exit(ending.kind === 'exit' ? ending.status : exitStatus.ok);
     }
     this.#enter('stopping');
+    this.#ending = ending;
     this.#notify.stopping();
     const { settings } = this.#params.config;
     this.#log.warning('worker.stop', `worker: ${mode === 'warm' ? 'Warm' : 'Cold'} shutdown (MainProcess)`, { mode });
@@ -267,7 +275,7 @@ export class WorkerNode {
         lost,
       },
     );
-    this.#ended?.(ending);
+    this.#ended?.(this.#ending);
   }
 
   /** true: everything running has ended. false: out of time, or in a hurry. */
