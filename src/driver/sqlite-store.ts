@@ -287,6 +287,7 @@ export class SqliteStore {
       operation.committed();
     }
     this.#flushing = false;
+    if (this.#state === 'lost') this.#params.log.info('sqlite.recovered', `The SQLite database works again: ${this.path}`);
     this.#setState('open', null);
     if (topics !== 0) this.#changed(topics);
   }

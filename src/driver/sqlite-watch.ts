@@ -13,8 +13,8 @@ import { basename, dirname } from 'node:path';
 
 import type { Logger } from '../log/logger.ts';
 
-/** The checks go on this long after the last event: longer than a slow disk takes for one flush. */
-const quietMs = 200;
+/** The checks go on this long after the last event: longer than a slow disk takes for one flush; then the slow poll takes over. */
+const quietMs = 1000;
 /** Longest gap between two checks of a series; with it a wake-up stays under 10 ms. */
 const longestGapMs = 6;
 const slowPollMs = 1000;
@@ -100,8 +100,12 @@ export class SqliteWatch {
   #onEvent(): void {
     this.#params.check();
     this.#quietAtMs = performance.now() + quietMs;
+    if (this.#next !== null) {
+      if (this.#gapMs === 1) return;
+      clearTimeout(this.#next);
+    }
     this.#gapMs = 1;
-    if (this.#next === null) this.#schedule();
+    this.#schedule();
   }
 
   #schedule(): void {
