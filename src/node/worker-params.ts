@@ -68,7 +68,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number)
     taskPaths: names.taskPaths,
     workdir: process.cwd(),
     // Less than the time the child is given, so that it can still say which module it was.
-    loadTimeoutMs: settings.worker_proc_alive_timeout * 900,
+    loadTimeoutMs: settings.worker_proc_alive_timeout * 800,
     concurrency: settings.worker_child_concurrency,
     acceptContent: settings.accept_content,
     logLevel: settings.worker_loglevel,
