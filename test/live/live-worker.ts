@@ -5,7 +5,7 @@
  * worker ends first.
  */
 import type { ChildProcess } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 /** A JSON log line. */
@@ -199,16 +199,16 @@ export async function allGone(pids: readonly number[], timeoutMs = 1000): Promis
   return left;
 }
 
-/** Pids of every running process whose command line contains the text. */
-export function processesWith(text: string): number[] {
+/** Pids of every running process whose current folder is this one. */
+export function processesIn(folder: string): number[] {
   return readdirSync('/proc')
     .map(Number)
-    .filter((pid) => Number.isInteger(pid) && pid > 0 && pid !== process.pid && commandLine(pid).includes(text) && isRunning(pid));
+    .filter((pid) => Number.isInteger(pid) && pid > 0 && currentFolder(pid) === folder && isRunning(pid));
 }
 
-function commandLine(pid: number): string {
+function currentFolder(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    return readlinkSync(`/proc/${pid}/cwd`);
   } catch {
     return '';
   }
