@@ -35,13 +35,22 @@ interface CatalogueEntry {
 /** code → what it means. Keep the codes sorted by group; never reuse one. */
 export const catalogue = {
   USAGE: { exit: exitStatus.usage, meaning: 'The command line has an unknown command or option, or a value of the wrong kind.' },
-  CONFIG_INVALID: { exit: exitStatus.config, meaning: 'The configuration has one or more problems; every one of them is listed with its place.' },
-  CONFIG_UNREADABLE: { exit: exitStatus.config, meaning: 'The configuration file named on the command line or in UMBEL_CONFIG cannot be read.' },
+  CONFIG_INVALID: {
+    exit: exitStatus.config,
+    meaning: 'The configuration has one or more problems; every one of them is listed with its place.',
+  },
+  CONFIG_UNREADABLE: {
+    exit: exitStatus.config,
+    meaning: 'The configuration file named on the command line or in UMBEL_CONFIG cannot be read.',
+  },
   TASK_MODULE_NOT_FOUND: { exit: exitStatus.dataError, meaning: 'A path given with -A or worker.tasks does not exist.' },
   TASK_MODULE_BROKEN: { exit: exitStatus.dataError, meaning: 'A task module did not load; the file, the line and the cause are shown.' },
   TASK_DUPLICATE: { exit: exitStatus.dataError, meaning: 'Two exported functions would register under the same task name.' },
   TASK_OPTION_INVALID: { exit: exitStatus.dataError, meaning: 'An option given to task() or to a call is unknown or has a wrong value.' },
-  TASK_UNNAMED: { exit: exitStatus.dataError, meaning: 'A task was called that has neither a name option nor been loaded from a task module.' },
+  TASK_UNNAMED: {
+    exit: exitStatus.dataError,
+    meaning: 'A task was called that has neither a name option nor been loaded from a task module.',
+  },
   NO_APP: { exit: exitStatus.usage, meaning: 'A task was called in a program that has created no App.' },
   CHILD_CANNOT_START: { exit: exitStatus.software, meaning: 'No pool child could be started; the last cause is shown.' },
   BROKER_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The broker cannot be reached or opened.' },
@@ -51,14 +60,21 @@ export const catalogue = {
   BACKEND_DISABLED: { exit: exitStatus.config, meaning: 'A result was asked for, but no result backend is configured.' },
   BACKEND_URL_INVALID: { exit: exitStatus.config, meaning: 'The result backend URL has an unknown scheme or a malformed part.' },
   RESULT_TIMEOUT: { exit: exitStatus.tempFail, meaning: 'The result did not arrive within the time given.' },
-  RESULT_WITHIN_TASK: { exit: exitStatus.usage, meaning: 'A task asked for the result of another task; a pool whose tasks wait for each other comes to a stop.' },
+  RESULT_WITHIN_TASK: {
+    exit: exitStatus.usage,
+    meaning: 'A task asked for the result of another task; a pool whose tasks wait for each other comes to a stop.',
+  },
   QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
   MESSAGE_INVALID: { exit: exitStatus.dataError, meaning: 'A message does not follow the task protocol; it was rejected without requeue.' },
   MESSAGE_UNDECODABLE: { exit: exitStatus.dataError, meaning: 'The body of a message could not be decoded or decompressed.' },
   CONTENT_DISALLOWED: { exit: exitStatus.dataError, meaning: 'The content type of a message is not in accept_content.' },
   NOT_SUPPORTED: { exit: exitStatus.usage, meaning: 'The feature is known but not built in this version.' },
   PIDFILE_EXISTS: { exit: exitStatus.cantCreate, meaning: 'Another worker with the same pidfile is running.' },
-  FILE_CANNOT_CREATE: { exit: exitStatus.cantCreate, meaning: 'A log, pid or state file cannot be created; usually its folder is missing or not writable.' },
+  STATEDB_IN_USE: { exit: exitStatus.cantCreate, meaning: 'The state database given with --statedb is in use by another worker.' },
+  FILE_CANNOT_CREATE: {
+    exit: exitStatus.cantCreate,
+    meaning: 'A log, pid or state file cannot be created; usually its folder is missing or not writable.',
+  },
   NAME_INVALID: { exit: exitStatus.usage, meaning: 'A node name or a %-template in a file name is malformed.' },
   INTERNAL: { exit: exitStatus.software, meaning: 'A defect in the program itself. Please report it with the text.' },
 } as const satisfies Record<string, CatalogueEntry>;

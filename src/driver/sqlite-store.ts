@@ -228,14 +228,7 @@ export class SqliteStore {
   }
 
   #install(database: SqliteDatabase, schema: (database: SqliteDatabase) => void): void {
-    database.exec('BEGIN IMMEDIATE');
-    try {
-      schema(database);
-      database.exec('COMMIT');
-    } catch (error) {
-      rollback(database);
-      throw error;
-    }
+    database.inTransaction(() => schema(database));
   }
 
   #close(): void {
@@ -310,7 +303,7 @@ export class SqliteStore {
         database.prepare('COMMIT').run();
         return;
       } catch (error) {
-        rollback(database);
+        database.rollback();
         const failure = toSqliteFailure(error, this.path);
         if (running === -1 || failure.kind !== 'statement') throw failure;
         for (const failing of batch.splice(running, 1)) failing.failed(failure);
@@ -377,14 +370,6 @@ export class SqliteStore {
     this.#reopen = true;
     this.#setState('lost', new SqliteFailure('missing', `the SQLite database was removed or replaced (${this.path})`));
     this.#flush();
-  }
-}
-
-function rollback(database: SqliteDatabase): void {
-  try {
-    database.exec('ROLLBACK');
-  } catch {
-    // A failed statement may have ended the transaction already (full disk, I/O error).
   }
 }
 

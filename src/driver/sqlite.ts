@@ -166,6 +166,32 @@ export class SqliteDatabase {
     this.#database.exec(sql);
   }
 
+  /** `work` in one write transaction: all of it or nothing. Throws SqliteFailure. */
+  inTransaction(work: () => void): void {
+    try {
+      this.#database.exec('BEGIN IMMEDIATE');
+      work();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.rollback();
+      throw toSqliteFailure(error, this.path);
+    }
+  }
+
+  /** Safe when there is no transaction: a failed statement may have ended it (full disk, I/O error). */
+  rollback(): void {
+    if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+  }
+
+  /** All rows of a query. Throws SqliteFailure. */
+  all(sql: string): readonly SqliteRow[] {
+    try {
+      return this.prepare(sql).all();
+    } catch (error) {
+      throw toSqliteFailure(error, this.path);
+    }
+  }
+
   /** Changes when another connection, here or in another process, has committed. Own commits do not change it. */
   dataVersion(): number {
     return Number(this.prepare('PRAGMA data_version').get()?.[0]);
