@@ -34,7 +34,7 @@ export type OptionalIndices = (parameters: readonly Parameter[]) => ReadonlySet<
 
 /** What Python would call the function in an error: its own name, or the last part of the task's. */
 export function shortName(fn: { readonly name: string }, taskName: string): string {
-  return fn.name === '' ? taskName.slice(taskName.lastIndexOf('.') + 1) : fn.name;
+  return fn.name === '' || fn.name === 'default' ? taskName.slice(taskName.lastIndexOf('.') + 1) : fn.name;
 }
 
 export function planBinding(

@@ -5,6 +5,7 @@
  * perhaps a name. Owns the rules of naming and what counts as a task; finding, importing and explaining are beside it.
  */
 import { UmbelError } from '../errors.ts';
+import { keepCompiledCode, startCompileCache } from './compile-cache.ts';
 import { importModule, LoadRecord, type ModuleExports } from './import-module.ts';
 import { loadFailure } from './load-failure.ts';
 import { displayPath, findModuleFiles, type ModuleFile } from './module-files.ts';
@@ -16,12 +17,15 @@ import { defaultTaskOptions } from './task-options.ts';
 export interface LoadOptions {
   /** How long one module may take, top-level await included. Default 60 s. */
   readonly timeoutMs?: number;
+  /** Where compiled code is kept between runs; it must belong to this user alone. Default: nowhere. */
+  readonly compileCacheFolder?: string;
 }
 
 /** Throws TASK_MODULE_NOT_FOUND, TASK_MODULE_BROKEN, TASK_OPTION_INVALID or TASK_DUPLICATE. */
 export async function loadTaskModules(paths: readonly string[], cwd: string, options: LoadOptions = {}): Promise<TaskRegistry> {
   const registry = new TaskRegistry();
   const record = new LoadRecord();
+  const cached = options.compileCacheFolder !== undefined && startCompileCache(options.compileCacheFolder);
   try {
     for (const moduleFile of findModuleFiles(paths, cwd)) {
       const exports = await loadOne(moduleFile.file, record, cwd, options.timeoutMs ?? 60_000);
@@ -30,6 +34,7 @@ export async function loadTaskModules(paths: readonly string[], cwd: string, opt
   } finally {
     record.stop();
   }
+  if (cached) keepCompiledCode();
   return registry;
 }
 
