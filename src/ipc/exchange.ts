@@ -52,6 +52,13 @@ export const toParent = {
   dumped: 75,
 } as const;
 
+const fromChild: ReadonlySet<number> = new Set(Object.values(toParent));
+
+/** Is this a frame type that a child sends? */
+export function isToParent(type: number): boolean {
+  return fromChild.has(type);
+}
+
 /** What a child needs to know once. */
 export interface ChildSettings {
   readonly nodeName: string;

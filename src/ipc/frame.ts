@@ -84,9 +84,12 @@ export class FrameReader {
   /** Bytes needed before it is worth joining. */
   #neededBytes = lengthBytes;
   readonly #onFrame: FrameHandler;
+  readonly #isType: (type: number) => boolean;
 
-  constructor(onFrame: FrameHandler) {
+  /** `isType`: the frame types that may come. Garbage is then noticed by its head; it may claim a body that would never be complete. */
+  constructor(onFrame: FrameHandler, isType: (type: number) => boolean = () => true) {
     this.#onFrame = onFrame;
+    this.#isType = isType;
   }
 
   /** Feed the next chunk; calls the handler for every frame that is complete. Throws RangeError on a length that cannot be. */
@@ -114,7 +117,10 @@ export class FrameReader {
       }
       const end = at + lengthBytes + length;
       if (end > bytes.length) {
-        this.#neededBytes = lengthBytes + length;
+        if (bytes.length - at >= headBytes) {
+          this.#checkHead(bytes, at, length);
+          this.#neededBytes = lengthBytes + length;
+        } else this.#neededBytes = headBytes;
         break;
       }
       const metaEnd = at + headBytes + bytes.readUInt32LE(at + 17);
@@ -127,6 +133,14 @@ export class FrameReader {
       this.#onFrame(type, id, number, meta, bytes.subarray(metaEnd, end));
     }
     return at;
+  }
+
+  /** Before waiting for the rest of a frame: can this be one? */
+  #checkHead(bytes: Buffer, at: number, length: number): void {
+    const type = bytes[at + 4] as number;
+    if (!this.#isType(type)) throw new RangeError(`frame type must be one of those the other end sends, got ${type}`);
+    const metaBytes = bytes.readUInt32LE(at + 17);
+    if (metaBytes > length - fixedBytes) throw new RangeError(`frame meta must end within its frame of ${length} bytes, got ${metaBytes}`);
   }
 
   /** True between two frames: nothing half-read. A stream that ends elsewhere was cut. */
