@@ -13,6 +13,9 @@ export interface Execution {
   readonly redelivered: boolean;
 }
 
+/** Between two kills there are seconds at most. */
+const hangsAfterMs = 60_000;
+
 export class ExecutionLog {
   readonly executions: Execution[] = [];
   readonly #fd: number;
@@ -26,10 +29,20 @@ export class ExecutionLog {
     this.#watcher = watch(path, () => this.#read());
   }
 
-  /** Resolves when at least so many executions have begun. */
+  /** Resolves when at least so many executions have begun; rejects when that takes so long that something must hang. */
   reached(count: number): Promise<void> {
     if (this.executions.length >= count) return Promise.resolve();
-    return new Promise((resolve) => this.#waiters.push({ count, resolve }));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new Error(`there must be ${count} executions, got ${this.executions.length} and none for too long`)),
+        hangsAfterMs,
+      );
+      const reached = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#waiters.push({ count, resolve: reached });
+    });
   }
 
   /** Everything written up to now, read to the end. */

@@ -9,6 +9,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
+import { App } from '../../src/client/umbel.ts';
 import { LiveWorker } from './live-worker.ts';
 import { umbelBinary } from './umbel-binary.ts';
 
@@ -33,6 +34,7 @@ export class LiveFolder {
   readonly path: string;
   readonly env: NodeJS.ProcessEnv;
   readonly #processes: ChildProcess[] = [];
+  readonly #clients: App[] = [];
 
   constructor(t: Test) {
     this.path = mkdtempSync(join(tmpdir(), 'umbel-live-'));
@@ -48,6 +50,7 @@ export class LiveFolder {
       C_FORCE_ROOT: '1',
     };
     t.teardown(async () => {
+      for (const client of this.#clients) await client.stop();
       for (const started of this.#processes) await endProcess(started);
       rmSync(this.path, { recursive: true, force: true, maxRetries: 5 });
     });
@@ -71,6 +74,15 @@ export class LiveFolder {
 
   read(name: string): string {
     return readFileSync(join(this.path, name), 'utf8');
+  }
+
+  /** A client on this folder's embedded broker, in the test's own process. */
+  async client(): Promise<App> {
+    mkdirSync(dirname(this.database), { recursive: true });
+    const client = new App({ broker: `sqlite:///${this.database}` });
+    this.#clients.push(client);
+    await client.start();
+    return client;
   }
 
   /** Run `umbel <args>` to its end. */

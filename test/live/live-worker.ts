@@ -96,7 +96,9 @@ export class LiveWorker {
 
   /** The first event with this name, past (from `since`) or to come, that matches. */
   event(name: string, matches: Matches = () => true, since = 0): Promise<LogEvent> {
-    return this.#wait(`must log ${name}`, () => this.events.find((event, index) => index >= since && event.event === name && matches(event)));
+    return this.#wait(`must log ${name}`, () =>
+      this.events.find((event, index) => index >= since && event.event === name && matches(event)),
+    );
   }
 
   /** So many events with this name. */
@@ -138,7 +140,8 @@ export class LiveWorker {
   #wait<T>(what: string, find: () => T | undefined): Promise<T> {
     const found = find();
     if (found !== undefined) return Promise.resolve(found);
-    if (this.#end !== null) return Promise.reject(new Error(this.#story(`${what}, but it ended with ${this.#end.signal ?? this.#end.code}`)));
+    if (this.#end !== null)
+      return Promise.reject(new Error(this.#story(`${what}, but it ended with ${this.#end.signal ?? this.#end.code}`)));
     return new Promise((resolve, reject) => {
       const fail = (why: string): void => {
         clearTimeout(timer);

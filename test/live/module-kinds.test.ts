@@ -45,7 +45,11 @@ const kinds: readonly Kind[] = [
     file: 'tasks.mjs',
     text: "const { task } = await import('umbel');\nexport const add = task({}, (x, y) => x + y);\n",
   },
-  { title: '.cjs', file: 'tasks.cjs', text: "const { task } = require('umbel');\nexports.add = task({ bind: true }, (self, x, y) => x + y);\n" },
+  {
+    title: '.cjs',
+    file: 'tasks.cjs',
+    text: "const { task } = require('umbel');\nexports.add = task({ bind: true }, (self, x, y) => x + y);\n",
+  },
 ];
 
 for (const { title, file, text } of kinds) {

@@ -33,16 +33,36 @@ async function refused(t: Test, folder: LiveFolder, ended: Ended, status: number
 void t.test('a task module that does not load: 65 with file, line and cause', async (t) => {
   const modules: readonly (readonly [file: string, text: string, message: RegExp])[] = [
     ['syntax.ts', 'export function a() {}\nexport const x: = 3;\n', /syntax\.ts:2:17: SyntaxError: .+\[TASK_MODULE_BROKEN\]/],
-    ['missing.js', "import './nope.js';\nexport function a() {}\n", /missing\.js:1:8: .*Cannot find module '.*nope\.js'.+\[TASK_MODULE_BROKEN\]/],
-    ['throws.cjs', '\nfunction f() {\n  throw new TypeError("no good");\n}\nf();\n', /throws\.cjs:3:9: TypeError: no good \[TASK_MODULE_BROKEN\]/],
-    ['throws.mts', 'const n: number = 1;\nthrow new RangeError(`not ${n}`);\n', /throws\.mts:2:7: RangeError: not 1 \[TASK_MODULE_BROKEN\]/],
-    ['never.mjs', 'await new Promise(() => {});\n', /never\.mjs did not load: a top-level await in it never settles \[TASK_MODULE_BROKEN\]/],
+    [
+      'missing.js',
+      "import './nope.js';\nexport function a() {}\n",
+      /missing\.js:1:8: .*Cannot find module '.*nope\.js'.+\[TASK_MODULE_BROKEN\]/,
+    ],
+    [
+      'throws.cjs',
+      '\nfunction f() {\n  throw new TypeError("no good");\n}\nf();\n',
+      /throws\.cjs:3:9: TypeError: no good \[TASK_MODULE_BROKEN\]/,
+    ],
+    [
+      'throws.mts',
+      'const n: number = 1;\nthrow new RangeError(`not ${n}`);\n',
+      /throws\.mts:2:7: RangeError: not 1 \[TASK_MODULE_BROKEN\]/,
+    ],
+    [
+      'never.mjs',
+      'await new Promise(() => {});\n',
+      /never\.mjs did not load: a top-level await in it never settles \[TASK_MODULE_BROKEN\]/,
+    ],
     [
       'duplicate.ts',
       "import { task } from 'umbel';\nexport const a = task({ name: 'same' }, () => 1);\nexport const b = task({ name: 'same' }, () => 2);\n",
       /same is exported twice in .*duplicate\.ts.+\[TASK_DUPLICATE\]/,
     ],
-    ['option.ts', "import { task } from 'umbel';\nexport const a = task({ maxRetrys: 1 }, () => 1);\n", /option\.ts:2:18: .*maxRetrys is not an option.+\[TASK_OPTION_INVALID\]/],
+    [
+      'option.ts',
+      "import { task } from 'umbel';\nexport const a = task({ maxRetrys: 1 }, () => 1);\n",
+      /option\.ts:2:18: .*maxRetrys is not an option.+\[TASK_OPTION_INVALID\]/,
+    ],
   ];
   for (const [file, text, message] of modules) {
     await t.test(file, async (t) => {
@@ -59,7 +79,13 @@ void t.test('a task module that does not load: 65 with file, line and cause', as
   await t.test('the same task in two modules', async (t) => {
     const folder = newFolder(t);
     folder.write('one/ok.js', 'export const add = 1 && ((x) => x);\n');
-    await refused(t, folder, await folder.umbel(['worker', '-A', 'ok.js', '-A', 'one/ok.js']), 65, /ok\.add.+ok\.js.+ok\.js.+\[TASK_DUPLICATE\]/);
+    await refused(
+      t,
+      folder,
+      await folder.umbel(['worker', '-A', 'ok.js', '-A', 'one/ok.js']),
+      65,
+      /ok\.add.+ok\.js.+ok\.js.+\[TASK_DUPLICATE\]/,
+    );
   });
 });
 
@@ -92,7 +118,10 @@ void t.test('the configuration: 78 with file and line', async (t) => {
   const worker = ['worker', '-A', 'ok.js', '--config', 'test.toml'];
   const cases: readonly (readonly [toml: string, first: RegExp, ...more: RegExp[]])[] = [
     ['[worker]\nconcurrency = 3\n[broker\n', /\(test\.toml:3:\d+\) \[CONFIG_INVALID\]$/],
-    ['[worker]\nconcurency = 3\n', /worker\.concurency is not a setting; did you mean worker\.concurrency\? \(test\.toml:2\) \[CONFIG_INVALID\]$/],
+    [
+      '[worker]\nconcurency = 3\n',
+      /worker\.concurency is not a setting; did you mean worker\.concurrency\? \(test\.toml:2\) \[CONFIG_INVALID\]$/,
+    ],
     ['[worker]\nconcurrency = "many"\n', /worker\.concurrency must be a positive integer, got "many" \(test\.toml:2\) \[CONFIG_INVALID\]$/],
     [
       '[worker]\nconcurency = 3\nloglevel = "loud"\n\n[brokr]\nurl = "x"\n',
@@ -164,8 +193,14 @@ void t.test('files that cannot be made: 73', async (t) => {
   const folder = newFolder(t);
   mkdirSync(folder.file('closed'), 0o555);
   const cases: readonly (readonly [args: readonly string[], first: RegExp])[] = [
-    [['-f', 'no-such-folder/worker.log'], /log file must be writable, got .*no-such-folder\/worker\.log \(--logfile\).+\[FILE_CANNOT_CREATE\]/],
-    [['-f', 'no-such-folder/%n%I.log'], /log file must be writable, got .*no-such-folder\/celery\.log \(--logfile\).+\[FILE_CANNOT_CREATE\]/],
+    [
+      ['-f', 'no-such-folder/worker.log'],
+      /log file must be writable, got .*no-such-folder\/worker\.log \(--logfile\).+\[FILE_CANNOT_CREATE\]/,
+    ],
+    [
+      ['-f', 'no-such-folder/%n%I.log'],
+      /log file must be writable, got .*no-such-folder\/celery\.log \(--logfile\).+\[FILE_CANNOT_CREATE\]/,
+    ],
     [['-f', 'closed/worker.log'], /log file must be writable, got .*closed\/worker\.log \(--logfile\).+\[FILE_CANNOT_CREATE\]/],
     [['--pidfile', 'no-such-folder/x.pid'], /pid file must be writable, got .*no-such-folder\/x\.pid.+\[FILE_CANNOT_CREATE\]/],
     [['--pidfile', 'closed/x.pid'], /pid file must be writable, got .*closed\/x\.pid.+\[FILE_CANNOT_CREATE\]/],

@@ -20,7 +20,9 @@ function find(): string {
   if (isExecutable(built)) return built;
   const made = spawnSync('make', ['bin'], { cwd: root, encoding: 'utf8' });
   if (made.status !== 0 || !isExecutable(built))
-    throw new Error(`the live tests need dist/umbel, and 'make bin' did not make it (status ${made.status}):\n${made.stdout}${made.stderr}`);
+    throw new Error(
+      `the live tests need dist/umbel, and 'make bin' did not make it (status ${made.status}):\n${made.stdout}${made.stderr}`,
+    );
   return built;
 }
 

@@ -1,0 +1,136 @@
+/** HUP: the same pid, the new configuration and task code, nothing lost; and what is bad is refused while the worker carries on. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import t from 'tap';
+import { LiveFolder } from './live-folder.ts';
+import { liveTasks } from './live-tasks.ts';
+import { allGone, processesIn } from './live-worker.ts';
+
+void t.test('HUP keeps the pid and picks up changed task code and configuration', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.ts', "export const version = () => 'old';\n");
+  folder.write('umbel.toml', '[worker]\nconcurrency = 1\n');
+  const worker = await folder.worker(['-A', 'tasks.ts', '--pidfile', 'worker.pid']).ready();
+  t.equal((await folder.umbel(['call', 'tasks.version', '--wait'])).stdout, '"old"\n');
+  const oldChildren = worker.children();
+  t.equal(oldChildren.length, 1);
+
+  folder.write('tasks.ts', "export const version = (): string => 'new';\n");
+  folder.write('umbel.toml', '[worker]\nconcurrency = 2\n');
+  const since = worker.now();
+  worker.kill('SIGHUP');
+  const ready = await worker.event('worker.ready', () => true, since);
+  t.match(ready, { pid: worker.pid, concurrency: 2 });
+  t.equal(readFileSync(folder.file('worker.pid'), 'utf8'), `${worker.pid}\n`);
+  t.strictSame(await allGone(oldChildren), [], 'the old children are gone');
+  t.equal((await folder.umbel(['call', 'tasks.version', '--wait'])).stdout, '"new"\n');
+  t.equal(worker.children().length, 2);
+
+  // It can be done again, from a process that was itself executed in place.
+  const again = worker.now();
+  worker.kill('SIGHUP');
+  t.match(await worker.event('worker.ready', () => true, again), { pid: worker.pid });
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+  t.throws(() => readFileSync(folder.file('worker.pid')), { code: 'ENOENT' });
+  t.strictSame(await allGone(processesIn(folder.path)), []);
+});
+
+void t.test('HUP lets running tasks finish first', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.ts', liveTasks);
+  const client = await folder.client();
+  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1']).ready();
+  await client.call({ task: 'tasks.gate', args: [folder.file('open')], kwargs: {}, options: { taskId: 'gate' } });
+  await client.call({ task: 'tasks.add', args: [2, 2], kwargs: {}, options: { taskId: 'reserved' } });
+  await worker.event('task.started', ({ taskId }) => taskId === 'gate');
+  const since = worker.now();
+  worker.kill('SIGHUP');
+  await worker.event('worker.stop', () => true, since);
+  writeFileSync(folder.file('open'), '');
+  await worker.event('worker.ready', () => true, since);
+  t.equal(await client.result('gate').get({ timeoutMs: 20_000 }), 'first');
+  t.equal(await client.result('reserved').get({ timeoutMs: 20_000 }), 4);
+  await worker.stop();
+});
+
+void t.test('TERM during a restart stops the worker', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.ts', liveTasks);
+  const client = await folder.client();
+  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1', '--pidfile', 'worker.pid']).ready();
+  await client.call({ task: 'tasks.gate', args: [folder.file('open')], kwargs: {}, options: { taskId: 'gate' } });
+  await worker.event('task.started');
+  worker.kill('SIGHUP');
+  await worker.event('worker.restart');
+  worker.kill('SIGTERM');
+  await worker.event('worker.stop', ({ message }) => /does not start again/.test(message));
+  writeFileSync(folder.file('open'), '');
+  t.strictSame(await worker.end(), { code: 0, signal: null });
+  t.throws(() => readFileSync(folder.file('worker.pid')), { code: 'ENOENT' });
+  t.equal(await client.result('gate').get({ timeoutMs: 20_000 }), 'first');
+});
+
+void t.test('HUP is refused while the configuration or a module is bad, and the worker carries on', async (t) => {
+  const folder = new LiveFolder(t);
+  const good = "export const version = () => 'good';\n";
+  folder.write('tasks.js', good);
+  folder.write('umbel.toml', '[worker]\nconcurrency = 1\n');
+  const client = await folder.client();
+  const worker = await folder.worker(['-A', 'tasks.js']).ready();
+  const children = worker.children();
+
+  const refusals: readonly (readonly [file: string, text: string, repaired: string, message: RegExp])[] = [
+    ['umbel.toml', '[worker]\nconcurency = 1\n', '', /restart refused.+worker\.concurency is not a setting.+umbel\.toml:2/],
+    ['umbel.toml', '[worker\n', '', /restart refused.+umbel\.toml:1/],
+    ['tasks.js', '\nthrow new Error("half an edit");\n', good, /restart refused.+tasks\.js:2:7: Error: half an edit/],
+    ['tasks.js', 'await new Promise(() => {});\n', good, /restart refused.+never settles/],
+    ['tasks.js', 'process.exit(3);\n', good, /restart refused.+exit code 3/],
+  ];
+  for (const [file, text, repaired, message] of refusals) {
+    folder.write(file, text);
+    const since = worker.now();
+    worker.kill('SIGHUP');
+    t.match((await worker.event('worker.restart-refused', () => true, since)).message, message);
+    folder.write(file, repaired);
+    t.strictSame(worker.children(), children, 'the same children go on');
+    const called = await client.call({ task: 'tasks.version', args: [], kwargs: {}, options: {} });
+    t.equal(await called.get({ timeoutMs: 20_000 }), 'good');
+  }
+  t.equal(worker.all('worker.restart').length, 0);
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+});
+
+void t.test('HUP under load loses no task and runs none twice', async (t) => {
+  const folder = new LiveFolder(t);
+  const count = 1500;
+  folder.write(
+    'tasks.ts',
+    `import { appendFileSync } from 'node:fs';
+import { task } from 'umbel';
+const append = (n: number): number => { appendFileSync('${folder.file('ran')}', n + '\\n'); return n; };
+export const early = append;
+export const late = task({ acksLate: true }, append);
+`,
+  );
+  folder.write('ran', '');
+  const client = await folder.client();
+  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '2']).ready();
+  let since = 0;
+  const sent: Promise<unknown>[] = [];
+  for (let n = 0; n < count; n += 1) {
+    const call = client.call<number>({ task: n % 2 === 0 ? 'tasks.early' : 'tasks.late', args: [n], kwargs: {}, options: {} });
+    sent.push(call.then((result) => result.get({ timeoutMs: 40_000 })));
+    if (n % 500 === 250) {
+      // The messages of this third are on their way while the worker restarts.
+      await worker.event('task.succeeded', () => true, since);
+      worker.kill('SIGHUP');
+      await worker.event('worker.restart', () => true, since);
+      since = worker.now();
+    }
+  }
+  const results = await Promise.all(sent);
+  t.strictSame(results, Array.from({ length: count }, (_, n) => n), 'every task has its result');
+  const ran = folder.read('ran').trimEnd().split('\n').map(Number).toSorted((a, b) => a - b);
+  t.strictSame(ran, results, 'and ran once');
+  t.ok(worker.all('worker.ready').length >= 3, 'there were restarts');
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+});
