@@ -49,7 +49,7 @@ export const catalogue = {
   TASK_OPTION_INVALID: { exit: exitStatus.dataError, meaning: 'An option given to task() or to a call is unknown or has a wrong value.' },
   TASK_UNNAMED: {
     exit: exitStatus.dataError,
-    meaning: 'A task was called that has neither a name option nor been loaded from a task module.',
+    meaning: 'A task was called that has neither a name option nor a module loaded by a worker.',
   },
   NO_APP: { exit: exitStatus.usage, meaning: 'A task was called in a program that has created no App.' },
   CHILD_CANNOT_START: { exit: exitStatus.software, meaning: 'No pool child could be started; the last cause is shown.' },

@@ -137,7 +137,7 @@ function nameOf(state: TaskState, fn: TaskFunction): string {
   const shown = fn.name === '' ? 'a task' : `task ${fn.name}`;
   throw new UmbelError(
     'TASK_UNNAMED',
-    `${shown} has no name here: give it one, task({ name: 'tasks.add' }, ...), or name its module as the worker does, new App({ tasks: ['tasks.ts'] })`,
+    `${shown} has no name here: only a worker names tasks after their modules; give it one, task({ name: 'tasks.add' }, ...)`,
   );
 }
 
