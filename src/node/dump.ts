@@ -17,13 +17,22 @@ export async function dump(params: { log: Logger; pool: Pool; consumer: Consumer
   for (const report of await pool.report()) write('child.dump', describe(report));
 }
 
-function describe({ index, pid, state, doing, stack }: ChildReport): string[] {
+function describe({ index, pid, state, doing, started, stack }: ChildReport): string[] {
   const head = `PoolChild-${index} (pid ${pid})`;
   if (doing === null)
-    return [`${head} does not answer: its JavaScript is busy. Stack:`, ...(stack ?? []).map((line) => `    ${line.trim()}`)];
+    return [
+      `${head} does not answer: its JavaScript is busy. It runs:`,
+      ...started.map(line),
+      '  Stack:',
+      ...(stack ?? []).map((frame) => `    ${frame.trim()}`),
+    ];
   if (doing.jobs.length === 0) return [`${head} is ${state} and idle`];
   return [
     `${head} is ${state}, waiting for ${doing.jobs.length} task(s)${doing.waiting === 0 ? '' : `, ${doing.waiting} more sent to it`}:`,
-    ...doing.jobs.map((job) => `    ${job.taskName}[${job.taskId}] for ${(job.runningMs / 1000).toFixed(1)}s`),
+    ...doing.jobs.map(line),
   ];
+}
+
+function line(job: { readonly taskName: string; readonly taskId: string; readonly runningMs: number }): string {
+  return `    ${job.taskName}[${job.taskId}] for ${(job.runningMs / 1000).toFixed(1)}s`;
 }

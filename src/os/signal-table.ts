@@ -109,7 +109,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
   SIGTTOU: {
     steps: [{ meaning: 'shrink', exitStatus: null }],
     summary: 'One pool child less.',
-    detail: 'An idle child goes first; a busy one finishes its tasks before it goes. The last child stays.',
+    detail: 'The child with the highest index goes; when it is busy it finishes its tasks first. The last child stays.',
     example: `kill -TTOU ${pid}`,
   },
   SIGTSTP: {

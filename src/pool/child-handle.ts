@@ -74,6 +74,8 @@ export class ChildHandle {
   processed = 0;
   /** It loaded the task modules: its end is not a failure to start. */
   wasReady = false;
+  /** It was asked to end: its end is no loss. */
+  letGo = false;
   #state: ChildState = 'starting';
   #process: ChildProcess;
   #toChild: Writable;
@@ -175,6 +177,7 @@ export class ChildHandle {
   /** No more jobs; it exits when those it holds are done. */
   stop(): void {
     if (this.#state === 'gone' || this.#state === 'stopping') return;
+    this.letGo = true;
     this.#enter('stopping');
     this.#send(toChild.stop, 0, '', null);
   }

@@ -14,6 +14,8 @@ export interface ChildReport {
   readonly state: string;
   /** null: it did not answer, its JavaScript is blocked. */
   readonly doing: DumpMeta | null;
+  /** Tasks it has started, as the parent knows them. */
+  readonly started: readonly { readonly taskName: string; readonly taskId: string; readonly runningMs: number }[];
   /** JavaScript stack lines of a blocked child; null when not taken. */
   readonly stack: readonly string[] | null;
 }

@@ -198,7 +198,11 @@ export class PreforkPool implements Pool {
 
   async #reportOf(child: ChildHandle): Promise<ChildReport> {
     const doing = await child.dump(dumpTimeoutMs);
-    const base = { index: child.index, pid: child.pid, state: child.state, doing };
+    const now = performance.now();
+    const started = [...child.jobs.values()]
+      .filter((job) => job.started)
+      .map(({ taskName, taskId, startedAtMs }) => ({ taskName, taskId, runningMs: now - startedAtMs }));
+    const base = { index: child.index, pid: child.pid, state: child.state, doing, started };
     if (doing !== null || child.state === 'gone') return { ...base, stack: null };
     const wsUrl = await child.openInspector(inspectorTimeoutMs);
     if (wsUrl === null) return { ...base, stack: ['no answer: blocked in native code'] };
@@ -297,14 +301,19 @@ export class PreforkPool implements Pool {
       if (this.#children.size === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
       return;
     }
-    if (child.index > this.#size) return;
-    this.#replace(child, exit, wasStarting, failure);
+    if (child.index <= this.#size) this.#replace(child, exit, wasStarting, failure);
+    else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
     for (const other of this.#children.values()) this.#fill(other);
   }
 
   #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
     const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
     const timedOut = this.#startTimedOut.delete(child);
+    if (child.letGo && exit.exitCode === 0) {
+      this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
+      this.#spawn(child.index);
+      return;
+    }
     if (!wasStarting) {
       this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; it is replaced`, {
         child: child.index,
