@@ -47,7 +47,7 @@ const notBuiltYet = /^(redis|rediss|redis\+socket|sentinel|amqp|amqps|pyamqp|rpc
 /** The file of the embedded broker when no URL is given. */
 export function defaultBrokerPath(env: NodeJS.ProcessEnv): string {
   const state = env.XDG_STATE_HOME;
-  return join(state !== undefined && state.startsWith('/') ? state : join(homedir(), '.local', 'state'), 'umbel', 'umbel.db');
+  return join(state?.startsWith('/') === true ? state : join(homedir(), '.local', 'state'), 'umbel', 'umbel.db');
 }
 
 /** Not yet started. Throws BROKER_URL_INVALID, BACKEND_URL_INVALID or NOT_SUPPORTED. */

@@ -37,7 +37,8 @@ export function workerNames(config: Config): WorkerNames {
       'a worker needs task modules: name them with -A (umbel worker -A tasks.ts) or worker.tasks in the configuration',
     );
   }
-  const expand = (template: string | null): string | null => (template === null ? null : named(() => expandTemplate(template, { nodeName, index: 0 })));
+  const expand = (template: string | null): string | null =>
+    template === null ? null : named(() => expandTemplate(template, { nodeName, index: 0 }));
   return {
     nodeName,
     queues,
