@@ -51,7 +51,11 @@ export class SqliteBackend implements ResultBackend {
   readonly #resultExpiresMs: number | null;
   readonly #clock: Clock;
   readonly #waiters: ResultWaiters;
-  readonly #schema = (database: SqliteDatabase): void => database.exec(sql.tables);
+  readonly #schema = (database: SqliteDatabase): void => {
+    database.exec(sql.tables);
+    // Opened anew: a file that was replaced counts its rows from the start again.
+    if (this.#seenId !== null) this.#seenId = 0;
+  };
   #started = false;
   /** Start and stop take turns. */
   #turn: Promise<void> = Promise.resolve();

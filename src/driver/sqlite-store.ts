@@ -277,7 +277,14 @@ export class SqliteStore {
     let topics = 0;
     for (const operation of batch) {
       topics |= operation.topics;
-      operation.committed();
+      try {
+        operation.committed();
+      } catch (error) {
+        // A defect of the caller: it ends the process as any uncaught error does, but not in the middle of this loop.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     }
     this.#flushing = false;
     if (this.#state === 'lost') this.#params.log.info('sqlite.recovered', `The SQLite database works again: ${this.path}`);

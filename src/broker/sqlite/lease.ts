@@ -12,6 +12,7 @@ import type { SqliteDatabase, SqliteFailure } from '../../driver/sqlite.ts';
 import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../../driver/sqlite-store.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
+import { giveBackAll } from './message-table.ts';
 import { isGone, ownIdentity, type ProcessIdentity } from './process-identity.ts';
 
 export interface LeaseParams {
@@ -38,8 +39,6 @@ const sql = {
   all: 'SELECT id, host, pid, started, lease_until FROM umbel_consumer',
   bury: 'DELETE FROM umbel_consumer WHERE id = ? AND lease_until = ?',
   drop: 'DELETE FROM umbel_consumer WHERE id = ?',
-  giveBack:
-    'UPDATE kombu_message SET visible = 1, umbel_owner = NULL, umbel_delivered = umbel_delivered + 1 WHERE umbel_owner IS NOT NULL AND umbel_owner = ?',
   orphans:
     'SELECT DISTINCT umbel_owner FROM kombu_message WHERE umbel_owner > 0 AND umbel_owner NOT IN (SELECT id FROM umbel_consumer) LIMIT 10',
   dropListeners: 'DELETE FROM umbel_listener WHERE consumer = ?',
@@ -121,7 +120,7 @@ export class Lease {
     this.stop();
     if (id === null) return;
     await this.#params.store.write((database) => {
-      database.prepare(sql.giveBack).run(id);
+      giveBackAll(database, id);
       database.prepare(sql.dropListeners).run(id);
       database.prepare(sql.drop).run(id);
     });
@@ -203,7 +202,7 @@ export class Lease {
           count = 0;
           if (leaseUntilMs !== null && database.prepare(sql.bury).run(id, leaseUntilMs) === 0) return;
           if (leaseUntilMs === null && leaseExists(database, id)) return;
-          count = database.prepare(sql.giveBack).run(id);
+          count = giveBackAll(database, id);
           database.prepare(sql.dropListeners).run(id);
         },
         { topics: sqliteTopic.message },
@@ -212,9 +211,11 @@ export class Lease {
         () => {
           if (count > 0) this.#params.log.info('broker.reclaimed', `Gave back ${count} messages of consumer ${id}: ${reason}`, { count });
         },
-        (_failure: SqliteFailure) => {
-          // The next sweep tries again.
-        },
+        (failure: SqliteFailure) =>
+          this.#params.log.warning(
+            'broker.reclaim_failed',
+            `Consumer ${id} is dead (${reason}), and what it held is not given back yet: ${failure.message}`,
+          ),
       );
   }
 }

@@ -33,7 +33,9 @@ export class SqliteListener implements Listener {
   register(database: SqliteDatabase, lease: number): void {
     const { exchange, exchangeType, routingKey } = this.#params;
     this.#id = addListener(database, lease, exchange, exchangeType, routingKey);
-    this.#lastSeen ??= lastBroadcastId(database);
+    // A file that was replaced counts from the start again.
+    const newest = lastBroadcastId(database);
+    this.#lastSeen = Math.min(this.#lastSeen ?? newest, newest);
   }
 
   /** Something was broadcast, perhaps. */

@@ -19,6 +19,13 @@ export interface ClaimedRow {
   readonly delivered: number;
 }
 
+/**
+ * Coming back, a row is marked in the envelope too, where a Python worker looks for it (delivery_info.redelivered).
+ * What is not JSON stays as it is.
+ */
+const cameBack = `visible = 1, umbel_owner = NULL, umbel_delivered = umbel_delivered + 1, payload = CASE WHEN json_valid(payload)
+      THEN json_set(payload, '$.properties.delivery_info.redelivered', json('true')) ELSE payload END`;
+
 const sql = {
   addQueue: 'INSERT OR IGNORE INTO kombu_queue (name) VALUES (?)',
   insert:
@@ -33,8 +40,8 @@ const sql = {
     RETURNING id, payload, umbel_priority, umbel_delivered`,
   ready: 'SELECT 1 FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?) LIMIT 1',
   ack: 'DELETE FROM kombu_message WHERE id = ? AND umbel_owner = ?',
-  requeue:
-    'UPDATE kombu_message SET visible = 1, umbel_owner = NULL, umbel_delivered = umbel_delivered + 1 WHERE id = ? AND umbel_owner = ?',
+  requeue: `UPDATE kombu_message SET ${cameBack} WHERE id = ? AND umbel_owner = ?`,
+  giveBack: `UPDATE kombu_message SET ${cameBack} WHERE umbel_owner IS NOT NULL AND umbel_owner = ?`,
   unclaim: 'UPDATE kombu_message SET visible = 1, umbel_owner = NULL WHERE id = ? AND umbel_owner = ?',
   defer: 'UPDATE kombu_message SET umbel_owner = NULL, umbel_due_at = ? WHERE id = ? AND umbel_owner = ?',
   setAside: `UPDATE kombu_message SET umbel_owner = ${setAsideOwner}, timestamp = datetime('now', 'localtime') WHERE id = ? AND umbel_owner = ?`,
@@ -95,6 +102,11 @@ export type Settlement =
 export function settleMessage(database: SqliteDatabase, id: number, owner: number, settlement: Settlement): boolean {
   if (settlement.kind === 'defer') return database.prepare(sql.defer).run(settlement.dueAtMs, id, owner) === 1;
   return database.prepare(sql[settlement.kind]).run(id, owner) === 1;
+}
+
+/** Everything this owner holds, back to its old place; how many. */
+export function giveBackAll(database: SqliteDatabase, owner: number): number {
+  return database.prepare(sql.giveBack).run(owner);
 }
 
 /** Unix ms, or null when nothing waits. For use outside a transaction. */
