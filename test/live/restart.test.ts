@@ -128,8 +128,17 @@ export const late = task({ acksLate: true }, append);
     }
   }
   const results = await Promise.all(sent);
-  t.strictSame(results, Array.from({ length: count }, (_, n) => n), 'every task has its result');
-  const ran = folder.read('ran').trimEnd().split('\n').map(Number).toSorted((a, b) => a - b);
+  t.strictSame(
+    results,
+    Array.from({ length: count }, (_, n) => n),
+    'every task has its result',
+  );
+  const ran = folder
+    .read('ran')
+    .trimEnd()
+    .split('\n')
+    .map(Number)
+    .toSorted((a, b) => a - b);
   t.strictSame(ran, results, 'and ran once');
   t.ok(worker.all('worker.ready').length >= 3, 'there were restarts');
   t.strictSame(await worker.stop(), { code: 0, signal: null });
