@@ -40,6 +40,8 @@ export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
 
 /** How long the pipe may stay open after its process is gone (a grandchild may hold it) before the rest is given up. */
 const pipeGraceMs = 500;
+/** The shortest timer there is. */
+const restMs = 1;
 
 export interface ChildHandleParams {
   readonly index: number;
@@ -57,6 +59,8 @@ export interface ChildEvents {
   onReady(child: ChildHandle, meta: ReadyMeta): void;
   /** A job settled or was handed back: there may be room for another. */
   onRoom(child: ChildHandle): void;
+  /** It has work enough in hand: what it says may be read a little later, and much of it at once. */
+  mayRest(child: ChildHandle): boolean;
   onRecalled(child: ChildHandle, jobs: readonly Job[]): void;
   onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void;
   onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): void;
@@ -219,6 +223,7 @@ export class ChildHandle {
     fromChild.on('data', (chunk: Buffer) => {
       try {
         reader.push(chunk);
+        if (this.#events.mayRest(this)) this.#rest(fromChild);
       } catch (error) {
         // Task code wrote to the pipe or the child is out of its mind; nothing it says can be trusted from here on.
         this.#log.critical('child.garbage', `PoolChild-${this.index} sent an unreadable frame (${messageOf(error)}); it is killed`);
@@ -234,6 +239,7 @@ export class ChildHandle {
       if (this.#process.pid === undefined) this.#gone(null, null);
     });
     this.#process.once('exit', (exitCode, signal) => {
+      fromChild.resume();
       if (fromChild.closed || fromChild.readableEnded) return this.#gone(exitCode, signal);
       const grace = setTimeout(() => fromChild.destroy(), pipeGraceMs);
       fromChild.once('close', () => {
@@ -241,6 +247,15 @@ export class ChildHandle {
         this.#gone(exitCode, signal);
       });
     });
+  }
+
+  /**
+   * A busy child that is not listened to does not wake this process with every short task, and what it has said by then is
+   * settled in one transaction.
+   */
+  #rest(fromChild: Readable): void {
+    fromChild.pause();
+    setTimeout(() => fromChild.resume(), restMs);
   }
 
   #gone(exitCode: number | null, signal: NodeJS.Signals | null): void {

@@ -21,9 +21,11 @@ import type { ChildReport, Pool } from './pool.ts';
 import { TaskPace } from './task-pace.ts';
 
 /** Expected wait behind jobs sent ahead that is still worth the saved round trip. */
-const pipelineBudgetMs = 2;
+const pipelineBudgetMs = 4;
+/** Work in hand with which a child is not listened to for a moment. */
+const restAboveMs = 2;
 /** Most jobs a child holds at one time. */
-const maxWindow = 64;
+const maxWindow = 256;
 /** A job running longer than this with others sent behind it has them recalled. */
 const recallAfterMs = 20;
 const dumpTimeoutMs = 300;
@@ -224,6 +226,7 @@ export class PreforkPool implements Pool {
       events: {
         onReady: (ready, meta) => this.#onReady(ready, meta),
         onRoom: (free) => this.#onRoom(free),
+        mayRest: (busy) => this.#mayRest(busy),
         onRecalled: (from, jobs) => this.#onRecalled(from, jobs),
         onJobDone: (_child, job, runtimeSeconds) => this.#onJobDone(job, runtimeSeconds),
         onPublish: (asking, request, meta, body) => void this.#onPublish(asking, request, meta, body),
@@ -252,6 +255,15 @@ export class PreforkPool implements Pool {
     this.#started = null;
     if (child.index > this.#size || this.#phase === 'stopped') child.stop();
     else this.#fill(child);
+  }
+
+  #mayRest(child: ChildHandle): boolean {
+    const front = child.oldestStarted();
+    return (
+      front !== undefined &&
+      child.jobs.size * this.#pace.estimateMs(front.taskName) >= restAboveMs &&
+      child.jobs.size > this.#params.childConcurrency * 8
+    );
   }
 
   #onRoom(child: ChildHandle): void {
@@ -323,7 +335,12 @@ export class PreforkPool implements Pool {
       return;
     }
     this.#startFailures += 1;
-    const cause = failure ?? new UmbelError('CHILD_CANNOT_START', `PoolChild-${child.index} ${timedOut ? `was not ready within ${this.#params.startTimeoutMs / 1000}s` : `ended with ${how} while starting`}`);
+    const cause =
+      failure ??
+      new UmbelError(
+        'CHILD_CANNOT_START',
+        `PoolChild-${child.index} ${timedOut ? `was not ready within ${this.#params.startTimeoutMs / 1000}s` : `ended with ${how} while starting`}`,
+      );
     const noneReady = ![...this.#children.values()].some((other) => other.state === 'ready');
     // A module that does not load will not load in the next child either.
     const hopeless = this.#started !== null && failure !== null;
