@@ -10,6 +10,8 @@ import { type FrameHandler, FrameReader, FrameWriter } from '../ipc/frame.ts';
 
 const readFd = 3;
 const writeFd = 4;
+/** Nothing is ever written on it; its hang-up is the parent's death. */
+export const lifelineFd = 5;
 /** Unflushed bytes above which a frame is not left waiting for others. */
 const flushAboveBytes = 256 * 1024;
 

@@ -29,7 +29,7 @@ import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import type { ContextHost, TaskLogLevel } from '../task/task-context.ts';
 import { embedApi } from './embed-api.ts';
 import { OutputCapture } from './output-capture.ts';
-import { ChildPipe } from './pipe.ts';
+import { ChildPipe, lifelineFd } from './pipe.ts';
 import { PipePublisher } from './pipe-publisher.ts';
 import { isPrepared, type OutgoingMessage, type PreparedTask, prepare, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
@@ -112,7 +112,7 @@ class ChildRuntime {
 
   async #configure(settings: ChildSettings): Promise<void> {
     this.#settings = settings;
-    dieWithParent(settings.parentPid);
+    dieWithParent(settings.parentPid, lifelineFd);
     setProcessTitle(settings.nodeName, `PoolChild-${settings.index}`);
     try {
       if (settings.logFile !== null) {

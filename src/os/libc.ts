@@ -18,6 +18,7 @@ interface Signature {
 const signatures = {
   prctl: { return: 'i32', arguments: ['i32', 'u64', 'u64', 'u64', 'u64'] },
   flock: { return: 'i32', arguments: ['i32', 'i32'] },
+  fcntl: { return: 'i32', arguments: ['i32', 'i32', 'i64'] },
   waitpid: { return: 'i32', arguments: ['i32', 'buffer', 'i32'] },
   socket: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
   sendto: { return: 'i64', arguments: ['i32', 'buffer', 'u64', 'i32', 'buffer', 'u32'] },
@@ -58,6 +59,26 @@ const prSetParentDeathSignal = 1;
 export function setParentDeathSignal(signalNumber: number): boolean {
   if (process.platform !== 'linux') return false;
   return libcCall('prctl')?.(prSetParentDeathSignal, BigInt(signalNumber), 0n, 0n, 0n) === 0;
+}
+
+const getFlags = 3;
+const setFlags = 4;
+const setOwner = 8;
+const setSignal = 10;
+const asynchronous = 0o20000;
+
+/**
+ * Have the kernel send a signal to this process's group when the other end of the socket `fd` is closed, by whatever end of
+ * whoever holds it. Nothing may ever be sent on that socket: data raises the signal too. Linux only; false when it could not be done.
+ */
+export function signalGroupOnHangUp(fd: number, signalNumber: number): boolean {
+  if (process.platform !== 'linux') return false;
+  const fcntl = libcCall('fcntl');
+  if (fcntl === undefined) return false;
+  const flags = Number(fcntl(fd, getFlags, 0n));
+  if (flags < 0) return false;
+  if (fcntl(fd, setOwner, BigInt(-process.pid)) !== 0 || fcntl(fd, setSignal, BigInt(signalNumber)) !== 0) return false;
+  return fcntl(fd, setFlags, BigInt(flags | asynchronous)) === 0;
 }
 
 const lockExclusive = 2;

@@ -10,7 +10,7 @@
  *   starting ──ready──► ready ──stop()──► stopping ──► gone
  *      └──────────────────┴── process ended ───────────► gone
  *
- * Pipes: fd 3 parent → child, fd 4 child → parent. The child writes fd 4 synchronously before it runs a line of task code,
+ * Pipes: fd 3 parent → child, fd 4 child → parent, fd 5 silent: its hang-up tells the kernel to end the child's group. The child writes fd 4 synchronously before it runs a line of task code,
  * so what arrived here before the end of that pipe is exactly what the child had begun.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -83,6 +83,7 @@ export class ChildHandle {
   #state: ChildState = 'starting';
   #process: ChildProcess;
   #toChild: Writable;
+  readonly #lifeline: Readable;
   readonly #writer = new FrameWriter();
   #flushScheduled = false;
   #startFailure: UmbelError | null = null;
@@ -100,13 +101,15 @@ export class ChildHandle {
     this.#log = params.log;
     this.#childLog = params.childLog;
     this.#process = spawn(params.command.execPath, [...params.command.args], {
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
       // A session of its own: Ctrl-C reaches the parent alone, and the whole group can be ended at once.
       detached: true,
       cwd: params.settings.workdir,
     });
     this.#toChild = this.#process.stdio[3] as Writable;
     const fromChild = this.#process.stdio[4] as Readable;
+    this.#lifeline = this.#process.stdio[5] as Readable;
+    this.#lifeline.on('error', () => {});
     this.#output = new OutputLines({
       log: params.childLog,
       level: params.settings.redirectStdoutsLevel,
@@ -264,6 +267,7 @@ export class ChildHandle {
     // Whatever the child had spawned must not outlive it.
     this.kill('SIGKILL');
     this.#enter('gone');
+    this.#lifeline.destroy();
     this.#output.end();
     for (const resolve of this.#dumps.values()) resolve({ jobs: [], waiting: 0 });
     const started: Job[] = [];
