@@ -108,7 +108,7 @@ export class ChildHandle {
     });
     this.#toChild = this.#process.stdio[3] as Writable;
     const fromChild = this.#process.stdio[4] as Readable;
-    this.#lifeline = this.#process.stdio[5] as Readable;
+    this.#lifeline = (this.#process.stdio as readonly unknown[])[5] as Readable;
     this.#lifeline.on('error', () => {});
     this.#output = new OutputLines({
       log: params.childLog,
