@@ -33,7 +33,6 @@ interface SeaOptions {
 /** Node options every umbel process runs with; a child is the same executable and so has them too. */
 const execArgv = [
   // USR2 opens the inspector: on the loopback interface, on a free port, so that children do not collide.
-  '--inspect-port=127.0.0.1:0',
   // node:sqlite, node:ffi and type stripping are pinned with this very Node; their warnings would be noise in every log.
   '--disable-warning=ExperimentalWarning',
   // One helper thread for compilation and collection instead of four, in every child.

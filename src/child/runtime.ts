@@ -19,8 +19,10 @@ import {
   toParent,
 } from '../ipc/exchange.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
+import { prepareForStack } from '../os/inspector-stack.ts';
 import { dieWithParent } from '../os/parent-death.ts';
 import { setProcessTitle } from '../os/process-title.ts';
+import { ignoreGroupSignals } from '../os/signals.ts';
 import { encodeJson } from '../protocol/json.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
@@ -73,7 +75,8 @@ class ChildRuntime {
       onFrame: (type, id, _number, meta, payload) => this.#onFrame(type, id, meta, payload),
       onEnd: () => endGroup(),
     });
-    process.on('SIGINT', () => {});
+    prepareForStack();
+    ignoreGroupSignals();
     process.on('uncaughtException', (error) => this.#crash(error));
   }
 
@@ -133,7 +136,10 @@ class ChildRuntime {
       embedApi();
       // A module that waits for something nobody does any more must not wait for the pipe.
       this.#pipe.hold(false);
-      this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir, { timeoutMs: settings.loadTimeoutMs });
+      this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir, {
+        timeoutMs: settings.loadTimeoutMs,
+        ...(settings.compileCacheFolder === null ? null : { compileCacheFolder: settings.compileCacheFolder }),
+      });
       this.#pipe.hold(true);
     } catch (error) {
       this.#startFailed(error);

@@ -24,6 +24,7 @@ export interface ConsumerParams {
   /** Hold more than the multiplier says while tasks prove so short that children would wait. */
   readonly adaptivePrefetch: boolean;
   readonly acceptContent: readonly string[];
+  isRevoked(taskId: string): boolean;
   readonly log: Logger;
 }
 
@@ -48,7 +49,12 @@ export class Consumer {
   constructor(params: ConsumerParams) {
     this.#params = params;
     this.#log = params.log;
-    this.#strategy = { tasks: new Map<string, TaskOffer>(), acceptContent: params.acceptContent, now: Date.now };
+    this.#strategy = {
+      tasks: new Map<string, TaskOffer>(),
+      acceptContent: params.acceptContent,
+      isRevoked: params.isRevoked,
+      now: Date.now,
+    };
   }
 
   /** Messages taken from the broker since the start. */
@@ -154,11 +160,12 @@ export class Consumer {
         );
         this.#guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
         return;
-      case 'expired': {
+      case 'expired':
+      case 'revoked': {
         const { header, offer } = decision;
         const request = new Request({ delivery, header, offer, listener: this.#params.settler });
         this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
-        this.#params.settler.discardExpired(request);
+        this.#params.settler.discard(request, decision.kind);
         return;
       }
       case 'unregistered': {

@@ -27,6 +27,8 @@ export interface SettlerParams {
   readonly nodeName: string;
   readonly resultExtended: boolean;
   readonly log: Logger;
+  /** Remember an id as revoked. */
+  revoke(taskId: string): void;
   /** A request is off our hands: it was settled, or given back. */
   onSettled(request: Request): void;
 }
@@ -131,7 +133,7 @@ export class Settler implements RequestListener {
         this.#log.warning('task.rejected', `Task ${label} ${meta.text}`, { ...trace, requeue: meta.requeue === true });
         return;
       case 'expired':
-        this.discardExpired(request);
+        this.discard(request, 'expired');
         return;
       case 'undecodable':
         this.#finish(request, null, null, 'ack');
@@ -174,14 +176,16 @@ export class Settler implements RequestListener {
     this.#params.onSettled(request);
   }
 
-  /** Too late to run: acknowledge, and tell whoever waits. */
-  discardExpired(request: Request): void {
+  /** Not to be run: acknowledge, and tell whoever waits. An expired id counts as revoked from then on, as in Celery. */
+  discard(request: Request, reason: 'expired' | 'revoked'): void {
     this.counts.revoked += 1;
-    const record = request.ignoreResult
-      ? null
-      : this.#record(request.header, 'REVOKED', JSON.stringify(taskRevoked('expired')), null, null);
+    if (reason === 'expired') this.#params.revoke(request.header.id);
+    const record = request.ignoreResult ? null : this.#record(request.header, 'REVOKED', JSON.stringify(taskRevoked(reason)), null, null);
     this.#finish(request, null, record, 'ack');
-    this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, { ...this.#fields(request.header), expired: true });
+    this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, {
+      ...this.#fields(request.header),
+      expired: reason === 'expired',
+    });
   }
 
   /** The result of a task nobody here knows. The message itself is the consumer's to reject. */

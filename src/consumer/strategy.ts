@@ -6,7 +6,7 @@
  */
 import type { Delivery } from '../broker/broker.ts';
 import type { TaskOffer } from '../ipc/exchange.ts';
-import { isAccepted } from '../protocol/serializer.ts';
+import { isAccepted, refusalOf } from '../protocol/serializer.ts';
 import { readReceipt, type TaskHeader } from '../protocol/task-message.ts';
 
 export type Decision =
@@ -14,8 +14,8 @@ export type Decision =
   | { readonly kind: 'run'; readonly header: TaskHeader; readonly offer: TaskOffer }
   /** Not due yet: back to the broker until then. */
   | { readonly kind: 'defer'; readonly header: TaskHeader; readonly dueAtMs: number }
-  /** Past its `expires`: acknowledge, store REVOKED. */
-  | { readonly kind: 'expired'; readonly header: TaskHeader; readonly offer: TaskOffer }
+  /** Past its `expires`, or its id is revoked: acknowledge, store REVOKED. */
+  | { readonly kind: 'expired' | 'revoked'; readonly header: TaskHeader; readonly offer: TaskOffer }
   /** No such task here: reject, store NotRegistered. */
   | { readonly kind: 'unregistered'; readonly header: TaskHeader }
   /** Not a task message at all: reject. */
@@ -28,6 +28,7 @@ export type Decision =
 export interface StrategyParams {
   readonly tasks: ReadonlyMap<string, TaskOffer>;
   readonly acceptContent: readonly string[];
+  isRevoked(taskId: string): boolean;
   /** Unix milliseconds. */
   now(): number;
 }
@@ -36,7 +37,7 @@ export function decide(delivery: Delivery, params: StrategyParams): Decision {
   const { contentType } = delivery.properties;
   // Allowed or not is settled before anything is decoded: a protocol-1 message is read from its body.
   if (!isAccepted(contentType, params.acceptContent)) {
-    return { kind: 'invalid', reason: `Refusing to deserialize untrusted content of type ${contentType === '' ? '(none)' : contentType}` };
+    return { kind: 'invalid', reason: refusalOf(contentType) };
   }
   const receipt = readReceipt(delivery);
   if (receipt.kind !== 'task') return receipt;
@@ -45,6 +46,7 @@ export function decide(delivery: Delivery, params: StrategyParams): Decision {
   if (offer === undefined) return { kind: 'unregistered', header };
   const now = params.now();
   if (header.expiresMs !== null && header.expiresMs <= now) return { kind: 'expired', header, offer };
+  if (params.isRevoked(header.id)) return { kind: 'revoked', header, offer };
   if (header.etaMs !== null && header.etaMs > now) return { kind: 'defer', header, dueAtMs: header.etaMs };
   return { kind: 'run', header, offer };
 }

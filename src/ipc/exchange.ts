@@ -67,6 +67,8 @@ export interface ChildSettings {
   /** Task modules and folders, and what they are relative to. */
   readonly taskPaths: readonly string[];
   readonly workdir: string;
+  /** Where compiled task modules are kept between runs; null: nowhere. */
+  readonly compileCacheFolder: string | null;
   /** How long one task module may take to load. */
   readonly loadTimeoutMs: number;
   /** Jobs run at one time in this child. */

@@ -10,7 +10,7 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → pool → broker → backend → consumer → READY; stop in the reverse order. The pool goes first, because
+ * Start: pidfile → reaper → statedb → pool → broker → backend → consumer → READY; stop in the reverse order. The pool goes first, because
  * what it offers decides what may be consumed; the consumer last, because it needs all the others.
  */
 import { close as closeInspector, url as inspectorUrl, open as openInspector } from 'node:inspector';
@@ -31,6 +31,7 @@ import { createSdNotify } from '../os/sd-notify.ts';
 import { listenSignals, type ReceivedSignal, type SignalListener } from '../os/signals.ts';
 import { PreforkPool } from '../pool/prefork-pool.ts';
 import { Producer } from '../producer/producer.ts';
+import { StateDb } from '../statedb/state-db.ts';
 import { banner } from './banner.ts';
 import { dump } from './dump.ts';
 import { configuredConnections } from './open-client.ts';
@@ -89,6 +90,7 @@ export class WorkerNode {
     });
     const log = this.#log;
     ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log));
+    const stateDb = new StateDb({ path: this.#names.stateDb, log });
     const producer = new Producer({
       broker: this.#broker,
       defaultQueue: settings.task_default_queue,
@@ -102,12 +104,13 @@ export class WorkerNode {
       nodeName,
       resultExtended: settings.result_extended,
       log,
+      revoke: (taskId) => stateDb.revoke([taskId]),
       onSettled: (request) => this.#consumer.onSettled(request),
     });
     this.#pool = new PreforkPool({
       concurrency,
       command: childCommand(),
-      settingsFor: (index) => childSettings(config, this.#names, index),
+      settingsFor: (index) => childSettings(config, this.#names, index, params.env),
       childConcurrency: settings.worker_child_concurrency,
       fair: settings.worker_optimization === 'fair',
       startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
@@ -127,12 +130,14 @@ export class WorkerNode {
       prefetchMultiplier: settings.worker_prefetch_multiplier,
       adaptivePrefetch: settings.worker_optimization !== 'fair' && config.origin('worker_prefetch_multiplier').kind === 'default',
       acceptContent: settings.accept_content,
+      isRevoked: (taskId) => stateDb.isRevoked(taskId),
       log,
     });
     const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
     this.#boot = new BootOrder([
       this.#pidfileComponent(),
       reaper,
+      stateDb,
       this.#pool,
       this.#brokerComponent(),
       this.#backendComponent(),
@@ -339,7 +344,7 @@ export class WorkerNode {
     const trial = new PreforkPool({
       concurrency: 1,
       command: childCommand(),
-      settingsFor: (index) => ({ ...childSettings(config, names, index), logFile: null }),
+      settingsFor: (index) => ({ ...childSettings(config, names, index, this.#params.env), logFile: null }),
       childConcurrency: 1,
       fair: true,
       startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,

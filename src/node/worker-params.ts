@@ -4,7 +4,7 @@
  * Owns the derived values: node name, queues, what the children are told. node/ is the only folder that reads a Config.
  */
 import { hostname } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isSea } from 'node:sea';
 import type { Config } from '../config/config.ts';
 import { messageOf, UmbelError } from '../errors.ts';
@@ -20,6 +20,7 @@ export interface WorkerNames {
   /** Log file of the main process; null: standard error. */
   readonly logFile: string | null;
   readonly pidfile: string | null;
+  readonly stateDb: string | null;
 }
 
 /** Throws USAGE when there is nothing to run or to consume, NAME_INVALID. */
@@ -46,6 +47,7 @@ export function workerNames(config: Config): WorkerNames {
     taskPaths: settings.worker_tasks,
     logFile: expand(settings.worker_logfile),
     pidfile: expand(settings.worker_pidfile),
+    stateDb: expand(settings.worker_state_db),
   };
 }
 
@@ -59,7 +61,7 @@ function named<T>(expand: () => T): T {
 }
 
 /** What the child with this index is told. */
-export function childSettings(config: Config, names: WorkerNames, index: number): ChildSettings {
+export function childSettings(config: Config, names: WorkerNames, index: number, env: NodeJS.ProcessEnv): ChildSettings {
   const { settings } = config;
   const ownLogFile = settings.worker_logfile === null ? null : expandTemplate(settings.worker_logfile, { nodeName: names.nodeName, index });
   return {
@@ -68,6 +70,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number)
     parentPid: process.pid,
     taskPaths: names.taskPaths,
     workdir: process.cwd(),
+    compileCacheFolder: cacheFolder(env),
     // Less than the time the child is given, so that it can still say which module it was.
     loadTimeoutMs: settings.worker_proc_alive_timeout * 800,
     concurrency: settings.worker_child_concurrency,
@@ -94,11 +97,20 @@ export function childSettings(config: Config, names: WorkerNames, index: number)
   };
 }
 
+/** Of the user, as the XDG rules have it; null when there is no home. */
+function cacheFolder(env: NodeJS.ProcessEnv): string | null {
+  if (env.XDG_CACHE_HOME?.startsWith('/') === true) return join(env.XDG_CACHE_HOME, 'umbel');
+  return env.HOME?.startsWith('/') === true ? join(env.HOME, '.cache', 'umbel') : null;
+}
+
 /** The command that becomes a pool child of this program. */
 export function childCommand(): { execPath: string; args: string[] } {
   if (isSea()) return { execPath: process.execPath, args: ['pool-child'] };
   const main = process.argv[1];
   if (main === undefined) throw new UmbelError('INTERNAL', 'a worker must be started from a program file, got none in process.argv');
-  // The options a binary has baked in: a port of its own for the inspector, so that a stuck child can be asked for its stack.
-  return { execPath: process.execPath, args: ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'] };
+  // A binary has these baked in.
+  return {
+    execPath: process.execPath,
+    args: ['--disable-warning=ExperimentalWarning', '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON', main, 'pool-child'],
+  };
 }

@@ -33,6 +33,7 @@ import {
 } from '../ipc/exchange.ts';
 import { FrameReader, FrameWriter } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
+import { processTitle } from '../os/process-title.ts';
 import type { ChildExit, Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
 
@@ -67,6 +68,12 @@ export interface ChildEvents {
   onState(child: ChildHandle, job: Job | undefined, meta: StateMeta, metaJson: string): void;
   /** The process is gone and its pipe is read to the end. `startFailure` when it said why it could not start. */
   onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], startFailure: UmbelError | null): void;
+}
+
+/** Readiness and watchdog are the parent's to report. */
+function childEnvironment(): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET: _socket, WATCHDOG_USEC: _interval, WATCHDOG_PID: _pid, ...env } = process.env;
+  return env;
 }
 
 export class ChildHandle {
@@ -105,6 +112,9 @@ export class ChildHandle {
       // A session of its own: Ctrl-C reaches the parent alone, and the whole group can be ended at once.
       detached: true,
       cwd: params.settings.workdir,
+      // A long first word leaves room for the title the child gives itself.
+      argv0: processTitle(params.settings.nodeName, `PoolChild-${params.index}`),
+      env: childEnvironment(),
     });
     this.#toChild = this.#process.stdio[3] as Writable;
     const fromChild = this.#process.stdio[4] as Readable;

@@ -6,7 +6,7 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from '../log/logger.ts';
 import { TaskOutput } from '../log/task-output.ts';
-import { inspectorUrlFromStderrLine } from '../os/inspector-stack.ts';
+import { inspectorUrlFromStderrLine, isInspectorNotice, takeStack } from '../os/inspector-stack.ts';
 import type { LogLevel } from '../std/log-level.ts';
 import type { Job } from './job.ts';
 
@@ -20,8 +20,8 @@ export interface OutputLinesParams {
   currentJob(): Job | undefined;
 }
 
-/** Lines of the runtime about its inspector; they answer our own request and are nobody's output. */
-const inspectorTalk = /^(For help, see: https:\/\/nodejs\.org|Debugger (attached|ending)|Waiting for the debugger to disconnect)/;
+/** How long a stack nobody waits for any more may take: it is only asked for so that the inspector is closed again. */
+const unaskedStackMs = 5000;
 
 export class OutputLines {
   readonly #params: OutputLinesParams;
@@ -68,10 +68,12 @@ export class OutputLines {
     if (stream === 'stderr') {
       const url = inspectorUrlFromStderrLine(line);
       if (url !== null) {
+        // An inspector that opens after the wait is over must not stay open.
+        if (this.#inspectorWaiters.length === 0) takeStack({ wsUrl: url, timeoutMs: unaskedStackMs }).catch(() => {});
         for (const waiter of this.#inspectorWaiters) waiter(url);
         return;
       }
-      if (inspectorTalk.test(line)) return;
+      if (isInspectorNotice(line)) return;
     }
     if (!this.#params.redirect) {
       to.write(`${line}\n`);
