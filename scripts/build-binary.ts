@@ -8,7 +8,18 @@
  * UMBEL_ENTRY names another entry file (the test of this script uses it). Never downloads anything.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { build } from 'esbuild';
@@ -68,8 +79,14 @@ async function writeBundle(version: string): Promise<void> {
     logOverride: { 'empty-import-meta': 'silent' },
   });
   // A source that relies on its own place would break inside the executable: fail here instead.
-  const placeBound = /^.*\bimport_meta\w*\.\w+.*$/m.exec(readFileSync(bundle, 'utf8'));
+  const text = readFileSync(bundle, 'utf8');
+  const placeBound = /^.*\bimport_meta\w*\.\w+.*$/m.exec(text);
   if (placeBound !== null) throw new Error(`no source in the executable may use import.meta, got: ${placeBound[0].trim()}`);
+  // Every process holds its program text in memory: with one character beyond Latin-1, at two bytes each.
+  writeFileSync(
+    bundle,
+    text.replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
 }
 
 /**

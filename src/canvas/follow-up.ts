@@ -7,8 +7,9 @@
  * must log as an error.
  * Source: protocol notes, messages.md §9.
  */
-import { randomUUID } from 'node:crypto';
+
 import type { TaskContent } from '../protocol/task-message.ts';
+import { newUuid } from '../std/new-uuid.ts';
 import { Application, type ResultTuple } from './application.ts';
 import type { OutgoingTaskWithRoute } from './signature-task.ts';
 
@@ -98,7 +99,7 @@ function applicationOf(task: FinishedTask, sources: FollowUpSources): Applicatio
     stampedHeaders: task.stampedHeaders ?? [],
     stamps: task.stamps ?? {},
   };
-  return new Application(context, sources.newId ?? randomUUID);
+  return new Application(context, sources.newId ?? newUuid);
 }
 
 function noteChord(application: Application, task: FinishedTask, content: TaskContent): void {

@@ -3,11 +3,12 @@
  *
  * Owns the requests that wait for the parent's answer. A child has no connection of its own.
  */
-import { randomUUID } from 'node:crypto';
+
 import { UmbelError } from '../errors.ts';
 import { type ChildSettings, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeTask } from '../protocol/task-message.ts';
+import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult } from '../task/async-result.ts';
 import type { Publisher, TaskCall } from '../task/publisher.ts';
 import { currentTask } from '../task/task-context.ts';
@@ -33,7 +34,7 @@ export class PipePublisher implements Publisher {
   async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     const { options } = call;
     const caller = currentTask();
-    const id = options.taskId ?? randomUUID();
+    const id = options.taskId ?? newUuid();
     const etaMs = dueTime(call);
     const inherited = this.#settings.inheritParentPriority ? (caller?.deliveryInfo.priority ?? null) : null;
     const message = encodeTask({

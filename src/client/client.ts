@@ -4,7 +4,7 @@
  * Owns turning a call into a message (its id, times and defaults) and the result handles. What connects it is
  * client/connections.ts; the command line and the npm face both use it.
  */
-import { randomUUID } from 'node:crypto';
+
 import { hostname } from 'node:os';
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
@@ -13,6 +13,7 @@ import { Producer } from '../producer/producer.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { propagateStates } from '../protocol/result.ts';
 import { encodeTask } from '../protocol/task-message.ts';
+import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult, GetOptions } from '../task/async-result.ts';
 import { type Publisher, setPublisher, type TaskCall } from '../task/publisher.ts';
 import { RemoteTaskError } from './remote-error.ts';
@@ -51,7 +52,7 @@ export class Client implements Publisher {
 
   async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     const { options } = call;
-    const id = options.taskId ?? randomUUID();
+    const id = options.taskId ?? newUuid();
     const dueAtMs = dueTime(call);
     const message = encodeTask({
       task: call.task,
