@@ -50,6 +50,7 @@ export class OutputCapture {
         outputs.set(id, output);
       }
       output.push(typeof chunk === 'string' ? Buffer.from(chunk, typeof encoding === 'string' ? encoding : 'utf8') : Buffer.from(chunk));
+      if (output.isEmpty) outputs.delete(id);
       const callback = typeof encoding === 'function' ? encoding : done;
       if (callback !== undefined) queueMicrotask(() => callback());
       return true;

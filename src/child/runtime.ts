@@ -78,6 +78,8 @@ class ChildRuntime {
     prepareForStack();
     ignoreGroupSignals();
     process.on('uncaughtException', (error) => this.#crash(error));
+    // Task code may end the process: what it has printed before must not end with it.
+    process.on('exit', () => this.#capture?.flushAll());
   }
 
   #onFrame(type: number, id: number, meta: string, payload: Buffer): void {
@@ -228,8 +230,8 @@ class ChildRuntime {
   }
 
   #end(id: number, startedAtMs: number, end: TaskEnd): void {
+    this.#capture?.flush(this.#running.get(id)?.task.header.id ?? '');
     this.#running.delete(id);
-    this.#capture?.flush();
     this.#send(id, (performance.now() - startedAtMs) / 1000, end);
     if (this.#stopping) this.#exitWhenIdle();
   }
@@ -293,15 +295,19 @@ class ChildRuntime {
     message: string,
     taskName: string | undefined,
     taskId: string | undefined,
-    fields: Record<string, unknown>,
+    fields: Pick<LogMeta, 'stream'>,
   ): void {
     const settings = this.#settings;
     if (settings !== null && levelRank[level] < levelRank[settings.logLevel]) return;
     const about = taskId === undefined || taskName === undefined ? {} : { taskId, taskName };
-    if (this.#log !== null) this.#log.as({ voice: 'task' }).log(level, event, message, { ...fields, ...about });
-    else {
-      const meta: LogMeta = { level, event, message, ...about };
+    // Out at once: what a task says last before it blocks or dies is what its author needs.
+    if (this.#log !== null) {
+      this.#log.as({ voice: 'task' }).log(level, event, message, { ...fields, ...about });
+      this.#log.flushSync();
+    } else {
+      const meta: LogMeta = { level, event, message, ...about, ...fields };
       this.#pipe.send(toParent.log, 0, 0, JSON.stringify(meta), null);
+      this.#pipe.flush();
     }
   }
 }

@@ -193,6 +193,8 @@ export interface StateMeta {
 }
 
 export interface LogMeta {
+  /** Of captured output. */
+  readonly stream?: 'stdout' | 'stderr';
   readonly level: LogLevel;
   readonly event: string;
   readonly message: string;

@@ -29,6 +29,11 @@ export class TaskOutput {
     this.#capBytes = Math.max(8, params.capBytes ?? 64 * 1024);
   }
 
+  /** No unfinished line waits. */
+  get isEmpty(): boolean {
+    return this.#length === 0;
+  }
+
   push(chunk: Buffer): void {
     let start = 0;
     for (let end = chunk.indexOf(newline); end >= 0; end = chunk.indexOf(newline, start)) {

@@ -336,7 +336,8 @@ export class ChildHandle {
       case toParent.log: {
         const line = JSON.parse(meta) as LogMeta;
         const fields = line.taskId === undefined ? {} : { taskId: line.taskId, taskName: line.taskName ?? '???' };
-        this.#childLog.log(line.level, line.event, line.message, { ...fields, child: this.index });
+        const stream = line.stream === undefined ? {} : { stream: line.stream };
+        this.#childLog.log(line.level, line.event, line.message, { ...fields, ...stream, child: this.index });
         return;
       }
       case toParent.ready:
