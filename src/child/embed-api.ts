@@ -1,4 +1,6 @@
 /** What `import … from 'umbel'` gives to a task module inside a worker: this program's own task API. */
+import { UmbelError } from '../errors.ts';
+import { RemoteTaskError } from '../protocol/remote-error.ts';
 import { installApi } from '../task/api-module.ts';
 import { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
 import { task, taskHandle } from '../task/task.ts';
@@ -6,5 +8,17 @@ import { currentTask, TaskContext } from '../task/task-context.ts';
 import { WorkerApp } from './worker-app.ts';
 
 export function embedApi(): void {
-  installApi({ App: WorkerApp, Ignore, MaxRetriesExceededError, Reject, Retry, TaskContext, currentTask, task, taskHandle });
+  installApi({
+    App: WorkerApp,
+    Ignore,
+    MaxRetriesExceededError,
+    Reject,
+    RemoteTaskError,
+    Retry,
+    TaskContext,
+    UmbelError,
+    currentTask,
+    task,
+    taskHandle,
+  });
 }

@@ -217,7 +217,7 @@ class ChildRuntime {
     }
     this.#pipe.send(toParent.started, job.id, Date.now() / 1000, '', null);
     this.#pipe.flush();
-    const host = new JobHost(this, prepared);
+    const host = new JobHost(this, job.id, prepared);
     const startedAtMs = performance.now();
     this.#running.set(job.id, { task: prepared, host, startedAtMs });
     const end = run(prepared, settings, host);
@@ -284,8 +284,8 @@ class ChildRuntime {
     this.#line(level, 'task.log', text, taskName, taskId, {});
   }
 
-  storeState(task: PreparedTask, state: string, metaJson: string): void {
-    this.#pipe.send(toParent.state, 0, 0, JSON.stringify({ taskId: task.header.id, state }), metaJson);
+  storeState(id: number, task: PreparedTask, state: string, metaJson: string): void {
+    this.#pipe.send(toParent.state, id, 0, JSON.stringify({ taskId: task.header.id, state }), metaJson);
     this.#pipe.flush();
   }
 
@@ -315,13 +315,16 @@ class ChildRuntime {
 /** What one run may ask of its child. */
 class JobHost implements ContextHost {
   readonly #runtime: ChildRuntime;
+  /** The job's. */
+  readonly #id: number;
   readonly #task: PreparedTask;
   /** Made when the task first asks for its signal: most never do. */
   #controller: AbortController | null = null;
   #abortReason: string | null = null;
 
-  constructor(runtime: ChildRuntime, task: PreparedTask) {
+  constructor(runtime: ChildRuntime, id: number, task: PreparedTask) {
     this.#runtime = runtime;
+    this.#id = id;
     this.#task = task;
   }
 
@@ -341,7 +344,7 @@ class JobHost implements ContextHost {
   }
 
   async updateState(state: string, meta: unknown): Promise<void> {
-    this.#runtime.storeState(this.#task, state, encodeJson(meta));
+    this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
   }
 }
 

@@ -1,10 +1,10 @@
 /** `umbel call TASK`: send one task, and with --wait print its result. */
-import { RemoteTaskError } from '../client/remote-error.ts';
 import { integer, seconds, text } from '../config/kind.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { openClient } from '../node/open-client.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
+import { RemoteTaskError } from '../protocol/remote-error.ts';
 import type { CallOptions } from '../task/call-options.ts';
 import type { Command, CommandContext } from './command.ts';
 import { optionalValueOption, valueOption } from './option-spec.ts';

@@ -11,12 +11,12 @@ import type { Broker } from '../broker/broker.ts';
 import { UmbelError } from '../errors.ts';
 import { Producer } from '../producer/producer.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
+import { RemoteTaskError } from '../protocol/remote-error.ts';
 import { propagateStates } from '../protocol/result.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult, GetOptions } from '../task/async-result.ts';
 import { type Publisher, setPublisher, type TaskCall } from '../task/publisher.ts';
-import { RemoteTaskError } from './remote-error.ts';
 
 export interface ClientParams {
   readonly broker: Broker;

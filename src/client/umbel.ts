@@ -3,17 +3,18 @@
  * name gives the embedded copy (child/embed-api.ts).
  */
 import { createLogger } from '../log/create-logger.ts';
+import { loadTaskModules } from '../task/loader.ts';
 import { Client } from './client.ts';
 import { openConnections } from './connections.ts';
 
 export { UmbelError } from '../errors.ts';
+export { RemoteTaskError } from '../protocol/remote-error.ts';
 export type { AsyncResult, GetOptions } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
 export { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
-export { currentTask, TaskContext } from '../task/task-context.ts';
-export type { TaskOptions } from '../task/task-options.ts';
-export { RemoteTaskError } from './remote-error.ts';
+export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '../task/task-context.ts';
+export type { ErrorMatcher, TaskOptions } from '../task/task-options.ts';
 
 export interface AppOptions {
   /** `sqlite:///FILE`; default: the embedded broker in the user's state folder. */
@@ -22,10 +23,15 @@ export interface AppOptions {
   readonly backend?: string;
   /** Default: celery. */
   readonly defaultQueue?: string;
+  /** Task modules and folders, as the worker has them with -A: tasks imported from them are called under the names they have there. */
+  readonly tasks?: readonly string[];
 }
 
 /** A connection to the broker and the results. `start` it before the first call, `stop` it at the end. */
 export class App extends Client {
+  readonly #tasks: readonly string[];
+  #loaded: Promise<unknown> | null = null;
+
   constructor(options: AppOptions = {}) {
     const connections = openConnections({
       brokerUrl: options.broker ?? null,
@@ -45,5 +51,12 @@ export class App extends Client {
       defaultPriority: null,
       taskProtocol: 2,
     });
+    this.#tasks = options.tasks ?? [];
+  }
+
+  /** Awaited before the first call of a task without a name of its own: loading its module names it. */
+  async loadTasks(): Promise<void> {
+    this.#loaded ??= loadTaskModules(this.#tasks, process.cwd());
+    await this.#loaded;
   }
 }

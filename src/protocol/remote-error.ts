@@ -3,8 +3,9 @@
  *
  * Nothing is loaded or called by the names in a result document; they are text.
  */
-import type { ResultDocument } from '../protocol/result.ts';
+
 import { repr } from '../std/safe-repr.ts';
+import type { ResultDocument } from './result.ts';
 
 export class RemoteTaskError extends Error {
   readonly taskId: string;
