@@ -45,6 +45,7 @@ export class Consumer {
   #prefetch = 0;
   #settledSinceTune = 0;
   #received = 0;
+  readonly #limitsNoted = new Set<string>();
 
   constructor(params: ConsumerParams) {
     this.#params = params;
@@ -144,6 +145,7 @@ export class Consumer {
         const request = new Request({ delivery, header, offer, listener: this.#params.settler });
         const job = this.#job(request);
         this.#requests.set(delivery, { request, job });
+        if (header.hardTimeLimitSeconds !== null || header.softTimeLimitSeconds !== null) this.#noteTimeLimit(header.task);
         if (this.#log.enabled('info'))
           this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
         this.#params.pool.submit(job);
@@ -202,6 +204,15 @@ export class Consumer {
     }
   }
 
+  /** Said once per task type: a limit that is not kept must not go unnoticed. */
+  #noteTimeLimit(taskName: string): void {
+    if (this.#limitsNoted.has(taskName)) return;
+    this.#limitsNoted.add(taskName);
+    this.#log.warning('task.limit-unsupported', `messages of ${taskName} carry time limits, which this version does not enforce`, {
+      taskName,
+    });
+  }
+
   #job(request: Request): Job {
     const { delivery, header } = request;
     const { headers, properties, exchange, routingKey, redelivered } = delivery;
@@ -224,6 +235,7 @@ export class Consumer {
       if (held === undefined) continue;
       held.request.lost = true;
       held.job.withdrawn = true;
+      this.#params.pool.abort(held.job, 'the message was taken away from this worker');
       const what = held.request.state === 'active' ? 'its run here will not count' : 'it is not started here';
       this.#log.warning('task.lost', `${held.request.label}: the broker took the message away; ${what}`, {
         taskId: held.job.taskId,

@@ -253,6 +253,7 @@ export class WorkerNode {
       this.#log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${settings.worker_soft_shutdown_timeout} seconds`, {
         mode: 'soft',
       });
+      this.#pool.abortAll('the worker is stopping');
       drained = await this.#drain(settings.worker_soft_shutdown_timeout * 1000);
     }
     if (!drained) {
@@ -268,7 +269,7 @@ export class WorkerNode {
     const { received } = this.#consumer;
     this.#log.info(
       'worker.stopped',
-      `${this.#names.nodeName} stopped: ${received} received, ${succeeded} succeeded, ${failed + lost} failed, ${retried} retried`,
+      `${this.#names.nodeName} stopped: ${received} received, ${succeeded} succeeded, ${failed} failed, ${retried} retried, ${lost} ended with their child`,
       {
         received,
         succeeded,
@@ -375,7 +376,7 @@ export class WorkerNode {
     if (by === 1) this.#pool.grow(1);
     else this.#pool.shrink(1);
     this.#consumer.poolResized();
-    this.#log.info('pool.resized', `pool: ${this.#pool.size} children`, { size: this.#pool.size });
+    this.#log.info('pool.resized', `pool: ${this.#pool.size} ${this.#pool.size === 1 ? 'child' : 'children'}`, { size: this.#pool.size });
   }
 
   #toggleInspector(): void {

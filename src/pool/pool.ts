@@ -40,6 +40,10 @@ export interface Pool {
   submit(job: Job): void;
   /** Give back (`onReturned`) the jobs marked `withdrawn` that have not started. */
   withdraw(): void;
+  /** Abort the signal of a running job; what that means is the task's own business. */
+  abort(job: Job, reason: string): void;
+  /** The same for every running job. */
+  abortAll(reason: string): void;
   grow(count: number): void;
   /** Fewer children, never below one; busy ones finish first. */
   shrink(count: number): void;

@@ -126,6 +126,16 @@ export class PreforkPool implements Pool {
     if (this.#waiting.size > 0 || !this.#dispatch(job)) this.#waiting.push(job);
   }
 
+  abort(job: Job, reason: string): void {
+    job.child?.abort(job, reason);
+  }
+
+  abortAll(reason: string): void {
+    for (const child of this.#children.values()) {
+      for (const job of child.jobs.values()) child.abort(job, reason);
+    }
+  }
+
   grow(count: number): void {
     this.#size += count;
     for (let index = 1; index <= this.#size; index += 1) if (!this.#children.has(index) && !this.#respawns.has(index)) this.#spawn(index);

@@ -152,7 +152,7 @@ export class Lease {
     this.#id = null;
     this.#params.log.warning(
       'broker.lease_lost',
-      'The lease on the embedded broker was lost (this process stood still for too long); what it held was given to others',
+      'The lease on the embedded broker was lost: this process stood still for too long, or the file was replaced; it may run none of what it held',
     );
     this.#params.onLost();
     this.hold().catch((error: unknown) => this.#failed(error));
@@ -209,7 +209,12 @@ export class Lease {
       )
       .then(
         () => {
-          if (count > 0) this.#params.log.info('broker.reclaimed', `Gave back ${count} messages of consumer ${id}: ${reason}`, { count });
+          if (count > 0)
+            this.#params.log.info(
+              'broker.reclaimed',
+              `Gave back ${count} ${count === 1 ? 'message' : 'messages'} of consumer ${id}: ${reason}`,
+              { count },
+            );
         },
         (failure: SqliteFailure) =>
           this.#params.log.warning(
