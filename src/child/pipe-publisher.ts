@@ -67,12 +67,17 @@ export class PipePublisher implements Publisher {
       },
       dueAtMs: etaMs,
     };
-    const request = ++this.#requests;
-    await new Promise<void>((resolve, reject) => {
-      this.#waiting.set(request, { resolve, reject });
-      this.#pipe.send(toParent.publish, request, 0, JSON.stringify(meta), message.body);
-    });
+    await this.ask((request) => this.#pipe.send(toParent.publish, request, 0, JSON.stringify(meta), message.body));
     return new ChildResult<R>(id);
+  }
+
+  /** Send a frame that the parent answers with `published`; resolves when it says that it is done. */
+  ask(send: (request: number) => void): Promise<void> {
+    const request = ++this.#requests;
+    return new Promise<void>((resolve, reject) => {
+      this.#waiting.set(request, { resolve, reject });
+      send(request);
+    });
   }
 
   onReply(request: number, reply: PublishReply): void {

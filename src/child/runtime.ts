@@ -79,7 +79,10 @@ class ChildRuntime {
     ignoreGroupSignals();
     process.on('uncaughtException', (error) => this.#crash(error));
     // Task code may end the process: what it has printed before must not end with it.
-    process.on('exit', () => this.#capture?.flushAll());
+    process.on('exit', () => {
+      this.#capture?.flushAll();
+      this.#pipe.flush();
+    });
   }
 
   #onFrame(type: number, id: number, meta: string, payload: Buffer): void {
@@ -285,9 +288,11 @@ class ChildRuntime {
     this.#line(level, 'task.log', text, taskName, taskId, {});
   }
 
-  storeState(id: number, task: PreparedTask, state: string, metaJson: string): void {
-    this.#pipe.send(toParent.state, id, 0, JSON.stringify({ taskId: task.header.id, state }), metaJson);
-    this.#pipe.flush();
+  async storeState(id: number, task: PreparedTask, state: string, metaJson: string): Promise<void> {
+    await this.#publisher?.ask((request) => {
+      this.#pipe.send(toParent.state, id, request, JSON.stringify({ taskId: task.header.id, state }), metaJson);
+      this.#pipe.flush();
+    });
   }
 
   #line(
@@ -345,7 +350,7 @@ class JobHost implements ContextHost {
   }
 
   async updateState(state: string, meta: unknown): Promise<void> {
-    this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
+    await this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
   }
 }
 

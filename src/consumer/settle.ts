@@ -195,10 +195,12 @@ export class Settler implements RequestListener {
     return stored;
   }
 
-  /** update_state from inside a task. */
-  storeState(request: Request, state: string, metaJson: string): void {
-    if (request.ignoreResult || request.state !== 'active') return;
-    this.#track(this.#store(this.#record(request.header, state, metaJson, null, null)));
+  /** update_state from inside a task. Resolves when it is stored, or at once when this task stores nothing. */
+  storeState(request: Request, state: string, metaJson: string): Promise<void> {
+    if (request.ignoreResult || request.state !== 'active') return Promise.resolve();
+    const stored = this.#store(this.#record(request.header, state, metaJson, null, null));
+    this.#track(stored);
+    return stored;
   }
 
   /** The one pipeline every task ends in. */

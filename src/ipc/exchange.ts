@@ -40,7 +40,7 @@ export const toParent = {
   succeeded: 69,
   /** child · job · runtime seconds · EndedMeta · result JSON: every other end. */
   ended: 70,
-  /** child · job · 0 · StateMeta · meta JSON: update_state. */
+  /** child · job · request · StateMeta · meta JSON: update_state; answered with `published`. */
   state: 71,
   /** child · request · 0 · PublishMeta · message body: task.delay() inside a task. */
   publish: 72,

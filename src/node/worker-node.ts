@@ -353,7 +353,7 @@ export class WorkerNode {
       log,
       childLog: () => log.as({ processName: 'PoolChild-trial', voice: 'task' }),
       publish: () => Promise.reject(new UmbelError('NOT_SUPPORTED', 'a module that is being tried cannot call tasks')),
-      storeState: () => {},
+      storeState: () => Promise.resolve(),
       onFatal: () => {},
     });
     try {

@@ -65,7 +65,7 @@ export interface ChildEvents {
   onRecalled(child: ChildHandle, jobs: readonly Job[]): void;
   onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void;
   onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): void;
-  onState(child: ChildHandle, job: Job | undefined, meta: StateMeta, metaJson: string): void;
+  onState(child: ChildHandle, job: Job | undefined, request: number, meta: StateMeta, metaJson: string): void;
   /** The process is gone and its pipe is read to the end. `startFailure` when it said why it could not start. */
   onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], startFailure: UmbelError | null): void;
 }
@@ -331,7 +331,7 @@ export class ChildHandle {
         this.#events.onPublish(this, id, JSON.parse(meta) as PublishMeta, Buffer.from(payload));
         return;
       case toParent.state:
-        this.#events.onState(this, this.jobs.get(id), JSON.parse(meta) as StateMeta, payload.toString('utf8'));
+        this.#events.onState(this, this.jobs.get(id), number, JSON.parse(meta) as StateMeta, payload.toString('utf8'));
         return;
       case toParent.log: {
         const line = JSON.parse(meta) as LogMeta;

@@ -48,8 +48,8 @@ export interface PreforkPoolParams {
   childLog(index: number): Logger;
   /** task.delay() inside a task. */
   publish(meta: PublishMeta, body: Buffer): Promise<void>;
-  /** update_state inside a task. */
-  storeState(job: Job, meta: StateMeta, metaJson: string): void;
+  /** update_state inside a task. Resolves when it is stored. */
+  storeState(job: Job, meta: StateMeta, metaJson: string): Promise<void>;
   /** No child can be started any more. */
   onFatal(error: UmbelError): void;
 }
@@ -239,8 +239,9 @@ export class PreforkPool implements Pool {
         mayRest: (busy) => this.#mayRest(busy),
         onRecalled: (from, jobs) => this.#onRecalled(from, jobs),
         onJobDone: (_child, job, runtimeSeconds) => this.#onJobDone(job, runtimeSeconds),
-        onPublish: (asking, request, meta, body) => void this.#onPublish(asking, request, meta, body),
-        onState: (_child, job, meta, metaJson) => job !== undefined && this.#params.storeState(job, meta, metaJson),
+        onPublish: (asking, request, meta, body) => void this.#answer(asking, request, this.#params.publish(meta, body)),
+        onState: (asking, job, request, meta, metaJson) =>
+          void this.#answer(asking, request, job === undefined ? Promise.resolve() : this.#params.storeState(job, meta, metaJson)),
         onGone: (gone, exit, started, unstarted, failure) => this.#onGone(gone, exit, started, unstarted, failure),
       },
     });
@@ -299,10 +300,10 @@ export class PreforkPool implements Pool {
     this.#forget();
   }
 
-  async #onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): Promise<void> {
+  async #answer(child: ChildHandle, request: number, work: Promise<void>): Promise<void> {
     let reply: PublishReply = { error: null };
     try {
-      await this.#params.publish(meta, body);
+      await work;
     } catch (error) {
       reply = { error: messageOf(error) };
     }

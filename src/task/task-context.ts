@@ -251,7 +251,14 @@ export class TaskContext {
   }
 
   /** Store a state of the task's own, to be seen by `AsyncResult.state()` and its meta as the result. */
-  async updateState(change: { readonly state: string; readonly meta?: unknown }): Promise<void> {
+  updateState(change: { readonly state: string; readonly meta?: unknown }): Promise<void> {
+    const stored = this.#updateState(change);
+    // A task that does not wait for it has said that it does not matter.
+    stored.catch(() => {});
+    return stored;
+  }
+
+  async #updateState(change: { readonly state: string; readonly meta?: unknown }): Promise<void> {
     checkOptions(`updateState() of task ${this.name}[${this.id}]`, { ...change }, stateKinds, []);
     await this.#host.updateState(change.state, change.meta ?? null);
   }
