@@ -102,8 +102,11 @@ export async function printResult(
     return exitStatus.ok;
   } catch (error) {
     if (!(error instanceof RemoteTaskError)) throw error;
-    ctx.stderr(`${error.state}: ${error.remoteName}: ${error.message}`);
-    if (error.remoteTraceback !== null) ctx.stderr(error.remoteTraceback.trimEnd());
+    const what = `${error.remoteName}: ${error.message}`;
+    const traceback = error.remoteTraceback?.trimEnd() ?? '';
+    // A JavaScript stack begins with what was thrown, a Python traceback ends with it.
+    ctx.stderr(`${error.state}: ${traceback.startsWith(what) ? traceback : what}`);
+    if (traceback !== '' && !traceback.startsWith(what)) ctx.stderr(traceback);
     return exitStatus.failure;
   }
 }

@@ -1,7 +1,8 @@
 /** `umbel result ID`: the result of a task that was called earlier. */
 import { seconds } from '../config/kind.ts';
-import { exitStatus } from '../errors.ts';
+import { exitStatus, UmbelError } from '../errors.ts';
 import { openClient } from '../node/open-client.ts';
+import { readyStates } from '../protocol/result.ts';
 import { printResult } from './call.ts';
 import type { Command } from './command.ts';
 import { flagOption, optionalValueOption } from './option-spec.ts';
@@ -36,6 +37,13 @@ export const command: Command = {
         return exitStatus.ok;
       }
       const waited = ctx.option(wait);
+      if (waited === undefined) {
+        const now = await result.state();
+        if (!readyStates.has(now)) {
+          const unknown = now === 'PENDING' ? ' (or there is no such task)' : '';
+          throw new UmbelError('RESULT_TIMEOUT', `task ${id} has no result yet: its state is ${now}${unknown}`);
+        }
+      }
       return await printResult(ctx, result, waited === undefined ? 0 : waited === true ? undefined : waited * 1000);
     } finally {
       await client.stop();

@@ -23,7 +23,8 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
 /** Not yet started. */
 export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
   const { settings } = config;
-  const log = createLogger({ level: 'error', format: 'text', processName: 'umbel' });
+  // What fails, fails the command, which says so once.
+  const log = createLogger({ level: 'critical', format: 'text', processName: 'umbel' });
   return new Client({
     ...configuredConnections(config, env, log),
     defaultQueue: settings.task_default_queue,

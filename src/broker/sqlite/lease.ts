@@ -152,7 +152,7 @@ export class Lease {
     this.#id = null;
     this.#params.log.warning(
       'broker.lease_lost',
-      'The lease on the embedded broker was lost: this process stood still for too long, or the file was replaced; it may run none of what it held',
+      'The lease on the embedded broker was lost: this process stood still for too long, or the file was replaced; what it held goes to others',
     );
     this.#params.onLost();
     this.hold().catch((error: unknown) => this.#failed(error));
