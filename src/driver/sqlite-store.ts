@@ -52,6 +52,8 @@ export interface SqliteStoreParams {
 const blockMs = 3;
 const firstRetryMs = 100;
 const longestRetryMs = 5000;
+/** A file that fails again so soon after it recovered (one damaged page will) is tried less and less often, not from the start. */
+const steadyMs = 30_000;
 const lookAgainMs = 20;
 
 export class SqliteStore {
@@ -71,6 +73,8 @@ export class SqliteStore {
   #immediate: NodeJS.Immediate | null = null;
   #retry: NodeJS.Timeout | null = null;
   #retryMs = firstRetryMs;
+  /** performance.now() of the last recovery. */
+  #recoveredAtMs = Number.NEGATIVE_INFINITY;
   /** performance.now() of the first refusal in a row. */
   #busySinceMs: number | null = null;
   #dataVersion = 0;
@@ -273,7 +277,6 @@ export class SqliteStore {
       return;
     }
     this.#busySinceMs = null;
-    this.#retryMs = firstRetryMs;
     let topics = 0;
     for (const operation of batch) {
       topics |= operation.topics;
@@ -287,7 +290,10 @@ export class SqliteStore {
       }
     }
     this.#flushing = false;
-    if (this.#state === 'lost') this.#params.log.info('sqlite.recovered', `The SQLite database works again: ${this.path}`);
+    if (this.#state === 'lost') {
+      this.#recoveredAtMs = performance.now();
+      this.#params.log.info('sqlite.recovered', `The SQLite database works again: ${this.path}`);
+    }
     this.#setState('open', null);
     if (topics !== 0) this.#changed(topics);
   }
@@ -333,6 +339,7 @@ export class SqliteStore {
     this.#reopen = failure.kind === 'io' || failure.kind === 'missing' || failure.kind === 'corrupt';
     this.#queue = [...batch.filter((operation) => operation.keep), ...this.#queue];
     if (this.#state !== 'lost') {
+      if (nowMs - this.#recoveredAtMs > steadyMs) this.#retryMs = firstRetryMs;
       this.#params.log.error('sqlite.lost', `${failure.message}; trying again until it works`);
     }
     this.#setState('lost', failure);

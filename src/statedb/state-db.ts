@@ -184,7 +184,7 @@ export class StateDb implements Component {
       this.#clockDirty = false;
     } catch (error) {
       // Kept in memory, and written with the next change.
-      this.#params.log.error('statedb.not_written', `The state database cannot be written: ${messageOf(error)}`);
+      this.#params.log.error('statedb.not-written', `The state database cannot be written: ${messageOf(error)}`);
     }
   }
 }

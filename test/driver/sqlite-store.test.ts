@@ -154,6 +154,29 @@ t.test('a full disk: an error for the publisher, patience for the rest, and back
   await store.release(schema);
 });
 
+t.test('a file that fails again and again is tried less and less often', async (t) => {
+  const store = storeAt(folderFor(t).path('a.db'));
+  await store.acquire(schema);
+  const pageCount = store.peek((database) => Number(database.prepare('PRAGMA page_count').get()?.[0]), 0);
+  // Room for what finds out whether the file works, not for what is wanted of it: the same as one damaged page.
+  store.peek((database) => database.prepare(`PRAGMA max_page_count = ${pageCount + 4}`).get(), undefined);
+  const tooMuch = insert('x'.repeat(100_000));
+  const lostAtMs: number[] = [];
+  const third = new Promise<void>((resolve) => {
+    store.onStateChange((state) => {
+      if (state === 'open') store.write(tooMuch).catch(() => {});
+      if (state === 'lost') lostAtMs.push(performance.now());
+      if (lostAtMs.length === 3) resolve();
+    });
+  });
+  await t.rejects(store.write(tooMuch), { kind: 'full' });
+  await third;
+  const [first = 0, second = 0, last = 0] = lostAtMs;
+  t.ok(second - first >= 95, `the first retry after ${second - first} ms`);
+  t.ok(last - second >= 195, `the second after ${last - second} ms`);
+  await store.release(schema);
+});
+
 t.test('a lock held by another process', async (t) => {
   const path = folderFor(t).path('a.db');
   const store = new SqliteStore({ path, synchronous: 'normal', busyTimeoutMs: 150, log: new RecordingLog() });

@@ -151,7 +151,7 @@ export class Lease {
   #lost(): void {
     this.#id = null;
     this.#params.log.warning(
-      'broker.lease_lost',
+      'broker.lease-lost',
       'The lease on the embedded broker was lost: this process stood still for too long, or the file was replaced; what it held goes to others',
     );
     this.#params.onLost();
@@ -160,7 +160,7 @@ export class Lease {
 
   #failed(error: unknown): void {
     const text = error instanceof Error ? error.message : String(error);
-    this.#params.log.error('broker.lease_failed', `No new lease on the embedded broker: ${text}; trying again`);
+    this.#params.log.error('broker.lease-failed', `No new lease on the embedded broker: ${text}; trying again`);
   }
 
   #tick(): void {
@@ -218,7 +218,7 @@ export class Lease {
         },
         (failure: SqliteFailure) =>
           this.#params.log.warning(
-            'broker.reclaim_failed',
+            'broker.reclaim-failed',
             `Consumer ${id} is dead (${reason}), and what it held is not given back yet: ${failure.message}`,
           ),
       );
