@@ -13,16 +13,16 @@
  * Start: pidfile → reaper → statedb → pool → broker → backend → consumer → READY; stop in the reverse order. The pool goes first, because
  * what it offers decides what may be consumed; the consumer last, because it needs all the others.
  */
-import { close as closeInspector, url as inspectorUrl, open as openInspector } from 'node:inspector';
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
 import type { Request } from '../consumer/request.ts';
 import { Settler } from '../consumer/settle.ts';
-import { exitStatus, messageOf, UmbelError } from '../errors.ts';
+import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
 import { BootOrder, type Component } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
+import { toggleInspector } from '../os/inspector-switch.ts';
 import { acquirePidfile, type Pidfile } from '../os/pidfile.ts';
 import { setProcessTitle } from '../os/process-title.ts';
 import { Reaper } from '../os/reaper.ts';
@@ -35,10 +35,9 @@ import { StateDb } from '../statedb/state-db.ts';
 import { banner } from './banner.ts';
 import { dump } from './dump.ts';
 import { configuredConnections } from './open-client.ts';
+import { Shutdown } from './shutdown.ts';
+import { tryModules } from './try-modules.ts';
 import { childCommand, childSettings, type WorkerNames, workerNames } from './worker-params.ts';
-
-/** How long a stop waits for results and acknowledgements that are on their way when the broker may be gone. */
-const settleGraceMs = 10_000;
 
 export interface WorkerNodeParams {
   readonly config: Config;
@@ -68,8 +67,7 @@ export class WorkerNode {
   #signals: SignalListener | null = null;
   #pidfile: Pidfile | null = null;
   #state: NodeState = 'new';
-  /** Settles the wait for running tasks early: somebody wants a cold stop. Written by #stop. */
-  #hurry: (() => void) | null = null;
+  readonly #shutdown: Shutdown;
   #ended: ((ending: Ending) => void) | null = null;
   /** Where the stop in progress leads. Written by #stop. */
   #ending: Ending | null = null;
@@ -132,6 +130,14 @@ export class WorkerNode {
       acceptContent: settings.accept_content,
       isRevoked: (taskId) => stateDb.isRevoked(taskId),
       log,
+    });
+    this.#shutdown = new Shutdown({
+      consumer: this.#consumer,
+      pool: this.#pool,
+      settler: this.#settler,
+      log,
+      warmTimeoutMs: settings.worker_shutdown_timeout === null ? null : settings.worker_shutdown_timeout * 1000,
+      softTimeoutMs: settings.worker_soft_shutdown_timeout * 1000,
     });
     const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
     this.#boot = new BootOrder([
@@ -197,7 +203,7 @@ export class WorkerNode {
         hard: () => this.#hardStop(),
         restart: () => void this.#tryRestart(),
         dump: () => void dump({ log: this.#log, pool: this.#pool, consumer: this.#consumer, state: this.#state }),
-        inspect: () => this.#toggleInspector(),
+        inspect: () => toggleInspector(this.#params.config.settings.worker_enable_inspector, this.#log),
         grow: () => this.#resize(1),
         shrink: () => this.#resize(-1),
         quiet: () => {
@@ -219,7 +225,7 @@ export class WorkerNode {
         this.#log.warning('worker.stop', 'worker: asked to stop, it does not start again');
         this.#ending = ending;
       }
-      if (mode === 'cold') this.#hurry?.();
+      if (mode === 'cold') this.#shutdown.hurry();
       return;
     }
     if (this.#state === 'new') {
@@ -233,34 +239,10 @@ export class WorkerNode {
     this.#enter('stopping');
     this.#ending = ending;
     this.#notify.stopping();
-    const { settings } = this.#params.config;
-    this.#log.warning('worker.stop', `worker: ${mode === 'warm' ? 'Warm' : 'Cold'} shutdown (MainProcess)`, { mode });
     if (mode === 'warm' && ending.kind === 'exit' && ending.status !== 0) {
       this.#log.warning('worker.stop-hint', 'worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!');
     }
-    await this.#consumer
-      .quiet()
-      .catch((error: unknown) => this.#log.error('worker.stop-failed', `consuming could not be stopped: ${messageOf(error)}`));
-    let drained = false;
-    if (mode === 'warm') {
-      drained = await this.#drain(settings.worker_shutdown_timeout === null ? null : settings.worker_shutdown_timeout * 1000);
-      if (!drained)
-        this.#log.warning('worker.stop', `worker: Cold shutdown (MainProcess): ${this.#pool.jobCount} tasks still running`, {
-          mode: 'cold',
-        });
-    }
-    if (!drained && settings.worker_soft_shutdown_timeout > 0 && this.#pool.jobCount > 0) {
-      this.#log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${settings.worker_soft_shutdown_timeout} seconds`, {
-        mode: 'soft',
-      });
-      this.#pool.abortAll('the worker is stopping');
-      drained = await this.#drain(settings.worker_soft_shutdown_timeout * 1000);
-    }
-    if (!drained) {
-      this.#settler.stopping();
-      await this.#pool.stop();
-    }
-    await this.#settleAll();
+    await this.#shutdown.run(mode);
     await this.#boot
       .stop()
       .catch((error: unknown) => this.#log.error('worker.stop-failed', `a part of the worker did not stop cleanly: ${messageOf(error)}`));
@@ -284,30 +266,6 @@ export class WorkerNode {
     this.#ended?.(this.#ending);
   }
 
-  /** true: everything running has ended. false: out of time, or in a hurry. */
-  async #drain(timeoutMs: number | null): Promise<boolean> {
-    const hurried = new Promise<false>((resolve) => {
-      this.#hurry = () => resolve(false);
-    });
-    const drained = await Promise.race([this.#pool.drain(timeoutMs), hurried]);
-    this.#hurry = null;
-    return drained;
-  }
-
-  async #settleAll(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), settleGraceMs);
-    });
-    const outcome = await Promise.race([this.#settler.idle(), late]);
-    clearTimeout(timer);
-    if (outcome === 'late')
-      this.#log.error(
-        'worker.stop-failed',
-        `results or acknowledgements could not be written within ${settleGraceMs / 1000}s; those tasks are delivered again`,
-      );
-  }
-
   /** Third Ctrl-C: nothing is waited for. Children die with this process; the broker gets everything back by its lease. */
   #hardStop(): never {
     this.#log.critical('worker.stop', 'worker: killed by request, nothing is waited for', { mode: 'hard' });
@@ -328,7 +286,7 @@ export class WorkerNode {
     if (this.#state !== 'running') return;
     try {
       const config = this.#params.reloadConfig();
-      await this.#tryModules(config);
+      await tryModules(config, this.#params.env, this.#log);
     } catch (error) {
       this.#log.error('worker.restart-refused', `restart refused, the worker carries on as it was: ${messageOf(error)}`);
       return;
@@ -336,31 +294,6 @@ export class WorkerNode {
     this.#notify.reloading();
     this.#log.warning('worker.restart', 'Restarting umbel worker in place');
     await this.#stop('warm', { kind: 'restart' });
-  }
-
-  /** Start one child with the new configuration and let it go again. */
-  async #tryModules(config: Config): Promise<void> {
-    const names = workerNames(config);
-    const log = this.#log;
-    const trial = new PreforkPool({
-      concurrency: 1,
-      command: childCommand(),
-      settingsFor: (index) => ({ ...childSettings(config, names, index, this.#params.env), logFile: null }),
-      childConcurrency: 1,
-      fair: true,
-      startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,
-      maxStartFailures: 1,
-      log,
-      childLog: () => log.as({ processName: 'PoolChild-trial', voice: 'task' }),
-      publish: () => Promise.reject(new UmbelError('NOT_SUPPORTED', 'a module that is being tried cannot call tasks')),
-      storeState: () => Promise.resolve(),
-      onFatal: () => {},
-    });
-    try {
-      await trial.start();
-    } finally {
-      await trial.stop();
-    }
   }
 
   /** Becomes the new program. Only returns by throwing. */
@@ -377,20 +310,6 @@ export class WorkerNode {
     else this.#pool.shrink(1);
     this.#consumer.poolResized();
     this.#log.info('pool.resized', `pool: ${this.#pool.size} ${this.#pool.size === 1 ? 'child' : 'children'}`, { size: this.#pool.size });
-  }
-
-  #toggleInspector(): void {
-    if (!this.#params.config.settings.worker_enable_inspector) {
-      this.#log.warning('inspector.refused', 'SIGUSR2: the inspector stays closed: worker.enable_inspector is false');
-      return;
-    }
-    if (inspectorUrl() !== undefined) {
-      closeInspector();
-      this.#log.warning('inspector.closed', 'inspector closed');
-      return;
-    }
-    openInspector(0, '127.0.0.1');
-    this.#log.warning('inspector.open', `inspector listening on ${inspectorUrl()}`);
   }
 
   #fatal(error: UmbelError): void {

@@ -1,0 +1,90 @@
+/**
+ * How a worker stops: the order of things between "stop" and "everything is given back".
+ *
+ * Owns the three ways (warm, soft, cold) and going from one to the next when time or patience runs out. What each means for
+ * running, reserved and scheduled tasks is the table in os/signal-table.ts. Never ends the process.
+ */
+import type { Consumer } from '../consumer/consumer.ts';
+import type { Settler } from '../consumer/settle.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { Pool } from '../pool/pool.ts';
+
+/** How long a stop waits for results and acknowledgements that are on their way when the broker may be gone. */
+const settleGraceMs = 10_000;
+
+export interface ShutdownParams {
+  readonly consumer: Consumer;
+  readonly pool: Pool;
+  readonly settler: Settler;
+  readonly log: Logger;
+  /** Bound of a warm stop; null: none. */
+  readonly warmTimeoutMs: number | null;
+  /** Running tasks get this long at a cold stop; 0: nothing. */
+  readonly softTimeoutMs: number;
+}
+
+export class Shutdown {
+  readonly #params: ShutdownParams;
+  /** Ends the wait for running tasks early. Written by #drain. */
+  #hurry: (() => void) | null = null;
+
+  constructor(params: ShutdownParams) {
+    this.#params = params;
+  }
+
+  /** Somebody wants a cold stop: do not wait any longer. */
+  hurry(): void {
+    this.#hurry?.();
+  }
+
+  /** No more messages, no task running, everything settled that could be. */
+  async run(mode: 'warm' | 'cold'): Promise<void> {
+    const { consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs } = this.#params;
+    log.warning('worker.stop', `worker: ${mode === 'warm' ? 'Warm' : 'Cold'} shutdown (MainProcess)`, { mode });
+    await consumer
+      .quiet()
+      .catch((error: unknown) => log.error('worker.stop-failed', `consuming could not be stopped: ${messageOf(error)}`));
+    let drained = false;
+    if (mode === 'warm') {
+      drained = await this.#drain(warmTimeoutMs);
+      if (!drained)
+        log.warning('worker.stop', `worker: Cold shutdown (MainProcess): ${pool.jobCount} tasks still running`, { mode: 'cold' });
+    }
+    if (!drained && softTimeoutMs > 0 && pool.jobCount > 0) {
+      log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${softTimeoutMs / 1000} seconds`, { mode: 'soft' });
+      pool.abortAll('the worker is stopping');
+      drained = await this.#drain(softTimeoutMs);
+    }
+    if (!drained) {
+      settler.stopping();
+      await pool.stop();
+    }
+    await this.#settleAll();
+  }
+
+  /** true: everything running has ended. false: out of time, or in a hurry. */
+  async #drain(timeoutMs: number | null): Promise<boolean> {
+    const hurried = new Promise<false>((resolve) => {
+      this.#hurry = () => resolve(false);
+    });
+    const drained = await Promise.race([this.#params.pool.drain(timeoutMs), hurried]);
+    this.#hurry = null;
+    return drained;
+  }
+
+  async #settleAll(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), settleGraceMs);
+    });
+    const outcome = await Promise.race([this.#params.settler.idle(), late]);
+    clearTimeout(timer);
+    if (outcome !== 'late') return;
+    const seconds = settleGraceMs / 1000;
+    this.#params.log.error(
+      'worker.stop-failed',
+      `results or acknowledgements could not be written within ${seconds}s; those tasks are delivered again`,
+    );
+  }
+}

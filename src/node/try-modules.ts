@@ -1,0 +1,30 @@
+/** Before a restart in place: does a child with the new configuration load its task modules? */
+import type { Config } from '../config/config.ts';
+import { UmbelError } from '../errors.ts';
+import type { RootLogger } from '../log/create-logger.ts';
+import { PreforkPool } from '../pool/prefork-pool.ts';
+import { childCommand, childSettings, workerNames } from './worker-params.ts';
+
+/** Starts one child and lets it go again. Rejects with what kept it from starting. */
+export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: RootLogger): Promise<void> {
+  const names = workerNames(config);
+  const trial = new PreforkPool({
+    concurrency: 1,
+    command: childCommand(),
+    settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null }),
+    childConcurrency: 1,
+    fair: true,
+    startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,
+    maxStartFailures: 1,
+    log,
+    childLog: () => log.as({ processName: 'PoolChild-trial', voice: 'task' }),
+    publish: () => Promise.reject(new UmbelError('NOT_SUPPORTED', 'a module that is being tried cannot call tasks')),
+    storeState: () => Promise.resolve(),
+    onFatal: () => {},
+  });
+  try {
+    await trial.start();
+  } finally {
+    await trial.stop();
+  }
+}
