@@ -83,7 +83,7 @@ ${sections.join('\n\n')}
 
 ## Pool children
 
-Leave the children alone; use the parent, or \`umbel control\`. For the curious:
+Leave the children alone and send signals to the parent. For the curious:
 
 * ignored, because they are meant for the parent: ${names(childSignals.ignored)}
 * end the child, and fail the tasks it runs as the death of a child does: ${names(childSignals.ends)}

@@ -44,7 +44,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
     steps: [{ meaning: 'warm', exitStatus: 0 }],
     summary: 'Finish what runs, hand back the rest, exit.',
     detail:
-      'The normal way to stop a worker; what `systemctl stop`, `docker stop` and `umbel multi stop` send. The worker takes no more messages, ' +
+      'The normal way to stop a worker; what `systemctl stop` and `docker stop` send. The worker takes no more messages, ' +
       'lets running tasks finish, stores their results, acknowledges them and exits. `worker.shutdown_timeout` bounds the wait; when it is over ' +
       'the stop goes on as a cold one. Sending it again changes nothing. With `REMAP_SIGTERM=SIGQUIT` in the environment it means what SIGQUIT means, for ' +
       'platforms that can only send TERM.',
@@ -102,8 +102,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
   SIGTTIN: {
     steps: [{ meaning: 'grow', exitStatus: null }],
     summary: 'One pool child more.',
-    detail:
-      'Until the next restart; the configured concurrency is not changed. Refused with a line in the log while autoscaling decides the number.',
+    detail: 'Until the next restart; the configured concurrency is not changed.',
     example: `kill -TTIN ${pid}`,
   },
   SIGTTOU: {
@@ -116,7 +115,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
     steps: [{ meaning: 'quiet', exitStatus: null }],
     summary: 'Take no more messages, keep running what is there.',
     detail:
-      'The first half of a warm stop, for a deployment that wants to drain a worker before it decides. The worker stays connected, answers remote control and sends heartbeats. Reserved and scheduled ' +
+      'The first half of a warm stop, for a deployment that wants to drain a worker before it decides. The worker stays connected. Reserved ' +
       'tasks it holds are still run. SIGCONT ends it; SIGTERM stops the worker. Ctrl-Z in a terminal sends it: the process is not suspended.',
     example: `kill -TSTP ${pid}`,
   },
