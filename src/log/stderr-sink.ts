@@ -15,18 +15,26 @@ const stderrFd = 2;
 export function createStderrSink(lostNotice: (lines: number, code: string) => string): LogSink {
   const fd = nonBlockingStderr();
   const buffer = new WriteBuffer({ fd: () => fd, lostNotice });
-  const onExit = (): void => buffer.drainSync();
-  process.on('exit', onExit);
+  if (open.size === 0) process.on('exit', drainAll);
+  open.add(buffer);
   return {
     isTerminal: isatty(stderrFd),
     write: (lines) => buffer.write(lines),
     flushSync: () => buffer.drainSync(),
     reopen() {},
     close() {
-      process.off('exit', onExit);
+      open.delete(buffer);
+      if (open.size === 0) process.off('exit', drainAll);
       buffer.close();
     },
   };
+}
+
+/** Of every logger not closed yet: a program may make many clients. */
+const open = new Set<WriteBuffer>();
+
+function drainAll(): void {
+  for (const buffer of open) buffer.drainSync();
 }
 
 /** The same stream through a descriptor of ours; kept for the life of the process. */
