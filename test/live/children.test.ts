@@ -116,7 +116,7 @@ void t.test('a child that ends itself: the exit code is named', async (t) => {
   t.match(await outcome(client, 'exits-well'), { remoteName: 'WorkerLostError', message: /exitcode 0/ });
   await client.call({ task: 'tasks.crashLater', args: [], kwargs: {}, options: { taskId: 'crashes' } });
   t.match(await outcome(client, 'crashes'), { remoteName: 'WorkerLostError', message: /exitcode 1/ });
-  t.match(await worker.event('child.uncaught'), { level: 'critical', message: /nobody catches this[^]*tasks\.ts:\d+:\d+/ });
+  t.match(await worker.event('child.uncaught'), { level: 'critical', message: /nobody catches this.*tasks\.ts:\d+:\d+/s });
   await client.call({ task: 'tasks.add', args: [1, 1], kwargs: {}, options: { taskId: 'after' } });
   t.equal(await outcome(client, 'after'), 2);
   t.strictSame(

@@ -9,7 +9,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Test } from 'tap';
+import type { Broker } from '../../src/broker/broker.ts';
+import { openConnections } from '../../src/client/connections.ts';
 import { App } from '../../src/client/umbel.ts';
+import { createLogger } from '../../src/log/create-logger.ts';
 import { LiveWorker } from './live-worker.ts';
 import { umbelBinary } from './umbel-binary.ts';
 
@@ -34,7 +37,7 @@ export class LiveFolder {
   readonly path: string;
   readonly env: NodeJS.ProcessEnv;
   readonly #processes: ChildProcess[] = [];
-  readonly #clients: App[] = [];
+  readonly #clients: { stop(): Promise<void> }[] = [];
 
   constructor(t: Test) {
     this.path = mkdtempSync(join(tmpdir(), 'umbel-live-'));
@@ -83,6 +86,25 @@ export class LiveFolder {
     this.#clients.push(client);
     await client.start();
     return client;
+  }
+
+  /** The embedded broker itself, for messages no client would send. */
+  async broker(): Promise<Broker> {
+    mkdirSync(dirname(this.database), { recursive: true });
+    const { broker } = openConnections({
+      brokerUrl: `sqlite:///${this.database}`,
+      backendUrl: 'disabled',
+      env: this.env,
+      workdir: this.path,
+      synchronous: 'normal',
+      busyTimeoutMs: 10_000,
+      leaseMs: 30_000,
+      resultExpiresMs: null,
+      log: createLogger({ level: 'critical', format: 'text', processName: 'test' }),
+    });
+    this.#clients.push(broker);
+    await broker.start();
+    return broker;
   }
 
   /** Run `umbel <args>` to its end. */

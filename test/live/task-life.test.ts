@@ -257,7 +257,7 @@ void t.test('results', async (t) => {
   t.match(chained, {
     remoteName: 'TypeError',
     message: 'outer',
-    remoteTraceback: /TypeError: outer\n[^]*tasks\.ts:\d+:\d+[^]*Caused by: RangeError: inner/,
+    remoteTraceback: /TypeError: outer\n.*tasks\.ts:\d+:\d+.*Caused by: RangeError: inner/s,
   });
   t.notMatch((chained as { remoteTraceback: string }).remoteTraceback, /umbel\.cjs|node:internal/, 'no frames of the program');
   t.match(await worker.event('task.failed', ({ taskName }) => taskName === 'tasks.causes'), {
