@@ -8,7 +8,7 @@
  * Never decides what to run; never talks to a child.
  */
 import type { ResultBackend } from '../backend/backend.ts';
-import type { Broker, SettleOutcome, Subscription } from '../broker/broker.ts';
+import type { Broker, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { EndedMeta, FailedStep, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
@@ -203,18 +203,17 @@ export class Settler implements RequestListener {
     return stored;
   }
 
-  /** The one pipeline every task ends in. */
+  /** The one pipeline every task ends in. As few promises as the order allows: every task pays for them. */
   #finish(request: Request, followUps: readonly FollowUp[] | null, record: ResultRecord | null, action: AckAction): void {
-    const settled = request.lost
-      ? Promise.resolve()
+    const steps = request.lost
+      ? nothingToDo
       : followUps === null
         ? this.#storeAndAcknowledge(request, record, action)
         : this.#publishAll(followUps).then(() => this.#storeAndAcknowledge(request, record, action));
-    this.#track(
-      settled.then(
-        () => this.#settled(request),
-        (error: unknown) => this.#notSettled(request, error),
-      ),
+    this.#pending += 1;
+    steps.then(
+      () => this.#settled(request),
+      (error: unknown) => void this.#notSettled(request, error),
     );
   }
 
@@ -223,36 +222,35 @@ export class Settler implements RequestListener {
       await this.#params.producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs);
   }
 
-  async #storeAndAcknowledge(request: Request, record: ResultRecord | null, action: AckAction): Promise<void> {
+  #storeAndAcknowledge(request: Request, record: ResultRecord | null, action: AckAction): Promise<unknown> {
     if (record === null || this.#params.backend === null) return this.#acknowledgeOnce(request, action);
-    const stored = this.#store(record);
+    const stored = this.#params.backend.store(record);
     // Both calls in one turn become one transaction; apart, the acknowledgement must wait for the result.
-    if (!this.#joint) await stored;
-    const acknowledged = this.#acknowledgeOnce(request, action);
-    await stored;
-    await acknowledged;
+    if (this.#joint) return Promise.all([stored, this.#acknowledgeOnce(request, action)]);
+    return stored.then(() => this.#acknowledgeOnce(request, action));
   }
 
-  async #acknowledgeOnce(request: Request, action: AckAction): Promise<void> {
-    if (request.acknowledged) return;
+  #acknowledgeOnce(request: Request, action: AckAction): Promise<unknown> {
+    if (request.acknowledged) return nothingToDo;
     request.acknowledged = true;
-    await this.#acknowledge(request, action);
+    return this.#acknowledge(request, action);
   }
 
-  async #acknowledge(request: Request, action: AckAction): Promise<void> {
+  #acknowledge(request: Request, action: AckAction): Promise<unknown> {
     const subscription = this.#subscription;
-    if (subscription === null) return;
-    const outcome: SettleOutcome = await (action === 'ack'
-      ? subscription.ack(request.delivery)
-      : subscription.reject(request.delivery, { requeue: action === 'requeue' }));
-    if (outcome === 'stale') {
-      request.lost = true;
-      this.#log.warning(
-        'task.ack-stale',
-        `${request.label}: the message was no longer ours when it was acknowledged; it is delivered again`,
-        this.#fields(request.header),
-      );
-    }
+    if (subscription === null) return nothingToDo;
+    const { delivery } = request;
+    const outcome = action === 'ack' ? subscription.ack(delivery) : subscription.reject(delivery, { requeue: action === 'requeue' });
+    return outcome.then((result) => result === 'stale' && this.#noteStale(request));
+  }
+
+  #noteStale(request: Request): void {
+    request.lost = true;
+    this.#log.warning(
+      'task.ack-stale',
+      `${request.label}: the message was no longer ours when it was acknowledged; it is delivered again`,
+      this.#fields(request.header),
+    );
   }
 
   #store(record: ResultRecord): Promise<void> {
@@ -262,6 +260,7 @@ export class Settler implements RequestListener {
   #settled(request: Request): void {
     request.state = 'settled';
     this.#params.onSettled(request);
+    this.#workDone();
   }
 
   /** A step failed for good. A late-acknowledged message goes back to its queue, so that nothing is lost. */
@@ -337,13 +336,19 @@ export class Settler implements RequestListener {
 
   #track(work: Promise<unknown>): void {
     this.#pending += 1;
-    const done = (): void => {
-      this.#pending -= 1;
-      if (this.#pending === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
-    };
-    work.then(done, (error: unknown) => {
-      this.#log.error('task.settle-failed', `a state could not be stored or a message not be acknowledged: ${messageOf(error)}`);
-      done();
-    });
+    work.then(
+      () => this.#workDone(),
+      (error: unknown) => {
+        this.#log.error('task.settle-failed', `a state could not be stored or a message not be acknowledged: ${messageOf(error)}`);
+        this.#workDone();
+      },
+    );
+  }
+
+  #workDone(): void {
+    this.#pending -= 1;
+    if (this.#pending === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 }
+
+const nothingToDo: Promise<void> = Promise.resolve();

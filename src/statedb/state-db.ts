@@ -86,6 +86,8 @@ export class StateDb implements Component {
   }
 
   isRevoked(taskId: string): boolean {
+    // Asked for every message, and most workers have revoked nothing.
+    if (this.#revoked.size === 0) return false;
     const atMs = this.#revoked.get(taskId);
     return atMs !== undefined && this.#clock.now() - atMs < this.#maxAgeMs;
   }
