@@ -147,13 +147,7 @@ void t.test('messages that cannot be run are dropped with a line, and the next o
       'critical',
       /Can't decode message body/,
     ],
-    [
-      'another shape',
-      taskMessage('bad', { body: Buffer.from('"text"') }),
-      'message.invalid',
-      'error',
-      /Received invalid task message/,
-    ],
+    ['another shape', taskMessage('bad', { body: Buffer.from('"text"') }), 'message.invalid', 'error', /Received invalid task message/],
     ['args no list', taskMessage('bad', { body: Buffer.from('[7, {}, {}]') }), 'message.invalid', 'error', /Received invalid task message/],
     [
       'pickle',
@@ -197,7 +191,13 @@ void t.test('messages that cannot be run are dropped with a line, and the next o
       'warning',
       /Received and deleted unknown message/,
     ],
-    ['bad ETA', taskMessage('bad', { headers: { eta: 'soon' } }), 'message.invalid', 'error', /Received invalid task message: invalid ETA value 'soon'/],
+    [
+      'bad ETA',
+      taskMessage('bad', { headers: { eta: 'soon' } }),
+      'message.invalid',
+      'error',
+      /Received invalid task message: invalid ETA value 'soon'/,
+    ],
     [
       'bad expiry',
       taskMessage('bad', { headers: { expires: { not: 'a time' } } }),
