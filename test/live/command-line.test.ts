@@ -109,35 +109,33 @@ void t.test('the banner goes to stdout, the log to stderr; --quiet leaves both t
 
 void t.test('colours: none in a pipe, on a terminal unless NO_COLOR or --no-color', async (t) => {
   const folder = newFolder(t);
-  const bad = 'umbel worker -A gone.ts; true';
-  const escape = String.fromCharCode(27);
-  const inTerminal = async (prefix: string, suffix = ''): Promise<string> => {
-    const command = `${prefix} ${bad.replace('umbel', `"$UMBEL" ${suffix}`)}`;
-    const ended = await folder.run('script', ['-qec', command, '/dev/null'], {
-      env: { TERM: 'xterm', UMBEL: umbelBinary },
-    });
-    return ended.stdout;
+  folder.write('dies.js', 'process.exit(3);\n');
+  folder.write('umbel.toml', '[worker]\nmax_start_failures = 2\n');
+  const red = `${String.fromCharCode(27)}[`;
+  /** What umbel writes to a terminal. */
+  const inTerminal = async (before: string, args: string): Promise<string> => {
+    const env = { TERM: 'xterm', UMBEL: umbelBinary };
+    return (await folder.run('script', ['-qec', `${before} "$UMBEL" ${args}; true`, '/dev/null'], { env })).stdout;
   };
-  t.notMatch((await folder.umbel(['worker', '-A', 'gone.ts'])).stderr, escape, 'a pipe');
-  t.match(await inTerminal(''), `${escape}[`, 'a terminal');
-  t.notMatch(await inTerminal('NO_COLOR=1'), escape, 'NO_COLOR');
+  const badModule = 'worker -A gone.ts';
+  t.notMatch((await folder.umbel(badModule.split(' '))).stderr, red, 'a pipe');
+  t.match(await inTerminal('', badModule), `${red}31mumbel:`, 'a terminal');
+  t.notMatch(await inTerminal('NO_COLOR=1', badModule), red, 'NO_COLOR');
 
-  const logLines = async (prefix: string, suffix: string): Promise<string> => {
-    folder.write('dies.js', 'process.exit(3);\n');
-    folder.write('umbel.toml', '[worker]\nmax_start_failures = 2\n');
-    const command = `${prefix} "$UMBEL" ${suffix} worker -c 1 -A dies.js; true`;
-    const ended = await folder.run('script', ['-qec', command, '/dev/null'], {
-      env: { TERM: 'xterm', UMBEL: umbelBinary },
-    });
-    return ended.stdout
-      .split('\n')
-      .filter((line) => line.includes('could not start'))
-      .join('\n');
+  const logLine = async (before: string, args: string): Promise<string> => {
+    const lines = await inTerminal(before, `${args} worker -c 1 -A dies.js`);
+    return lines.split('\n').find((line) => line.includes('could not start')) ?? 'no line';
   };
-  t.match(await logLines('', ''), `${escape}[1;31m`, 'an error line in red');
-  t.match(await logLines('NO_COLOR=1', ''), /could not start/);
-  t.notMatch(await logLines('NO_COLOR=1', ''), escape);
-  t.notMatch(await logLines('', '--no-color'), escape);
+  t.match(await logLine('', ''), `${red}1;31m`, 'an error in the log is red');
+  for (const [before, args] of [
+    ['NO_COLOR=1', ''],
+    ['', '--no-color'],
+    ['', '-C'],
+  ] as const) {
+    const line = await logLine(before, args);
+    t.match(line, /could not start/);
+    t.notMatch(line, red, `${before}${args}`);
+  }
 });
 
 void t.test('results are JSON, whatever they hold', async (t) => {
