@@ -345,6 +345,32 @@ const flowSuite: Suite = (test) => {
     );
   });
 
+  test('what is settled from inside a delivery is settled, beside other settlements of the turn too', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, numbered(3));
+    const deliveries = new Arrivals<Delivery>();
+    const outcomes = new Arrivals<string>();
+    const subscription = await broker.consume({
+      queues: [queue],
+      prefetch: 1,
+      onDelivery: (delivery) => {
+        if (textOf(delivery) === '1') void subscription.ack(delivery).then((outcome) => outcomes.push(outcome));
+        else deliveries.push(delivery);
+      },
+      onLost: () => {},
+    });
+    const first = await deliveries.next();
+    // Room first, then the acknowledgement: the next message may be on its way before this one is settled.
+    subscription.setPrefetch(2);
+    t.equal(await subscription.ack(first), 'done');
+    t.equal(await outcomes.next(), 'done', 'the one settled at once');
+    t.equal(await subscription.ack(await deliveries.next()), 'done');
+    await subscription.cancel();
+    await subscription.release();
+    t.equal(await broker.countReady(queue), 0, 'nothing came back');
+  });
+
   test('queues can be added and cancelled', async (t, bench) => {
     const broker = await bench.broker();
     const one = await bench.queue(broker, 'one');

@@ -19,9 +19,10 @@ export class SettleBatch implements SqliteOperation {
   readonly #rejects: ((error: Error) => void)[] = [];
   /** By the last run. */
   #changed: boolean[] = [];
-  /** Nothing can be added any more. */
+  /** Nothing can be added any more: what came later would be told of a commit it had no part in. */
   readonly #closed: () => void;
 
+  /** `closed` may be called more than once. */
   constructor(closed: () => void) {
     this.#closed = closed;
   }
@@ -38,13 +39,14 @@ export class SettleBatch implements SqliteOperation {
   }
 
   run(database: SqliteDatabase): void {
+    // Now, and not after COMMIT: deliveries of a claim in the same transaction are handed over before `committed` is called here.
+    this.#closed();
     this.#changed = this.#settlements.map((settlement, at) =>
       settleMessage(database, this.#ids[at] ?? 0, this.#owners[at] ?? 0, settlement),
     );
   }
 
   committed(): void {
-    this.#closed();
     for (const [at, resolve] of this.#resolves.entries()) resolve(this.#changed[at] === true ? 'done' : 'stale');
   }
 

@@ -263,10 +263,11 @@ export class SqliteSubscription implements Subscription {
 
   #enqueue(id: number, owner: number, settlement: Settlement): Promise<SettleOutcome> {
     if (this.#batch === null) {
-      this.#batch = new SettleBatch(() => {
-        this.#batch = null;
+      const batch = new SettleBatch(() => {
+        if (this.#batch === batch) this.#batch = null;
       });
-      this.#store.enqueue(this.#batch);
+      this.#batch = batch;
+      this.#store.enqueue(batch);
     }
     return this.#batch.add(id, owner, settlement);
   }
