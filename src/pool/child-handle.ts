@@ -21,6 +21,7 @@ import {
   type DumpMeta,
   type EndedMeta,
   type FollowUpMeta,
+  isToParent,
   type LogMeta,
   type PublishMeta,
   type PublishReply,
@@ -94,6 +95,8 @@ export class ChildHandle {
   readonly #writer = new FrameWriter();
   #flushScheduled = false;
   #startFailure: UmbelError | null = null;
+  /** It sent something that is no frame. */
+  #unreadable = false;
   readonly #events: ChildEvents;
   readonly #log: Logger;
   readonly #childLog: Logger;
@@ -232,13 +235,17 @@ export class ChildHandle {
   }
 
   #listen(fromChild: Readable): void {
-    const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload));
+    const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload), isToParent);
+    let exited = false;
+    let heard = false;
     fromChild.on('data', (chunk: Buffer) => {
+      heard = true;
       try {
         reader.push(chunk);
-        if (this.#events.mayRest(this)) this.#rest(fromChild);
+        if (!exited && this.#events.mayRest(this)) this.#rest(fromChild);
       } catch (error) {
         // Task code wrote to the pipe or the child is out of its mind; nothing it says can be trusted from here on.
+        this.#unreadable = true;
         this.#log.critical('child.garbage', `PoolChild-${this.index} sent an unreadable frame (${messageOf(error)}); it is killed`);
         fromChild.destroy();
         this.kill('SIGKILL');
@@ -252,9 +259,18 @@ export class ChildHandle {
       if (this.#process.pid === undefined) this.#gone(null, null);
     });
     this.#process.once('exit', (exitCode, signal) => {
+      exited = true;
       fromChild.resume();
       if (fromChild.closed || fromChild.readableEnded) return this.#gone(exitCode, signal);
-      const grace = setTimeout(() => fromChild.destroy(), pipeGraceMs);
+      // Given up only when a look at the pipe has found nothing: this process may have stood still for all of the grace.
+      const giveUp = (): void => {
+        heard = false;
+        setImmediate(() => {
+          if (heard && !fromChild.closed) grace = setTimeout(giveUp, pipeGraceMs);
+          else fromChild.destroy();
+        });
+      };
+      let grace = setTimeout(giveUp, pipeGraceMs);
       fromChild.once('close', () => {
         clearTimeout(grace);
         this.#gone(exitCode, signal);
@@ -282,7 +298,8 @@ export class ChildHandle {
     for (const resolve of this.#dumps.values()) resolve({ jobs: [], waiting: 0 });
     const started: Job[] = [];
     const unstarted: Job[] = [];
-    for (const job of this.jobs.values()) (job.started ? started : unstarted).push(job);
+    // After garbage nobody knows what has begun: a job that may have run must not be run again as if it had not.
+    for (const job of this.jobs.values()) (job.started || this.#unreadable ? started : unstarted).push(job);
     this.jobs.clear();
     this.#events.onGone(this, { pid, index: this.index, exitCode, signal }, started, unstarted, this.#startFailure);
   }

@@ -26,7 +26,7 @@ export interface JobListener {
   onStarted(job: Job, pid: number, atSeconds: number): void;
   onSucceeded(job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void;
   onEnded(job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void;
-  /** The child died while this job had started. */
+  /** The child died while this job had started, or nobody knows whether it had. */
   onWorkerLost(job: Job, exit: ChildExit): void;
   /** Never started: the pool is stopping or the job was withdrawn. It is the consumer's again. */
   onReturned(job: Job): void;

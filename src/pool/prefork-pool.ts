@@ -191,6 +191,8 @@ export class PreforkPool implements Pool {
     if (this.#recallTimer !== null) clearInterval(this.#recallTimer);
     for (const timer of this.#respawns.values()) clearTimeout(timer);
     this.#respawns.clear();
+    this.#started?.reject(new UmbelError('CHILD_CANNOT_START', 'the pool was stopped before a child was ready'));
+    this.#started = null;
     // Idle children are asked; those with a task that was not waited for are killed at once.
     for (const child of this.#children.values()) {
       if (child.jobs.size === 0) child.stop();
@@ -227,7 +229,30 @@ export class PreforkPool implements Pool {
 
   #spawn(index: number): void {
     this.#respawns.delete(index);
-    const child = new ChildHandle({
+    let child: ChildHandle;
+    try {
+      child = this.#handle(index);
+    } catch (error) {
+      // No memory or no process left on the machine: that may pass.
+      const cause = new UmbelError('CHILD_CANNOT_START', `a pool child could not be spawned: ${messageOf(error)}`, { cause: error });
+      this.#startFailed(index, cause, false);
+      return;
+    }
+    this.#children.set(index, child);
+    const timer = setTimeout(() => {
+      if (child.state !== 'starting') return;
+      this.#log.error(
+        'child.start-timeout',
+        `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`,
+      );
+      this.#startTimedOut.add(child);
+      child.kill('SIGKILL');
+    }, this.#params.startTimeoutMs);
+    timer.unref();
+  }
+
+  #handle(index: number): ChildHandle {
+    return new ChildHandle({
       index,
       command: this.#params.command,
       settings: this.#params.settingsFor(index),
@@ -245,17 +270,6 @@ export class PreforkPool implements Pool {
         onGone: (gone, exit, started, unstarted, failure) => this.#onGone(gone, exit, started, unstarted, failure),
       },
     });
-    this.#children.set(index, child);
-    const timer = setTimeout(() => {
-      if (child.state !== 'starting') return;
-      this.#log.error(
-        'child.start-timeout',
-        `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`,
-      );
-      this.#startTimedOut.add(child);
-      child.kill('SIGKILL');
-    }, this.#params.startTimeoutMs);
-    timer.unref();
   }
 
   #onReady(child: ChildHandle, meta: ReadyMeta): void {
@@ -345,27 +359,32 @@ export class PreforkPool implements Pool {
       this.#spawn(child.index);
       return;
     }
-    this.#startFailures += 1;
     const cause =
       failure ??
       new UmbelError(
         'CHILD_CANNOT_START',
         `PoolChild-${child.index} ${timedOut ? `was not ready within ${this.#params.startTimeoutMs / 1000}s` : `ended with ${how} while starting`}`,
       );
+    this.#startFailed(child.index, cause, failure !== null);
+  }
+
+  /** `ownWords`: the child itself has said what is wrong. */
+  #startFailed(index: number, cause: UmbelError, ownWords: boolean): void {
+    this.#startFailures += 1;
     const noneReady = ![...this.#children.values()].some((other) => other.state === 'ready');
     // A module that does not load will not load in the next child either.
-    const hopeless = this.#started !== null && failure !== null;
+    const hopeless = this.#started !== null && ownWords;
     if (noneReady && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
       this.#giveUp(cause);
       return;
     }
     const delayMs = Math.round(backoffDelayMs({ attempt: this.#startFailures - 1, baseMs: 200, maxMs: 10_000 }));
-    this.#log.error('child.start-failed', `PoolChild-${child.index} could not start: ${cause.message}; next try in ${delayMs} ms`, {
-      child: child.index,
+    this.#log.error('child.start-failed', `PoolChild-${index} could not start: ${cause.message}; next try in ${delayMs} ms`, {
+      child: index,
     });
     this.#respawns.set(
-      child.index,
-      setTimeout(() => this.#spawn(child.index), delayMs),
+      index,
+      setTimeout(() => this.#spawn(index), delayMs),
     );
   }
 

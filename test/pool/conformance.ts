@@ -1,0 +1,588 @@
+/**
+ * What every pool must do, run over each of them with real children and the tasks of test/pool/fixture.
+ *
+ * Owns the meaning of the contract in src/pool/pool.ts and src/pool/job.ts. Tasks wait at gates the tests hold, so nothing here
+ * depends on how fast a machine is.
+ */
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { UmbelError } from '../../src/errors.ts';
+import type { ChildReport } from '../../src/pool/pool.ts';
+import { readContent } from '../../src/protocol/task-message.ts';
+import { allGone, isRunning } from '../live/live-worker.ts';
+import { eventually } from './eventually.ts';
+import { type BenchOptions, fixtureTasks, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
+
+export interface PoolConformanceParams {
+  readonly name: string;
+  readonly create: PoolFactory;
+  /** Each child is a process of its own, which may die alone. */
+  readonly processes: boolean;
+}
+
+type Suite = (test: (title: string, options: BenchOptions, body: (t: Test, bench: PoolBench) => Promise<void>) => void) => void;
+
+export function poolConformance(t: Test, params: PoolConformanceParams): void {
+  const test: Parameters<Suite>[0] = (title, options, body) => {
+    void t.test(`${params.name}: ${title}`, async (t) => {
+      const bench = await PoolBench.started(t, params.create, options);
+      await body(t, bench);
+      const pids = [...bench.pool.pids];
+      await bench.pool.stop();
+      if (params.processes) t.same(await allGone(pids), [], 'no process is left');
+    });
+  };
+  endSuite(test);
+  dispatchSuite(test);
+  shutdownSuite(test);
+  sizeSuite(test);
+  serviceSuite(test);
+  startSuite(t, params);
+  if (params.processes) deathSuite(test);
+}
+
+const endSuite: Suite = (test) => {
+  test('values, sync and async', {}, async (t, { run, pool }) => {
+    t.match(await run('add', [2, 3]).end, { kind: 'succeeded', value: 5, meta: null });
+    t.match(await run('addLater', [2, 3]).end, { kind: 'succeeded', value: 5 });
+    t.match(await run('nothing').end, { kind: 'succeeded', value: null }, 'no value is null');
+    t.match(await run('add', [], { kwargs: { x: 1, y: 2 } }).end, { kind: 'succeeded', value: 3 }, 'arguments by name');
+    t.equal(pool.jobCount, 0);
+  });
+
+  test('failures carry the error, its text and the stack of the task', {}, async (t, { run }) => {
+    const failed = {
+      kind: 'ended',
+      // What Python knows a RangeError as.
+      value: { exc_type: 'ValueError', exc_message: ['too far'] },
+      meta: { kind: 'failed', text: "RangeError('too far')", traceback: /fixture\/tasks\.ts/ },
+    };
+    t.match(await run('fail', ['too far']).end, failed);
+    t.match(await run('failLater', ['too far']).end, failed);
+    t.match(await run('failExpected', ['x']).end, { meta: { kind: 'failed', expected: true } });
+    t.match(await run('throwText').end, { kind: 'ended', meta: { kind: 'failed', text: "'a plain string'" } });
+    t.match(await run('unserializable').end, { kind: 'ended', value: { exc_type: 'EncodeError' }, meta: { kind: 'failed' } });
+    t.match(await run('add', [1]).end, { kind: 'ended', value: { exc_type: 'TypeError' }, meta: { kind: 'failed' } }, 'too few arguments');
+    t.match(await run('add', [1, 2]).end, { kind: 'succeeded', value: 3 }, 'and the child goes on');
+  });
+
+  test('ignored, rejected, retried', {}, async (t, { run }) => {
+    t.match(await run('ignore').end, { kind: 'ended', meta: { kind: 'ignored' } });
+    t.match(await run('reject', [true]).end, { meta: { kind: 'rejected', requeue: true, text: 'reject requeue=True: not for me' } });
+    t.match(await run('reject', [false]).end, { meta: { kind: 'rejected', requeue: false } });
+
+    const retried = run('retry', [60]);
+    t.match(await retried.end, { value: { exc_message: ['try again'] }, meta: { kind: 'retried', text: /^Retry in 60s/ } });
+    t.equal(retried.followUps.length, 1, 'the next try is a message of its own');
+    const [{ meta, body }] = retried.followUps as [Run['followUps'][number]];
+    t.match(meta, { taskName: 'tasks.retry', taskId: retried.job.taskId, headers: { id: retried.job.taskId, retries: 1 } });
+    t.match(meta.route, { queue: 'celery' }, 'it goes where it came from');
+    const inSeconds = ((meta.dueAtMs ?? 0) - Date.now()) / 1000;
+    t.ok(inSeconds > 30 && inSeconds <= 60, `due in a minute, got ${inSeconds}s`);
+    t.same(readContent({ headers: meta.headers, properties: meta.properties, body }, 2).args, [60]);
+
+    const exhausted = run('retry', [60], { retries: 1 });
+    t.match(await exhausted.end, { value: { exc_message: ['try again'] }, meta: { kind: 'failed' } }, 'no try left');
+    t.equal(exhausted.followUps.length, 0);
+  });
+
+  test('what cannot be run ends without having started', {}, async (t, { run, make, makeRaw, pool }) => {
+    const expired = run('add', [1, 2], { expiresMs: Date.now() - 1000 });
+    t.match(await expired.end, { kind: 'ended', meta: { kind: 'expired' } });
+    const message = {
+      properties: { contentType: 'application/json', contentEncoding: 'utf-8' },
+      headers: { task: 'tasks.add', id: 'x' },
+    };
+    const bodies: readonly (readonly [string, string])[] = [
+      ['[[1, 2', 'undecodable'],
+      ['"\ud800', 'undecodable'],
+      ['[[1, 2]]', 'invalid'],
+      ['[[1, 2], [3], {}]', 'invalid'],
+      ['[{"x": 1}, {}, {}]', 'invalid'],
+    ];
+    const runs: Run[] = [expired];
+    for (const [body, kind] of bodies) {
+      const bad = makeRaw('add', { ...message, body: Buffer.from(body) });
+      pool.submit(bad.job);
+      t.match(await bad.end, { kind: 'ended', meta: { kind } }, body);
+      runs.push(bad);
+    }
+    const unknown = make('noSuchTask', []);
+    pool.submit(unknown.job);
+    t.match(await unknown.end, { kind: 'ended', meta: { kind: 'invalid', text: /no task 'tasks\.noSuchTask'/ } });
+    t.notOk([...runs, unknown].some(({ hasStarted }) => hasStarted));
+    t.equal(pool.jobCount, 0);
+  });
+
+  test('every one of many jobs ends exactly once', { concurrency: 2 }, async (t, { pool, runMany, run }) => {
+    const runs = [...runMany(400, 'add', [1, 1]), ...runMany(200, 'addLater', [1, 1]), ...runMany(100, 'fail', ['no'])];
+    const mixed = Array.from({ length: 200 }, (_, index) => run(index % 3 === 0 ? 'ignore' : 'pid'));
+    const ends = await Promise.all([...runs, ...mixed].map(({ end }) => end));
+    t.equal(ends.length, 900);
+    t.equal(ends.filter(({ kind }) => kind === 'succeeded').length, 600 + 133);
+    t.ok(
+      [...runs, ...mixed].every(({ hasStarted }) => hasStarted),
+      'each was told to have started',
+    );
+    t.equal(pool.jobCount, 0);
+    const processed = [...pool.processed];
+    t.same(processed.map(([index]) => index).sort(), [1, 2]);
+    t.equal(
+      processed.reduce((sum, [, count]) => sum + count, 0),
+      900,
+    );
+  });
+
+  test('20 MB in and 20 MB out', { concurrency: 2 }, async (t, { run, value }) => {
+    const size = 20 * 1024 * 1024;
+    const [length, text] = await Promise.all([value('measure', ['ä'.repeat(size / 2)]), value('big', [size])]);
+    t.equal(length, size / 2);
+    t.equal((text as string).length, size);
+    const both = [run('measure', ['x'.repeat(size)]), run('big', [size]), run('add', [1, 2])];
+    t.same(
+      (await Promise.all(both.map(({ end }) => end))).map(({ kind }) => kind),
+      ['succeeded', 'succeeded', 'succeeded'],
+    );
+  });
+};
+
+const dispatchSuite: Suite = (test) => {
+  test('a child runs one task at a time', {}, async (t, { gates, run }) => {
+    const first = run('mostlyShort', [gates.path, 'first']);
+    const second = run('mostlyShort', [gates.path, 'second']);
+    const arrival = await gates.arrival('first');
+    t.notOk(second.hasStarted);
+    arrival.open('one');
+    t.match(await first.end, { value: 'one' });
+    (await gates.arrival('second')).open('two');
+    t.match(await second.end, { value: 'two' });
+  });
+
+  test('with more slots a child runs so many async tasks at a time', { childConcurrency: 3 }, async (t, { gates, run, pool }) => {
+    const names = ['a', 'b', 'c', 'd'];
+    const runs = names.map((name) => run('mostlyShort', [gates.path, name]));
+    const arrivals = await Promise.all(names.slice(0, 3).map((name) => gates.arrival(name)));
+    t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 1, 'all in one child');
+    t.notOk(runs[3]!.hasStarted, 'the fourth waits');
+    t.match((await pool.report())[0], { doing: { jobs: { length: 3 } } });
+    arrivals[1]!.open();
+    await runs[1]!.end;
+    const fourth = await gates.arrival('d');
+    for (const arrival of [arrivals[0]!, arrivals[2]!, fourth]) arrival.open();
+    await Promise.all(runs.map(({ end }) => end));
+  });
+
+  test('fair: nothing is ever sent ahead', { fair: true }, async (t, { gates, run, runMany, proveShort }) => {
+    await proveShort('mostlyShort');
+    const held = run('mostlyShort', [gates.path, 'held']);
+    const others = runMany(20, 'mostlyShort');
+    const arrival = await gates.arrival('held');
+    t.same(
+      [held, ...others].filter(({ job }) => job.child !== null),
+      [held],
+    );
+    arrival.open();
+    await Promise.all(others.map(({ end }) => end));
+  });
+
+  test('only what has proved short is sent ahead', {}, async (t, { gates, run, runMany, proveShort }) => {
+    const sentAhead = (runs: readonly Run[]): number => runs.filter(({ job }) => job.child !== null).length;
+    const unknown = runMany(20, 'nothing');
+    t.equal(sentAhead(unknown), 1, 'a type nothing is known of waits in the parent');
+    await Promise.all(unknown.map(({ end }) => end));
+
+    await proveShort('mostlyShort');
+    const short = runMany(20, 'mostlyShort');
+    t.ok(sentAhead(short) > 1, `short ones go together, ${sentAhead(short)} of 20`);
+    await Promise.all(short.map(({ end }) => end));
+
+    // One long execution ends the good opinion.
+    const long = run('mostlyShort', [gates.path, 'long']);
+    const arrival = await gates.arrival('long');
+    await eventually(t, 'it has been running for a while', () => performance.now() - long.job.startedAtMs > 50);
+    arrival.open();
+    await long.end;
+    const after = runMany(20, 'mostlyShort');
+    t.equal(sentAhead(after), 1);
+    await Promise.all(after.map(({ end }) => end));
+  });
+
+  test(
+    'what was sent ahead of a long task is recalled for another child',
+    { concurrency: 2 },
+    async (t, { gates, run, runMany, proveShort }) => {
+      await proveShort('mostlyShort');
+      await proveShort('mostlyShort');
+      const held = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
+      const others = runMany(10, 'mostlyShort');
+      t.ok(
+        others.some(({ job }) => job.child === held[0]!.job.child),
+        'some were sent behind the first',
+      );
+      await gates.arrival('a').then(async (a) => {
+        (await gates.arrival('b')).open();
+        await Promise.all(others.map(({ end }) => end));
+        t.equal(held[0]!.settled, null, 'the first is still running');
+        a.open();
+      });
+      t.match(await held[0]!.end, { kind: 'succeeded' });
+    },
+  );
+
+  test('work is spread over the children', { concurrency: 3 }, async (t, { gates, run, pool }) => {
+    const runs = ['a', 'b', 'c'].map((name) => run('mostlyShort', [gates.path, name]));
+    const arrivals = await Promise.all(['a', 'b', 'c'].map((name) => gates.arrival(name)));
+    t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 3);
+    t.same(arrivals.map(({ pid }) => pid).sort(), [...pool.pids].sort());
+    for (const arrival of arrivals) arrival.open();
+    await Promise.all(runs.map(({ end }) => end));
+  });
+};
+
+const shutdownSuite: Suite = (test) => {
+  test('quiet gives back what has not started and takes no more', {}, async (t, { gates, pool, run, runMany, proveShort }) => {
+    await proveShort('mostlyShort');
+    const held = run('mostlyShort', [gates.path, 'held']);
+    const others = [...runMany(5, 'mostlyShort'), ...runMany(5, 'add', [1, 2])];
+    const arrival = await gates.arrival('held');
+    pool.quiet();
+    const ends = await Promise.all(others.map(({ end }) => end));
+    t.ok(
+      ends.every(({ kind }) => kind === 'returned'),
+      'those waiting here and those sent ahead',
+    );
+    t.match(await run('add', [1, 2]).end, { kind: 'returned' }, 'and every later one');
+    t.equal(pool.jobCount, 1);
+    t.equal(await pool.drain(1), false, 'the running one is waited for as long as asked');
+    const drained = pool.drain(null);
+    arrival.open('done');
+    t.equal(await drained, true);
+    t.match(held.settled, { kind: 'succeeded', value: 'done' });
+    t.equal(await pool.drain(null), true, 'nothing runs: drained at once');
+  });
+
+  test('stop ends running tasks and gives back the others', { concurrency: 2 }, async (t, { gates, pool, run, runMany }) => {
+    const held = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
+    const waiting = runMany(3, 'add', [1, 2]);
+    await Promise.all([gates.arrival('a'), gates.arrival('b')]);
+    await pool.stop();
+    t.ok(held.every(({ settled }) => settled?.kind === 'lost'));
+    t.ok(waiting.every(({ settled }) => settled?.kind === 'returned'));
+    t.equal(pool.jobCount, 0);
+    t.same(pool.pids, []);
+    await pool.stop();
+    t.match(await run('add', [1, 2]).end, { kind: 'returned' }, 'a stopped pool gives back what it gets');
+  });
+
+  test('withdrawn jobs that have not started come back, the others go on', {}, async (t, { gates, pool, run, runMany, proveShort }) => {
+    await proveShort('mostlyShort');
+    const held = run('mostlyShort', [gates.path, 'held']);
+    const ahead = runMany(4, 'mostlyShort');
+    const waiting = runMany(4, 'add', [1, 2]);
+    const arrival = await gates.arrival('held');
+    for (const { job } of [held, ahead[0]!, ahead[2]!, waiting[1]!, waiting[3]!]) job.withdrawn = true;
+    pool.withdraw();
+    const back = await Promise.all([ahead[0]!, ahead[2]!, waiting[1]!, waiting[3]!].map(({ end }) => end));
+    t.ok(back.every(({ kind }) => kind === 'returned'));
+    t.equal(held.settled, null, 'a running one is not touched');
+    arrival.open();
+    const rest = await Promise.all([held, ahead[1]!, ahead[3]!, waiting[0]!, waiting[2]!].map(({ end }) => end));
+    t.ok(rest.every(({ kind }) => kind === 'succeeded'));
+    t.equal(pool.jobCount, 0);
+  });
+};
+
+const sizeSuite: Suite = (test) => {
+  test('grow and shrink', { concurrency: 1 }, async (t, { gates, pool, run, value }) => {
+    pool.grow(1);
+    t.equal(pool.size, 2);
+    const runs = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
+    const arrivals = await Promise.all([gates.arrival('a'), gates.arrival('b')]);
+    t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 2, 'both work');
+    t.same((await pool.report()).map(({ index }) => index).sort(), [1, 2]);
+    pool.shrink(1);
+    t.equal(pool.size, 1);
+    for (const arrival of arrivals) arrival.open('finished');
+    for (const { end } of runs) t.match(await end, { value: 'finished' }, 'a busy one finishes first');
+    await eventually(t, 'one child is left', () => pool.pids.length === 1);
+    t.same(
+      (await pool.report()).map(({ index }) => index),
+      [1],
+    );
+    pool.shrink(5);
+    t.equal(pool.size, 1, 'never below one');
+    t.equal(await value('add', [1, 2]), 3);
+  });
+
+  test('grow while a child is leaving', { concurrency: 2 }, async (t, { gates, log, pool, run }) => {
+    const runs = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
+    const arrivals = await Promise.all([gates.arrival('a'), gates.arrival('b')]);
+    pool.shrink(1);
+    pool.grow(1);
+    for (const arrival of arrivals) arrival.open();
+    await Promise.all(runs.map(({ end }) => end));
+    const again = [run('mostlyShort', [gates.path, 'c']), run('mostlyShort', [gates.path, 'd'])];
+    const more = await Promise.all([gates.arrival('c'), gates.arrival('d')]);
+    t.equal(new Set(more.map(({ pid }) => pid)).size, 2, 'there are two again');
+    for (const arrival of more) arrival.open();
+    await Promise.all(again.map(({ end }) => end));
+    t.same(
+      log.lines.filter(({ level }) => level === 'error'),
+      [],
+      'a child that was asked to leave is not reported lost',
+    );
+  });
+};
+
+const serviceSuite: Suite = (test) => {
+  test('the tasks on offer, with their options', {}, async (t, { pool }) => {
+    t.match(pool.tasks.get('tasks.add'), { name: 'tasks.add', acksLate: false, ignoreResult: false });
+    t.ok(pool.tasks.has('tasks.retry'));
+    t.notOk(pool.tasks.has('tasks.spinHere'), 'what is not exported is no task');
+  });
+
+  test('a task knows itself', {}, async (t, { run }) => {
+    const described = run('describe');
+    t.match(await described.end, { value: { id: described.job.taskId, name: 'tasks.describe', same: true, redelivered: false } });
+  });
+
+  test('states a task gives itself', {}, async (t, { run, states }) => {
+    const progress = run('progress');
+    t.match(await progress.end, { value: 'done' });
+    t.match(states, [{ meta: { taskId: progress.job.taskId, state: 'PROGRESS' }, value: { done: 1 } }]);
+    t.equal(states[0]!.job, progress.job);
+  });
+
+  test('a task calls another', {}, async (t, { run, published }) => {
+    const caller = run('callOther');
+    const end = await caller.end;
+    t.match(end, { kind: 'succeeded', value: /^[0-9a-f-]{36}$/ });
+    t.equal(published.length, 1);
+    const { meta, body } = published[0]!;
+    t.match(meta, {
+      taskName: 'other.task',
+      taskId: (end as { value: string }).value,
+      headers: { task: 'other.task', parent_id: caller.job.taskId, root_id: caller.job.taskId },
+    });
+    t.same(readContent({ headers: meta.headers, properties: meta.properties, body }, 2).args, [7]);
+  });
+
+  const refused = async (): Promise<void> => {
+    throw new UmbelError('BROKER_UNAVAILABLE', 'the broker cannot be reached');
+  };
+  test('a task hears that its call was not sent', { publish: refused }, async (t, { run }) => {
+    t.match(await run('callOther').end, { kind: 'ended', meta: { kind: 'failed', text: /the broker cannot be reached/ } });
+  });
+
+  test('what a task prints is logged with its id', {}, async (t, { run, log }) => {
+    const printing = run('print', ['hello\nworld']);
+    await printing.end;
+    await log.event('task.output');
+    const lines = log.lines.filter(({ event }) => event === 'task.output');
+    t.match(lines, [
+      { level: 'warning', message: 'hello', fields: { taskId: printing.job.taskId, taskName: 'tasks.print' } },
+      { level: 'warning', message: 'world', fields: { taskId: printing.job.taskId } },
+    ]);
+  });
+
+  test('report: idle, waiting, spinning', { concurrency: 3 }, async (t, { gates, pool, run }) => {
+    const waiting = run('mostlyShort', [gates.path, 'waiting']);
+    const arrival = await gates.arrival('waiting');
+    const flag = join(t.testdir(), 'flag');
+    const spinning = run('spinUntil', [gates.path, flag]);
+    (await gates.arrival('spinning')).open();
+    const reports = await eventually(t, 'the spinning child cannot answer', async () => {
+      const now = await pool.report();
+      return now.some(({ doing }) => doing === null) ? now : undefined;
+    });
+    const find = (id: string | undefined): ChildReport | undefined =>
+      reports.find(({ doing }) => (doing === null ? 'spinning' : doing.jobs[0]?.taskId) === id);
+    t.match(find(undefined), { state: 'ready', doing: { jobs: [], waiting: 0 }, stack: null }, 'idle');
+    t.match(find(waiting.job.taskId), { doing: { jobs: [{ taskName: 'tasks.mostlyShort', runningMs: Number }] }, stack: null });
+    const stuck = find('spinning');
+    t.match(stuck?.stack?.join('\n'), /spinHere.*fixture\/tasks\.ts/s, 'its stack shows the line');
+    t.equal(waiting.settled, null);
+    writeFileSync(flag, '');
+    arrival.open();
+    t.match(await spinning.end, { value: 'spun' }, 'looking at it has not hurt it');
+    await waiting.end;
+  });
+};
+
+function startSuite(t: Test, { name, create, processes }: PoolConformanceParams): void {
+  void t.test(`${name}: a module that does not load surfaces its own error`, async (t) => {
+    const folder = t.testdir({ 'broken.ts': 'export const x = 1;\nthrow new Error("not today");\n' });
+    const { pool } = await PoolBench.create(t, create, { concurrency: 2, taskPaths: [join(folder, 'broken.ts')] });
+    await t.rejects(pool.start(), { code: 'TASK_MODULE_BROKEN', message: /broken\.ts:2.*not today/s });
+    const pids = [...pool.pids];
+    await pool.stop();
+    if (processes) t.same(await allGone(pids), []);
+  });
+
+  void t.test(`${name}: stopped while starting`, async (t) => {
+    const { pool } = await PoolBench.create(t, create, { concurrency: 2 });
+    const starting = pool.start();
+    const pids = [...pool.pids];
+    const refused = t.rejects(starting, { code: 'CHILD_CANNOT_START' }, 'the start ends too');
+    await pool.stop();
+    await refused;
+    if (processes) t.same(await allGone(pids), []);
+  });
+
+  void t.test(`${name}: stop before start`, async (t) => {
+    const { pool } = await PoolBench.create(t, create);
+    await pool.stop();
+    t.same(pool.pids, []);
+  });
+
+  void t.test(`${name}: started and stopped twenty times`, async (t) => {
+    const all: number[] = [];
+    for (let round = 0; round < 20; round += 1) {
+      const bench = await PoolBench.create(t, create, { concurrency: 2 });
+      await bench.pool.start();
+      const runs = round % 3 === 0 ? [] : bench.runMany(10, 'add', [1, 2]);
+      all.push(...bench.pool.pids);
+      if (round % 3 === 1) await Promise.all(runs.map(({ end }) => end));
+      await bench.pool.stop();
+      if (runs.some(({ settled }) => settled === null)) throw new Error(`round ${round}: every job must have ended`);
+    }
+    if (processes) t.same(await allGone(all), []);
+    t.pass('20 rounds');
+  });
+}
+
+const deathSuite: Suite = (test) => {
+  test('kill -9 of a child: what it had started is lost, the rest is done by others', {}, async (t, bench) => {
+    const { gates, pool, run, runMany, proveShort, log } = bench;
+    await proveShort('mostlyShort');
+    const [victim] = pool.pids;
+    const held = run('mostlyShort', [gates.path, 'held']);
+    const others = runMany(20, 'mostlyShort');
+    t.ok(
+      others.some(({ job }) => job.child !== null),
+      'some were with the child',
+    );
+    await gates.arrival('held');
+    process.kill(victim!, 'SIGKILL');
+    t.match(await held.end, { kind: 'lost', exit: { pid: victim!, index: 1, exitCode: null, signal: 'SIGKILL' } });
+    for (const { end } of others) {
+      const outcome = await end;
+      t.match(outcome, { kind: 'succeeded' });
+      t.not((outcome as { value: number }).value, victim, 'done by the replacement');
+    }
+    t.match(await pool.report(), [{ index: 1 }]);
+    t.notOk(pool.pids.includes(victim!));
+    t.match(await log.event('child.lost'), {
+      level: 'error',
+      message: /PoolChild-1 \(pid \d+\) exited with signal SIGKILL; it is replaced/,
+    });
+    t.notOk(log.lines.some(({ event }) => event === 'child.start-failed'));
+  });
+
+  test('the death of one harms no other', { concurrency: 3 }, async (t, { gates, pool, run }) => {
+    const names = ['a', 'b', 'c'];
+    const runs = names.map((name) => run('mostlyShort', [gates.path, name]));
+    const arrivals = await Promise.all(names.map((name) => gates.arrival(name)));
+    const before = new Map((await pool.report()).map(({ pid, index }) => [pid, index]));
+    process.kill(arrivals[1]!.pid, 'SIGKILL');
+    t.match(await runs[1]!.end, { kind: 'lost', exit: { index: before.get(arrivals[1]!.pid)! } });
+    arrivals[0]!.open('fine');
+    arrivals[2]!.open('fine');
+    t.match(await runs[0]!.end, { value: 'fine' });
+    t.match(await runs[2]!.end, { value: 'fine' });
+    await eventually(t, 'three again, with the same numbers', async () => {
+      const reports = await pool.report();
+      return (
+        reports.length === 3 &&
+        reports
+          .map(({ index }) => index)
+          .sort()
+          .join() === '1,2,3'
+      );
+    });
+    t.ok(pool.pids.includes(arrivals[0]!.pid) && pool.pids.includes(arrivals[2]!.pid));
+  });
+
+  test('all slots of a killed child are lost', { childConcurrency: 3 }, async (t, { gates, run, pool }) => {
+    const runs = ['a', 'b', 'c', 'd'].map((name) => run('mostlyShort', [gates.path, name]));
+    const arrivals = await Promise.all(['a', 'b', 'c'].map((name) => gates.arrival(name)));
+    process.kill(arrivals[0]!.pid, 'SIGKILL');
+    for (const lost of runs.slice(0, 3)) t.match(await lost.end, { kind: 'lost' });
+    (await gates.arrival('d')).open('later');
+    t.match(await runs[3]!.end, { value: 'later' });
+    t.equal(pool.jobCount, 0);
+  });
+
+  test('a task that ends its process', {}, async (t, { run, value, log }) => {
+    t.match(await run('exit', [3]).end, { kind: 'lost', exit: { exitCode: 3, signal: null } });
+    t.match(await run('exit', [0]).end, { kind: 'lost', exit: { exitCode: 0 } }, 'also when it calls that a success');
+    t.match(await run('crash').end, { kind: 'lost', exit: { exitCode: 1 } });
+    t.match(await log.event('child.uncaught'), { message: /thrown by a timer/ });
+    t.equal(await value('add', [1, 2]), 3);
+  });
+
+  test('garbage on the pipe costs the child its life, nothing else', { concurrency: 2 }, async (t, { gates, run, value, log }) => {
+    const bystander = run('mostlyShort', [gates.path, 'bystander']);
+    const arrival = await gates.arrival('bystander');
+    for (const text of ['plain text on the wrong descriptor\n', 'abc\n']) {
+      const since = log.lines.length;
+      t.match(await run('writeGarbage', [text]).end, { kind: 'lost', exit: { signal: 'SIGKILL' } }, JSON.stringify(text));
+      t.ok(
+        log.lines.slice(since).some(({ event }) => event === 'child.garbage'),
+        'and the log says why',
+      );
+    }
+    t.equal(await value('add', [1, 2]), 3);
+    arrival.open('unharmed');
+    t.match(await bystander.end, { value: 'unharmed' });
+  });
+
+  test('after garbage nobody knows what has begun: all that the child held is lost', {}, async (t, { run, runMany, proveShort }) => {
+    await proveShort('writeGarbage', ['']);
+    const first = run('writeGarbage', ['plain text on the wrong descriptor\n']);
+    const behind = runMany(3, 'writeGarbage', ['']);
+    const sent = behind.filter(({ job }) => job.child !== null);
+    t.ok(sent.length > 0);
+    t.match(await first.end, { kind: 'lost' });
+    for (const { end } of sent) t.match(await end, { kind: 'lost' });
+  });
+
+  test('grandchildren go with their child', {}, async (t, { gates, run, pool }) => {
+    const spawning = run('spawnGrandchild', [gates.path]);
+    const { name } = await gates.arrival('grandchild*');
+    const grandchild = Number(name.split(':')[1]);
+    t.ok(isRunning(grandchild));
+    process.kill(pool.pids[0]!, 'SIGKILL');
+    t.match(await spawning.end, { kind: 'lost' });
+    t.same(await allGone([grandchild]), []);
+  });
+
+  const moody = fixtureTasks.replace('tasks.ts', 'moody/tasks.ts');
+  const inBadMood = (t: Test, pool: PoolBench['pool']): string => {
+    const flag = join(t.testdir({ flag: '' }), 'flag');
+    process.env.MOODY_FLAG = flag;
+    process.kill(pool.pids[0]!, 'SIGKILL');
+    return flag;
+  };
+
+  test('children that cannot start any more: back-off, then the pool gives up', { taskPaths: [moody] }, async (t, { pool, log, fatal }) => {
+    inBadMood(t, pool);
+    t.match(await fatal, { code: 'TASK_MODULE_BROKEN', message: /in a bad mood/ });
+    const failures = log.lines.filter(({ event }) => event === 'child.start-failed');
+    const delays = failures.map(({ message }) => Number(/next try in (\d+) ms/.exec(message)?.[1]));
+    t.equal(delays.length, 2, 'the third failure is the last');
+    t.ok(
+      delays.every((delay) => delay > 0),
+      `each try waits, got ${delays.join(' and ')} ms`,
+    );
+  });
+
+  test('a bad mood that passes costs no task', { taskPaths: [moody], maxStartFailures: 1000 }, async (t, { pool, log, run }) => {
+    const flag = inBadMood(t, pool);
+    await log.event('child.start-failed');
+    const waiting = run('fine');
+    rmSync(flag);
+    t.match(await waiting.end, { kind: 'succeeded', value: 'fine' });
+  });
+};
