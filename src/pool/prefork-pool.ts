@@ -1,13 +1,9 @@
 /**
  * The prefork pool: a fixed number of child processes, each with an index of its own, supervised.
  *
- * Owns which child gets which job, and that there are always as many children as wanted: a child that ends is replaced under
- * the same process index, with back-off when it dies while starting. Never settles anything: what a job's end means is the
- * consumer's business (consumer/settle.ts). One child's life is pool/child-handle.ts.
- *
- * Dispatch. A child gets one job per slot (`concurrency` slots) unless the jobs' types have proved to be short
- * (pool/task-pace.ts): then more are sent ahead, as long as the expected wait behind the others stays under
- * `pipelineBudgetMs`. If a job turns out long after all, those sent behind it are recalled for another child.
+ * Owns that there are always as many children as wanted: a child that ends is replaced under the same process index, with
+ * back-off when it dies while starting. Which child gets which job is pool/dispatcher.ts, one child's life is
+ * pool/child-handle.ts. Never settles anything: what a job's end means is the consumer's business (consumer/settle.ts).
  */
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
@@ -15,19 +11,10 @@ import type { Logger } from '../log/logger.ts';
 import { formatStack, takeStack } from '../os/inspector-stack.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { ChildHandle } from './child-handle.ts';
+import { Dispatcher, maxWindow, recallAfterMs } from './dispatcher.ts';
 import type { ChildExit, Job } from './job.ts';
-import { JobQueue } from './job-queue.ts';
 import type { ChildReport, Pool } from './pool.ts';
-import { TaskPace } from './task-pace.ts';
 
-/** Expected wait behind jobs sent ahead that is still worth the saved round trip. */
-const pipelineBudgetMs = 4;
-/** Work in hand with which a child is not listened to for a moment. */
-const restAboveMs = 2;
-/** Most jobs a child holds at one time. */
-const maxWindow = 256;
-/** A job running longer than this with others sent behind it has them recalled. */
-const recallAfterMs = 20;
 const dumpTimeoutMs = 300;
 const inspectorTimeoutMs = 2000;
 
@@ -60,8 +47,7 @@ export class PreforkPool implements Pool {
   readonly #log: Logger;
   readonly #children = new Map<number, ChildHandle>();
   readonly #respawns = new Map<number, NodeJS.Timeout>();
-  readonly #waiting = new JobQueue();
-  readonly #pace = new TaskPace();
+  readonly #dispatcher: Dispatcher;
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
   #jobCount = 0;
@@ -78,6 +64,7 @@ export class PreforkPool implements Pool {
     this.#params = params;
     this.#log = params.log;
     this.#size = params.concurrency;
+    this.#dispatcher = new Dispatcher({ slots: params.childConcurrency, fair: params.fair, children: this.#children });
   }
 
   get size(): number {
@@ -112,7 +99,7 @@ export class PreforkPool implements Pool {
     return new Promise((resolve, reject) => {
       this.#started = { resolve, reject };
       for (let index = 1; index <= this.#size; index += 1) this.#spawn(index);
-      this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);
+      this.#recallTimer = setInterval(() => this.#dispatcher.recallBehindLongJobs(), recallAfterMs);
       this.#recallTimer.unref();
     });
   }
@@ -123,7 +110,7 @@ export class PreforkPool implements Pool {
       this.#return(job);
       return;
     }
-    if (this.#waiting.size > 0 || !this.#dispatch(job)) this.#waiting.push(job);
+    this.#dispatcher.submit(job);
   }
 
   abort(job: Job, reason: string): void {
@@ -153,20 +140,15 @@ export class PreforkPool implements Pool {
   }
 
   withdraw(): void {
-    const kept: Job[] = [];
-    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
-      if (job.withdrawn) this.#return(job);
-      else kept.push(job);
-    }
-    this.#waiting.unshift(kept);
-    this.#recallSentAhead();
+    for (const job of this.#dispatcher.takeWaiting((waiting) => waiting.withdrawn)) this.#return(job);
+    this.#dispatcher.recallSentAhead();
   }
 
   quiet(): void {
     if (this.#phase !== 'running') return;
     this.#phase = 'quiet';
-    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) this.#return(job);
-    this.#recallSentAhead();
+    for (const job of this.#dispatcher.takeWaiting(() => true)) this.#return(job);
+    this.#dispatcher.recallSentAhead();
   }
 
   async drain(timeoutMs: number | null): Promise<boolean> {
@@ -260,8 +242,8 @@ export class PreforkPool implements Pool {
       childLog: this.#params.childLog(index),
       events: {
         onReady: (ready, meta) => this.#onReady(ready, meta),
-        onRoom: (free) => this.#onRoom(free),
-        mayRest: (busy) => this.#mayRest(busy),
+        onRoom: (free) => this.#dispatcher.fill(free),
+        mayRest: (busy) => this.#dispatcher.mayRest(busy),
         onRecalled: (from, jobs) => this.#onRecalled(from, jobs),
         onJobDone: (_child, job, runtimeSeconds) => this.#onJobDone(job, runtimeSeconds),
         onPublish: (asking, request, meta, body) => void this.#answer(asking, request, this.#params.publish(meta, body)),
@@ -279,20 +261,7 @@ export class PreforkPool implements Pool {
     this.#started?.resolve();
     this.#started = null;
     if (child.index > this.#size || this.#phase === 'stopped') child.stop();
-    else this.#fill(child);
-  }
-
-  #mayRest(child: ChildHandle): boolean {
-    const front = child.oldestStarted();
-    return (
-      front !== undefined &&
-      child.jobs.size * this.#pace.estimateMs(front.taskName) >= restAboveMs &&
-      child.jobs.size > this.#params.childConcurrency * 8
-    );
-  }
-
-  #onRoom(child: ChildHandle): void {
-    if (this.#waiting.size > 0) this.#fill(child);
+    else this.#dispatcher.fill(child);
   }
 
   #onRecalled(child: ChildHandle, jobs: readonly Job[]): void {
@@ -305,12 +274,11 @@ export class PreforkPool implements Pool {
       if (job.withdrawn) this.#return(job);
       else wanted.push(job);
     }
-    this.#waiting.unshift(wanted);
-    for (const other of this.#children.values()) if (other !== child) this.#fill(other);
+    this.#dispatcher.resubmit(wanted, child);
   }
 
   #onJobDone(job: Job, runtimeSeconds: number): void {
-    this.#pace.note(job.taskName, runtimeSeconds);
+    this.#dispatcher.noteDone(job, runtimeSeconds);
     this.#forget();
   }
 
@@ -332,15 +300,14 @@ export class PreforkPool implements Pool {
       job.listener.onWorkerLost(job, exit);
     }
     for (const job of unstarted) job.child = null;
-    if (this.#phase === 'running') this.#waiting.unshift(unstarted);
-    else for (const job of unstarted) this.#return(job);
+    if (this.#phase !== 'running') for (const job of unstarted) this.#return(job);
     if (this.#phase === 'stopped') {
       if (this.#children.size === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
       return;
     }
     if (child.index <= this.#size) this.#replace(child, exit, wasStarting, failure);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
-    for (const other of this.#children.values()) this.#fill(other);
+    if (this.#phase === 'running') this.#dispatcher.resubmit(unstarted, null);
   }
 
   #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
@@ -399,78 +366,6 @@ export class PreforkPool implements Pool {
       return;
     }
     this.#params.onFatal(error);
-  }
-
-  /** Send the job to the child with most room; false when every child is taken. */
-  #dispatch(job: Job): boolean {
-    let best: ChildHandle | null = null;
-    let bestLoad = Number.POSITIVE_INFINITY;
-    for (const child of this.#children.values()) {
-      const load = child.jobs.size;
-      if (child.state !== 'ready' || load >= bestLoad || !this.#hasRoom(child, job)) continue;
-      best = child;
-      bestLoad = load;
-      if (load === 0) break;
-    }
-    if (best === null) return false;
-    best.run(job);
-    return true;
-  }
-
-  #hasRoom(child: ChildHandle, job: Job): boolean {
-    const load = child.jobs.size;
-    const slots = this.#params.childConcurrency;
-    if (load < slots) return true;
-    if (this.#params.fair || load >= maxWindow) return false;
-    const estimateMs = this.#pace.estimateMs(job.taskName);
-    if (estimateMs > pipelineBudgetMs) return false;
-    // Only jobs of a type that is itself short are ever sent ahead, so the load's own estimate is at most this many short jobs;
-    // what has to be looked at is the one in front, which may be of another type or be taking unusually long.
-    // Jobs are only ever sent ahead when short, so what has to be looked at is the one in front: it may be of another type, or
-    // be taking unusually long.
-    const front = child.oldestStarted();
-    if (front !== undefined && performance.now() - front.startedAtMs > recallAfterMs) return false;
-    if (!this.#allShort(child)) return false;
-    return (load / slots) * estimateMs <= pipelineBudgetMs;
-  }
-
-  /** Jobs sent ahead were short when sent; only those that took a slot of their own need a look. */
-  #allShort(child: ChildHandle): boolean {
-    let looked = 0;
-    for (const job of child.jobs.values()) {
-      if (this.#pace.estimateMs(job.taskName) > pipelineBudgetMs) return false;
-      looked += 1;
-      if (looked === this.#params.childConcurrency) return true;
-    }
-    return true;
-  }
-
-  #fill(child: ChildHandle): void {
-    while (child.state === 'ready') {
-      const next = this.#waiting.peek();
-      if (next === undefined || !this.#hasRoom(child, next)) return;
-      this.#waiting.shift();
-      child.run(next);
-    }
-  }
-
-  #recallSentAhead(): void {
-    for (const child of this.#children.values()) {
-      for (const job of child.jobs.values()) {
-        if (job.started) continue;
-        child.recall();
-        break;
-      }
-    }
-  }
-
-  #recallBehindLongJobs(): void {
-    const now = performance.now();
-    for (const child of this.#children.values()) {
-      if (child.jobs.size <= this.#params.childConcurrency) continue;
-      const front = child.oldestStarted();
-      if (front !== undefined && now - front.startedAtMs > recallAfterMs) child.recall();
-    }
   }
 
   #return(job: Job): void {

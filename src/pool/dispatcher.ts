@@ -1,0 +1,140 @@
+/**
+ * Which child gets which job, and when.
+ *
+ * Owns the jobs that wait in the parent and what is known of how long their types take. A child gets one job per slot unless
+ * the jobs' types have proved to be short (pool/task-pace.ts): then more are sent ahead, as long as the expected wait behind
+ * the others stays under `pipelineBudgetMs`. If a job turns out long after all, those sent behind it are recalled for another
+ * child. Never starts or ends a child.
+ */
+import type { ChildHandle } from './child-handle.ts';
+import type { Job } from './job.ts';
+import { JobQueue } from './job-queue.ts';
+import { TaskPace } from './task-pace.ts';
+
+/** Expected wait behind jobs sent ahead that is still worth the saved round trip. */
+const pipelineBudgetMs = 4;
+/** Work in hand with which a child is not listened to for a moment. */
+const restAboveMs = 2;
+/** Most jobs a child holds at one time. */
+export const maxWindow = 256;
+/** A job running longer than this with others sent behind it has them recalled. */
+export const recallAfterMs = 20;
+
+export interface DispatcherParams {
+  /** Jobs one child runs at one time. */
+  readonly slots: number;
+  /** -O fair: never send ahead. */
+  readonly fair: boolean;
+  readonly children: ReadonlyMap<number, ChildHandle>;
+}
+
+export class Dispatcher {
+  readonly #params: DispatcherParams;
+  readonly #waiting = new JobQueue();
+  readonly #pace = new TaskPace();
+
+  constructor(params: DispatcherParams) {
+    this.#params = params;
+  }
+
+  /** To a child with room, or into the queue behind those that wait already. */
+  submit(job: Job): void {
+    if (this.#waiting.size > 0 || !this.#send(job)) this.#waiting.push(job);
+  }
+
+  /** Jobs that come back unstarted, in front of those that wait, for any child but `from`. */
+  resubmit(jobs: readonly Job[], from: ChildHandle | null): void {
+    this.#waiting.unshift(jobs);
+    for (const child of this.#params.children.values()) if (child !== from) this.fill(child);
+  }
+
+  /** Take out those that wait and match. */
+  takeWaiting(matches: (job: Job) => boolean): Job[] {
+    const taken: Job[] = [];
+    const kept: Job[] = [];
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) (matches(job) ? taken : kept).push(job);
+    this.#waiting.unshift(kept);
+    return taken;
+  }
+
+  noteDone(job: Job, runtimeSeconds: number): void {
+    this.#pace.note(job.taskName, runtimeSeconds);
+  }
+
+  /** Give a child that has room as much as is good for it. */
+  fill(child: ChildHandle): void {
+    while (child.state === 'ready') {
+      const next = this.#waiting.peek();
+      if (next === undefined || !this.#hasRoom(child, next)) return;
+      this.#waiting.shift();
+      child.run(next);
+    }
+  }
+
+  /** It has so much short work in hand that it need not be listened to for a moment. */
+  mayRest(child: ChildHandle): boolean {
+    if (child.jobs.size <= this.#params.slots * 8) return false;
+    const front = child.oldestStarted();
+    return front !== undefined && child.jobs.size * this.#pace.estimateMs(front.taskName) >= restAboveMs;
+  }
+
+  /** Ask every child for what it has not started. */
+  recallSentAhead(): void {
+    for (const child of this.#params.children.values()) {
+      for (const job of child.jobs.values()) {
+        if (job.started) continue;
+        child.recall();
+        break;
+      }
+    }
+  }
+
+  /** To be called now and then: what was sent behind a job that takes long is better off elsewhere. */
+  recallBehindLongJobs(): void {
+    const now = performance.now();
+    for (const child of this.#params.children.values()) {
+      if (child.jobs.size <= this.#params.slots) continue;
+      const front = child.oldestStarted();
+      if (front !== undefined && now - front.startedAtMs > recallAfterMs) child.recall();
+    }
+  }
+
+  /** To the child with the fewest jobs; false when none has room. */
+  #send(job: Job): boolean {
+    let best: ChildHandle | null = null;
+    let bestLoad = Number.POSITIVE_INFINITY;
+    for (const child of this.#params.children.values()) {
+      const load = child.jobs.size;
+      if (child.state !== 'ready' || load >= bestLoad || !this.#hasRoom(child, job)) continue;
+      best = child;
+      bestLoad = load;
+      if (load === 0) break;
+    }
+    if (best === null) return false;
+    best.run(job);
+    return true;
+  }
+
+  #hasRoom(child: ChildHandle, job: Job): boolean {
+    const load = child.jobs.size;
+    const { slots, fair } = this.#params;
+    if (load < slots) return true;
+    if (fair || load >= maxWindow) return false;
+    const estimateMs = this.#pace.estimateMs(job.taskName);
+    if ((load / slots) * estimateMs > pipelineBudgetMs) return false;
+    const front = child.oldestStarted();
+    if (front !== undefined && performance.now() - front.startedAtMs > recallAfterMs) return false;
+    return this.#slotsAreShort(child);
+  }
+
+  /** Jobs sent ahead were short when sent; those that took a slot of their own may be anything. */
+  #slotsAreShort(child: ChildHandle): boolean {
+    let looked = 0;
+    for (const job of child.jobs.values()) {
+      if (this.#pace.estimateMs(job.taskName) > pipelineBudgetMs) return false;
+      looked += 1;
+      if (looked === this.#params.slots) return true;
+    }
+    return true;
+  }
+}
