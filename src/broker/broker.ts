@@ -138,6 +138,7 @@ export interface Broker {
   countReady(name: string): Promise<number>;
   /** Resolves when the broker has it for good. A message nobody is bound to is dropped, as in AMQP. */
   publish(message: Message, destination: Destination): Promise<void>;
+  /** The first delivery comes in a later turn of the event loop than the one in which this resolves. */
   consume(params: ConsumeParams): Promise<Subscription>;
   listen(params: ListenParams): Promise<Listener>;
 }

@@ -180,10 +180,9 @@ export class Consumer {
             taskName: header.task,
           },
         );
-        this.#guard(
-          this.#params.settler.storeNotRegistered(header).then(() => this.#subscription?.reject(delivery, { requeue: false })),
-          header.id,
-        );
+        const reject = (): Promise<unknown> | undefined => this.#subscription?.reject(delivery, { requeue: false });
+        // A result that cannot be stored has been logged; it must not keep the message, and its place in the prefetch, for ever.
+        this.#guard(this.#params.settler.storeNotRegistered(header).then(reject, reject), header.id);
         return;
       }
       case 'unknown':

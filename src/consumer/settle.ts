@@ -17,6 +17,7 @@ import type { Producer } from '../producer/producer.ts';
 import { notRegistered, taskRevoked, workerLost, workerLostText } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { FollowUpPublisher } from './follow-up-publisher.ts';
 import { lostFollowUps } from './lost-follow-ups.ts';
 import type { Request, RequestListener } from './request.ts';
 
@@ -50,6 +51,7 @@ export class Settler implements RequestListener {
   readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0 };
   readonly #params: SettlerParams;
   readonly #log: Logger;
+  readonly #publisher: FollowUpPublisher;
   readonly #joint: boolean;
   #subscription: Subscription | null = null;
   #pending = 0;
@@ -59,6 +61,7 @@ export class Settler implements RequestListener {
   constructor(params: SettlerParams) {
     this.#params = params;
     this.#log = params.log;
+    this.#publisher = new FollowUpPublisher(params);
     this.#joint = params.backend?.commitsWith(params.broker) ?? false;
   }
 
@@ -109,8 +112,8 @@ export class Settler implements RequestListener {
       case 'failed': {
         this.counts.failed += 1;
         const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, meta.traceback, meta) : null;
-        this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack');
-        this.#storeFailedSteps(header, meta.failedSteps ?? [], resultJson, meta.traceback);
+        const steps = this.#failedSteps(header, meta.failedSteps, resultJson, meta.traceback);
+        this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack', steps);
         if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
         else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, trace);
         return;
@@ -164,9 +167,8 @@ export class Settler implements RequestListener {
     const lost = lostFollowUps(request);
     this.#reportUnsupported(request, lost);
     const resultJson = JSON.stringify(workerLost(message));
-    this.#storeFailedSteps(header, lost.failedSteps, resultJson, null);
     const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, null, null) : null;
-    this.#finish(request, lost.followUps, record, 'ack');
+    this.#finish(request, lost.followUps, record, 'ack', this.#failedSteps(header, lost.failedSteps, resultJson, null));
     this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${message}')`, fields);
   }
 
@@ -204,12 +206,18 @@ export class Settler implements RequestListener {
   }
 
   /** The one pipeline every task ends in. As few promises as the order allows: every task pays for them. */
-  #finish(request: Request, followUps: readonly FollowUp[] | null, record: ResultRecord | null, action: AckAction): void {
+  #finish(
+    request: Request,
+    followUps: readonly FollowUp[] | null,
+    record: ResultRecord | null,
+    action: AckAction,
+    failedSteps: readonly ResultRecord[] | null = null,
+  ): void {
     const steps = request.lost
       ? nothingToDo
       : followUps === null
-        ? this.#storeAndAcknowledge(request, record, action)
-        : this.#publishAll(followUps).then(() => this.#storeAndAcknowledge(request, record, action));
+        ? this.#storeAndAcknowledge(request, record, action, failedSteps)
+        : this.#publisher.publish(followUps).then(() => this.#storeAndAcknowledge(request, record, action, failedSteps));
     this.#pending += 1;
     steps.then(
       () => this.#settled(request),
@@ -217,14 +225,18 @@ export class Settler implements RequestListener {
     );
   }
 
-  async #publishAll(followUps: readonly FollowUp[]): Promise<void> {
-    for (const { meta, body } of followUps)
-      await this.#params.producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs);
-  }
-
-  #storeAndAcknowledge(request: Request, record: ResultRecord | null, action: AckAction): Promise<unknown> {
-    if (record === null || this.#params.backend === null) return this.#acknowledgeOnce(request, action);
-    const stored = this.#params.backend.store(record);
+  #storeAndAcknowledge(
+    request: Request,
+    record: ResultRecord | null,
+    action: AckAction,
+    failedSteps: readonly ResultRecord[] | null,
+  ): Promise<unknown> {
+    const { backend } = this.#params;
+    if ((record === null && failedSteps === null) || backend === null) return this.#acknowledgeOnce(request, action);
+    const stored: Promise<unknown> =
+      failedSteps === null && record !== null
+        ? backend.store(record)
+        : Promise.all([record, ...(failedSteps ?? [])].map((document) => document === null || backend.store(document)));
     // Both calls in one turn become one transaction; apart, the acknowledgement must wait for the result.
     if (this.#joint) return Promise.all([stored, this.#acknowledgeOnce(request, action)]);
     return stored.then(() => this.#acknowledgeOnce(request, action));
@@ -283,10 +295,15 @@ export class Settler implements RequestListener {
   }
 
   /** Steps of a chain that will never run fail with the same error, so that nobody waits for them. */
-  #storeFailedSteps(header: TaskHeader, steps: readonly FailedStep[], resultJson: string, traceback: string | null): void {
-    for (const { taskId, groupId } of steps) {
-      this.#track(this.#store({ ...this.#record(header, 'FAILURE', resultJson, traceback, null), taskId, groupId }));
-    }
+  #failedSteps(
+    header: TaskHeader,
+    steps: readonly FailedStep[] | undefined,
+    resultJson: string,
+    traceback: string | null,
+  ): readonly ResultRecord[] | null {
+    if (steps === undefined || steps.length === 0) return null;
+    const record = this.#record(header, 'FAILURE', resultJson, traceback, null);
+    return steps.map(({ taskId, groupId }) => ({ ...record, taskId, groupId }));
   }
 
   #reportUnsupported(request: Request, meta: { readonly unsupported?: readonly string[] } | null): void {

@@ -1,0 +1,79 @@
+/**
+ * Publishing what follows from a finished task, for as long as it takes.
+ *
+ * A follow-up that is given up is work lost: the message it came from may be acknowledged already, and if not, its task would
+ * run once more. So while the broker is away this waits for it; what the broker refuses while it is there is given up after
+ * a few tries. Never decides what to publish.
+ */
+import type { Broker } from '../broker/broker.ts';
+import { messageOf, UmbelError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { FollowUp } from '../pool/job.ts';
+import type { Producer } from '../producer/producer.ts';
+import { backoffDelayMs } from '../std/backoff.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
+
+export interface FollowUpPublisherParams {
+  readonly broker: Broker;
+  readonly producer: Producer;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+/** Tries of one message that a connected broker refuses. */
+const maxRefusals = 4;
+const firstRetryMs = 200;
+const longestRetryMs = 2000;
+
+export class FollowUpPublisher {
+  readonly #params: FollowUpPublisherParams;
+  readonly #clock: Clock;
+  #waiting: (() => void)[] = [];
+
+  constructor(params: FollowUpPublisherParams) {
+    this.#params = params;
+    this.#clock = params.clock ?? systemClock;
+    params.broker.onStateChange((state) => {
+      if (state === 'connected' || state === 'stopped') for (const resolve of this.#waiting.splice(0)) resolve();
+    });
+  }
+
+  /** In their order. Resolves when the broker has all of them for good; rejects when one cannot be published. */
+  async publish(followUps: readonly FollowUp[]): Promise<void> {
+    for (const followUp of followUps) await this.#publishOne(followUp);
+  }
+
+  async #publishOne({ meta, body }: FollowUp): Promise<void> {
+    const { headers, properties, route, dueAtMs } = meta;
+    for (let refusals = 0; ; ) {
+      try {
+        return await this.#params.producer.publish({ headers, properties, body }, route, dueAtMs);
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        const { state } = this.#params.broker;
+        if (state === 'connected') refusals += 1;
+        if (state === 'stopped' || refusals >= maxRefusals) throw error;
+        const about = { taskId: meta.taskId, taskName: meta.taskName };
+        this.#params.log.warning(
+          'task.follow-up-delayed',
+          `Task ${meta.taskName}[${meta.taskId}] could not be sent, trying again: ${messageOf(error)}`,
+          about,
+        );
+        await (state === 'connected' ? this.#pause(refusals) : this.#brokerBack());
+      }
+    }
+  }
+
+  #brokerBack(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #pause(refusals: number): Promise<void> {
+    const delayMs = backoffDelayMs({ attempt: refusals - 1, baseMs: firstRetryMs, maxMs: longestRetryMs });
+    return new Promise((resolve) => this.#clock.setTimer(resolve, delayMs));
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
+}

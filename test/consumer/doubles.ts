@@ -1,0 +1,360 @@
+/**
+ * Stand-ins for what the settling code talks to. Each call is written down in one common list, in the order in which it was made,
+ * and ends when the test says so: with `hold` calls stay open until `pass` or `refuse`.
+ */
+import type { ResultBackend } from '../../src/backend/backend.ts';
+import type { Broker, BrokerFeatures, BrokerState, Delivery, Destination, SettleOutcome, Subscription } from '../../src/broker/broker.ts';
+import type { TaskOffer } from '../../src/ipc/exchange.ts';
+import type { Job } from '../../src/pool/job.ts';
+import type { ChildReport, Pool } from '../../src/pool/pool.ts';
+import type { Message } from '../../src/protocol/message.ts';
+import type { ResultDocument, ResultRecord } from '../../src/protocol/result.ts';
+
+/** One call that was made. */
+export interface Call {
+  /** publish, store, ack, requeue, drop, defer, … */
+  readonly name: string;
+  readonly detail: string;
+}
+
+export class Recorder {
+  readonly calls: Call[] = [];
+  readonly #held = new Map<string, { resolve(): void; reject(error: Error): void }[]>();
+  readonly #holding = new Set<string>();
+  readonly #failing = new Map<string, Error>();
+
+  /** Names of the calls so far. */
+  get names(): string[] {
+    return this.calls.map(({ name }) => name);
+  }
+
+  /** From now on calls of this name stay open. */
+  hold(...names: readonly string[]): void {
+    for (const name of names) this.#holding.add(name);
+  }
+
+  /** From now on calls of this name fail; null: succeed again. */
+  fail(name: string, error: Error | null): void {
+    if (error === null) this.#failing.delete(name);
+    else this.#failing.set(name, error);
+  }
+
+  /** Let the oldest open call of this name succeed. */
+  async pass(name: string): Promise<void> {
+    this.#take(name).resolve();
+    await settled();
+  }
+
+  async refuse(name: string, error: Error): Promise<void> {
+    this.#take(name).reject(error);
+    await settled();
+  }
+
+  call(name: string, detail: string): Promise<void> {
+    this.calls.push({ name, detail });
+    const failure = this.#failing.get(name);
+    if (failure !== undefined) return Promise.reject(failure);
+    if (!this.#holding.has(name)) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const held = this.#held.get(name) ?? [];
+      held.push({ resolve, reject });
+      this.#held.set(name, held);
+    });
+  }
+
+  #take(name: string): { resolve(): void; reject(error: Error): void } {
+    const call = this.#held.get(name)?.shift();
+    if (call === undefined) throw new Error(`no call of ${name} is open; there were ${this.names.join(', ')}`);
+    return call;
+  }
+}
+
+/** Everything that follows from what has happened, and needs no more than promises, has happened. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+export class RecordingSubscription implements Subscription {
+  readonly #recorder: Recorder;
+  readonly queues: readonly string[];
+  /** Settlements answer this. */
+  outcome: SettleOutcome = 'done';
+  readonly prefetches: number[] = [];
+
+  constructor(recorder: Recorder, queues: readonly string[] = ['celery']) {
+    this.#recorder = recorder;
+    this.queues = queues;
+  }
+
+  ack(delivery: Delivery): Promise<SettleOutcome> {
+    return this.#settle('ack', delivery);
+  }
+
+  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+    return this.#settle(options.requeue ? 'requeue' : 'drop', delivery);
+  }
+
+  defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome> {
+    return this.#settle(`defer until ${dueAtMs}`, delivery);
+  }
+
+  async #settle(name: string, delivery: Delivery): Promise<SettleOutcome> {
+    await this.#recorder.call(name, String(delivery.tag));
+    return this.outcome;
+  }
+
+  setPrefetch(count: number): void {
+    this.prefetches.push(count);
+  }
+
+  async addQueue(queue: string): Promise<void> {
+    await this.#recorder.call('addQueue', queue);
+  }
+
+  async cancelQueue(queue: string): Promise<void> {
+    await this.#recorder.call('cancelQueue', queue);
+  }
+
+  pause(): void {
+    this.#recorder.calls.push({ name: 'pause', detail: '' });
+  }
+
+  resume(): void {
+    this.#recorder.calls.push({ name: 'resume', detail: '' });
+  }
+
+  cancel(): Promise<void> {
+    return this.#recorder.call('cancel', '');
+  }
+
+  release(): Promise<void> {
+    return this.#recorder.call('release', '');
+  }
+}
+
+/** Publishes into the record; its state is the test's to set. Consuming is what the memory broker is for. */
+export class RecordingBroker implements Broker {
+  readonly displayUrl = 'recording://';
+  readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: false };
+  readonly published: { readonly message: Message; readonly destination: Destination }[] = [];
+  readonly #recorder: Recorder;
+  readonly #listeners: ((state: BrokerState, cause: Error | null) => void)[] = [];
+  #state: BrokerState = 'connected';
+
+  constructor(recorder: Recorder) {
+    this.#recorder = recorder;
+  }
+
+  get state(): BrokerState {
+    return this.#state;
+  }
+
+  enter(state: BrokerState): void {
+    this.#state = state;
+    for (const listener of this.#listeners) listener(state, null);
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {}
+
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  declareQueue({ name }: { readonly name: string }): Promise<void> {
+    return this.#recorder.call('declare', name);
+  }
+
+  async publish(message: Message, destination: Destination): Promise<void> {
+    await this.#recorder.call('publish', destination.routingKey);
+    this.published.push({ message, destination });
+  }
+
+  deleteQueue(): Promise<void> {
+    return notHere();
+  }
+
+  purgeQueue(): Promise<number> {
+    return notHere();
+  }
+
+  countReady(): Promise<number> {
+    return notHere();
+  }
+
+  consume(): Promise<never> {
+    return notHere();
+  }
+
+  listen(): Promise<never> {
+    return notHere();
+  }
+}
+
+export class RecordingBackend implements ResultBackend {
+  readonly displayUrl = 'recording://';
+  readonly records: ResultRecord[] = [];
+  readonly #recorder: Recorder;
+  readonly #joint: boolean;
+
+  constructor(recorder: Recorder, joint = false) {
+    this.#recorder = recorder;
+    this.#joint = joint;
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {}
+
+  commitsWith(_broker: Broker): boolean {
+    return this.#joint;
+  }
+
+  store(record: ResultRecord): Promise<void> {
+    this.records.push(record);
+    return this.#recorder.call('store', record.status);
+  }
+
+  get(): Promise<ResultDocument | null> {
+    return notHere();
+  }
+
+  wait(): Promise<ResultDocument> {
+    return notHere();
+  }
+
+  forget(): Promise<void> {
+    return notHere();
+  }
+
+  cleanup(): Promise<number> {
+    return notHere();
+  }
+}
+
+/** Keeps the jobs it gets; the test ends them through their listeners. */
+export class FakePool implements Pool {
+  readonly name = 'fake';
+  size: number;
+  tasks: ReadonlyMap<string, TaskOffer>;
+  usefulReserve = 0;
+  readonly pids: readonly number[] = [];
+  readonly processed: ReadonlyMap<number, number> = new Map();
+  readonly jobs: Job[] = [];
+  readonly aborted: Job[] = [];
+  readonly #waiting: { readonly count: number; resolve(): void }[] = [];
+
+  constructor(size: number, offers: readonly TaskOffer[]) {
+    this.size = size;
+    this.tasks = new Map(offers.map((offer) => [offer.name, offer]));
+  }
+
+  get jobCount(): number {
+    return this.jobs.length;
+  }
+
+  /** Resolves when the pool holds so many jobs. */
+  async holding(count: number): Promise<readonly Job[]> {
+    if (this.jobs.length < count) await new Promise<void>((resolve) => this.#waiting.push({ count, resolve }));
+    return this.jobs;
+  }
+
+  async start(): Promise<void> {}
+
+  submit(job: Job): void {
+    this.jobs.push(job);
+    for (const waiting of this.#waiting) if (this.jobs.length >= waiting.count) waiting.resolve();
+  }
+
+  /** The job is out of the pool, and has ended. */
+  succeed(job: Job): void {
+    job.listener.onStarted(job, 1, Date.now() / 1000);
+    this.#forget(job);
+    job.listener.onSucceeded(job, 0.001, null, 'null');
+  }
+
+  startJob(job: Job): void {
+    job.listener.onStarted(job, 1, Date.now() / 1000);
+    job.startedAtMs = performance.now();
+  }
+
+  withdraw(): void {
+    for (const job of this.jobs.filter(({ withdrawn, started }) => withdrawn && !started)) {
+      this.#forget(job);
+      job.listener.onReturned(job);
+    }
+  }
+
+  abort(job: Job): void {
+    this.aborted.push(job);
+  }
+
+  abortAll(): void {
+    this.aborted.push(...this.jobs);
+  }
+
+  grow(count: number): void {
+    this.size += count;
+  }
+
+  shrink(count: number): void {
+    this.size -= count;
+  }
+
+  quiet(): void {
+    for (const job of this.jobs.filter(({ started }) => !started)) {
+      this.#forget(job);
+      job.listener.onReturned(job);
+    }
+  }
+
+  async drain(): Promise<boolean> {
+    return this.jobs.length === 0;
+  }
+
+  async stop(): Promise<void> {}
+
+  async report(): Promise<ChildReport[]> {
+    return [];
+  }
+
+  #forget(job: Job): void {
+    this.jobs.splice(this.jobs.indexOf(job), 1);
+  }
+}
+
+function notHere(): Promise<never> {
+  return Promise.reject(new Error('this double does not do that'));
+}
+
+export function taskOffer(name: string, more: Partial<TaskOffer> = {}): TaskOffer {
+  return {
+    name,
+    acksLate: false,
+    acksOnFailureOrTimeout: true,
+    rejectOnWorkerLost: false,
+    ignoreResult: false,
+    storeErrorsEvenIfIgnored: false,
+    trackStarted: false,
+    ...more,
+  };
+}
+
+/** A message as it is delivered. */
+export function deliveryOf(message: Partial<Message>, more: Partial<Delivery> = {}): Delivery {
+  return {
+    properties: { contentType: 'application/json', contentEncoding: 'utf-8' },
+    headers: {},
+    body: Buffer.from('[[], {}, {}]'),
+    ...message,
+    tag: 1,
+    queue: 'celery',
+    exchange: '',
+    routingKey: 'celery',
+    redelivered: false,
+    deliveryCount: 0,
+    epoch: 1,
+    ...more,
+  };
+}
