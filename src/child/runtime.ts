@@ -28,7 +28,7 @@ import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
-import type { ContextHost, TaskLogLevel } from '../task/task-context.ts';
+import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
 import { embedApi } from './embed-api.ts';
 import { OutputCapture } from './output-capture.ts';
 import { ChildPipe, lifelineFd } from './pipe.ts';
@@ -270,12 +270,14 @@ class ChildRuntime {
 
   /** An error that no task can be blamed for: the state of this process is unknown, so it ends. Its tasks are lost. */
   #crash(error: unknown): void {
+    // The context of whoever threw, where the runtime still knows it.
+    const task = currentTask();
     this.#line(
       'critical',
       'child.uncaught',
       `uncaught error, this child ends: ${messageOf(error)}\n${tracebackOf(error)}`,
-      undefined,
-      undefined,
+      task?.name,
+      task?.id,
       {},
     );
     this.#log?.flushSync();
