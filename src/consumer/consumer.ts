@@ -26,6 +26,8 @@ export interface ConsumerParams {
   readonly acceptContent: readonly string[];
   isRevoked(taskId: string): boolean;
   readonly log: Logger;
+  /** Unix milliseconds; default: the system's clock. */
+  readonly now?: () => number;
 }
 
 /** Settlements between two looks at the prefetch count. */
@@ -54,7 +56,7 @@ export class Consumer {
       tasks: new Map<string, TaskOffer>(),
       acceptContent: params.acceptContent,
       isRevoked: params.isRevoked,
-      now: Date.now,
+      now: params.now ?? Date.now,
     };
   }
 

@@ -1,0 +1,539 @@
+/** The consumer on the memory broker, with a pool the test plays: bad messages, prefetch, pauses, lost deliveries, the end. */
+import t, { type Test } from 'tap';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import type { ConsumeParams, Delivery, Subscription } from '../../src/broker/broker.ts';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { MemoryHub } from '../../src/broker/memory/memory-hub.ts';
+import { Consumer } from '../../src/consumer/consumer.ts';
+import { Settler } from '../../src/consumer/settle.ts';
+import { UmbelError } from '../../src/errors.ts';
+import type { RunMeta, TaskOffer } from '../../src/ipc/exchange.ts';
+import { Producer } from '../../src/producer/producer.ts';
+import type { Message } from '../../src/protocol/message.ts';
+import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
+import { FakeClock } from '../../src/std/clock.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
+import { FakePool, settled, taskOffer } from './doubles.ts';
+
+interface BenchOptions {
+  readonly poolSize?: number;
+  readonly childConcurrency?: number;
+  readonly prefetchMultiplier?: number;
+  readonly adaptivePrefetch?: boolean;
+  readonly queues?: readonly string[];
+  readonly offers?: readonly TaskOffer[];
+}
+
+/** The memory broker, with its subscription's calls and parameters in view. */
+class WatchedBroker extends MemoryBroker {
+  readonly settlements: string[] = [];
+  consumed: ConsumeParams | null = null;
+  subscription: Subscription | null = null;
+
+  override async consume(params: ConsumeParams): Promise<Subscription> {
+    const subscription = await super.consume(params);
+    this.consumed = params;
+    this.subscription = subscription;
+    for (const name of ['ack', 'reject', 'defer'] as const) {
+      const original = subscription[name].bind(subscription) as (delivery: Delivery, more?: unknown) => Promise<'done' | 'stale'>;
+      Object.assign(subscription, {
+        [name]: (delivery: Delivery, more?: { requeue?: boolean }) => {
+          this.settlements.push(name === 'reject' ? (more?.requeue === true ? 'requeue' : 'drop') : name);
+          return original(delivery, more);
+        },
+      });
+    }
+    return subscription;
+  }
+}
+
+class Bench {
+  readonly clock = new FakeClock(Date.now());
+  readonly broker: WatchedBroker;
+  readonly backend = new MemoryBackend({ resultExpiresMs: null });
+  readonly pool: FakePool;
+  readonly log = new RecordingLog();
+  readonly settler: Settler;
+  readonly consumer: Consumer;
+  readonly revoked = new Set<string>();
+  readonly #queue: string;
+  #ids = 0;
+
+  private constructor(options: BenchOptions) {
+    const { poolSize = 2, childConcurrency = 1, prefetchMultiplier = 4, adaptivePrefetch = false, queues = ['celery'] } = options;
+    this.#queue = queues[0]!;
+    this.broker = new WatchedBroker({ hub: new MemoryHub(this.clock) });
+    this.pool = new FakePool(poolSize, options.offers ?? [taskOffer('tasks.add', { acksLate: true })]);
+    const producer = new Producer({ broker: this.broker, defaultQueue: 'celery', queues: [], createMissingQueues: true });
+    this.settler = new Settler({
+      broker: this.broker,
+      backend: this.backend,
+      producer,
+      nodeName: 'worker@test',
+      resultExtended: false,
+      log: this.log,
+      revoke: (id) => this.revoked.add(id),
+      onSettled: (request) => this.consumer.onSettled(request),
+    });
+    this.consumer = new Consumer({
+      broker: this.broker,
+      pool: this.pool,
+      settler: this.settler,
+      queues,
+      childConcurrency,
+      prefetchMultiplier,
+      adaptivePrefetch,
+      acceptContent: ['json'],
+      isRevoked: (id) => this.revoked.has(id),
+      log: this.log,
+      now: () => this.clock.now(),
+    });
+  }
+
+  static async started(t: Test, options: BenchOptions = {}): Promise<Bench> {
+    const bench = new Bench(options);
+    await bench.broker.start();
+    await bench.consumer.start();
+    t.teardown(async () => {
+      await bench.consumer.stop();
+      await bench.broker.stop();
+    });
+    return bench;
+  }
+
+  message(more: Partial<OutgoingTask> = {}): Message {
+    this.#ids += 1;
+    return encodeTask({ task: 'tasks.add', id: `task-${this.#ids}`, args: [1, 2], kwargs: {}, origin: 'gen1@test', ...more });
+  }
+
+  async send(...messages: readonly Message[]): Promise<void> {
+    for (const message of messages) await this.broker.publish(message, { exchange: '', routingKey: this.#queue });
+    await settled();
+    await settled();
+  }
+
+  async sendMany(count: number): Promise<void> {
+    await this.send(...Array.from({ length: count }, () => this.message()));
+  }
+
+  /** Messages neither settled nor held. */
+  ready(): Promise<number> {
+    return this.broker.countReady(this.#queue);
+  }
+}
+
+const json = { contentType: 'application/json', contentEncoding: 'utf-8' };
+const bodyOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+// ---------------------------------------------------------------- messages.md §7, row by row
+
+interface BadRow {
+  readonly title: string;
+  readonly message: Partial<Message>;
+  readonly settlement: 'ack' | 'drop';
+  readonly level: string;
+  readonly text: RegExp;
+  /** The stored document; null: none. */
+  readonly stored: { readonly id: string; readonly document: unknown } | null;
+}
+
+const headers = { task: 'tasks.add', id: 'bad' };
+
+const badRows: readonly BadRow[] = [
+  {
+    title: 'headers null',
+    message: { headers: null, body: bodyOf({ task: 'tasks.add', id: 'bad' }) },
+    settlement: 'drop',
+    level: 'warning',
+    text: /^Received and deleted unknown message. {2}Wrong destination\?!\?/,
+    stored: null,
+  },
+  {
+    title: 'no task header, body without task',
+    message: { headers: {}, body: bodyOf({ hello: 1 }) },
+    settlement: 'drop',
+    level: 'warning',
+    text: /Wrong destination.*hello/s,
+    stored: null,
+  },
+  {
+    title: 'unknown task name',
+    message: { headers: { ...headers, task: 'tasks.sub' } },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received unregistered task of type 'tasks.sub'/,
+    stored: { id: 'bad', document: { status: 'FAILURE', result: { exc_type: 'NotRegistered', exc_message: ['tasks.sub'] } } },
+  },
+  {
+    title: 'eta invalid',
+    message: { headers: { ...headers, eta: 'soon' } },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received invalid task message: invalid ETA value 'soon'/,
+    stored: null,
+  },
+  {
+    title: 'expires invalid',
+    message: { headers: { ...headers, expires: 'soon' } },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received invalid task message: invalid expires value 'soon'/,
+    stored: null,
+  },
+  {
+    title: 'content type not accepted',
+    message: { headers, properties: { ...json, contentType: 'application/x-python-serialize' } },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received invalid task message: Refusing to deserialize untrusted content of type pickle \(application\/x-python-serialize\)/,
+    stored: null,
+  },
+  {
+    title: 'body undecodable (protocol 1)',
+    message: { headers: {}, body: Buffer.from('{"task": "tasks.add"') },
+    settlement: 'ack',
+    level: 'critical',
+    text: /^Can't decode message body: /,
+    stored: null,
+  },
+  {
+    title: 'decompression fails (protocol 1)',
+    message: { headers: { compression: 'application/x-gzip' }, body: bodyOf({ task: 'tasks.add', id: 'bad' }) },
+    settlement: 'ack',
+    level: 'critical',
+    text: /^Can't decode message body: /,
+    stored: null,
+  },
+  {
+    title: 'protocol 1, kwargs not an object',
+    message: { headers: {}, body: bodyOf({ task: 'tasks.add', id: 'bad', kwargs: [1] }) },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received invalid task message: Task keyword arguments must be a mapping/,
+    stored: null,
+  },
+  {
+    title: 'poison: no id',
+    message: { headers: { task: 'tasks.add' } },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received invalid task message: the task id must be/,
+    stored: null,
+  },
+  {
+    title: 'poison: empty content type',
+    message: { headers, properties: { ...json, contentType: '' } },
+    settlement: 'drop',
+    level: 'error',
+    text: /^Received invalid task message: the content type must not be empty/,
+    stored: null,
+  },
+  {
+    title: 'expired',
+    message: { headers: { ...headers, expires: '2020-01-01T00:00:00+00:00' } },
+    settlement: 'ack',
+    level: 'info',
+    text: /^Discarding revoked task: tasks\.add\[bad\]/,
+    stored: { id: 'bad', document: { status: 'REVOKED', result: { exc_type: 'TaskRevokedError', exc_message: ['expired'] } } },
+  },
+];
+
+for (const row of badRows) {
+  t.test(`bad message: ${row.title}`, async (t) => {
+    const bench = await Bench.started(t);
+    await bench.send({ properties: json, headers: {}, body: bodyOf([[], {}, {}]), ...row.message });
+    t.same(bench.broker.settlements, [row.settlement]);
+    t.match(bench.log.lines.at(-1), { level: row.level, message: row.text });
+    t.equal(bench.pool.jobs.length, 0, 'no child sees it');
+    if (row.stored === null) t.equal(await bench.backend.get('bad'), null);
+    else t.match(await bench.backend.get(row.stored.id), row.stored.document);
+    // And the worker goes on.
+    await bench.send(bench.message());
+    t.equal(bench.pool.jobs.length, 1);
+    t.equal(bench.consumer.received, 2);
+  });
+}
+
+t.test('bad messages give their place in the prefetch back', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 1 });
+  const bad = (): Message => ({ properties: json, headers: { task: 'tasks.none', id: 'x' }, body: bodyOf([[], {}, {}]) });
+  await bench.send(bad(), bad(), bad(), bad(), bench.message());
+  await bench.pool.holding(1);
+  t.equal(bench.broker.settlements.length, 4);
+});
+
+t.test('also when their result cannot be stored', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 1 });
+  bench.backend.store = () => Promise.reject(new UmbelError('BACKEND_UNAVAILABLE', 'the backend is broken'));
+  await bench.send({ properties: json, headers: { task: 'tasks.none', id: 'x' }, body: bodyOf([[], {}, {}]) }, bench.message());
+  await bench.pool.holding(1);
+  t.same(bench.broker.settlements, ['drop']);
+  t.ok(bench.log.lines.some(({ message }) => /the backend is broken/.test(message)));
+});
+
+// ---------------------------------------------------------------- good messages
+
+t.test('a job carries what the child needs', async (t) => {
+  const bench = await Bench.started(t);
+  const message = bench.message({ priority: 3, headers: { mine: 'yes' } });
+  await bench.send(message);
+  const [job] = await bench.pool.holding(1);
+  t.match(job, { taskName: 'tasks.add', taskId: 'task-1', body: message.body });
+  const meta = JSON.parse(job!.meta) as RunMeta;
+  t.match(meta, {
+    headers: { task: 'tasks.add', mine: 'yes' },
+    properties: { contentType: 'application/json', priority: 3 },
+    deliveryInfo: { exchange: '', routing_key: 'celery', priority: 3, redelivered: false },
+  });
+  t.match(bench.log.lines.at(-1), { level: 'info', event: 'task.received', message: 'Task tasks.add[task-1] received' });
+});
+
+t.test('job ids are different', async (t) => {
+  const bench = await Bench.started(t);
+  await bench.sendMany(8);
+  t.equal(new Set((await bench.pool.holding(8)).map(({ id }) => id)).size, 8);
+});
+
+t.test('done: acknowledged, stored, the next one taken', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 1 });
+  await bench.sendMany(2);
+  t.equal(bench.pool.jobs.length, 1);
+  bench.pool.succeed(bench.pool.jobs[0]!);
+  await bench.settler.idle();
+  await settled();
+  t.match(bench.pool.jobs, [{ taskId: 'task-2' }]);
+  t.match(await bench.backend.get('task-1'), { status: 'SUCCESS' });
+});
+
+t.test('put back by the settling code, it comes again marked', async (t) => {
+  const bench = await Bench.started(t, { offers: [taskOffer('tasks.add', { acksLate: true, rejectOnWorkerLost: true })] });
+  await bench.sendMany(1);
+  const [job] = bench.pool.jobs.splice(0);
+  job!.listener.onStarted(job!, 1, 1);
+  job!.listener.onWorkerLost(job!, { pid: 1, index: 1, exitCode: 1, signal: null });
+  await bench.settler.idle();
+  const [again] = await bench.pool.holding(1);
+  t.match(JSON.parse(again!.meta), { deliveryInfo: { redelivered: true } });
+  t.equal(again!.taskId, job!.taskId);
+});
+
+t.test('not due yet: back to the broker, held by nobody, and run in time', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 1 });
+  // A broker without delays delivers it at once; so does this publish, which names no time.
+  await bench.send(bench.message({ etaMs: bench.clock.now() + 60_000 }), bench.message());
+  t.same(bench.broker.settlements, ['defer']);
+  t.match(await bench.pool.holding(1), [{ taskId: 'task-2' }], 'it takes no place in the prefetch');
+  bench.pool.succeed(bench.pool.jobs[0]!);
+  await bench.settler.idle();
+  bench.clock.advance(61_000);
+  t.match(await bench.pool.holding(1), [{ taskId: 'task-1' }]);
+  t.match(JSON.parse(bench.pool.jobs[0]!.meta), { deliveryInfo: { redelivered: false } });
+});
+
+t.test('revoked', async (t) => {
+  const bench = await Bench.started(t);
+  bench.revoked.add('task-1');
+  await bench.sendMany(1);
+  t.same(bench.broker.settlements, ['ack']);
+  t.match(await bench.backend.get('task-1'), { status: 'REVOKED', result: { exc_message: ['revoked'] } });
+  t.equal(bench.pool.jobs.length, 0);
+});
+
+t.test('time limits that are not kept are said, once per task', async (t) => {
+  const bench = await Bench.started(t);
+  await bench.send(bench.message({ hardTimeLimitSeconds: 5 }), bench.message({ softTimeLimitSeconds: 5 }), bench.message());
+  t.equal(bench.log.lines.filter(({ event }) => event === 'task.limit-unsupported').length, 1);
+});
+
+// ---------------------------------------------------------------- prefetch
+
+t.test('prefetch: concurrency × slots × multiplier, and no more is held', async (t) => {
+  const cases: readonly (readonly [BenchOptions, number])[] = [
+    [{ poolSize: 2 }, 8],
+    [{ poolSize: 3, prefetchMultiplier: 1 }, 3],
+    [{ poolSize: 2, childConcurrency: 5, prefetchMultiplier: 2 }, 20],
+    [{ poolSize: 1, prefetchMultiplier: 1 }, 1],
+  ];
+  for (const [options, prefetch] of cases) {
+    const bench = await Bench.started(t, options);
+    t.equal(bench.broker.consumed?.prefetch, prefetch);
+    t.equal(bench.consumer.prefetch, prefetch);
+    await bench.sendMany(prefetch + 5);
+    t.equal(bench.pool.jobs.length, prefetch);
+    t.equal(await bench.ready(), 5);
+  }
+});
+
+t.test('multiplier 0: as many as there are', async (t) => {
+  const bench = await Bench.started(t, { prefetchMultiplier: 0 });
+  t.equal(bench.broker.consumed?.prefetch, 0);
+  await bench.sendMany(500);
+  t.equal(bench.pool.jobs.length, 500);
+  bench.pool.grow(1);
+  bench.consumer.poolResized();
+  t.equal(bench.consumer.prefetch, 0);
+});
+
+t.test('the prefetch follows the pool', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 2 });
+  await bench.sendMany(30);
+  t.equal(bench.pool.jobs.length, 8);
+  bench.pool.grow(2);
+  bench.consumer.poolResized();
+  t.equal(bench.consumer.prefetch, 16);
+  await settled();
+  t.equal(bench.pool.jobs.length, 16);
+  bench.pool.shrink(3);
+  bench.consumer.poolResized();
+  t.equal(bench.consumer.prefetch, 4);
+  for (const job of bench.pool.jobs.slice(0, 12)) bench.pool.succeed(job);
+  await bench.settler.idle();
+  await settled();
+  t.equal(bench.pool.jobs.length, 4, 'nothing new until it is below the new count');
+  bench.pool.succeed(bench.pool.jobs[0]!);
+  await bench.settler.idle();
+  await settled();
+  t.equal(bench.pool.jobs.length, 4);
+});
+
+t.test('adaptive: more while tasks prove short, less again when they do not', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1, adaptivePrefetch: true });
+  t.equal(bench.consumer.prefetch, 4);
+  bench.pool.usefulReserve = 50;
+  await bench.sendMany(400);
+  const done = async (count: number): Promise<void> => {
+    for (let index = 0; index < count; index += 1) {
+      bench.pool.succeed((await bench.pool.holding(1))[0]!);
+      await bench.settler.idle();
+    }
+    await settled();
+  };
+  await done(64);
+  t.equal(bench.consumer.prefetch, 50);
+  t.equal(bench.pool.jobs.length, 50);
+  bench.pool.usefulReserve = 2;
+  await done(64);
+  t.equal(bench.consumer.prefetch, 4, 'never below the multiplier');
+});
+
+t.test('not adaptive: what the multiplier says', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1 });
+  bench.pool.usefulReserve = 50;
+  await bench.sendMany(200);
+  for (let index = 0; index < 130; index += 1) {
+    bench.pool.succeed((await bench.pool.holding(1))[0]!);
+    await bench.settler.idle();
+  }
+  t.equal(bench.consumer.prefetch, 4);
+});
+
+// ---------------------------------------------------------------- pause, loss, end
+
+t.test('paused, nothing is taken; resumed, it goes on', async (t) => {
+  const bench = await Bench.started(t);
+  bench.consumer.pause();
+  await bench.sendMany(3);
+  t.equal(bench.pool.jobs.length, 0);
+  bench.consumer.resume();
+  t.equal((await bench.pool.holding(3)).length, 3);
+});
+
+t.test('all queues are declared and consumed from', async (t) => {
+  const bench = await Bench.started(t, { queues: ['a', 'b'] });
+  await bench.broker.publish(bench.message(), { exchange: '', routingKey: 'b' });
+  await bench.broker.publish(bench.message(), { exchange: 'a', routingKey: 'a' });
+  t.same((await bench.pool.holding(2)).map(({ taskId }) => taskId).sort(), ['task-1', 'task-2']);
+});
+
+t.test('deliveries the broker takes away: not started here, and aborted where they run', async (t) => {
+  const bench = await Bench.started(t);
+  await bench.sendMany(4);
+  const [running, waiting, kept] = [...(await bench.pool.holding(4))];
+  bench.pool.startJob(running!);
+  const deliveries = new Map(bench.consumer.active.map(({ delivery, header }) => [header.id, delivery]));
+  t.same([...deliveries.keys()], ['task-1'], 'one is active');
+  const gone = [deliveries.get('task-1')!, requestOf(waiting!.listener).delivery];
+  bench.broker.consumed?.onLost(gone);
+  t.same(
+    bench.pool.aborted.map(({ taskId }) => taskId),
+    ['task-1', 'task-2'],
+  );
+  t.same(
+    bench.pool.jobs.map(({ taskId }) => taskId),
+    ['task-1', 'task-3', 'task-4'],
+    'the one that had not started came back',
+  );
+  t.match(
+    bench.log.lines.filter(({ event }) => event === 'task.lost').map(({ message }) => message),
+    [/its run here will not count/, /it is not started here/],
+  );
+  bench.broker.settlements.length = 0;
+  running!.listener.onSucceeded(running!, 1, null, '3');
+  await bench.settler.idle();
+  t.same(bench.broker.settlements, [], 'its end is not acknowledged');
+  t.equal(await bench.backend.get('task-1'), null, 'and not stored');
+  bench.pool.succeed(kept!);
+  await bench.settler.idle();
+  t.same(bench.broker.settlements, ['ack'], 'the others are as before');
+});
+
+t.test('lost deliveries nobody here knows are passed over', async (t) => {
+  const bench = await Bench.started(t);
+  bench.broker.consumed?.onLost([{ tag: 99 } as unknown as Delivery]);
+  await bench.sendMany(1);
+  t.equal(bench.pool.jobs.length, 1);
+});
+
+t.test('quiet: nothing new, what has not started comes back, what runs is finished; stop gives the rest to the broker', async (t) => {
+  const bench = await Bench.started(t);
+  await bench.sendMany(5);
+  const [running] = await bench.pool.holding(5);
+  bench.pool.startJob(running!);
+  await bench.consumer.quiet();
+  t.same(bench.pool.jobs, [running]);
+  await bench.sendMany(1);
+  t.equal(bench.pool.jobs.length, 1, 'nothing new');
+  t.same(bench.broker.settlements, [], 'the messages are still held');
+  t.equal(await bench.ready(), 1);
+  running!.listener.onSucceeded(running!, 1, null, '3');
+  await bench.settler.idle();
+  t.same(bench.broker.settlements, ['ack'], 'a running task is acknowledged also now');
+  await bench.consumer.stop();
+  t.equal(await bench.ready(), 5, 'four come back');
+  await bench.consumer.stop();
+});
+
+t.test('stop before start', async () => {
+  const broker = new WatchedBroker();
+  const pool = new FakePool(1, []);
+  const log = new RecordingLog();
+  const producer = new Producer({ broker, defaultQueue: 'celery', queues: [], createMissingQueues: true });
+  const settler = new Settler({
+    broker,
+    backend: null,
+    producer,
+    nodeName: 'n',
+    resultExtended: false,
+    log,
+    revoke: () => {},
+    onSettled: () => {},
+  });
+  const consumer = new Consumer({
+    broker,
+    pool,
+    settler,
+    queues: ['celery'],
+    childConcurrency: 1,
+    prefetchMultiplier: 1,
+    adaptivePrefetch: false,
+    acceptContent: ['json'],
+    isRevoked: () => false,
+    log,
+  });
+  await consumer.quiet();
+  await consumer.stop();
+});
+
+function requestOf(listener: unknown): { readonly delivery: Delivery } {
+  return listener as { readonly delivery: Delivery };
+}
