@@ -275,7 +275,7 @@ class ChildRuntime {
     this.#line(
       'critical',
       'child.uncaught',
-      `uncaught error, this child ends: ${messageOf(error)}\n${tracebackOf(error)}`,
+      `uncaught error, this child ends: ${messageOf(error)}\n${tracebackOf(error).trimEnd()}`,
       task?.name,
       task?.id,
       {},
