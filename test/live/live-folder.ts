@@ -19,6 +19,12 @@ import { umbelBinary } from './umbel-binary.ts';
 /** Nothing takes longer than this unless it hangs. The machine may be busy. */
 const commandTimeoutMs = 60_000;
 
+/**
+ * Put before every program; each replaces itself by the next, so the pid is the program's. tap adds its own loader to the
+ * NODE_OPTIONS of whatever a test starts, which has no business in the executable; and a test that is killed takes along what it started.
+ */
+const launcher = ['env', '-u', 'NODE_OPTIONS', 'setpriv', '--pdeathsig', 'KILL'];
+
 export interface Ended {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -144,7 +150,7 @@ export class LiveFolder {
   }
 
   #spawn(program: string, args: readonly string[], { env, cwd, via }: RunOptions): ChildProcess {
-    const [first = program, ...rest] = [...(via ?? []), program, ...args];
+    const [first, ...rest] = [...launcher, ...(via ?? []), program, ...args] as [string, ...string[]];
     const started = spawn(first, rest, {
       cwd: cwd ?? this.path,
       env: { ...this.env, ...env },
