@@ -5,6 +5,8 @@
  */
 
 async function main(): Promise<void> {
+  // After a restart in place, another HUP may come before the worker listens; it has nothing to add.
+  if (process.argv.includes('worker')) process.on('SIGHUP', () => {});
   if (process.argv[2] === 'pool-child') {
     const { startChild } = await import('./child/runtime.ts');
     startChild();

@@ -298,8 +298,7 @@ export class WorkerNode {
 
   /** Becomes the new program. Only returns by throwing. */
   #restart(): never {
-    this.#signals?.close();
-    this.#signals = null;
+    // The handlers stay to the last: without them a second HUP would end the process.
     // The pid stays, and with it the pidfile: the next program finds its own pid in it.
     this.#pidfile = null;
     reexec({ beforeExec: () => this.#log.close(), env: this.#params.env });

@@ -125,6 +125,9 @@ export const late = task({ acksLate: true }, append);
       worker.kill('SIGHUP');
       await worker.event('worker.restart', () => true, since);
       since = worker.now();
+      // A HUP while the new program starts has nothing to say; the next one is for the worker that is ready.
+      await worker.event('worker.ready', () => true, since);
+      since = worker.now();
     }
   }
   const results = await Promise.all(sent);
