@@ -85,7 +85,7 @@ async function writeBundle(version: string): Promise<void> {
   // Every process holds its program text in memory: with one character beyond Latin-1, at two bytes each.
   writeFileSync(
     bundle,
-    text.replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+    text.replace(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
 }
 
