@@ -40,8 +40,14 @@ export class Client implements Publisher {
 
   /** Connect, and send for `task.delay()` in this process. */
   async start(): Promise<void> {
-    await this.#params.broker.start();
-    await this.#params.backend?.start();
+    const { broker, backend } = this.#params;
+    await broker.start();
+    try {
+      await backend?.start();
+    } catch (error) {
+      await broker.stop();
+      throw error;
+    }
     setPublisher(this);
   }
 

@@ -90,8 +90,11 @@ export class Consumer {
 
   /** Stop taking messages and give back what no child has started. Running tasks go on. */
   async quiet(): Promise<void> {
-    await this.#subscription?.cancel();
-    this.#params.pool.quiet();
+    try {
+      await this.#subscription?.cancel();
+    } finally {
+      this.#params.pool.quiet();
+    }
   }
 
   pause(): void {

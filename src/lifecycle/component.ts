@@ -27,7 +27,8 @@ export class BootOrder {
       try {
         await component.start();
       } catch (error) {
-        await this.stop();
+        // What goes wrong on the way back must not hide why there was one.
+        await this.stop().catch(() => {});
         throw error;
       }
       this.#running.push(component);

@@ -28,6 +28,8 @@ export class Shutdown {
   readonly #params: ShutdownParams;
   /** Ends the wait for running tasks early. Written by #drain. */
   #hurry: (() => void) | null = null;
+  /** Asked to hurry while nothing was waited for: the next wait is skipped. Written by hurry and #drain. */
+  #skipNext = false;
 
   constructor(params: ShutdownParams) {
     this.#params = params;
@@ -35,7 +37,8 @@ export class Shutdown {
 
   /** Somebody wants a cold stop: do not wait any longer. */
   hurry(): void {
-    this.#hurry?.();
+    if (this.#hurry === null) this.#skipNext = true;
+    else this.#hurry();
   }
 
   /** No more messages, no task running, everything settled that could be. */
@@ -65,6 +68,10 @@ export class Shutdown {
 
   /** true: everything running has ended. false: out of time, or in a hurry. */
   async #drain(timeoutMs: number | null): Promise<boolean> {
+    if (this.#skipNext) {
+      this.#skipNext = false;
+      return this.#params.pool.jobCount === 0;
+    }
     const hurried = new Promise<false>((resolve) => {
       this.#hurry = () => resolve(false);
     });
