@@ -1,0 +1,178 @@
+/** The three ways to stop, and going from one to the next. The pool is the test's own; nothing here takes time. */
+import t from 'tap';
+import type { Consumer } from '../../src/consumer/consumer.ts';
+import type { Settler } from '../../src/consumer/settle.ts';
+import { Shutdown } from '../../src/node/shutdown.ts';
+import { FakePool, settled } from '../consumer/doubles.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
+
+/** A pool whose tasks end when the test says so. */
+class BusyPool extends FakePool {
+  readonly calls: string[];
+  running: number;
+  #drains: { readonly timeoutMs: number | null; resolve(drained: boolean): void }[] = [];
+
+  constructor(running: number, calls: string[]) {
+    super(1, []);
+    this.running = running;
+    this.calls = calls;
+  }
+
+  override get jobCount(): number {
+    return this.running;
+  }
+
+  override drain(timeoutMs?: number | null): Promise<boolean> {
+    this.calls.push(`drain ${timeoutMs}`);
+    if (this.running === 0) return Promise.resolve(true);
+    return new Promise((resolve) => this.#drains.push({ timeoutMs: timeoutMs ?? null, resolve }));
+  }
+
+  override abortAll(reason?: string): void {
+    this.calls.push(`abort: ${reason}`);
+  }
+
+  override async stop(): Promise<void> {
+    this.calls.push('pool.stop');
+    this.running = 0;
+  }
+
+  /** All running tasks end. */
+  finish(): void {
+    this.running = 0;
+    for (const { resolve } of this.#drains.splice(0)) resolve(true);
+  }
+
+  /** The time of the wait is over. */
+  timeout(): void {
+    this.#drains.pop()?.resolve(false);
+  }
+}
+
+interface Bench {
+  readonly calls: string[];
+  readonly pool: BusyPool;
+  readonly log: RecordingLog;
+  readonly shutdown: Shutdown;
+}
+
+function open(
+  running: number,
+  options: { warmTimeoutMs?: number | null; softTimeoutMs?: number; quiet?: () => Promise<void> } = {},
+): Bench {
+  const calls: string[] = [];
+  const pool = new BusyPool(running, calls);
+  const log = new RecordingLog();
+  const consumer = {
+    quiet: async () => {
+      calls.push('quiet');
+      await options.quiet?.();
+    },
+  } as unknown as Consumer;
+  const settler = {
+    stopping: () => calls.push('stopping'),
+    idle: async () => {
+      calls.push('idle');
+    },
+  } as unknown as Settler;
+  const { warmTimeoutMs = null, softTimeoutMs = 0 } = options;
+  return { calls, pool, log, shutdown: new Shutdown({ consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs }) };
+}
+
+t.test('warm: no new messages, running tasks end, everything is settled', async (t) => {
+  const { calls, pool, log, shutdown } = open(2);
+  const stopped = shutdown.run('warm');
+  await settled();
+  t.same(calls, ['quiet', 'drain null']);
+  pool.finish();
+  await stopped;
+  t.same(calls, ['quiet', 'drain null', 'idle'], 'no child is killed');
+  t.match(log.lines, [{ level: 'warning', event: 'worker.stop', message: 'worker: Warm shutdown (MainProcess)' }]);
+});
+
+t.test('warm with nothing running', async (t) => {
+  const { calls, shutdown } = open(0);
+  await shutdown.run('warm');
+  t.same(calls, ['quiet', 'drain null', 'idle']);
+});
+
+t.test('warm out of time: becomes cold, and says what was running', async (t) => {
+  const { calls, pool, log, shutdown } = open(2, { warmTimeoutMs: 5000 });
+  const stopped = shutdown.run('warm');
+  await settled();
+  pool.timeout();
+  await stopped;
+  t.same(calls, ['quiet', 'drain 5000', 'stopping', 'pool.stop', 'idle']);
+  t.match(log.lines.at(-1), { message: 'worker: Cold shutdown (MainProcess): 2 tasks still running' });
+});
+
+t.test('warm, then asked to hurry: becomes cold', async (t) => {
+  const { calls, shutdown } = open(1);
+  const stopped = shutdown.run('warm');
+  await settled();
+  shutdown.hurry();
+  await stopped;
+  t.same(calls, ['quiet', 'drain null', 'stopping', 'pool.stop', 'idle']);
+});
+
+t.test('asked to hurry before the wait has begun: not forgotten', async (t) => {
+  const slow = Promise.withResolvers<void>();
+  const { calls, shutdown } = open(1, { quiet: () => slow.promise });
+  const stopped = shutdown.run('warm');
+  shutdown.hurry();
+  slow.resolve();
+  await stopped;
+  t.same(calls, ['quiet', 'stopping', 'pool.stop', 'idle']);
+});
+
+t.test('cold: nothing is waited for', async (t) => {
+  const { calls, log, shutdown } = open(1);
+  await shutdown.run('cold');
+  t.same(calls, ['quiet', 'stopping', 'pool.stop', 'idle']);
+  t.match(log.lines[0], { message: 'worker: Cold shutdown (MainProcess)' });
+});
+
+t.test('soft: signals aborted, a last while, then cold', async (t) => {
+  const { calls, pool, log, shutdown } = open(1, { softTimeoutMs: 3000 });
+  const stopped = shutdown.run('cold');
+  await settled();
+  t.same(calls, ['quiet', 'abort: the worker is stopping', 'drain 3000']);
+  pool.timeout();
+  await stopped;
+  t.same(calls.slice(3), ['stopping', 'pool.stop', 'idle']);
+  t.match(log.lines[1], { message: 'Initiating Soft Shutdown, terminating in 3 seconds' });
+});
+
+t.test('soft: those who end in time are not killed', async (t) => {
+  const { calls, pool, shutdown } = open(1, { softTimeoutMs: 3000 });
+  const stopped = shutdown.run('cold');
+  await settled();
+  pool.finish();
+  await stopped;
+  t.same(calls.slice(3), ['idle']);
+});
+
+t.test('soft with nothing running: no while', async (t) => {
+  const { calls, shutdown } = open(0, { softTimeoutMs: 3000 });
+  await shutdown.run('cold');
+  t.same(calls, ['quiet', 'stopping', 'pool.stop', 'idle']);
+});
+
+t.test('warm, hurry: soft; hurry again: cold', async (t) => {
+  const { calls, shutdown } = open(1, { softTimeoutMs: 3000 });
+  const stopped = shutdown.run('warm');
+  await settled();
+  shutdown.hurry();
+  await settled();
+  t.same(calls, ['quiet', 'drain null', 'abort: the worker is stopping', 'drain 3000']);
+  shutdown.hurry();
+  await stopped;
+  t.same(calls.slice(4), ['stopping', 'pool.stop', 'idle']);
+});
+
+t.test('consuming that cannot be stopped stops nothing else', async (t) => {
+  const { calls, log, shutdown } = open(0, { quiet: () => Promise.reject(new Error('no broker')) });
+  await shutdown.run('warm');
+  t.same(calls, ['quiet', 'drain null', 'idle']);
+  t.match(await log.event('worker.stop-failed'), { level: 'error', message: 'consuming could not be stopped: no broker' });
+});
