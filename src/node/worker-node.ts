@@ -71,6 +71,9 @@ export class WorkerNode {
   #ended: ((ending: Ending) => void) | null = null;
   /** Where the stop in progress leads. Written by #stop. */
   #ending: Ending | null = null;
+  /** HUP came while starting. Written by #tryRestart. */
+  #restartWanted = false;
+  #tryingRestart = false;
 
   /** Throws what is wrong with names, files or URLs. Nothing is started. */
   constructor(params: WorkerNodeParams) {
@@ -190,6 +193,7 @@ export class WorkerNode {
     );
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.concurrency });
     this.#notify.ready(`${this.#names.nodeName} ready`);
+    if (this.#restartWanted) void this.#tryRestart();
   }
 
   #listen(): void {
@@ -283,13 +287,18 @@ export class WorkerNode {
 
   /** HUP: look before leaping. A bad configuration or a module that does not load is refused, and the worker carries on. */
   async #tryRestart(): Promise<void> {
-    if (this.#state !== 'running') return;
+    // What is read while starting may be older than what the signal is about.
+    if (this.#state === 'new') this.#restartWanted = true;
+    if (this.#state !== 'running' || this.#tryingRestart) return;
+    this.#tryingRestart = true;
     try {
       const config = this.#params.reloadConfig();
       await tryModules(config, this.#params.env, this.#log);
     } catch (error) {
       this.#log.error('worker.restart-refused', `restart refused, the worker carries on as it was: ${messageOf(error)}`);
       return;
+    } finally {
+      this.#tryingRestart = false;
     }
     this.#notify.reloading();
     this.#log.warning('worker.restart', 'Restarting umbel worker in place');
