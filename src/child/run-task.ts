@@ -84,7 +84,13 @@ export function run(task: PreparedTask, settings: ChildSettings, host: ContextHo
     });
     if (!isThenable(value)) return succeed(task, settings, value);
     return Promise.resolve(value).then(
-      (result: unknown) => succeed(task, settings, result),
+      (result: unknown) => {
+        try {
+          return succeed(task, settings, result);
+        } catch (thrown) {
+          return fail(task, settings, thrown);
+        }
+      },
       (thrown: unknown) => fail(task, settings, thrown),
     );
   } catch (thrown) {
@@ -115,6 +121,16 @@ function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): T
 }
 
 function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
+  try {
+    return endOf(task, settings, thrown);
+  } catch {
+    // A getter or a proxy that throws when looked at: it is the task's failure and must not become the child's.
+    const substitute = new Error('the task threw an error that cannot be read');
+    return failed(task, settings, substitute, JSON.stringify(exceptionDocument(substitute)), errorText(substitute));
+  }
+}
+
+function endOf(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
   if (thrown instanceof Ignore) return ended('ignored', '');
   if (thrown instanceof Reject)
     return {

@@ -50,7 +50,7 @@ export class FrameWriter {
   take(): Buffer {
     const taken = Buffer.from(this.#buffer.subarray(0, this.#used));
     this.#used = 0;
-    if (this.#buffer.length > initialCapacityBytes * 16) this.#buffer = Buffer.allocUnsafeSlow(initialCapacityBytes);
+    this.#shrink();
     return taken;
   }
 
@@ -60,6 +60,12 @@ export class FrameWriter {
     const bytes = this.#buffer.subarray(0, this.#used);
     this.#used = 0;
     write(bytes);
+    this.#shrink();
+  }
+
+  /** A large frame must not cost its memory for ever. */
+  #shrink(): void {
+    if (this.#buffer.length > initialCapacityBytes * 16) this.#buffer = Buffer.allocUnsafeSlow(initialCapacityBytes);
   }
 
   #reserve(bytes: number): void {

@@ -161,6 +161,23 @@ t.test('a body of 100 MB in chunks of 64 KB is joined once', (t) => {
   t.end();
 });
 
+t.test('a large frame does not cost its memory for ever', (t) => {
+  const writer = new FrameWriter();
+  const capacityOf = (bytes: Buffer): number => bytes.buffer.byteLength;
+  let largest = 0;
+  let last = 0;
+  for (const size of [8 * 1024 * 1024, 1]) {
+    writer.add(1, 0, 0, '', Buffer.alloc(size));
+    writer.drainSync((bytes) => {
+      last = capacityOf(bytes);
+      largest = Math.max(largest, last);
+    });
+  }
+  t.ok(largest > 8 * 1024 * 1024);
+  t.ok(last < 1024 * 1024, `the next frame is written from a small buffer, got ${last} bytes`);
+  t.end();
+});
+
 t.test('after a large frame small ones go on', (t) => {
   const writer = new FrameWriter();
   writer.add(1, 0, 0, '', Buffer.alloc(8 * 1024 * 1024));
