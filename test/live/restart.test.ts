@@ -69,6 +69,31 @@ void t.test('TERM during a restart stops the worker', async (t) => {
   t.equal(await client.result('gate').get({ timeoutMs: 20_000 }), 'first');
 });
 
+void t.test('HUP several times at once is one restart; HUP while starting is one after it', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write(
+    'tasks.mts',
+    `import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+console.log('loading');
+while (!existsSync('${folder.file('go')}')) await sleep(5);
+export const add = (x: number, y: number) => x + y;
+`,
+  );
+  const worker = folder.worker(['-A', 'tasks.mts', '-c', '1']);
+  await worker.event('task.output', ({ message }) => message === 'loading');
+  worker.kill('SIGHUP');
+  writeFileSync(folder.file('go'), '');
+  await worker.event('worker.restart');
+  await worker.count('worker.ready', 2);
+
+  for (let n = 0; n < 3; n += 1) worker.kill('SIGHUP');
+  await worker.count('worker.ready', 3);
+  t.equal((await folder.umbel(['call', 'tasks.add', '--args', '[2, 2]', '--wait'])).stdout, '4\n');
+  t.equal(worker.all('worker.restart').length, 2);
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+});
+
 void t.test('HUP is refused while the configuration or a module is bad, and the worker carries on', async (t) => {
   const folder = new LiveFolder(t);
   const good = "export const version = () => 'good';\n";
