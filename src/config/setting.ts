@@ -3,7 +3,7 @@
  *
  * A setting is declared once (files `*-settings.ts`); flags, help, validation, the example file, the settings page and the masking
  * of secrets come from that declaration. The TOML section is the prefix of the name: `worker_concurrency` is `[worker] concurrency`;
- * a name without a known prefix (`timezone`) is a top-level key.
+ * a name without a known prefix (`accept_content`) is a top-level key.
  */
 import { maskUrl } from '../std/mask-url.ts';
 import type { Kind } from './kind.ts';
@@ -72,7 +72,7 @@ export function tomlPlace(name: string): TomlPlace {
   return section === undefined ? { section: null, key: name } : { section, key: name.slice(prefix.length) };
 }
 
-/** The name for people: `worker.concurrency`, `timezone`. */
+/** The name for people: `worker.concurrency`, `accept_content`. */
 export function dottedName(name: string): string {
   const { section, key } = tomlPlace(name);
   return section === null ? key : `${section}.${key}`;

@@ -1,26 +1,6 @@
 /** Settings of tasks and their messages: the top level of the file and `[task]`. */
-import { boolean, integer, type Kind, listOf, oneOf, Refusal, shown, text } from './kind.ts';
+import { boolean, integer, listOf, oneOf, text } from './kind.ts';
 import { setting } from './setting.ts';
-
-/** Does this runtime know it? Offsets such as +01:00 are no names. Asking for the first one loads tables, some 20 ms. */
-function isTimeZone(name: string): boolean {
-  try {
-    return /^[A-Za-z]/.test(name) && Intl.DateTimeFormat('en', { timeZone: name }) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-function timezone(): Kind<string> {
-  const base = text({ rule: "an IANA time zone such as 'Europe/Berlin'" });
-  const readValue = (value: unknown): string | Refusal => {
-    const name = base.readValue(value);
-    if (name instanceof Refusal) return name;
-    if (name !== 'UTC' && !isTimeZone(name)) return new Refusal(`must be ${base.rule}, got ${shown(name)}`);
-    return name;
-  };
-  return { ...base, label: 'time zone', readText: readValue, readValue };
-}
 
 const contentTypes = oneOf(['json'], {
   aliases: { 'application/json': 'json' },
@@ -35,12 +15,6 @@ export const generalSettings = {
     kind: listOf(contentTypes, 'content types'),
     default: ['json'],
     doc: 'Content types of messages that are accepted. A message of another type is rejected and not run.',
-  }),
-  timezone: setting<string>({
-    kind: timezone(),
-    default: 'UTC',
-    doc: 'Time zone of times that carry none, such as an ETA. Times in messages are always UTC.',
-    celeryDiffers: 'enable_utc is always true and not a setting.',
   }),
 } as const;
 

@@ -44,15 +44,8 @@ t.test('a doc is sentences', async (t) => {
   }
 });
 
-t.test('time zones', async (t) => {
-  const { kind } = settingsTable.timezone;
-  for (const name of ['UTC', 'Europe/Berlin', 'America/New_York']) t.equal(kind.readText(name), name);
-  for (const name of ['', '+01:00', 'Mars/Base', 'utc\n']) t.ok(kind.readText(name) instanceof Refusal, JSON.stringify(name));
-});
-
 t.test('places in the file', async (t) => {
   t.same(tomlPlace('worker_concurrency'), { section: 'worker', key: 'concurrency' });
-  t.same(tomlPlace('timezone'), { section: null, key: 'timezone' });
   t.same(tomlPlace('accept_content'), { section: null, key: 'accept_content' });
 });
 

@@ -32,12 +32,12 @@ t.test('shown and loaded again, the settings are the same', async (t) => {
 
 t.test('each line says where its value comes from', async (t) => {
   const cwd = t.testdir({ 'umbel.toml': '[worker]\n\nprefetch_multiplier = 2\n' });
-  const text = showConfig(loadConfig({ flags: { worker_concurrency: '3' }, env: { HOME: cwd, UMBEL_TIMEZONE: 'UTC' }, cwd }), {
+  const text = showConfig(loadConfig({ flags: { worker_concurrency: '3' }, env: { HOME: cwd, UMBEL_ACCEPT_CONTENT: 'json' }, cwd }), {
     origin: true,
   });
   t.match(text, /^prefetch_multiplier = 2 +# umbel\.toml:3$/m);
   t.match(text, /^concurrency = 3 +# --concurrency$/m);
-  t.match(text, /^timezone = "UTC" +# UMBEL_TIMEZONE$/m);
+  t.match(text, /^accept_content = \["json"\] +# UMBEL_ACCEPT_CONTENT$/m);
   t.match(text, /^acks_late = false +# default$/m);
   t.match(text, /^# hostname is not set: .* # default$/m);
 });
