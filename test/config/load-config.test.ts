@@ -107,7 +107,7 @@ t.test('every problem at once, in the order of the file, then environment, then 
     }),
   );
   t.same(found, [
-    `accept_content has 'pickle', which is not built in this version; it may have 'json' (umbel.toml:1)`,
+    `accept_content must be a list of content types; item 1 has 'pickle', which is not built in this version; it may have 'json' (umbel.toml:1)`,
     'task_acks_late is not a setting; did you mean task.acks_late? (umbel.toml:2)',
     'worker.concurency is not a setting; did you mean worker.concurrency? (umbel.toml:3)',
     `broker.url has the scheme 'redis', which is not built in this version; it must be a broker URL (sqlite://, sqla+sqlite://, memory://) (umbel.toml:5)`,
