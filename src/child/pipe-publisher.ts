@@ -7,6 +7,7 @@
 import { UmbelError } from '../errors.ts';
 import { type ChildSettings, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
+import { encodeJson } from '../protocol/json.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult } from '../task/async-result.ts';
@@ -67,7 +68,7 @@ export class PipePublisher implements Publisher {
       },
       dueAtMs: etaMs,
     };
-    await this.ask((request) => this.#pipe.send(toParent.publish, request, 0, JSON.stringify(meta), message.body));
+    await this.ask((request) => this.#pipe.send(toParent.publish, request, 0, encodeJson(meta), message.body));
     return new ChildResult<R>(id);
   }
 

@@ -23,7 +23,7 @@ import { prepareForStack } from '../os/inspector-stack.ts';
 import { dieWithParent } from '../os/parent-death.ts';
 import { setProcessTitle } from '../os/process-title.ts';
 import { ignoreGroupSignals } from '../os/signals.ts';
-import { encodeJson } from '../protocol/json.ts';
+import { encodeJson, parseJson } from '../protocol/json.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { setPublisher } from '../task/publisher.ts';
@@ -89,7 +89,7 @@ class ChildRuntime {
     switch (type) {
       case toChild.run:
         // The chunk the body lies in is shared with other frames; what waits long must not keep all of it.
-        this.#waiting.push({ id, meta: JSON.parse(meta) as RunMeta, body: Buffer.from(payload) });
+        this.#waiting.push({ id, meta: parseJson(meta) as RunMeta, body: Buffer.from(payload) });
         this.#schedulePump();
         return;
       case toChild.settings:
@@ -247,7 +247,7 @@ class ChildRuntime {
   }
 
   #sendFollowUp(id: number, followUp: OutgoingMessage): void {
-    this.#pipe.send(toParent.followUp, id, 0, JSON.stringify(followUp.meta), followUp.body);
+    this.#pipe.send(toParent.followUp, id, 0, encodeJson(followUp.meta), followUp.body);
   }
 
   #exitWhenIdle(): void {

@@ -9,6 +9,7 @@ import type { TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
+import { encodeJson } from '../protocol/json.ts';
 import { repr } from '../std/safe-repr.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
@@ -140,7 +141,16 @@ export class Consumer {
 
   #onDelivery(delivery: Delivery): void {
     this.#received += 1;
-    this.#carryOut(delivery, decide(delivery, this.#strategy));
+    this.#carryOut(delivery, this.#decide(delivery));
+  }
+
+  /** A message that we stumble over must not end the worker: it would come again, and end the next one. */
+  #decide(delivery: Delivery): Decision {
+    try {
+      return decide(delivery, this.#strategy);
+    } catch (error) {
+      return { kind: 'invalid', reason: messageOf(error) };
+    }
   }
 
   #carryOut(delivery: Delivery, decision: Decision): void {
@@ -148,7 +158,13 @@ export class Consumer {
       case 'run': {
         const { header, offer } = decision;
         const request = new Request({ delivery, header, offer, listener: this.#params.settler });
-        const job = this.#job(request);
+        let job: Job;
+        try {
+          job = this.#job(request);
+        } catch (error) {
+          this.#carryOut(delivery, { kind: 'invalid', reason: messageOf(error) });
+          return;
+        }
         this.#requests.set(delivery, { request, job });
         if (header.hardTimeLimitSeconds !== null || header.softTimeLimitSeconds !== null) this.#noteTimeLimit(header.task);
         if (this.#log.enabled('info'))
@@ -226,7 +242,8 @@ export class Consumer {
       id: this.#jobIds,
       taskName: header.task,
       taskId: header.id,
-      meta: JSON.stringify({ headers, properties, deliveryInfo }),
+      // Not JSON.stringify: headers written by Python may hold integers of any size.
+      meta: encodeJson({ headers, properties, deliveryInfo }),
       body: delivery.body,
       listener: request,
     });

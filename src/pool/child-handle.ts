@@ -35,6 +35,7 @@ import {
 import { FrameReader, FrameWriter } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
 import { processTitle } from '../os/process-title.ts';
+import { parseJson } from '../protocol/json.ts';
 import type { ChildExit, Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
 
@@ -329,7 +330,7 @@ export class ChildHandle {
         const job = this.jobs.get(id);
         if (job === undefined) return;
         job.followUps ??= [];
-        job.followUps.push({ meta: JSON.parse(meta) as FollowUpMeta, body: Buffer.from(payload) });
+        job.followUps.push({ meta: parseJson(meta) as FollowUpMeta, body: Buffer.from(payload) });
         return;
       }
       case toParent.recalled: {
@@ -345,7 +346,7 @@ export class ChildHandle {
         return;
       }
       case toParent.publish:
-        this.#events.onPublish(this, id, JSON.parse(meta) as PublishMeta, Buffer.from(payload));
+        this.#events.onPublish(this, id, parseJson(meta) as PublishMeta, Buffer.from(payload));
         return;
       case toParent.state:
         this.#events.onState(this, this.jobs.get(id), number, JSON.parse(meta) as StateMeta, payload.toString('utf8'));

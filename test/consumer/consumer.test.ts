@@ -9,6 +9,7 @@ import { Settler } from '../../src/consumer/settle.ts';
 import { UmbelError } from '../../src/errors.ts';
 import type { RunMeta, TaskOffer } from '../../src/ipc/exchange.ts';
 import { Producer } from '../../src/producer/producer.ts';
+import { parseJson } from '../../src/protocol/json.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
 import { FakeClock } from '../../src/std/clock.ts';
@@ -253,6 +254,26 @@ for (const row of badRows) {
     t.equal(bench.consumer.received, 2);
   });
 }
+
+t.test('headers with integers of any size, as Python writes them, reach the child unchanged', async (t) => {
+  const bench = await Bench.started(t);
+  const trace = 2n ** 64n - 1n;
+  await bench.send({ properties: json, headers: { ...headers, trace }, body: bodyOf([[], {}, {}]) });
+  t.equal(bench.pool.jobs.length, 1);
+  t.match(bench.pool.jobs[0]?.meta, `"trace":${trace}`);
+  t.match((parseJson(bench.pool.jobs[0]!.meta) as RunMeta).headers, { trace });
+});
+
+t.test('headers that cannot be handed to a child are a bad message and not the end of the worker', async (t) => {
+  const bench = await Bench.started(t);
+  let deep: unknown = 1;
+  for (let level = 0; level < 2000; level += 1) deep = [deep];
+  await bench.send({ properties: json, headers: { ...headers, deep }, body: bodyOf([[], {}, {}]) });
+  t.same(bench.broker.settlements, ['drop']);
+  t.match(bench.log.lines.at(-1), { level: 'error', event: 'message.invalid', message: /nested/ });
+  await bench.send(bench.message());
+  t.equal(bench.pool.jobs.length, 1, 'and the worker goes on');
+});
 
 t.test('bad messages give their place in the prefetch back', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 1 });
