@@ -7,7 +7,7 @@
  *
  * Source: protocol notes, worker-behaviour.md §7 and §8 (50,000 ids, 10,800 s). The format is our own.
  */
-import { renameSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync } from 'node:fs';
 import { SqliteDatabase, SqliteFailure } from '../driver/sqlite.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
@@ -61,7 +61,10 @@ export class StateDb implements Component {
     this.#maxAgeMs = params.maxAgeMs ?? 10_800_000;
   }
 
-  /** Load what was kept. Rejects with STATEDB_IN_USE or FILE_CANNOT_CREATE. A damaged file is set aside with a warning. */
+  /**
+   * Load what was kept. Rejects with STATEDB_IN_USE or FILE_CANNOT_CREATE. A damaged database is set aside with a warning; a file
+   * of another kind was named by mistake and is not touched.
+   */
   async start(): Promise<void> {
     const { path } = this.#params;
     if (path === null || this.#database !== null) return;
@@ -69,6 +72,7 @@ export class StateDb implements Component {
       this.#load(path);
     } catch (error) {
       if (!(error instanceof SqliteFailure) || error.kind !== 'corrupt') throw failureToOpen(error, path);
+      if (!isSqliteFile(path)) throw foreignFile(path);
       this.#setAside(path, error);
       try {
         this.#load(path);
@@ -198,4 +202,23 @@ function failureToOpen(error: unknown, path: string): UmbelError {
     });
   }
   return new UmbelError('FILE_CANNOT_CREATE', `the state database cannot be opened: ${messageOf(error)} (${path})`, { cause: error });
+}
+
+function foreignFile(path: string): UmbelError {
+  return new UmbelError(
+    'FILE_CANNOT_CREATE',
+    `the state database must be a file that a worker made, or a new one, got a file of another kind, which is left as it is: ${path}`,
+  );
+}
+
+/** Does it begin as every SQLite database does? */
+function isSqliteFile(path: string): boolean {
+  const head = Buffer.alloc(16);
+  const fd = openSync(path, 'r');
+  try {
+    readSync(fd, head, 0, head.length, 0);
+  } finally {
+    closeSync(fd);
+  }
+  return head.toString('latin1') === 'SQLite format 3\0';
 }

@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { StateDb } from '../../src/statedb/state-db.ts';
 import { FakeClock } from '../../src/std/clock.ts';
@@ -66,11 +66,23 @@ t.test('one worker at a time', async (t) => {
   await second.stop();
 });
 
+t.test('a file of another kind is refused and not touched', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const path = folder.path('passwd');
+  writeFileSync(path, 'root:x:0:0:root:/root:/bin/bash\n');
+  const log = new RecordingLog();
+  await t.rejects(new StateDb({ path, log }).start(), { code: 'FILE_CANNOT_CREATE', message: /left as it is: .*passwd/ });
+  t.equal(readFileSync(path, 'utf8'), 'root:x:0:0:root:/root:/bin/bash\n');
+  t.same(readdirSync(folder.path('.')), ['passwd']);
+  t.same(log.lines, []);
+});
+
 t.test('a damaged file is set aside, not deleted', async (t) => {
   const folder = temporaryFolder();
   t.teardown(() => folder.remove());
   const path = folder.path('worker.state');
-  writeFileSync(path, 'a file of another program. '.repeat(200));
+  writeFileSync(path, `SQLite format 3\0${'torn page '.repeat(1000)}`);
   const log = new RecordingLog();
   const state = new StateDb({ path, log });
   await state.start();
