@@ -154,7 +154,7 @@ void t.test('kill -9 of the worker takes its children along within a second, als
   const children = worker.children();
   t.equal(children.length, 4);
   worker.kill('SIGKILL');
-  t.strictSame(await allGone([worker.pid, ...children]), []);
+  t.strictSame(await allGone([worker.pid, ...children], 1000), []);
   t.strictSame(await allGone(spawned), [], 'and what they had spawned');
   t.strictSame(await allGone(processesIn(folder.path)), []);
 });

@@ -191,7 +191,7 @@ export function isRunning(pid: number): boolean {
 }
 
 /** Resolves when none of the processes runs; the names of those that still do after the time. */
-export async function allGone(pids: readonly number[], timeoutMs = 1000): Promise<number[]> {
+export async function allGone(pids: readonly number[], timeoutMs = 10_000): Promise<number[]> {
   const deadline = performance.now() + timeoutMs;
   let left = pids.filter(isRunning);
   while (left.length > 0 && performance.now() < deadline) {
