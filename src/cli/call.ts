@@ -77,6 +77,8 @@ export const command: Command = {
     const options = callOptions(ctx);
     const waited = ctx.option(wait);
     const client = openClient(ctx.loadConfig(), ctx.env);
+    if (waited !== undefined && !client.storesResults)
+      throw new UmbelError('BACKEND_DISABLED', '--wait needs results, which are disabled: set result.backend');
     await client.start();
     try {
       const result = await client.call<unknown>({ task, args: positional, kwargs: keywords as Record<string, unknown>, options });

@@ -56,6 +56,11 @@ export class Client implements Publisher {
     await this.#params.broker.stop();
   }
 
+  /** false: nobody can wait for a result. */
+  get storesResults(): boolean {
+    return this.#params.backend !== null;
+  }
+
   async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     const { options } = call;
     const id = options.taskId ?? newUuid();

@@ -2,6 +2,7 @@
 import { Client } from '../client/client.ts';
 import { type Connections, openConnections } from '../client/connections.ts';
 import type { Config } from '../config/config.ts';
+import { UmbelError } from '../errors.ts';
 import { createLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
 
@@ -25,8 +26,15 @@ export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
   const { settings } = config;
   // What fails, fails the command, which says so once.
   const log = createLogger({ level: 'critical', format: 'text', processName: 'umbel' });
+  const connections = configuredConnections(config, env, log);
+  if (!connections.broker.features.shared) {
+    throw new UmbelError(
+      'USAGE',
+      `broker.url must be a broker that other processes can use, got ${connections.broker.displayUrl}: it ends with this command`,
+    );
+  }
   return new Client({
-    ...configuredConnections(config, env, log),
+    ...connections,
     defaultQueue: settings.task_default_queue,
     createMissingQueues: settings.task_create_missing_queues,
     defaultPriority: settings.task_default_priority,
