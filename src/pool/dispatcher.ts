@@ -18,7 +18,7 @@ const restAboveMs = 2;
 /** Most jobs a child holds at one time. */
 export const maxWindow = 256;
 /** A job running longer than this with others sent behind it has them recalled. */
-export const recallAfterMs = 20;
+const recallAfterMs = 20;
 
 export interface DispatcherParams {
   /** Jobs one child runs at one time. */
@@ -32,6 +32,8 @@ export class Dispatcher {
   readonly #params: DispatcherParams;
   readonly #waiting = new JobQueue();
   readonly #pace = new TaskPace();
+  /** Runs only while a child may hold jobs that were sent ahead: an idle worker sleeps. */
+  #recallTimer: NodeJS.Timeout | null = null;
 
   constructor(params: DispatcherParams) {
     this.#params = params;
@@ -42,10 +44,12 @@ export class Dispatcher {
     if (this.#waiting.size > 0 || !this.#send(job)) this.#waiting.push(job);
   }
 
-  /** Jobs that come back unstarted, in front of those that wait, for any child but `from`. */
+  /** Jobs that come back unstarted, in front of those that wait, for any child before `from`. */
   resubmit(jobs: readonly Job[], from: ChildHandle | null): void {
     this.#waiting.unshift(jobs);
     for (const child of this.#params.children.values()) if (child !== from) this.fill(child);
+    // It may have become free while its answer was on the way, and then nothing else would wake it.
+    if (from !== null && from.jobs.size < this.#params.slots) this.fill(from);
   }
 
   /** Take out those that wait and match. */
@@ -67,8 +71,14 @@ export class Dispatcher {
       const next = this.#waiting.peek();
       if (next === undefined || !this.#hasRoom(child, next)) return;
       this.#waiting.shift();
-      child.run(next);
+      this.#run(child, next);
     }
+  }
+
+  /** Nothing is looked after any more. */
+  stop(): void {
+    if (this.#recallTimer !== null) clearInterval(this.#recallTimer);
+    this.#recallTimer = null;
   }
 
   /** It has so much short work in hand that it need not be listened to for a moment. */
@@ -89,14 +99,24 @@ export class Dispatcher {
     }
   }
 
-  /** To be called now and then: what was sent behind a job that takes long is better off elsewhere. */
-  recallBehindLongJobs(): void {
+  #run(child: ChildHandle, job: Job): void {
+    child.run(job);
+    if (this.#recallTimer !== null || child.jobs.size <= this.#params.slots) return;
+    this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);
+    this.#recallTimer.unref();
+  }
+
+  /** What was sent behind a job that takes long is better off elsewhere. */
+  #recallBehindLongJobs(): void {
     const now = performance.now();
+    let sentAhead = false;
     for (const child of this.#params.children.values()) {
       if (child.jobs.size <= this.#params.slots) continue;
+      sentAhead = true;
       const front = child.oldestStarted();
       if (front !== undefined && now - front.startedAtMs > recallAfterMs) child.recall();
     }
+    if (!sentAhead) this.stop();
   }
 
   /** To the child with the fewest jobs; false when none has room. */
@@ -111,7 +131,7 @@ export class Dispatcher {
       if (load === 0) break;
     }
     if (best === null) return false;
-    best.run(job);
+    this.#run(best, job);
     return true;
   }
 

@@ -11,7 +11,7 @@ import type { Logger } from '../log/logger.ts';
 import { formatStack, takeStack } from '../os/inspector-stack.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { ChildHandle } from './child-handle.ts';
-import { Dispatcher, maxWindow, recallAfterMs } from './dispatcher.ts';
+import { Dispatcher, maxWindow } from './dispatcher.ts';
 import type { ChildExit, Job } from './job.ts';
 import type { ChildReport, Pool } from './pool.ts';
 
@@ -58,7 +58,6 @@ export class PreforkPool implements Pool {
   #idleWaiters: (() => void)[] = [];
   #goneWaiters: (() => void)[] = [];
   readonly #startTimedOut = new Set<ChildHandle>();
-  #recallTimer: NodeJS.Timeout | null = null;
 
   constructor(params: PreforkPoolParams) {
     this.#params = params;
@@ -99,8 +98,6 @@ export class PreforkPool implements Pool {
     return new Promise((resolve, reject) => {
       this.#started = { resolve, reject };
       for (let index = 1; index <= this.#size; index += 1) this.#spawn(index);
-      this.#recallTimer = setInterval(() => this.#dispatcher.recallBehindLongJobs(), recallAfterMs);
-      this.#recallTimer.unref();
     });
   }
 
@@ -170,7 +167,7 @@ export class PreforkPool implements Pool {
     }
     this.quiet();
     this.#phase = 'stopped';
-    if (this.#recallTimer !== null) clearInterval(this.#recallTimer);
+    this.#dispatcher.stop();
     for (const timer of this.#respawns.values()) clearTimeout(timer);
     this.#respawns.clear();
     this.#started?.reject(new UmbelError('CHILD_CANNOT_START', 'the pool was stopped before a child was ready'));
