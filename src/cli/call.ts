@@ -69,6 +69,7 @@ export const command: Command = {
   settings: [],
   async run(ctx) {
     const [task = ''] = ctx.args;
+    if (task === '') throw new UmbelError('USAGE', 'the name of a task must not be empty');
     const positional = readJson(ctx.option(args), '--args', '[]');
     if (!Array.isArray(positional)) throw new UmbelError('USAGE', `--args must be a JSON array, got ${encodeJson(positional)}`);
     const keywords = readJson(ctx.option(kwargs), '--kwargs', '{}');
