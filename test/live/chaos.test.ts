@@ -149,7 +149,7 @@ function messagesLeft(path: string): unknown[] {
 const few = 10;
 
 void t.test(`${childKills} kills of children and ${workerKills} of the worker during ${taskCount} tasks`, async (t: Test) => {
-  t.setTimeout(rounds * 290_000);
+  t.setTimeout(Math.max(1, rounds) * 290_000);
   const random = SeededRandom.fromEnvironment('CHAOS_SEED');
   t.comment(`CHAOS_SEED=${random.seed}`);
   const plan = planKills(random);
@@ -166,8 +166,26 @@ void t.test(`${childKills} kills of children and ${workerKills} of the worker du
 
   const startedAtMs = performance.now();
   const module = join(import.meta.dirname, 'fixture/chaos.ts');
-  const args = ['worker', '-A', module, '-b', url, '-c', '3', '-n', 'chaos@localhost', '--pidfile', folder.file('worker.pid')];
-  const victims = new Victims(log, random, () => folder.start(args, { env: { CHAOS_LOG: logPath } }));
+  const profile = random.pick(['default', 'default', 'fair']);
+  const slots = random.pick([1, 1, 3]);
+  t.comment(`-O ${profile}, worker.child_concurrency ${slots}`);
+  const args = [
+    'worker',
+    '-A',
+    module,
+    '-b',
+    url,
+    '-c',
+    '3',
+    '-O',
+    profile,
+    '-n',
+    'chaos@localhost',
+    '--pidfile',
+    folder.file('worker.pid'),
+  ];
+  const env = { CHAOS_LOG: logPath, UMBEL_WORKER_CHILD_CONCURRENCY: String(slots) };
+  const victims = new Victims(log, random, () => folder.start(args, { env }));
   // Published while the killing goes on.
   const published = publish(new SeededRandom(random.seed), prefix);
   for (const kill of plan) {

@@ -20,6 +20,7 @@ export class ExecutionLog {
   readonly executions: Execution[] = [];
   readonly #fd: number;
   readonly #watcher: FSWatcher;
+  #closed = false;
   #readBytes = 0;
   #rest = '';
   #waiters: { readonly count: number; resolve(): void }[] = [];
@@ -53,11 +54,13 @@ export class ExecutionLog {
   }
 
   close(): void {
+    this.#closed = true;
     this.#watcher.close();
     closeSync(this.#fd);
   }
 
   #read(): void {
+    if (this.#closed) return;
     const size = fstatSync(this.#fd).size;
     if (size === this.#readBytes) return;
     const bytes = Buffer.allocUnsafe(size - this.#readBytes);
