@@ -61,6 +61,8 @@ export class OutputLines {
     const output = new TaskOutput({ onLine: (line) => this.#onLine(line, to, stream) });
     this.#outputs.push(output);
     from.on('data', (chunk: Buffer) => output.push(chunk));
+    // May come after the end of the process: what it wrote last is still on its way.
+    from.once('end', () => output.flush());
     from.on('error', () => {});
   }
 
