@@ -17,6 +17,8 @@ export interface Command {
   readonly options: readonly OptionSpec[];
   /** Settings whose flags the command has, besides the global ones: usually `settingsWithFlagOn('worker')`. */
   readonly settings: readonly SettingName[];
+  /** What it prints is not what it is run for: it goes on, and succeeds, without. */
+  readonly outputIsCourtesy?: true;
   run(ctx: CommandContext): Promise<number>;
 }
 

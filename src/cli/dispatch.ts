@@ -3,7 +3,7 @@
  *
  * Never does: catching; whatever a command throws is for run-cli.ts.
  */
-import { exitStatus } from '../errors.ts';
+import { exitStatus, UmbelError } from '../errors.ts';
 import { version } from '../std/version.ts';
 import { commands } from './commands.ts';
 import { createContext } from './create-context.ts';
@@ -38,7 +38,16 @@ export async function dispatch(argv: readonly string[], surroundings: Surroundin
     return exitStatus.ok;
   }
   const parsed = parseCommandLine({ name, command, specs, options, words: after.words });
-  return await command.run(createContext(parsed, commands, surroundings));
+  const status = await command.run(createContext(parsed, commands, surroundings));
+  if (command.outputIsCourtesy !== true) checkWritten(surroundings);
+  return status;
+}
+
+/** Data that did not arrive is a failure. A reader that has seen enough (`umbel config show | head`) is none. */
+function checkWritten({ stdout }: Surroundings): void {
+  const { errored } = stdout;
+  if (errored == null || ('code' in errored && errored.code === 'EPIPE')) return;
+  throw new UmbelError('OUTPUT_UNWRITABLE', `standard output must take what the command prints: ${errored.message}`, { cause: errored });
 }
 
 function printVersion({ stdout }: Surroundings): number {

@@ -22,11 +22,9 @@ export async function runCli(argv: readonly string[], surroundings: Surroundings
 }
 
 function processSurroundings(): Surroundings {
-  if (!process.stdout.listeners('error').includes(ignoreClosedPipe)) process.stdout.on('error', ignoreClosedPipe);
+  if (!process.stdout.listeners('error').includes(ignoreError)) process.stdout.on('error', ignoreError);
   return { env: process.env, cwd: process.cwd(), stdout: process.stdout, stderr: process.stderr };
 }
 
-/** A reader that has seen enough (`umbel config show | head`) is no reason to fail. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
-}
+/** Output that takes nothing must not end a worker; what it means for other commands is decided in dispatch.ts. */
+function ignoreError(): void {}

@@ -4,6 +4,8 @@
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
+  /** Why it takes nothing more. */
+  readonly errored?: Error | null;
 }
 
 export interface Surroundings {

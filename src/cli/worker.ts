@@ -15,6 +15,7 @@ export const command: Command = {
   ],
   options: [],
   settings: settingsWithFlagOn('worker'),
+  outputIsCourtesy: true,
   async run(ctx) {
     const config = ctx.loadConfig();
     const { worker_workdir: workdir } = config.settings;

@@ -1,5 +1,6 @@
 /** The command line as a whole: where options may stand, what goes to which stream, exit statuses, and no stack traces. */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { version } from '../../src/std/version.ts';
@@ -120,4 +121,19 @@ t.test('a reader that goes away is no failure', async (t) => {
   t.equal(stderr, '');
   t.equal(status, 0);
   t.match(stdout, /^# umbel\.toml/);
+});
+
+t.test('output that cannot be written is a failure', { skip: !existsSync('/dev/full') }, (t) => {
+  const script = `
+    import { runCli } from ${JSON.stringify(runCliUrl)};
+    process.exitCode = await runCli(['config', 'example']);
+  `;
+  const { status, stderr } = spawnSync('/bin/bash', ['-c', '"$0" --input-type=module -e "$1" > /dev/full', process.execPath, script], {
+    encoding: 'utf8',
+    cwd: resolve(import.meta.dirname),
+    env: { PATH: process.env.PATH, HOME: t.testdir() },
+  });
+  t.match(stderr, /^umbel: standard output must take what the command prints: ENOSPC.* \[OUTPUT_UNWRITABLE\]\n$/);
+  t.equal(status, 74);
+  t.end();
 });
