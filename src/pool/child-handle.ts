@@ -96,6 +96,8 @@ export class ChildHandle {
   readonly #writer = new FrameWriter();
   #flushScheduled = false;
   #startFailure: UmbelError | null = null;
+  /** A recall is under way that covers every job sent: a blocked child must not find thousands of them. */
+  #recallSent = false;
   /** It sent something that is no frame. */
   #unreadable = false;
   readonly #events: ChildEvents;
@@ -120,9 +122,15 @@ export class ChildHandle {
       argv0: processTitle(params.settings.nodeName, `PoolChild-${params.index}`),
       env: childEnvironment(),
     });
-    this.#toChild = this.#process.stdio[3] as Writable;
-    const fromChild = this.#process.stdio[4] as Readable;
-    this.#lifeline = (this.#process.stdio as readonly unknown[])[5] as Readable;
+    const pipes = this.#process.stdio as readonly unknown[] | undefined;
+    if (pipes === undefined) {
+      // Its error event says the same once more, and nobody else would listen.
+      this.#process.on('error', () => {});
+      throw new Error('this process has no file descriptor left for its pipes (EMFILE)');
+    }
+    this.#toChild = pipes[3] as Writable;
+    const fromChild = pipes[4] as Readable;
+    this.#lifeline = pipes[5] as Readable;
     this.#lifeline.on('error', () => {});
     this.#output = new OutputLines({
       log: params.childLog,
@@ -149,6 +157,7 @@ export class ChildHandle {
     job.child = this;
     job.startedAtMs = 0;
     this.jobs.set(job.id, job);
+    this.#recallSent = false;
     this.#writer.add(toChild.run, job.id, 0, job.meta, job.body);
     this.#scheduleFlush();
   }
@@ -165,6 +174,8 @@ export class ChildHandle {
 
   /** Ask for the jobs that have not started; they come back through `onRecalled`. A blocked child answers when it can. */
   recall(): void {
+    if (this.#recallSent) return;
+    this.#recallSent = true;
     this.#send(toChild.recall, 0, '', null);
   }
 
@@ -334,6 +345,7 @@ export class ChildHandle {
         return;
       }
       case toParent.recalled: {
+        this.#recallSent = false;
         const jobs: Job[] = [];
         for (const jobId of JSON.parse(meta) as number[]) {
           const job = this.jobs.get(jobId);

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { toParent } from '../../src/ipc/exchange.ts';
+import { toChild, toParent } from '../../src/ipc/exchange.ts';
 import { FrameWriter } from '../../src/ipc/frame.ts';
 import { type ChildEvents, ChildHandle } from '../../src/pool/child-handle.ts';
 import { type ChildExit, Job } from '../../src/pool/job.ts';
@@ -132,6 +132,26 @@ t.test('a frame that only a parent sends, meta that is no JSON, plain text: kill
     t.same(started.map(({ id }) => id).at(-1), 2);
     t.equal(unstarted.length, 0);
   }
+});
+
+t.test('one recall at a time: a child that does not listen finds no heap of them', async (t) => {
+  const { handle, gone } = openParrot(t, Buffer.alloc(0));
+  const recalls: number[] = [];
+  const { add } = FrameWriter.prototype;
+  t.teardown(() => {
+    FrameWriter.prototype.add = add;
+  });
+  FrameWriter.prototype.add = function (type, ...rest) {
+    if (type === toChild.recall) recalls.push(type);
+    add.call(this, type, ...rest);
+  };
+  handle.run(job(1));
+  for (let times = 0; times < 50; times += 1) handle.recall();
+  t.equal(recalls.length, 1);
+  handle.run(job(2));
+  handle.recall();
+  t.equal(recalls.length, 2, 'what was sent after it needs one of its own');
+  await gone;
 });
 
 t.test('words about jobs it does not hold are passed over', async (t) => {

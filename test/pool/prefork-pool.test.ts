@@ -1,4 +1,5 @@
 /** The prefork pool: the conformance suite with child processes run from source, and what only it has. */
+import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import t from 'tap';
 import { PreforkPool } from '../../src/pool/prefork-pool.ts';
@@ -40,4 +41,25 @@ t.test('a system that refuses to start a process', async (t) => {
   const { pool, log } = await PoolBench.create(t, create, { maxStartFailures: 2 });
   await t.rejects(pool.start(), { code: 'CHILD_CANNOT_START', message: /could not be spawned.*E2BIG/ });
   t.equal(log.lines.filter(({ event }) => event === 'child.start-failed').length, 1, 'it was tried again');
+});
+
+t.test('a process without a file descriptor left: tried again, and not its end', async (t) => {
+  const script = `
+    import { closeSync, openSync } from 'node:fs';
+    import { ChildHandle } from ${JSON.stringify(resolve(import.meta.dirname, '../../src/pool/child-handle.ts'))};
+    process.on('uncaughtException', (error) => { console.log('uncaught', error.code); process.exit(1); });
+    const hoard = [];
+    try { for (;;) hoard.push(openSync('/dev/null')); } catch {}
+    const settings = { nodeName: 'a@b', workdir: process.cwd(), redirectStdoutsLevel: 'warning', redirectStdouts: true };
+    let refused = 'not refused';
+    try {
+      new ChildHandle({ index: 1, command: { execPath: process.execPath, args: [] }, settings, events: {} });
+    } catch (error) { refused = error.message; }
+    for (const fd of hoard) closeSync(fd);
+    setImmediate(() => { console.log(refused); process.exit(0); });
+  `;
+  const limited = 'ulimit -n 64; exec "$0" --disable-warning=ExperimentalWarning --input-type=module -e "$1"';
+  const { status, stdout } = spawnSync('sh', ['-c', limited, process.execPath, script], { encoding: 'utf8' });
+  t.match(stdout, /file descriptor/);
+  t.equal(status, 0);
 });
