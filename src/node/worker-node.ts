@@ -67,6 +67,8 @@ export class WorkerNode {
   #signals: SignalListener | null = null;
   #pidfile: Pidfile | null = null;
   #state: NodeState = 'new';
+  /** Between SIGTSTP and SIGCONT. */
+  #isQuiet = false;
   readonly #shutdown: Shutdown;
   #ended: ((ending: Ending) => void) | null = null;
   /** Where the stop in progress leads. Written by #stop. */
@@ -210,14 +212,8 @@ export class WorkerNode {
         inspect: () => toggleInspector(this.#params.config.settings.worker_enable_inspector, this.#log),
         grow: () => this.#resize(1),
         shrink: () => this.#resize(-1),
-        quiet: () => {
-          this.#consumer.pause();
-          this.#log.warning('worker.quiet', 'worker: quiet, no more messages are taken until SIGCONT');
-        },
-        resume: () => {
-          this.#consumer.resume();
-          this.#log.info('worker.resumed', 'worker: taking messages');
-        },
+        quiet: () => this.#quiet(),
+        resume: () => this.#resume(),
       },
     });
   }
@@ -313,7 +309,31 @@ export class WorkerNode {
     reexec({ beforeExec: () => this.#log.close(), env: this.#params.env });
   }
 
+  #quiet(): void {
+    if (this.#ignored('SIGTSTP')) return;
+    this.#isQuiet = true;
+    this.#consumer.pause();
+    this.#log.warning('worker.quiet', 'worker: quiet, no more messages are taken until SIGCONT');
+  }
+
+  /** systemd and timeout(1) send SIGCONT after every SIGTERM, so one that changes nothing is not worth a line. */
+  #resume(): void {
+    if (!this.#isQuiet || this.#state !== 'running') return;
+    this.#isQuiet = false;
+    this.#consumer.resume();
+    this.#log.info('worker.resumed', 'worker: taking messages');
+  }
+
+  /** Signals that mean something only between start and stop. */
+  #ignored(signal: string): boolean {
+    if (this.#state === 'running') return false;
+    const doing = this.#state === 'new' ? 'starting' : 'stopping';
+    this.#log.warning('worker.signal-ignored', `${signal} is ignored: the worker is ${doing}`, { signal });
+    return true;
+  }
+
   #resize(by: 1 | -1): void {
+    if (this.#ignored(by === 1 ? 'SIGTTIN' : 'SIGTTOU')) return;
     if (by === 1) this.#pool.grow(1);
     else this.#pool.shrink(1);
     this.#consumer.poolResized();
