@@ -7,6 +7,7 @@
  *  - not locked, and its pid is ours → ours, from before an exec, or from before a restart of the container;
  *  - not locked, and no such process, or one that started after the file was written → stale, replaced;
  *  - not locked, but such a process (Celery itself, or a runtime without FFI) → it runs.
+ * A file too long to be a broken pid file is somebody else's, named by mistake: it is refused and not touched.
  * The decision and the replacement happen under a lock of the folder, so two starters cannot both find the file stale.
  */
 
@@ -31,6 +32,8 @@ import { processIsAlive, processStartUnixMs } from './process-info.ts';
 
 /** A process that started this much after the file was written cannot have written it. Covers coarse file times. */
 const startSlackMs = 2000;
+/** More than a pid file, whole or broken, ever holds. */
+const longestContent = 64;
 /** How long another starter may hold the folder before we go on without its consent. */
 const folderWaitMs = 1000;
 
@@ -88,6 +91,7 @@ function takeOver(path: string, log: Logger): number | undefined {
   }
   let keep = false;
   try {
+    if (fstatSync(fd).size > longestContent) throw cannotCreate(path, 'there is a file that is no pid file, which is left as it is');
     const locked = lockFile(fd) === 'busy';
     const pid = parsePid(readFileSync(fd, 'latin1'));
     if (pid === null) {

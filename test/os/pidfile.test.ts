@@ -139,3 +139,11 @@ t.test('a missing folder and a folder in its place are clear errors', async (t) 
   t.throws(() => acquirePidfile(folder, log), { code: 'FILE_CANNOT_CREATE' });
   t.equal(lockFile(-1), 'busy', 'this platform has locks');
 });
+
+t.test('a file that cannot have been a pid file is refused and not touched', async (t) => {
+  const path = join(t.testdir(), 'tasks.ts');
+  const text = `export const add = (a: number, b: number) => a + b;\n`.repeat(3);
+  writeFileSync(path, text);
+  t.throws(() => acquirePidfile(path, log), { code: 'FILE_CANNOT_CREATE', message: /no pid file, which is left as it is/ });
+  t.equal(readFileSync(path, 'utf8'), text);
+});
