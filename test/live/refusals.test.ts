@@ -156,6 +156,7 @@ void t.test('the command line: 64', async (t) => {
     [['worker', '-A', 'ok.js', '-n', 'a%Zb'], /%Z.+\[NAME_INVALID\]/],
     [['worker', '-A', 'ok.js', '-X', 'celery'], /leave a queue.+\[USAGE\]/],
     [['call'], /arguments are missing.+\[USAGE\]/],
+    [['call', 'ok.add', '-b', 'memory://'], /broker that other processes can use, got memory:.+\[USAGE\]/],
     [['call', 'ok.add', '--args', '[1'], /--args must be JSON, got "\[1" \[USAGE\]/],
     [['call', 'ok.add', '--args', '{}'], /--args must be a JSON array.+\[USAGE\]/],
     [['call', 'ok.add', '--kwargs', '[]'], /--kwargs must be a JSON object.+\[USAGE\]/],
@@ -208,6 +209,13 @@ void t.test('files that cannot be made: 73', async (t) => {
   for (const [args, first] of cases) await refused(t, folder, await folder.umbel(['worker', '-A', 'ok.js', ...args], asAnybody), 73, first);
   const ended = await folder.umbel(['worker', '-A', 'ok.js'], { ...asAnybody, env: { XDG_STATE_HOME: folder.file('closed') } });
   await refused(t, folder, ended, 73, /state folder.+closed\/umbel.+\[FILE_CANNOT_CREATE\]/);
+});
+
+void t.test('--wait without a result backend: 78, and nothing is sent', async (t) => {
+  const folder = newFolder(t);
+  const ended = await folder.umbel(['call', 'ok.add', '--wait', '--result-backend', 'disabled']);
+  await refused(t, folder, ended, 78, /--wait needs results.+\[BACKEND_DISABLED\]/);
+  t.equal(await (await folder.broker()).countReady('celery'), 0);
 });
 
 void t.test('results that are not there: 75; a failed task: 1', async (t) => {
