@@ -33,6 +33,8 @@ export interface ConsumerParams {
 
 /** Settlements between two looks at the prefetch count. */
 const tuneEvery = 64;
+/** How long the broker may take to take everything back at the end. */
+const releaseGraceMs = 10_000;
 /** Characters of a bad message's body shown in the log. */
 const shownBodyLength = 1024;
 
@@ -106,10 +108,20 @@ export class Consumer {
     this.#subscription?.resume();
   }
 
-  /** Give every message not settled back to the broker. */
+  /** Give every message not settled back to the broker. One that is away is not waited for: it takes them back by itself. */
   async stop(): Promise<void> {
-    await this.#subscription?.release();
+    const released = this.#subscription?.release();
     this.#subscription = null;
+    if (released === undefined) return;
+    if (this.#params.broker.state === 'lost') {
+      released.catch(() => {});
+      return;
+    }
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, releaseGraceMs);
+    });
+    await Promise.race([released, late]).finally(() => clearTimeout(timer));
   }
 
   /** The pool's size has changed. */

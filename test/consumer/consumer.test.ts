@@ -524,6 +524,20 @@ t.test('quiet: nothing new, what has not started comes back, what runs is finish
   await bench.consumer.stop();
 });
 
+t.test('stop does not wait for a broker that is away', async (t) => {
+  const bench = await Bench.started(t);
+  await bench.sendMany(2);
+  const released = Promise.withResolvers<void>();
+  Object.assign(bench.broker.subscription!, { release: () => released.promise });
+  Object.defineProperty(bench.broker, 'state', { configurable: true, get: () => 'lost' });
+  await bench.consumer.stop();
+  // What comes of it in the end interests nobody, also when it fails.
+  released.reject(new UmbelError('BROKER_UNAVAILABLE', 'closed'));
+  await settled();
+  Reflect.deleteProperty(bench.broker, 'state');
+  Reflect.deleteProperty(bench.broker.subscription!, 'release');
+});
+
 t.test('stop before start', async () => {
   const broker = new WatchedBroker();
   const pool = new FakePool(1, []);
