@@ -32,7 +32,7 @@ const sql = {
     'INSERT INTO kombu_message (visible, payload, version, queue_id, umbel_priority, umbel_due_at) SELECT ?, ?, 1, id, ?, ? FROM kombu_queue WHERE name = ?',
   // Rows of Python clients: their priority stands in the envelope only. Limited, so that a large backlog does not stop the process.
   adopt: `UPDATE kombu_message SET umbel_priority = CASE WHEN json_valid(payload)
-      THEN coalesce(CAST(json_extract(payload, '$.properties.priority') AS INTEGER), 0) ELSE 0 END
+      THEN min(255, max(0, coalesce(CAST(json_extract(payload, '$.properties.priority') AS INTEGER), 0))) ELSE 0 END
     WHERE id IN (SELECT id FROM kombu_message WHERE umbel_priority IS NULL ORDER BY id LIMIT ${stepRows})`,
   claim: `UPDATE kombu_message SET visible = 0, umbel_owner = ? WHERE id IN (
       SELECT id FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)
@@ -67,9 +67,11 @@ export function addQueue(database: SqliteDatabase, name: string): void {
 export function insertMessage(database: SqliteDatabase, queue: string, payload: string, priority: number, dueAtMs: number | null): void {
   const statement = database.prepare(sql.insert);
   const visible = dueAtMs === null ? 1 : 0;
-  if (statement.run(visible, payload, priority, dueAtMs, queue) === 1) return;
+  // As for rows of Python clients: an integer beyond 2^53 could be written, but never read again.
+  const rank = Math.min(255, Math.max(0, priority));
+  if (statement.run(visible, payload, rank, dueAtMs, queue) === 1) return;
   addQueue(database, queue);
-  statement.run(visible, payload, priority, dueAtMs, queue);
+  statement.run(visible, payload, rank, dueAtMs, queue);
 }
 
 /** Give rows of Python clients their priority. Before every claim; costs next to nothing when there are none. */

@@ -185,8 +185,12 @@ export class SqliteSubscription implements Subscription {
         this.#handOver(claimed, owner);
         this.claim();
       },
-      failed: () => {
+      failed: (failure) => {
         this.#claiming = false;
+        // A file that fails as a whole has been reported, and its return wakes us. Anything else must be neither silent nor final.
+        if (failure.kind !== 'statement') return;
+        this.#dry = true;
+        this.#log.error('broker.claim-failed', `No message could be taken from ${this.#queues.join(', ')}: ${failure.message}`);
       },
     };
   }

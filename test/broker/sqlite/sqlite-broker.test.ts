@@ -60,6 +60,37 @@ t.test('what cannot be decoded is set aside, said, and kept for a week', async (
   ]);
 });
 
+t.test('a priority no number can hold does not keep everything else from being delivered', async (t) => {
+  const { path, broker } = await startBroker(t);
+  const text = textMessage('first');
+  await broker.publish({ ...text, properties: { ...text.properties, priority: 2 ** 60 } }, { exchange: '', routingKey: 'q' });
+  const database = new DatabaseSync(path, { timeout: 5000 });
+  t.teardown(() => database.close());
+  // As a Python client would have left it.
+  database.exec(`UPDATE kombu_message SET umbel_priority = NULL, payload = json_set(payload, '$.properties.priority', 1 << 60)`);
+  await broker.publish(textMessage('second'), { exchange: '', routingKey: 'q' });
+  await broker.publish({ ...text, properties: { ...text.properties, priority: 2 ** 60 } }, { exchange: '', routingKey: 'q' });
+  const inbox = await openInbox(broker, ['q'], 10);
+  t.same(
+    [textOf(await inbox.deliveries.next()), textOf(await inbox.deliveries.next()), textOf(await inbox.deliveries.next())],
+    ['first', 'first', 'second'],
+  );
+});
+
+t.test('a claim that fails is said, and tried again with the next message', async (t) => {
+  const { path, broker, log } = await startBroker(t);
+  await broker.declareQueue({ name: 'q' });
+  const inbox = await openInbox(broker, ['q'], 1);
+  const database = new DatabaseSync(path, { timeout: 5000 });
+  t.teardown(() => database.close());
+  database.exec("CREATE TRIGGER broken BEFORE UPDATE OF umbel_owner ON kombu_message BEGIN SELECT RAISE(ABORT, 'not now'); END");
+  await broker.publish(textMessage('one'), { exchange: '', routingKey: 'q' });
+  t.match(await log.event('broker.claim-failed'), { level: 'error', message: /No message could be taken from q: .*not now/ });
+  database.exec('DROP TRIGGER broken');
+  await broker.publish(textMessage('two'), { exchange: '', routingKey: 'q' });
+  t.equal(textOf(await inbox.deliveries.next()), 'one');
+});
+
 t.test('a message that came back is marked for Python too', async (t) => {
   const { path, broker } = await startBroker(t);
   await broker.publish(textMessage('again'), { exchange: '', routingKey: 'q' });
