@@ -10,6 +10,7 @@ import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, Ta
 import type { Logger } from '../log/logger.ts';
 import { formatStack, takeStack } from '../os/inspector-stack.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
+import { systemClock, type Timer } from '../std/clock.ts';
 import { ChildHandle } from './child-handle.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import type { ChildExit, Job } from './job.ts';
@@ -150,13 +151,13 @@ export class PreforkPool implements Pool {
 
   async drain(timeoutMs: number | null): Promise<boolean> {
     if (this.#jobCount === 0) return true;
-    let timer: NodeJS.Timeout | undefined;
+    let timer: Timer | undefined;
     const idle = new Promise<true>((resolve) => this.#idleWaiters.push(() => resolve(true)));
     const late = new Promise<false>((resolve) => {
-      if (timeoutMs !== null) timer = setTimeout(() => resolve(false), timeoutMs);
+      if (timeoutMs !== null) timer = systemClock.setTimer(() => resolve(false), timeoutMs);
     });
     const drained = await Promise.race([idle, late]);
-    clearTimeout(timer);
+    systemClock.clearTimer(timer);
     return drained;
   }
 
@@ -218,7 +219,7 @@ export class PreforkPool implements Pool {
       return;
     }
     this.#children.set(index, child);
-    const timer = setTimeout(() => {
+    const killUnready = (): void => {
       if (child.state !== 'starting') return;
       this.#log.error(
         'child.start-timeout',
@@ -226,8 +227,8 @@ export class PreforkPool implements Pool {
       );
       this.#startTimedOut.add(child);
       child.kill('SIGKILL');
-    }, this.#params.startTimeoutMs);
-    timer.unref();
+    };
+    systemClock.setTimer(killUnready, this.#params.startTimeoutMs, { ref: false });
   }
 
   #handle(index: number): ChildHandle {

@@ -5,6 +5,7 @@
  * perhaps a name. Owns the rules of naming and what counts as a task; finding, importing and explaining are beside it.
  */
 import { UmbelError } from '../errors.ts';
+import { systemClock } from '../std/clock.ts';
 import { keepCompiledCode, startCompileCache } from './compile-cache.ts';
 import { importModule, LoadRecord, type ModuleExports } from './import-module.ts';
 import { loadFailure } from './load-failure.ts';
@@ -42,9 +43,9 @@ async function loadOne(file: string, record: LoadRecord, cwd: string, timeoutMs:
   const pending = Promise.withResolvers<never>();
   const giveUp = (why: string): void =>
     pending.reject(new UmbelError('TASK_MODULE_BROKEN', `the task module ${displayPath(file, cwd)} did not load: ${why}`));
-  const timer = setTimeout(() => giveUp(`a top-level await in it has not settled within ${timeoutMs / 1000} s`), timeoutMs);
   // Unreferenced, so that a program with nothing left to do gets here: then the await can never settle.
-  timer.unref();
+  const tooLate = (): void => giveUp(`a top-level await in it has not settled within ${timeoutMs / 1000} s`);
+  const timer = systemClock.setTimer(tooLate, timeoutMs, { ref: false });
   const onBeforeExit = (): void => giveUp('a top-level await in it never settles');
   process.once('beforeExit', onBeforeExit);
   try {
@@ -55,7 +56,7 @@ async function loadOne(file: string, record: LoadRecord, cwd: string, timeoutMs:
       pending.promise,
     ]);
   } finally {
-    clearTimeout(timer);
+    systemClock.clearTimer(timer);
     process.off('beforeExit', onBeforeExit);
   }
 }
