@@ -10,7 +10,7 @@
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
-import type { EndedMeta, FailedStep, SucceededMeta } from '../ipc/exchange.ts';
+import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
@@ -20,6 +20,7 @@ import type { TaskHeader } from '../protocol/task-message.ts';
 import { FollowUpPublisher } from './follow-up-publisher.ts';
 import { lostFollowUps } from './lost-follow-ups.ts';
 import type { Request, RequestListener } from './request.ts';
+import { ResultRecords } from './result-records.ts';
 
 export interface SettlerParams {
   readonly broker: Broker;
@@ -52,6 +53,7 @@ export class Settler implements RequestListener {
   readonly #params: SettlerParams;
   readonly #log: Logger;
   readonly #publisher: FollowUpPublisher;
+  readonly #records: ResultRecords;
   readonly #joint: boolean;
   #subscription: Subscription | null = null;
   #pending = 0;
@@ -62,6 +64,7 @@ export class Settler implements RequestListener {
     this.#params = params;
     this.#log = params.log;
     this.#publisher = new FollowUpPublisher(params);
+    this.#records = new ResultRecords(params);
     this.#joint = params.backend?.commitsWith(params.broker) ?? false;
   }
 
@@ -89,13 +92,13 @@ export class Settler implements RequestListener {
     }
     if (request.offer.trackStarted && !request.ignoreResult) {
       const resultJson = JSON.stringify({ pid, hostname: this.#params.nodeName });
-      this.#track(this.#store(this.#record(request.header, 'STARTED', resultJson, null, null)));
+      this.#track(this.#store(this.#records.make(request, 'STARTED', resultJson, null, null)));
     }
   }
 
   onSucceeded(request: Request, job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
     this.counts.succeeded += 1;
-    const record = request.ignoreResult ? null : this.#record(request.header, 'SUCCESS', resultJson, null, meta);
+    const record = request.ignoreResult ? null : this.#records.make(request, 'SUCCESS', resultJson, null, meta);
     this.#finish(request, job.followUps, record, 'ack');
     this.#reportUnsupported(request, meta);
     if (!this.#log.enabled('info')) return;
@@ -111,8 +114,8 @@ export class Settler implements RequestListener {
     switch (meta.kind) {
       case 'failed': {
         this.counts.failed += 1;
-        const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, meta.traceback, meta) : null;
-        const steps = this.#failedSteps(header, meta.failedSteps, resultJson, meta.traceback);
+        const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, meta.traceback, meta) : null;
+        const steps = this.#records.failedSteps(request, meta.failedSteps, resultJson, meta.traceback);
         this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack', steps);
         if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
         else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, trace);
@@ -120,7 +123,7 @@ export class Settler implements RequestListener {
       }
       case 'retried': {
         this.counts.retried += 1;
-        const record = request.ignoreResult ? null : this.#record(header, 'RETRY', resultJson, meta.traceback, meta);
+        const record = request.ignoreResult ? null : this.#records.make(request, 'RETRY', resultJson, meta.traceback, meta);
         this.#finish(request, job.followUps, record, 'ack');
         this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, fields);
         return;
@@ -167,8 +170,8 @@ export class Settler implements RequestListener {
     const lost = lostFollowUps(request);
     this.#reportUnsupported(request, lost);
     const resultJson = JSON.stringify(workerLost(message));
-    const record = this.#wantsError(request) ? this.#record(header, 'FAILURE', resultJson, null, null) : null;
-    this.#finish(request, lost.followUps, record, 'ack', this.#failedSteps(header, lost.failedSteps, resultJson, null));
+    const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, null, null) : null;
+    this.#finish(request, lost.followUps, record, 'ack', this.#records.failedSteps(request, lost.failedSteps, resultJson, null));
     this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${message}')`, fields);
   }
 
@@ -182,7 +185,7 @@ export class Settler implements RequestListener {
   discard(request: Request, reason: 'expired' | 'revoked'): void {
     this.counts.revoked += 1;
     if (reason === 'expired') this.#params.revoke(request.header.id);
-    const record = request.ignoreResult ? null : this.#record(request.header, 'REVOKED', JSON.stringify(taskRevoked(reason)), null, null);
+    const record = request.ignoreResult ? null : this.#records.make(request, 'REVOKED', JSON.stringify(taskRevoked(reason)), null, null);
     this.#finish(request, null, record, 'ack');
     this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, {
       ...this.#fields(request.header),
@@ -192,7 +195,9 @@ export class Settler implements RequestListener {
 
   /** The result of a task nobody here knows. The message itself is the consumer's to reject. */
   storeNotRegistered(header: TaskHeader): Promise<void> {
-    const stored = this.#store(this.#record(header, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null));
+    const stored = this.#store(
+      this.#records.make({ header, delivery: null }, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null),
+    );
     this.#track(stored);
     return stored;
   }
@@ -200,7 +205,7 @@ export class Settler implements RequestListener {
   /** update_state from inside a task. Resolves when it is stored, or at once when this task stores nothing. */
   storeState(request: Request, state: string, metaJson: string): Promise<void> {
     if (request.ignoreResult || request.state !== 'active') return Promise.resolve();
-    const stored = this.#store(this.#record(request.header, state, metaJson, null, null));
+    const stored = this.#store(this.#records.make(request, state, metaJson, null, null));
     this.#track(stored);
     return stored;
   }
@@ -294,18 +299,6 @@ export class Settler implements RequestListener {
     this.#settled(request);
   }
 
-  /** Steps of a chain that will never run fail with the same error, so that nobody waits for them. */
-  #failedSteps(
-    header: TaskHeader,
-    steps: readonly FailedStep[] | undefined,
-    resultJson: string,
-    traceback: string | null,
-  ): readonly ResultRecord[] | null {
-    if (steps === undefined || steps.length === 0) return null;
-    const record = this.#record(header, 'FAILURE', resultJson, traceback, null);
-    return steps.map(({ taskId, groupId }) => ({ ...record, taskId, groupId }));
-  }
-
   #reportUnsupported(request: Request, meta: { readonly unsupported?: readonly string[] } | null): void {
     for (const what of meta?.unsupported ?? []) {
       this.#log.error(
@@ -318,33 +311,6 @@ export class Settler implements RequestListener {
 
   #wantsError(request: Request): boolean {
     return !request.ignoreResult || request.offer.storeErrorsEvenIfIgnored;
-  }
-
-  #record(header: TaskHeader, status: string, resultJson: string, traceback: string | null, meta: SucceededMeta | null): ResultRecord {
-    const ready = status === 'SUCCESS' || status === 'FAILURE' || status === 'REVOKED';
-    const record = {
-      taskId: header.id,
-      status,
-      resultJson,
-      traceback,
-      childrenJson: meta?.children ?? '[]',
-      dateDoneMs: ready ? Date.now() : null,
-      groupId: header.group,
-      parentId: header.parentId,
-    };
-    if (!this.#params.resultExtended) return record;
-    const { args, kwargs } = meta ?? {};
-    return {
-      ...record,
-      extended: {
-        name: header.task,
-        argsJson: args ?? 'null',
-        kwargsJson: kwargs ?? 'null',
-        worker: this.#params.nodeName,
-        retries: header.retries,
-        queue: null,
-      },
-    };
   }
 
   #fields(header: TaskHeader): { taskId: string; taskName: string } {

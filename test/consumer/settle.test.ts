@@ -1,107 +1,14 @@
 /**
- * What is done when a task has ended, in which order, and what becomes of it when a step fails.
+ * What is done when a task has ended, and in which order.
  *
  * The table is worker-behaviour.md §2, row by row; the order is proven by holding every step open in turn.
  */
-import t, { type Test } from 'tap';
-import { Request } from '../../src/consumer/request.ts';
-import { Settler } from '../../src/consumer/settle.ts';
-import { UmbelError } from '../../src/errors.ts';
-import type { EndedMeta, EndKind, TaskOffer } from '../../src/ipc/exchange.ts';
-import { type ChildExit, Job } from '../../src/pool/job.ts';
-import { Producer } from '../../src/producer/producer.ts';
+import t from 'tap';
+import type { EndKind, TaskOffer } from '../../src/ipc/exchange.ts';
 import type { ResultRecord } from '../../src/protocol/result.ts';
-import { encodeTask, type OutgoingTask, readReceipt } from '../../src/protocol/task-message.ts';
-import { RecordingLog } from '../driver/recording-log.ts';
-import { deliveryOf, Recorder, RecordingBackend, RecordingBroker, RecordingSubscription, settled, taskOffer } from './doubles.ts';
-
-interface BenchOptions {
-  readonly backend?: boolean;
-  readonly joint?: boolean;
-  readonly resultExtended?: boolean;
-}
-
-class Bench {
-  readonly recorder = new Recorder();
-  readonly log = new RecordingLog();
-  readonly broker = new RecordingBroker(this.recorder);
-  readonly backend: RecordingBackend;
-  readonly subscription = new RecordingSubscription(this.recorder);
-  readonly settler: Settler;
-  /** Requests reported as off our hands. */
-  readonly settledRequests: Request[] = [];
-  readonly revoked: string[] = [];
-  #tags = 0;
-
-  constructor(options: BenchOptions = {}) {
-    this.backend = new RecordingBackend(this.recorder, options.joint ?? false);
-    const producer = new Producer({ broker: this.broker, defaultQueue: 'celery', queues: [], createMissingQueues: true });
-    this.settler = new Settler({
-      broker: this.broker,
-      backend: options.backend === false ? null : this.backend,
-      producer,
-      nodeName: 'worker@test',
-      resultExtended: options.resultExtended ?? false,
-      log: this.log,
-      revoke: (id) => this.revoked.push(id),
-      onSettled: (request) => {
-        this.recorder.calls.push({ name: 'settled', detail: request.header.id });
-        this.settledRequests.push(request);
-      },
-    });
-    this.settler.attach(this.subscription);
-  }
-
-  /** A request that the pool has, and its job. */
-  request(offer: Partial<TaskOffer> = {}, more: Partial<OutgoingTask> = {}): { request: Request; job: Job } {
-    this.#tags += 1;
-    const id = `task-${this.#tags}`;
-    const message = encodeTask({ task: 'tasks.add', id, args: [1, 2], kwargs: {}, origin: 'gen1@test', ...more });
-    const delivery = deliveryOf(message, { tag: this.#tags });
-    const receipt = readReceipt(delivery);
-    if (receipt.kind !== 'task') throw new Error('the bench makes task messages');
-    const request = new Request({ delivery, header: receipt.header, offer: taskOffer('tasks.add', offer), listener: this.settler });
-    const job = new Job({ id: this.#tags, taskName: 'tasks.add', taskId: id, meta: '{}', body: delivery.body, listener: request });
-    return { request, job };
-  }
-
-  /** A request whose task a child has started; the record of calls starts after that. */
-  async started(offer: Partial<TaskOffer> = {}, more: Partial<OutgoingTask> = {}): Promise<{ request: Request; job: Job }> {
-    const made = this.request(offer, more);
-    made.request.onStarted(made.job, 4711, Date.now() / 1000);
-    await settled();
-    this.recorder.calls.length = 0;
-    return made;
-  }
-}
-
-const late = { acksLate: true };
-
-function endedMeta(kind: EndKind, more: Partial<EndedMeta> = {}): EndedMeta {
-  return { kind, text: "ValueError('x')", traceback: null, ...more };
-}
-
-const exit: ChildExit = { pid: 4711, index: 2, exitCode: null, signal: 'SIGKILL' };
-
-/** A follow-up as a child sends it. */
-function addFollowUp(job: Job, id = 'next'): void {
-  const message = encodeTask({ task: 'tasks.next', id, args: [], kwargs: {}, origin: 'gen2@test' });
-  const { headers, properties, body } = message;
-  job.followUps ??= [];
-  job.followUps.push({
-    meta: { taskName: 'tasks.next', taskId: id, headers, properties, route: { queue: 'celery' }, dueAtMs: null },
-    body,
-  });
-}
-
-type Finish = (request: Request, job: Job) => void;
-
-const succeed: Finish = (request, job) => request.onSucceeded(job, 0.5, null, '3');
-const end =
-  (kind: EndKind, more: Partial<EndedMeta> = {}): Finish =>
-  (request, job) =>
-    request.onEnded(job, 0.5, endedMeta(kind, more), '{"exc_type":"ValueError"}');
-const loseChild: Finish = (request, job) => request.onWorkerLost(job, exit);
+import type { OutgoingTask } from '../../src/protocol/task-message.ts';
+import { settled } from './doubles.ts';
+import { addFollowUp, end, type Finish, late, loseChild, SettleBench, succeed } from './settle-bench.ts';
 
 // ---------------------------------------------------------------- the table
 
@@ -194,7 +101,7 @@ const table: readonly Row[] = [
 
 for (const row of table) {
   t.test(row.title, async (t) => {
-    const bench = new Bench();
+    const bench = new SettleBench();
     const { request, job } = await bench.started(row.offer);
     row.finish(request, job);
     await bench.settler.idle();
@@ -217,7 +124,7 @@ t.test('these end before they have started: the message is settled whatever the 
   ];
   for (const [kind, calls, event] of rows) {
     for (const offer of [{}, late]) {
-      const bench = new Bench();
+      const bench = new SettleBench();
       const { request, job } = bench.request(offer);
       end(kind)(request, job);
       await bench.settler.idle();
@@ -228,7 +135,7 @@ t.test('these end before they have started: the message is settled whatever the 
 });
 
 t.test('early: acknowledged when the child starts it, before the end', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { request, job } = bench.request();
   t.same(bench.recorder.names, []);
   request.onStarted(job, 4711, 0);
@@ -238,7 +145,7 @@ t.test('early: acknowledged when the child starts it, before the end', async (t)
 });
 
 t.test('late: not acknowledged at the start', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { request, job } = bench.request(late);
   request.onStarted(job, 4711, 0);
   await bench.settler.idle();
@@ -247,7 +154,7 @@ t.test('late: not acknowledged at the start', async (t) => {
 
 t.test('discarded: expired and revoked', async (t) => {
   for (const reason of ['expired', 'revoked'] as const) {
-    const bench = new Bench();
+    const bench = new SettleBench();
     const { request } = bench.request();
     bench.settler.discard(request, reason);
     await bench.settler.idle();
@@ -259,7 +166,7 @@ t.test('discarded: expired and revoked', async (t) => {
 });
 
 t.test('at a cold stop a late one goes back, an early one has failed', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const [first, second] = [await bench.started(late), await bench.started()];
   bench.recorder.calls.length = 0;
   bench.settler.stopping();
@@ -272,7 +179,7 @@ t.test('at a cold stop a late one goes back, an early one has failed', async (t)
 });
 
 t.test('given back by the pool: nothing is done to the message', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { request, job } = bench.request(late);
   request.onReturned(job);
   t.same(bench.recorder.names, ['settled']);
@@ -283,7 +190,7 @@ t.test('given back by the pool: nothing is done to the message', async (t) => {
 
 t.test('documents', async (t) => {
   const stored = async (offer: Partial<TaskOffer>, finish: Finish, more: Partial<OutgoingTask> = {}): Promise<ResultRecord[]> => {
-    const bench = new Bench();
+    const bench = new SettleBench();
     const { request, job } = await bench.started(offer, more);
     finish(request, job);
     await bench.settler.idle();
@@ -327,7 +234,7 @@ t.test('ignore_result stores nothing, failures only when asked to', async (t) =>
     ['retry', { ignoreResult: true, storeErrorsEvenIfIgnored: true }, end('retried'), {}, 0],
   ];
   for (const [title, offer, finish, more, count] of cases) {
-    const bench = new Bench();
+    const bench = new SettleBench();
     const { request, job } = await bench.started(offer, more);
     finish(request, job);
     await bench.settler.idle();
@@ -336,21 +243,29 @@ t.test('ignore_result stores nothing, failures only when asked to', async (t) =>
 });
 
 t.test('result_extended', async (t) => {
-  const bench = new Bench({ resultExtended: true });
+  const bench = new SettleBench({ resultExtended: true });
   const { request, job } = await bench.started({}, { retries: 2 });
   request.onSucceeded(job, 1, { args: '[1,2]', kwargs: '{}' }, '3');
   await bench.settler.idle();
-  t.match(bench.backend.records[0]?.extended, {
+  t.same(bench.backend.records[0]?.extended, {
     name: 'tasks.add',
     argsJson: '[1,2]',
     kwargsJson: '{}',
     worker: 'worker@test',
     retries: 2,
+    queue: 'celery',
   });
 });
 
+t.test('result_extended of a task nobody here knows: what is known', async (t) => {
+  const bench = new SettleBench({ resultExtended: true });
+  const { request } = bench.request();
+  await bench.settler.storeNotRegistered(request.header);
+  t.match(bench.backend.records[0]?.extended, { name: 'tasks.add', argsJson: 'null', queue: null });
+});
+
 t.test('no backend: everything but the results', async (t) => {
-  const bench = new Bench({ backend: false });
+  const bench = new SettleBench({ backend: false });
   const { request, job } = await bench.started({ ...late, trackStarted: true });
   addFollowUp(job);
   succeed(request, job);
@@ -359,7 +274,7 @@ t.test('no backend: everything but the results', async (t) => {
 });
 
 t.test('states a task gives itself', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { request, job } = await bench.started();
   await bench.settler.storeState(request, 'PROGRESS', '{"done":1}');
   t.match(bench.backend.records, [{ status: 'PROGRESS', resultJson: '{"done":1}', dateDoneMs: null }]);
@@ -375,7 +290,7 @@ t.test('states a task gives itself', async (t) => {
 // ---------------------------------------------------------------- the order
 
 t.test('follow-ups published, then result stored, then acknowledged, then off our hands', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { recorder } = bench;
   recorder.hold('declare', 'publish', 'store', 'ack');
   const { request, job } = await bench.started(late);
@@ -408,7 +323,7 @@ t.test('follow-ups published, then result stored, then acknowledged, then off ou
 });
 
 t.test('where both commit together, store and acknowledgement are made in one turn', async (t) => {
-  const bench = new Bench({ joint: true });
+  const bench = new SettleBench({ joint: true });
   const { recorder } = bench;
   recorder.hold('publish', 'store', 'ack');
   const { request, job } = await bench.started(late);
@@ -425,7 +340,7 @@ t.test('where both commit together, store and acknowledgement are made in one tu
 });
 
 t.test('the steps of a chain that will never run are stored before the acknowledgement', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { recorder } = bench;
   recorder.hold('store');
   const { request, job } = await bench.started(late);
@@ -450,7 +365,7 @@ t.test('the steps of a chain that will never run are stored before the acknowled
 });
 
 t.test('a child that died: the parent makes the error callbacks itself', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const errback = { task: 'tasks.oops', args: [], kwargs: {}, options: {}, subtask_type: null, immutable: false };
   const step = { task: 'tasks.next', args: [], kwargs: {}, options: { task_id: 'step-2' }, subtask_type: null, immutable: false };
   const { request, job } = await bench.started(late, { errbacks: [errback], chain: [step] });
@@ -462,7 +377,7 @@ t.test('a child that died: the parent makes the error callbacks itself', async (
 });
 
 t.test('what cannot be followed up is said', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   const { request, job } = await bench.started();
   request.onSucceeded(job, 1, { unsupported: ['a chord'] }, '3');
   await bench.settler.idle();
@@ -473,131 +388,8 @@ t.test('what cannot be followed up is said', async (t) => {
   );
 });
 
-// ---------------------------------------------------------------- failing steps
-
-const refusal = new UmbelError('QUEUE_UNKNOWN', 'no such queue');
-const away = new UmbelError('BROKER_UNAVAILABLE', 'the broker is away');
-const broken = new UmbelError('BACKEND_UNAVAILABLE', 'the backend is broken');
-
-t.test('a follow-up that cannot be published: the message goes back, nothing is stored', async (t) => {
-  const bench = new Bench();
-  bench.recorder.fail('publish', refusal);
-  const { request, job } = await bench.started(late);
-  addFollowUp(job);
-  succeed(request, job);
-  await bench.settler.idle();
-  t.same(bench.recorder.names, ['declare', 'publish', 'requeue', 'settled']);
-  t.match(await bench.log.event('task.settle-failed'), { level: 'critical', message: /its end could not be recorded: no such queue/ });
-});
-
-t.test('a broker that is away is waited for: nothing is lost, also when the message is acknowledged already', async (t) => {
-  for (const offer of [late, {}]) {
-    const bench = new Bench();
-    const { recorder, broker, log } = bench;
-    const { request, job } = await bench.started(offer);
-    addFollowUp(job);
-    broker.enter('lost');
-    recorder.fail('publish', away);
-    end('retried')(request, job);
-    await log.event('task.follow-up-delayed');
-    await settled();
-    t.same(recorder.names, ['declare', 'publish'], 'one try, then it waits');
-    broker.enter('connecting');
-    await settled();
-    t.equal(recorder.names.length, 2, 'it is not there yet');
-    recorder.fail('publish', null);
-    broker.enter('connected');
-    await bench.settler.idle();
-    t.same(recorder.names.slice(2), ['publish', 'store', ...('acksLate' in offer ? ['ack'] : []), 'settled']);
-    t.equal(broker.published.length, 1);
-  }
-});
-
-t.test('a broker that is stopped while one waits for it ends the waiting', async (t) => {
-  const bench = new Bench();
-  const { request, job } = await bench.started(late);
-  addFollowUp(job);
-  bench.broker.enter('lost');
-  bench.recorder.fail('publish', away);
-  bench.recorder.fail('requeue', away);
-  succeed(request, job);
-  await bench.log.event('task.follow-up-delayed');
-  bench.broker.enter('stopped');
-  await bench.settler.idle();
-  t.match(await bench.log.event('task.requeue-failed'), { message: /Couldn't requeue tasks\.add\[task-1\], reason: the broker is away/ });
-  t.notOk(bench.recorder.names.includes('store'));
-});
-
-t.test('a result that cannot be stored: the message goes back', async (t) => {
-  const bench = new Bench();
-  bench.recorder.fail('store', broken);
-  const { request, job } = await bench.started(late);
-  succeed(request, job);
-  await bench.settler.idle();
-  t.same(bench.recorder.names, ['store', 'requeue', 'settled']);
-  t.match(await bench.log.event('task.settle-failed'), { level: 'critical', message: /the backend is broken/ });
-});
-
-t.test('the same with early acks: said, and the worker goes on', async (t) => {
-  const bench = new Bench();
-  bench.recorder.fail('store', broken);
-  const { request, job } = await bench.started({ trackStarted: true });
-  succeed(request, job);
-  await bench.settler.idle();
-  t.same(bench.recorder.names, ['store', 'settled']);
-  t.ok(bench.log.lines.some(({ event, level }) => event === 'task.settle-failed' && level === 'critical'));
-  bench.recorder.fail('store', null);
-  const next = await bench.started();
-  succeed(next.request, next.job);
-  await bench.settler.idle();
-  t.equal(bench.settledRequests.length, 2);
-});
-
-t.test('an acknowledgement that fails: said, and off our hands; the broker delivers it again', async (t) => {
-  const bench = new Bench();
-  bench.recorder.fail('ack', away);
-  const { request, job } = await bench.started(late);
-  succeed(request, job);
-  await bench.settler.idle();
-  t.same(bench.recorder.names, ['store', 'ack', 'settled']);
-  t.ok(bench.log.lines.some(({ event }) => event === 'task.settle-failed'));
-});
-
-t.test('an acknowledgement that comes too late', async (t) => {
-  const bench = new Bench();
-  bench.subscription.outcome = 'stale';
-  const { request, job } = await bench.started(late);
-  succeed(request, job);
-  await bench.settler.idle();
-  t.equal(request.lost, true);
-  t.match(await bench.log.event('task.ack-stale'), {
-    level: 'warning',
-    message: /no longer ours when it was acknowledged; it is delivered again/,
-  });
-});
-
-t.test('a message the broker took away: its end here counts for nothing', async (t: Test) => {
-  const finishes = [
-    succeed,
-    end('failed', { failedSteps: [{ taskId: 'step-2', groupId: null }] }),
-    end('retried'),
-    end('ignored'),
-    end('rejected'),
-    loseChild,
-  ];
-  for (const finish of finishes) {
-    const bench = new Bench();
-    const { request, job } = await bench.started(late);
-    addFollowUp(job);
-    request.lost = true;
-    finish(request, job);
-    await bench.settler.idle();
-    t.same(bench.recorder.names, ['settled'], 'no follow-up, no result, no acknowledgement');
-  }
-});
-
 t.test('counts', async (t) => {
-  const bench = new Bench();
+  const bench = new SettleBench();
   for (const finish of [succeed, succeed, end('failed'), end('retried'), end('ignored'), end('rejected'), end('expired'), loseChild]) {
     const { request, job } = await bench.started();
     finish(request, job);
