@@ -67,6 +67,8 @@ export class WorkerNode {
   #signals: SignalListener | null = null;
   #pidfile: Pidfile | null = null;
   #state: NodeState = 'new';
+  /** Something that cannot be recovered from has been said. */
+  #hasFailed = false;
   /** Between SIGTSTP and SIGCONT. */
   #isQuiet = false;
   readonly #shutdown: Shutdown;
@@ -230,6 +232,7 @@ export class WorkerNode {
     }
     if (this.#state === 'new') {
       // Still starting: what has started is stopped by the end of the process; nothing has been taken from the broker.
+      this.#enter('stopping');
       this.#log.warning('worker.stop', 'worker: stopped while starting');
       await this.#boot.stop().catch(() => {});
       this.#pidfile?.release();
@@ -341,6 +344,9 @@ export class WorkerNode {
   }
 
   #fatal(error: UmbelError): void {
+    // The pool says it again for every child that fails after it.
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
     this.#log.critical('worker.fatal', `Unrecoverable error: ${error.message}`, { code: error.code });
     void this.#stop('cold', { kind: 'exit', status: error.exitStatus });
   }
