@@ -58,6 +58,8 @@ export class OutputLines {
   }
 
   #capture(from: Readable, to: NodeJS.WriteStream, stream: 'stdout' | 'stderr'): void {
+    // Whoever read our own output may have gone; without a listener that would be the end of the worker.
+    if (!to.listeners('error').includes(ignore)) to.on('error', ignore);
     const output = new TaskOutput({ onLine: (line) => this.#onLine(line, to, stream) });
     this.#outputs.push(output);
     from.on('data', (chunk: Buffer) => output.push(chunk));
@@ -86,3 +88,5 @@ export class OutputLines {
     this.#params.log.log(this.#params.level, 'task.output', line, { ...fields, stream, child: this.#params.childIndex });
   }
 }
+
+function ignore(): void {}
