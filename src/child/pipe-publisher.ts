@@ -74,7 +74,9 @@ export class PipePublisher implements Publisher {
 
   /** Send a frame that the parent answers with `published`; resolves when it says that it is done. */
   ask(send: (request: number) => void): Promise<void> {
-    const request = ++this.#requests;
+    // As much as a frame can carry: a child may live for billions of calls.
+    this.#requests = (this.#requests + 1) >>> 0;
+    const request = this.#requests;
     return new Promise<void>((resolve, reject) => {
       this.#waiting.set(request, { resolve, reject });
       send(request);
