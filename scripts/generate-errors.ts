@@ -34,7 +34,7 @@ await writeGenerated(
 Generated from \`src/errors.ts\` by \`make docs\`; do not edit.
 
 Every error has a code that does not change and a message for people: the rule that was broken, the actual value, and where it was
-found. Match on the code (\`error.code\`, or the member \`code\` of a JSON log line), never on the text.
+found. Match on the code (\`error.code\`; a command prints it in brackets; the log line \`worker.fatal\` has it as \`code\`), never on the text.
 
 ## Exit statuses
 
