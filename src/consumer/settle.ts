@@ -9,12 +9,12 @@
  */
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker, Subscription } from '../broker/broker.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, UmbelError } from '../errors.ts';
 import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
-import { notRegistered, taskRevoked, workerLost, workerLostText } from '../protocol/exception.ts';
+import { exceptionDocument, notRegistered, taskRevoked, workerLost, workerLostText } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { FollowUpPublisher } from './follow-up-publisher.ts';
@@ -280,7 +280,10 @@ export class Settler implements RequestListener {
     this.#workDone();
   }
 
-  /** A step failed for good. A late-acknowledged message goes back to its queue, so that nothing is lost. */
+  /**
+   * A step failed for good. What may go better another time goes back to its queue when it is acknowledged late, so that nothing
+   * is lost. What is refused will be refused again, and its task would run for ever: that is the task's failure, as in Celery.
+   */
   async #notSettled(request: Request, error: unknown): Promise<void> {
     this.#log.critical(
       'task.settle-failed',
@@ -288,7 +291,13 @@ export class Settler implements RequestListener {
       this.#fields(request.header),
     );
     try {
-      await this.#acknowledgeOnce(request, 'requeue');
+      if (mayPass(error) || request.lost) await this.#acknowledgeOnce(request, 'requeue');
+      else {
+        const record = this.#wantsError(request)
+          ? this.#records.make(request, 'FAILURE', JSON.stringify(exceptionDocument(error)), null, null)
+          : null;
+        await this.#storeAndAcknowledge(request, record, 'ack', null);
+      }
     } catch (again) {
       this.#log.error(
         'task.requeue-failed',
@@ -335,3 +344,8 @@ export class Settler implements RequestListener {
 }
 
 const nothingToDo: Promise<void> = Promise.resolve();
+
+/** Another try may succeed: it is the broker or the backend that failed, and not what was asked of it. */
+function mayPass(error: unknown): boolean {
+  return error instanceof UmbelError && (error.code.startsWith('BROKER_') || error.code.startsWith('BACKEND_'));
+}

@@ -8,12 +8,30 @@ const refusal = new UmbelError('QUEUE_UNKNOWN', 'no such queue');
 const away = new UmbelError('BROKER_UNAVAILABLE', 'the broker is away');
 const broken = new UmbelError('BACKEND_UNAVAILABLE', 'the backend is broken');
 
-t.test('a follow-up that cannot be published: the message goes back, nothing is stored', async (t) => {
+t.test('a follow-up that is refused for good: the task has failed, and does not run for ever', async (t) => {
+  for (const offer of [late, {}]) {
+    const bench = new SettleBench();
+    bench.recorder.fail('publish', refusal);
+    const { request, job } = await bench.started(offer);
+    const before = bench.recorder.names.length;
+    addFollowUp(job);
+    succeed(request, job);
+    await bench.settler.idle();
+    t.match(bench.backend.records.at(-1), { status: 'FAILURE', resultJson: /no such queue/ });
+    t.same(
+      bench.recorder.names.slice(before).filter((name) => name !== 'declare'),
+      offer === late ? ['publish', 'store', 'ack', 'settled'] : ['publish', 'store', 'settled'],
+    );
+  }
+});
+
+t.test('a follow-up the broker cannot take now: the message goes back, nothing is stored', async (t) => {
   const bench = new SettleBench();
-  bench.recorder.fail('publish', refusal);
+  bench.recorder.fail('publish', new UmbelError('BROKER_UNAVAILABLE', 'no such queue'));
   const { request, job } = await bench.started(late);
   addFollowUp(job);
   succeed(request, job);
+  bench.broker.enter('stopped');
   await bench.settler.idle();
   t.same(bench.recorder.names, ['declare', 'publish', 'requeue', 'settled']);
   t.match(await bench.log.event('task.settle-failed'), { level: 'critical', message: /its end could not be recorded: no such queue/ });
