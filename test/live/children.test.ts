@@ -93,9 +93,9 @@ void t.test('kill -9 of a child fails exactly what it had started and replaces i
   t.equal(await outcome(client, 'reserved'), 4, 'a reserved one is run');
   writeFileSync(open, '');
   for (const id of unharmed) t.equal(await outcome(client, id), 'first', 'those of the other child go on');
-  t.equal(worker.all('task.failed').length, lost.length);
   t.equal(worker.children().length, 2);
   t.strictSame(await worker.stop(), { code: 0, signal: null });
+  t.equal(worker.all('task.failed').length, lost.length);
 });
 
 void t.test('late acknowledgement alone fails a task whose child died; with rejectOnWorkerLost it runs again', async (t) => {
@@ -110,8 +110,8 @@ void t.test('late acknowledgement alone fails a task whose child died; with reje
   t.equal(await client.result('requeued').state(), 'PENDING', 'no failure is stored');
   writeFileSync(open, '');
   t.equal(await outcome(client, 'requeued'), 'redelivered');
-  t.equal(worker.all('task.started').filter(({ taskId }) => taskId === 'late').length, 1);
   await worker.stop();
+  t.equal(worker.all('task.started').filter(({ taskId }) => taskId === 'late').length, 1);
 });
 
 void t.test('a child that ends itself: the exit code is named', async (t) => {
@@ -125,12 +125,12 @@ void t.test('a child that ends itself: the exit code is named', async (t) => {
   t.match(await worker.event('child.uncaught'), { level: 'critical', message: /nobody catches this.*tasks\.ts:\d+:\d+/s });
   await client.call({ task: 'tasks.add', args: [1, 1], kwargs: {}, options: { taskId: 'after' } });
   t.equal(await outcome(client, 'after'), 2);
+  await worker.stop();
   t.strictSame(
     worker.all('child.ready').map(({ child }) => child),
     [1, 1, 1, 1],
     'always the same index',
   );
-  await worker.stop();
 });
 
 void t.test('short tasks sent ahead to a child that is killed run elsewhere, once', async (t) => {

@@ -75,9 +75,10 @@ void t.test('countdown, ETA and expiry', async (t) => {
   await call('--countdown', '0.5', '--expires', '0.2', '--task-id', 'expires-while-waiting');
   await call('--expires', '60', '--task-id', 'in-time');
   for (const id of ['countdown', 'eta', 'past', 'in-time']) t.equal(await outcome(scene, id), 3, id);
-  const startedMs = (id: string): number => Date.parse(worker.all('task.started').find(({ taskId }) => taskId === id)?.ts ?? '');
-  t.ok(startedMs('countdown') - before >= 700, 'not before its countdown');
-  t.ok(startedMs('eta') >= eta.getTime(), 'not before its ETA');
+  const startedMs = async (id: string): Promise<number> =>
+    Date.parse((await worker.event('task.started', ({ taskId }) => taskId === id)).ts);
+  t.ok((await startedMs('countdown')) - before >= 700, 'not before its countdown');
+  t.ok((await startedMs('eta')) >= eta.getTime(), 'not before its ETA');
   for (const id of ['expired', 'expires-while-waiting']) {
     t.match(await outcome(scene, id), { state: 'REVOKED', remoteName: 'TaskRevokedError', message: 'expired' });
     t.match(await worker.event('task.revoked', ({ taskId }) => taskId === id), {

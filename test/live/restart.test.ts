@@ -168,6 +168,6 @@ export const late = task({ acksLate: true }, append);
     .map(Number)
     .toSorted((a, b) => a - b);
   t.strictSame(ran, results, 'and ran once');
-  t.ok(worker.all('worker.ready').length >= 3, 'there were restarts');
   t.strictSame(await worker.stop(), { code: 0, signal: null });
+  t.ok(worker.all('worker.ready').length >= 3, 'there were restarts');
 });
