@@ -44,12 +44,14 @@ export interface SettleCounts {
   ignored: number;
   revoked: number;
   lost: number;
+  /** Given back to the broker unstarted. */
+  returned: number;
 }
 
 type AckAction = 'ack' | 'requeue' | 'drop';
 
 export class Settler implements RequestListener {
-  readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0 };
+  readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0, returned: 0 };
   readonly #params: SettlerParams;
   readonly #log: Logger;
   readonly #publisher: FollowUpPublisher;
@@ -178,6 +180,7 @@ export class Settler implements RequestListener {
   /** The pool gave it back unstarted: it stays the broker's, to be released with the subscription. */
   onReturned(request: Request): void {
     request.state = 'settled';
+    this.counts.returned += 1;
     this.#params.onSettled(request);
   }
 

@@ -250,21 +250,12 @@ export class WorkerNode {
       .stop()
       .catch((error: unknown) => this.#log.error('worker.stop-failed', `a part of the worker did not stop cleanly: ${messageOf(error)}`));
     this.#enter('stopped');
-    const { succeeded, failed, retried, rejected, ignored, revoked, lost } = this.#settler.counts;
     const { received } = this.#consumer;
+    const counts = { received, ...this.#settler.counts };
     this.#log.info(
       'worker.stopped',
-      `${this.#names.nodeName} stopped: ${received} received, ${succeeded} succeeded, ${failed} failed, ${retried} retried, ${lost} ended with their child`,
-      {
-        received,
-        succeeded,
-        failed,
-        retried,
-        rejected,
-        ignored,
-        revoked,
-        lost,
-      },
+      `${this.#names.nodeName} stopped: ${received} received, ${counts.succeeded} succeeded, ${counts.failed} failed, ${counts.retried} retried, ${counts.returned} given back, ${counts.lost} ended with their child`,
+      counts,
     );
     this.#ended?.(this.#ending);
   }

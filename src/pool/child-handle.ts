@@ -1,7 +1,7 @@
 /**
  * The parent's view of one pool child: its process, its pipes and the jobs it holds.
  *
- * Owns spawning, the frames to and from the child, and the escalation that ends it (ask → TERM → KILL, always the whole
+ * Owns the frames to and from the child, and the escalation that ends it (ask → TERM → KILL, always the whole
  * process group, so that what a task has spawned goes too). Never decides what to run or whether to replace the child:
  * that is pool/prefork-pool.ts. The other end of the pipes is child/runtime.ts.
  *
@@ -13,7 +13,7 @@
  * Pipes: fd 3 parent → child, fd 4 child → parent, fd 5 silent: its hang-up tells the kernel to end the child's group. The child writes fd 4 synchronously before it runs a line of task code,
  * so what arrived here before the end of that pipe is exactly what the child had begun.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { messageOf, UmbelError } from '../errors.ts';
 import {
@@ -34,10 +34,10 @@ import {
 } from '../ipc/exchange.ts';
 import { FrameReader, FrameWriter } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
-import { processTitle } from '../os/process-title.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { ChildExit, Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
+import { spawnChild } from './spawn-child.ts';
 
 export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
 
@@ -72,12 +72,6 @@ export interface ChildEvents {
   onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], startFailure: UmbelError | null): void;
 }
 
-/** Readiness and watchdog are the parent's to report. */
-function childEnvironment(): NodeJS.ProcessEnv {
-  const { NOTIFY_SOCKET: _socket, WATCHDOG_USEC: _interval, WATCHDOG_PID: _pid, ...env } = process.env;
-  return env;
-}
-
 export class ChildHandle {
   readonly index: number;
   readonly spawnedAtMs = performance.now();
@@ -87,6 +81,8 @@ export class ChildHandle {
   processed = 0;
   /** It loaded the task modules: its end is not a failure to start. */
   wasReady = false;
+  /** performance.now() then. */
+  readyAtMs = 0;
   /** It was asked to end: its end is no loss. */
   letGo = false;
   #state: ChildState = 'starting';
@@ -113,25 +109,11 @@ export class ChildHandle {
     this.#events = params.events;
     this.#log = params.log;
     this.#childLog = params.childLog;
-    this.#process = spawn(params.command.execPath, [...params.command.args], {
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
-      // A session of its own: Ctrl-C reaches the parent alone, and the whole group can be ended at once.
-      detached: true,
-      cwd: params.settings.workdir,
-      // A long first word leaves room for the title the child gives itself.
-      argv0: processTitle(params.settings.nodeName, `PoolChild-${params.index}`),
-      env: childEnvironment(),
-    });
-    const pipes = this.#process.stdio as readonly unknown[] | undefined;
-    if (pipes === undefined) {
-      // Its error event says the same once more, and nobody else would listen.
-      this.#process.on('error', () => {});
-      throw new Error('this process has no file descriptor left for its pipes (EMFILE)');
-    }
-    this.#toChild = pipes[3] as Writable;
-    const fromChild = pipes[4] as Readable;
-    this.#lifeline = pipes[5] as Readable;
-    this.#lifeline.on('error', () => {});
+    const { settings, command } = params;
+    const spawned = spawnChild({ command, workdir: settings.workdir, nodeName: settings.nodeName, index: params.index });
+    this.#process = spawned.process;
+    this.#toChild = spawned.toChild;
+    this.#lifeline = spawned.lifeline;
     this.#output = new OutputLines({
       log: params.childLog,
       level: params.settings.redirectStdoutsLevel,
@@ -140,7 +122,7 @@ export class ChildHandle {
       currentJob: () => this.#onlyStartedJob(),
     });
     this.#output.attach(this.#process.stdout as Readable, this.#process.stderr as Readable);
-    this.#listen(fromChild);
+    this.#listen(spawned.fromChild);
     this.#send(toChild.settings, 0, JSON.stringify(params.settings), null);
   }
 
@@ -372,6 +354,7 @@ export class ChildHandle {
       }
       case toParent.ready:
         this.wasReady = true;
+        this.readyAtMs = performance.now();
         if (this.#state === 'starting') this.#enter('ready');
         this.#events.onReady(this, JSON.parse(meta) as ReadyMeta);
         return;

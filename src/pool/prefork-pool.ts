@@ -16,6 +16,8 @@ import { Dispatcher, maxWindow } from './dispatcher.ts';
 import type { ChildExit, Job } from './job.ts';
 import type { ChildReport, Pool } from './pool.ts';
 
+/** A child that dies within this time of getting ready, with nothing done, died of its modules. */
+const soonAfterReadyMs = 1000;
 const dumpTimeoutMs = 300;
 const inspectorTimeoutMs = 2000;
 
@@ -55,6 +57,8 @@ export class PreforkPool implements Pool {
   #phase: 'new' | 'running' | 'quiet' | 'stopped' = 'new';
   /** Children that died while starting since one last got ready. */
   #startFailures = 0;
+  /** Children that died just after they got ready, since a task was last done. */
+  #earlyDeaths = 0;
   #started: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #idleWaiters: (() => void)[] = [];
   #goneWaiters: (() => void)[] = [];
@@ -276,6 +280,7 @@ export class PreforkPool implements Pool {
   }
 
   #onJobDone(job: Job, runtimeSeconds: number): void {
+    this.#earlyDeaths = 0;
     this.#dispatcher.noteDone(job, runtimeSeconds);
     this.#forget();
   }
@@ -317,11 +322,14 @@ export class PreforkPool implements Pool {
       return;
     }
     if (!wasStarting) {
-      this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; it is replaced`, {
+      const delayMs = this.#delayAfterLoss(child);
+      const next = delayMs === 0 ? 'it is replaced' : `it had done nothing since it was ready; it is replaced in ${delayMs} ms`;
+      this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; ${next}`, {
         child: child.index,
         pid: exit.pid,
       });
-      this.#spawn(child.index);
+      if (delayMs === 0) this.#spawn(child.index);
+      else this.#respawnLater(child.index, delayMs);
       return;
     }
     const cause =
@@ -336,10 +344,11 @@ export class PreforkPool implements Pool {
   /** `ownWords`: the child itself has said what is wrong. */
   #startFailed(index: number, cause: UmbelError, ownWords: boolean): void {
     this.#startFailures += 1;
-    const noneReady = ![...this.#children.values()].some((other) => other.state === 'ready');
+    // One that is still loading its modules may yet get ready.
+    const noneLeft = ![...this.#children.values()].some((other) => other.state === 'ready' || (other.state === 'starting' && !ownWords));
     // A module that does not load will not load in the next child either.
     const hopeless = this.#started !== null && ownWords;
-    if (noneReady && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
+    if (noneLeft && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
       this.#giveUp(cause);
       return;
     }
@@ -347,10 +356,21 @@ export class PreforkPool implements Pool {
     this.#log.error('child.start-failed', `PoolChild-${index} could not start: ${cause.message}; next try in ${delayMs} ms`, {
       child: index,
     });
+    this.#respawnLater(index, delayMs);
+  }
+
+  #respawnLater(index: number, delayMs: number): void {
     this.#respawns.set(
       index,
       setTimeout(() => this.#spawn(index), delayMs),
     );
+  }
+
+  /** Children that die as soon as they are ready (a module that throws a moment after it has loaded) must not be replaced in a loop. */
+  #delayAfterLoss(child: ChildHandle): number {
+    if (child.processed > 0 || performance.now() - child.readyAtMs > soonAfterReadyMs) return 0;
+    this.#earlyDeaths += 1;
+    return this.#earlyDeaths === 1 ? 0 : Math.round(backoffDelayMs({ attempt: this.#earlyDeaths - 2, baseMs: 200, maxMs: 10_000 }));
   }
 
   #giveUp(cause: UmbelError): void {

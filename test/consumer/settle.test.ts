@@ -395,5 +395,5 @@ t.test('counts', async (t) => {
     finish(request, job);
   }
   await bench.settler.idle();
-  t.same(bench.settler.counts, { succeeded: 2, failed: 1, retried: 1, rejected: 1, ignored: 1, revoked: 1, lost: 1 });
+  t.same(bench.settler.counts, { succeeded: 2, failed: 1, retried: 1, rejected: 1, ignored: 1, revoked: 1, lost: 1, returned: 0 });
 });
