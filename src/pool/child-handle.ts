@@ -119,7 +119,8 @@ export class ChildHandle {
       level: params.settings.redirectStdoutsLevel,
       redirect: params.settings.redirectStdouts,
       childIndex: params.index,
-      currentJob: () => this.#onlyStartedJob(),
+      jobs: this.jobs,
+      slots: params.settings.concurrency,
     });
     this.#output.attach(this.#process.stdout as Readable, this.#process.stderr as Readable);
     this.#listen(spawned.fromChild);
@@ -377,18 +378,8 @@ export class ChildHandle {
     this.jobs.delete(id);
     this.processed += 1;
     job.child = null;
+    this.#output.jobEnded(job);
     this.#events.onJobDone(this, job, runtimeSeconds);
     return job;
-  }
-
-  /** The one task that output without a name of its own can be ascribed to. */
-  #onlyStartedJob(): Job | undefined {
-    let only: Job | undefined;
-    for (const job of this.jobs.values()) {
-      if (!job.started) break;
-      if (only !== undefined) return undefined;
-      only = job;
-    }
-    return only;
   }
 }

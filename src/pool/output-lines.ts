@@ -16,17 +16,22 @@ export interface OutputLinesParams {
   /** false: pass the bytes through to our own stdout and stderr. */
   readonly redirect: boolean;
   readonly childIndex: number;
-  /** The task to ascribe a line to, when there is exactly one. */
-  currentJob(): Job | undefined;
+  /** Jobs the child holds, in the order sent. */
+  readonly jobs: ReadonlyMap<number, Job>;
+  /** How many it runs at a time. */
+  readonly slots: number;
 }
 
 /** How long a stack nobody waits for any more may take: it is only asked for so that the inspector is closed again. */
 const unaskedStackMs = 5000;
 
+type TaskName = Pick<Job, 'taskId' | 'taskName'>;
+
 export class OutputLines {
   readonly #params: OutputLinesParams;
   readonly #outputs: TaskOutput[] = [];
   #inspectorWaiters: ((url: string | null) => void)[] = [];
+  #last: TaskName | undefined;
 
   constructor(params: OutputLinesParams) {
     this.#params = params;
@@ -49,6 +54,11 @@ export class OutputLines {
       this.#inspectorWaiters.push(settle);
       trigger();
     });
+  }
+
+  /** It wrote to other pipes than the one that told of its end: its last lines may still be on their way. */
+  jobEnded({ taskId, taskName }: Job): void {
+    this.#last = { taskId, taskName };
   }
 
   /** The child is gone: write out unfinished lines. */
@@ -83,9 +93,20 @@ export class OutputLines {
       to.write(`${line}\n`);
       return;
     }
-    const job = this.#params.currentJob();
-    const fields = job === undefined ? {} : { taskId: job.taskId, taskName: job.taskName };
+    const task = this.#author();
+    const fields = task === undefined ? {} : { taskId: task.taskId, taskName: task.taskName };
     this.#params.log.log(this.#params.level, 'task.output', line, { ...fields, stream, child: this.#params.childIndex });
+  }
+
+  /** The task a line can be ascribed to, when there is exactly one. */
+  #author(): TaskName | undefined {
+    let only: Job | undefined;
+    for (const job of this.#params.jobs.values()) {
+      if (!job.started) break;
+      if (only !== undefined) return undefined;
+      only = job;
+    }
+    return only ?? (this.#params.slots === 1 ? this.#last : undefined);
   }
 }
 

@@ -5,7 +5,7 @@ import { OutputLines } from '../../src/pool/output-lines.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 
 t.test('our own stdout and stderr may fail: a reader that has gone is not the end of the worker', async (t) => {
-  const lines = new OutputLines({ log: new RecordingLog(), level: 'warning', redirect: false, childIndex: 1, currentJob: () => undefined });
+  const lines = new OutputLines({ log: new RecordingLog(), level: 'warning', redirect: false, childIndex: 1, jobs: new Map(), slots: 1 });
   const before = [process.stdout, process.stderr].map((stream) => stream.listeners('error'));
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
   t.teardown(() => {
