@@ -80,7 +80,8 @@ os.waitpid(pid, 0)
     `const { appendFileSync } = await import('node:fs');
      const { listenSignals } = await import(src + '/os/signals.ts');
      const say = (meaning) => () => { appendFileSync(${JSON.stringify(`${folder}/said`)}, meaning); process.exit(0); };
-     listenSignals({ handlers: { warm: say('warm'), restart: say('restart') } });
+     // The kernel sends CONT along with HUP, and it may arrive first.
+     listenSignals({ handlers: { warm: say('warm'), restart: say('restart'), resume: () => {} } });
      setTimeout(() => process.exit(1), 10_000);
      console.log('listening');`,
     { via: ['python3', '-c', terminal] },
