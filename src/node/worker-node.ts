@@ -196,6 +196,7 @@ export class WorkerNode {
       }),
     );
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.concurrency });
+    if (this.#pool.tasks.size === 0) this.#log.warning('worker.no-tasks', `no task is exported by ${this.#names.taskPaths.join(', ')}`);
     this.#notify.ready(`${this.#names.nodeName} ready`);
     if (this.#restartWanted) void this.#tryRestart();
   }
