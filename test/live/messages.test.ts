@@ -121,6 +121,14 @@ void t.test('higher priorities first', async (t) => {
   await worker.stop();
 });
 
+void t.test('a module without tasks is said', async (t) => {
+  const scene = await setUp(t);
+  scene.folder.write('none.ts', 'export const answer = 42;\n');
+  const worker = await scene.folder.worker(['-A', 'none.ts', '-c', '1']).ready();
+  t.match(await worker.event('worker.no-tasks'), { level: 'warning', message: /no task is exported by .*none\.ts$/ });
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+});
+
 void t.test('an unknown task fails for whoever waits', async (t) => {
   const scene = await setUp(t);
   const worker = await scene.startWorker();
