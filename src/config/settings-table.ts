@@ -4,6 +4,7 @@
  * A setting stands here only when it does something.
  */
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
+import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
 import type { AnySetting, Setting } from './setting.ts';
 import { generalSettings, taskSettings } from './task-settings.ts';
@@ -14,6 +15,7 @@ const declared = {
   ...brokerSettings,
   ...sqliteSettings,
   ...resultSettings,
+  ...redisSettings,
   ...taskSettings,
   ...workerSettings,
 } as const;

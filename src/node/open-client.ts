@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import { createLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
+import { redisResultParams } from './redis-params.ts';
 
 export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger): Connections {
   const { settings } = config;
@@ -17,6 +18,7 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
     busyTimeoutMs: settings.sqlite_busy_timeout_seconds * 1000,
     leaseMs: settings.sqlite_lease_seconds * 1000,
     resultExpiresMs: settings.result_expires === null ? null : settings.result_expires * 1000,
+    redisResults: redisResultParams(settings),
     log,
   });
 }
