@@ -10,7 +10,6 @@
  */
 import type { Broker } from '../../broker/broker.ts';
 import type { RedisConnection } from '../../driver/redis.ts';
-import { evalCommand } from '../../driver/redis-script.ts';
 import { UmbelError } from '../../errors.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord } from '../../protocol/result.ts';
 import { type Clock, systemClock } from '../../std/clock.ts';
@@ -20,7 +19,7 @@ import { RedisGroups } from './redis-groups.ts';
 import { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, defaultRetryPolicy, ResultReader, type ResultRetryPolicy } from './result-reader.ts';
 import { ResultWatch, type WaitOptions } from './result-watch.ts';
-import { storeScript } from './store-script.ts';
+import { StoreBatch, type StoreItem } from './store-batch.ts';
 
 export interface RedisBackendParams {
   readonly connection: RedisConnection;
@@ -47,6 +46,7 @@ export class RedisBackend implements ResultBackend {
   readonly #reader: ResultReader;
   readonly #watch: ResultWatch;
   readonly #ttl: string;
+  #batch: StoreBatch | null = null;
   #started = false;
   /** Start and stop take turns. */
   #turn: Promise<void> = Promise.resolve();
@@ -109,11 +109,9 @@ export class RedisBackend implements ResultBackend {
     this.#mustBeStarted();
     const text = encodeResultDocument(record);
     refuseTooLarge(text, record.taskId);
-    try {
-      await this.connection.commit([evalCommand(storeScript, [this.#keys.task(record.taskId)], [text, this.#ttl])], { keep: true });
-    } catch (error) {
-      throw backendUnavailable(error);
-    }
+    return new Promise((resolve, reject) => {
+      this.#enqueue(this.#keys.task(record.taskId), text, { resolve, reject: (failure) => reject(backendUnavailable(failure)) });
+    });
   }
 
   async get(taskId: string): Promise<ResultDocument | null> {
@@ -129,6 +127,8 @@ export class RedisBackend implements ResultBackend {
 
   async forget(taskId: string): Promise<void> {
     this.#mustBeStarted();
+    // What is stored after this in the same turn goes behind it.
+    this.#batch?.close();
     try {
       await this.connection.commit([['DEL', this.#keys.task(taskId)]], { keep: true });
     } catch (error) {
@@ -145,6 +145,23 @@ export class RedisBackend implements ResultBackend {
     const turn = this.#turn.then(step);
     this.#turn = turn.catch(() => {});
     return turn;
+  }
+
+  /** With the others of this turn. What has to wait for the server waits by itself, so that the bound on that is kept. */
+  #enqueue(key: string, document: string, item: StoreItem): void {
+    if (this.#batch?.open === true) {
+      this.#batch.add(key, document, item);
+      return;
+    }
+    const { connection } = this;
+    const batch = new StoreBatch(this.#ttl, this.#keys.task(''));
+    batch.add(key, document, item);
+    this.#batch = null;
+    if (connection.state === 'connected' && connection.waiting === 0) {
+      this.#batch = batch;
+      setImmediate(() => batch.close());
+    }
+    connection.enqueue(batch);
   }
 
   #mustBeStarted(): void {

@@ -8,12 +8,13 @@
 import { redisScript } from '../../driver/redis-script.ts';
 
 /**
- * The state a stored document begins with, without reading all of it. A document of another program may have its keys in another
- * order: that one is parsed.
+ * storedState: the state a stored document begins with, without reading all of it. A document of another program may have its keys in
+ * another order: that one is parsed. Second value: why what is stored is no document.
  */
 const common = `
 local function storedState(key)
-  local head = redis.call('GETRANGE', key, 0, 63)
+  local head = redis.pcall('GETRANGE', key, 0, 63)
+  if type(head) == 'table' then return nil, head.err end
   if head == '' then return nil end
   local state = string.match(head, '^%s*{%s*"status"%s*:%s*"([^"]*)"')
   if state then return state end
@@ -28,11 +29,22 @@ local function store(key, document, ttl)
 end
 `;
 
-/** KEYS: document. ARGV: document, milliseconds to live or ''. 1: stored; 0: there is a SUCCESS already. */
+/**
+ * KEYS: documents. ARGV: milliseconds to live or '', then the documents.
+ * Reply: position (from 1) and reason of each that could not be stored. Where there is a SUCCESS already, it stays.
+ */
 export const storeScript = redisScript(`${common}
-if storedState(KEYS[1]) == 'SUCCESS' then return 0 end
-store(KEYS[1], ARGV[1], ARGV[2])
-return 1
+local refused = {}
+for index, key in ipairs(KEYS) do
+  local state, reason = storedState(key)
+  if reason then
+    refused[#refused + 1] = index
+    refused[#refused + 1] = reason
+  elseif state ~= 'SUCCESS' then
+    store(key, ARGV[index + 1], ARGV[1])
+  end
+end
+return refused
 `);
 
 /**
@@ -46,7 +58,8 @@ return 1
  */
 export const storePartScript = redisScript(`${common}
 local parts, ttl, score, member, head, taskId = KEYS[2], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local state = storedState(KEYS[1])
+local state, reason = storedState(KEYS[1])
+if reason then return redis.error_reply(reason) end
 if ARGV[1] ~= '' and state ~= 'SUCCESS' then store(KEYS[1], ARGV[1], ttl) end
 
 local kind = redis.call('TYPE', parts).ok

@@ -153,8 +153,38 @@ t.test('a result and what follows it in the same turn are one MULTI', async (t) 
   const commands = await seen.until((line) => line.startsWith('"EXEC"'));
   t.match(
     commands.map((line) => /^"(\w+)"/.exec(line)?.[1]?.toUpperCase()),
-    ['MULTI', 'EVALSHA', 'GETRANGE', 'SET', 'PUBLISH', 'ZREM', 'HDEL', 'EXEC'],
+    ['MULTI', 'SETRANGE', 'EVALSHA', 'GETRANGE', 'SET', 'PUBLISH', 'ZREM', 'HDEL', 'EXEC'],
   );
+});
+
+t.test('out of memory, neither the result nor what follows it is written', async (t) => {
+  const server = await RedisServer.start(t);
+  const { backend, connection } = await open(t, server);
+  await connection.call('HSET', 'unacked', 'tag', 'message');
+  server.cli('CONFIG', 'SET', 'maxmemory', '1');
+  const both = Promise.all([backend.store(record('o', 'SUCCESS', 1)), connection.commit([['HDEL', 'unacked', 'tag']], { keep: true })]);
+  while (connection.waiting === 0) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(server.cli('HEXISTS', 'unacked', 'tag'), '1', 'the message is not acknowledged without its result');
+  t.equal(server.cli('EXISTS', 'celery-task-meta-o'), '0');
+  server.cli('CONFIG', 'SET', 'maxmemory', '0');
+  await both;
+  t.equal(server.cli('HEXISTS', 'unacked', 'tag'), '0');
+  t.equal((await backend.get('o'))?.result, 1);
+});
+
+t.test('many in one turn keep their order', async (t) => {
+  const { backend } = await open(t, shared);
+  const ids = Array.from({ length: 700 }, (_, index) => `turn${index}`);
+  await Promise.all([
+    ...ids.map((id) => backend.store(record(id, 'STARTED', 1))),
+    ...ids.map((id) => backend.store(record(id, 'SUCCESS', id))),
+    backend.store(record('again', 'SUCCESS', 1)),
+    backend.forget('again'),
+    backend.store(record('again', 'SUCCESS', 2)),
+  ]);
+  const documents = await Promise.all(ids.map((id) => backend.get(id)));
+  t.ok(documents.every((document, index) => document?.result === ids[index]));
+  t.equal((await backend.get('again'))?.result, 2);
 });
 
 t.test('results wait for a server that is away', async (t) => {
