@@ -34,6 +34,8 @@ export interface Watched {
 interface Member {
   keys: ReadonlySet<string>;
   asleep: boolean;
+  /** Something changed while it looked: the news may be newer than what it saw. */
+  changed: boolean;
   busyLooks: number;
   wake(): void;
 }
@@ -67,7 +69,7 @@ export class ReadyWatch {
   }
 
   add(keys: readonly string[], wake: () => void): Watched {
-    const member: Member = { keys: new Set(keys), asleep: false, busyLooks: 0, wake };
+    const member: Member = { keys: new Set(keys), asleep: false, changed: false, busyLooks: 0, wake };
     this.#members.add(member);
     this.#start();
     return {
@@ -136,8 +138,11 @@ export class ReadyWatch {
     // Without keys: everything may have changed (FLUSHALL, or the table of the server overflowed).
     const keys = typeof payload === 'string' ? null : payload;
     for (const member of this.#members) {
-      if (!member.asleep) continue;
       if (keys !== null && !keys.some((key) => member.keys.has(key))) continue;
+      if (!member.asleep) {
+        member.changed = true;
+        continue;
+      }
       member.asleep = false;
       member.wake();
     }
@@ -145,6 +150,10 @@ export class ReadyWatch {
 
   #empty(member: Member): boolean {
     member.busyLooks = 0;
+    if (member.changed) {
+      member.changed = false;
+      return false;
+    }
     if (this.#unsupported) {
       member.asleep = true;
       this.#armPoll();
@@ -173,7 +182,7 @@ export class ReadyWatch {
     if (this.#tracked !== null) this.#off();
     this.#tracked = { epoch, clientId, prefixes: wanted };
     const words = prefixes.flatMap((prefix) => ['PREFIX', prefix]);
-    connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'BCAST', ...words, 'NOLOOP').catch((error: unknown) => {
+    connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'BCAST', ...words).catch((error: unknown) => {
       if (connection.epoch !== epoch || connection.state !== 'connected') return;
       this.#tracked = null;
       // The subscriber may have gone in between: it comes back with another id.

@@ -50,6 +50,15 @@ interface Held {
   readonly from: QueueList;
 }
 
+/** One reservation as it was sent. */
+interface Reservation {
+  /** Sequence number of its first tag. */
+  readonly first: number;
+  readonly room: number;
+  readonly lists: readonly QueueList[];
+  readonly generation: number;
+}
+
 /** Messages in one reservation, and in one look-up. */
 const reserveAtOnce = 64;
 const giveBackAtOnce = 500;
@@ -264,6 +273,7 @@ export class RedisSubscription implements Subscription {
 
   #reserve(): void {
     this.#claiming = true;
+    const generation = this.#generation;
     let room = 0;
     let first = 0;
     let lists: readonly QueueList[] = [];
@@ -271,15 +281,19 @@ export class RedisSubscription implements Subscription {
       keep: false,
       atomic: false,
       bytes: 0,
-      // Asked when it is sent: settlements of the same turn have made room.
+      // Asked when it is sent: settlements of the same turn have made room, a pause has made it pointless.
       commands: () => {
-        room = Math.max(1, this.#room());
-        first = this.#params.takeSequence(room);
+        room = this.#room();
         lists = this.#order.lists;
+        if (this.#paused || this.#cancelled || room <= 0 || lists.length === 0) return [];
+        first = this.#params.takeSequence(room);
         return [this.#reserveCommand(first, room)];
       },
-      done: ([reply]) => this.#reserved(reply, first, room, lists),
-      failed: (failure) => this.#reserveFailed(failure, first, room, lists),
+      done: ([reply]) => {
+        this.#claiming = false;
+        if (reply !== undefined) this.#reserved(reply, { first, room, lists, generation });
+      },
+      failed: (failure) => this.#reserveFailed(failure, { first, room, lists, generation }),
     });
   }
 
@@ -294,21 +308,18 @@ export class RedisSubscription implements Subscription {
     return evalCommand(reserveScript, keys, [lease.id, first, room, queues.length, layout.steps.length, share, countable, ...names]);
   }
 
-  #reserved(reply: unknown, first: number, room: number, lists: readonly QueueList[]): void {
-    this.#claiming = false;
+  #reserved(reply: unknown, reservation: Reservation): void {
     if (!Array.isArray(reply)) {
       this.#params.lease.revive();
       return;
     }
-    const count = reply.length / 2;
-    if (count < room) this.#asleep = this.#watched.empty();
+    if (reply.length / 2 < reservation.room) this.#asleep = this.#watched.empty();
     else this.#watched.busy();
-    this.#handOver(reply, first, lists);
+    this.#handOver(reply, reservation);
     this.claim();
   }
 
-  #handOver(reply: readonly unknown[], first: number, lists: readonly QueueList[]): void {
-    const generation = this.#generation;
+  #handOver(reply: readonly unknown[], { first, lists, generation }: Reservation): void {
     const unwelcome: DeferredTag[] = [];
     let sequence = first;
     let last: QueueList | undefined;
@@ -334,7 +345,7 @@ export class RedisSubscription implements Subscription {
   }
 
   /** Without a reply the server may have done it: look for what would be there. */
-  #reserveFailed(failure: RedisFailure, first: number, room: number, lists: readonly QueueList[]): void {
+  #reserveFailed(failure: RedisFailure, { first, room, lists }: Reservation): void {
     this.#claiming = false;
     const [from] = lists;
     if (failure.uncertain && from !== undefined) {
