@@ -14,6 +14,7 @@ import type { ResultRetryPolicy } from '../backend/redis/result-reader.ts';
 import { SqliteBackend } from '../backend/sqlite.ts';
 import type { Broker } from '../broker/broker.ts';
 import { MemoryBroker } from '../broker/memory/memory-broker.ts';
+import { RedisBroker, type RedisBrokerOptions } from '../broker/redis/redis-broker.ts';
 import { SqliteBroker } from '../broker/sqlite/sqlite-broker.ts';
 import { RedisConnection, type RedisConnectOptions } from '../driver/redis.ts';
 import { isRedisUrl, type RedisPlace, type RedisTls, redisPlaceFromUrl } from '../driver/redis-url.ts';
@@ -36,9 +37,17 @@ export interface ConnectionParams {
   readonly leaseMs: number;
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
+  /** Defaults: those of the broker. */
+  readonly redisBroker?: RedisBrokerParams;
   /** Defaults: those of the backend. */
   readonly redisResults?: RedisResultParams;
   readonly log: Logger;
+}
+
+export interface RedisBrokerParams {
+  readonly connection?: Partial<RedisConnectOptions>;
+  readonly tls?: Partial<RedisTls> | null;
+  readonly broker?: RedisBrokerOptions;
 }
 
 /** A Redis result backend. Where the broker is in the same database its connection serves both, as the broker wants it. */
@@ -61,7 +70,7 @@ export interface Connections {
 }
 
 /** Schemes that later versions bring. */
-const notBuiltYet = /^(redis|rediss|redis\+socket|sentinel|amqp|amqps|pyamqp|rpc|db\+|cache\+|mongodb|file|sqs|kafka)/;
+const notBuiltYet = /^(amqp|amqps|pyamqp|rpc|db\+|cache\+|mongodb|file|sqs|kafka)/;
 
 /** The file of the embedded broker when no URL is given. */
 export function defaultBrokerPath(env: NodeJS.ProcessEnv): string {
@@ -91,7 +100,7 @@ export function openConnections(params: ConnectionParams): Connections {
     redisConnections.set(connection.key, connection);
     return connection;
   };
-  const broker = openBroker(params, store);
+  const broker = openBroker(params, store, redis);
   return { broker, backend: openBackend(params, store, redis) };
 }
 
@@ -111,10 +120,16 @@ type StoreOf = (url: string | null, code: ErrorCode) => SqliteStore;
 /** The first who asks for a database says how to connect. */
 type RedisOf = (place: RedisPlace, options: Partial<RedisConnectOptions>) => RedisConnection;
 
-function openBroker(params: ConnectionParams, store: StoreOf): Broker {
+function openBroker(params: ConnectionParams, store: StoreOf, redis: RedisOf): Broker {
   const { brokerUrl: url, leaseMs, log } = params;
   if (url === 'memory://') return new MemoryBroker();
   if (url === null || isSqliteUrl(url)) return new SqliteBroker({ store: store(url, 'BROKER_URL_INVALID'), leaseMs, log });
+  if (isRedisUrl(url)) {
+    const { connection = {}, tls = null, broker = {} } = params.redisBroker ?? {};
+    const place = redisPlaceFromUrl(url, tls);
+    if ('problem' in place) throw new UmbelError('BROKER_URL_INVALID', `broker.url: ${place.problem}`);
+    return new RedisBroker({ connection: redis(place, connection), options: broker, log });
+  }
   throw unknownScheme('broker.url', url, 'BROKER_URL_INVALID');
 }
 
@@ -148,7 +163,7 @@ function pathOf(url: string, code: ErrorCode, workdir: string): string {
 }
 
 function unknownScheme(where: string, url: string, code: ErrorCode): UmbelError {
-  const known = 'sqlite:///FILE or sqla+sqlite:///FILE';
+  const known = 'sqlite:///FILE, sqla+sqlite:///FILE or redis://HOST';
   if (notBuiltYet.test(url))
     return new UmbelError(
       'NOT_SUPPORTED',

@@ -4,6 +4,7 @@
  * A setting stands here only when it does something.
  */
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
+import { redisLeaseSetting } from './redis-broker-settings.ts';
 import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
 import type { AnySetting, Setting } from './setting.ts';
@@ -15,6 +16,7 @@ const declared = {
   ...brokerSettings,
   ...sqliteSettings,
   ...resultSettings,
+  ...redisLeaseSetting,
   ...redisSettings,
   ...taskSettings,
   ...workerSettings,

@@ -34,8 +34,8 @@ export interface RedisConnectOptions {
   readonly masterName: string | null;
   readonly sentinelUsername: string | null;
   readonly sentinelPassword: string | null;
-  /** Further rounds over all URLs when none answers at the start. */
-  readonly startRetries: number;
+  /** Further rounds over all URLs when none answers at the start; null: for ever. */
+  readonly startRetries: number | null;
   /** Rounds after a loss before it gives up; null: it never does. 0: a loss is final. */
   readonly reconnectRetries: number | null;
   /** Order in which several URLs are tried. */
@@ -69,7 +69,7 @@ export interface RedisConnectionParams {
 export const defaultMaxWaiting = 20_000;
 export const defaultMaxWaitingBytes = 64 * 1024 * 1024;
 const firstDelayMs = 50;
-const lastDelayMs = 1000;
+const lastDelayMs = 2000;
 /** The same cause is said again after this long. */
 const repeatLogMs = 30_000;
 

@@ -1,9 +1,11 @@
-/** From the settings of a Redis connection to what the connection takes. */
-import type { RedisResultParams } from '../client/connections.ts';
+/** From the settings of the Redis broker and the Redis result backend to what they take. */
+import type { RedisBrokerParams, RedisResultParams } from '../client/connections.ts';
 import type { redisTlsFields } from '../config/redis-settings.ts';
 import type { Settings } from '../config/settings-table.ts';
 import type { TableOf } from '../config/table-kind.ts';
 import type { RedisTls } from '../driver/redis-url.ts';
+import { UmbelError } from '../errors.ts';
+import { maskUrl } from '../std/mask-url.ts';
 
 export function redisTls(table: TableOf<typeof redisTlsFields> | null): Partial<RedisTls> | null {
   if (table === null) return null;
@@ -45,6 +47,61 @@ export function redisResultParams(settings: Settings): RedisResultParams {
     }),
     ...defined({ globalKeyPrefix: options.global_keyprefix, chordOrdered: options.result_chord_ordered }),
   };
+}
+
+/** `patient`: a worker, which waits for its broker; a client does not. Throws CONFIG_INVALID for options of a broker that is none. */
+export function redisBrokerParams(settings: Settings, patient: boolean): RedisBrokerParams {
+  const options = settings.broker_transport_options;
+  const { broker_url: url, broker_use_ssl: useSsl } = settings;
+  if (url === null || !/^(redis|sentinel)/i.test(url)) refuseOptions(settings);
+  const { sentinel_kwargs: sentinel = {}, socket_timeout: socketTimeout, health_check_interval: healthCheckInterval } = options;
+  const ms = (seconds: number | undefined): number | undefined => (seconds === undefined ? undefined : seconds * 1000);
+  const retries = settings.broker_connection_max_retries === 0 ? null : settings.broker_connection_max_retries;
+  const retryAtStart = settings.broker_connection_retry_on_startup ?? settings.broker_connection_retry;
+  return {
+    connection: {
+      connectTimeoutMs: (options.socket_connect_timeout ?? settings.broker_connection_timeout) * 1000,
+      failover: settings.broker_failover_strategy,
+      startRetries: patient && retryAtStart ? retries : 0,
+      reconnectRetries: settings.broker_connection_retry || !patient ? retries : 0,
+      ...defined({
+        socketTimeoutMs: socketTimeout === null ? null : ms(socketTimeout),
+        healthCheckIntervalMs: healthCheckInterval === null ? 0 : ms(healthCheckInterval),
+        socketKeepalive: options.socket_keepalive,
+        clientName: options.client_name,
+        masterName: options.master_name,
+        sentinelUsername: sentinel.username,
+        sentinelPassword: sentinel.password,
+      }),
+    },
+    tls: useSsl === false ? null : useSsl === true ? {} : redisTls(useSsl),
+    broker: {
+      workerLeaseMs: settings.redis_lease_seconds * 1000,
+      ...defined({
+        visibilityTimeoutMs: ms(options.visibility_timeout),
+        queueOrderStrategy: options.queue_order_strategy,
+        prioritySteps: options.priority_steps,
+        sep: options.sep,
+        globalKeyprefix: options.global_keyprefix,
+        fanoutPrefix: options.fanout_prefix,
+        fanoutPatterns: options.fanout_patterns,
+        unackedKey: options.unacked_key,
+        unackedIndexKey: options.unacked_index_key,
+        unackedMutexKey: options.unacked_mutex_key,
+        unackedMutexExpireMs: ms(options.unacked_mutex_expire),
+        unackedRestoreLimit: options.unacked_restore_limit,
+        keepPublishes: options.retry_on_timeout,
+      }),
+    },
+  };
+}
+
+function refuseOptions(settings: Settings): void {
+  const given = Object.keys(settings.broker_transport_options)[0];
+  const name = given !== undefined ? `broker.transport_options (${given})` : settings.broker_use_ssl !== false ? 'broker.use_ssl' : null;
+  if (name === null) return;
+  const url = settings.broker_url === null ? 'the embedded broker' : maskUrl(settings.broker_url);
+  throw new UmbelError('CONFIG_INVALID', `${name} must be left out unless the broker is a Redis server, got it with ${url}`);
 }
 
 type Defined<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };

@@ -90,7 +90,7 @@ export class WorkerNode {
       sink: logFile === null ? 'stderr' : { path: logFile, where: config.origin('worker_logfile').text },
     });
     const log = this.#log;
-    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log));
+    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log, true));
     const stateDb = new StateDb({ path: this.#names.stateDb, log });
     const producer = new Producer({
       broker: this.#broker,

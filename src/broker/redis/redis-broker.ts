@@ -46,6 +46,8 @@ export interface RedisBrokerOptions extends RedisLayoutOptions {
   readonly queueOrderStrategy?: QueueOrderStrategy;
   readonly unackedMutexExpireMs?: number;
   readonly unackedRestoreLimit?: number | null;
+  /** Messages that cannot be sent wait for the server, and may be sent twice. Default: they fail. */
+  readonly keepPublishes?: boolean;
 }
 
 export interface RedisBrokerParams {
@@ -189,7 +191,7 @@ export class RedisBroker implements Broker {
       const envelope = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
       const command = this.#routing.publish(envelope, message.properties.priority, destination);
       this.connection.enqueue({
-        keep: false,
+        keep: this.#options.keepPublishes ?? false,
         atomic: true,
         bytes: envelope.length,
         commands: () => [command],
