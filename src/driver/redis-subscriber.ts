@@ -51,6 +51,7 @@ export class RedisSubscriber {
   readonly #readyListeners = new Set<(clientId: number | null) => void>();
   #endpoint: RedisEndpoint | null = null;
   #session: RedisSession | null = null;
+  #running = false;
   #opening = false;
   #failures = 0;
   #timer: Timer | undefined;
@@ -86,6 +87,7 @@ export class RedisSubscriber {
   serverIs(endpoint: RedisEndpoint | null): void {
     this.#generation++;
     this.#endpoint = endpoint;
+    if (endpoint !== null) this.#running = true;
     this.#drop();
     this.#failures = 0;
     this.#opening = false;
@@ -94,12 +96,14 @@ export class RedisSubscriber {
 
   stop(): void {
     this.serverIs(null);
+    this.#running = false;
     const failure = new RedisFailure('stopped', 'the connection to Redis was stopped');
     for (const topic of this.#topics.values()) for (const one of topic.waiting) one.reject(failure);
     this.#topics.clear();
   }
 
   async #listen(name: string, pattern: boolean, listener: RedisMessageListener): Promise<() => Promise<void>> {
+    if (!this.#running) throw new RedisFailure('stopped', 'the connection to Redis is not started');
     const key = `${pattern ? 'p' : 'c'}${name}`;
     let topic = this.#topics.get(key);
     const isNew = topic === undefined;
