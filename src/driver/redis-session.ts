@@ -150,13 +150,19 @@ export class RedisSession {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#client.disconnect();
+    this.#destroy();
   }
 
   /** As if the network had failed: `onClose` is called. */
   fail(cause: RedisFailure): void {
     this.#cause ??= cause;
+    this.#destroy();
+  }
+
+  /** ioredis alone would wait for the server to say goodbye. */
+  #destroy(): void {
     this.#client.disconnect();
+    this.#client.stream.destroy();
   }
 
   #ended(): void {

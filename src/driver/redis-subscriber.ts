@@ -63,9 +63,13 @@ export class RedisSubscriber {
     this.#params = params;
   }
 
-  /** Of this connection at the server; null while there is none. */
+  /** Of this connection at the server; null while there is none, or where the server does not tell. */
   get clientId(): number | null {
     return this.#session?.clientId ?? null;
+  }
+
+  get connected(): boolean {
+    return this.#session !== null;
   }
 
   /** Called each time everything has been subscribed on a new connection. Returns how to stop listening. */

@@ -162,6 +162,7 @@ export class ReadyWatch {
     const { connection } = this.#params;
     const { clientId } = connection.subscriber;
     if (clientId === null) {
+      if (connection.subscriber.connected) this.#giveUp('CLIENT ID is not answered', this.#params.log);
       // Not subscribed yet: `onReady` wakes us; until then by the clock.
       member.asleep = true;
       this.#armPoll();

@@ -1,6 +1,6 @@
 /** Brokers on a test's Redis server, each with a connection of its own, as in processes of their own. */
 import { RedisBroker, type RedisBrokerOptions } from '../../../src/broker/redis/redis-broker.ts';
-import { type RedisConnectOptions, RedisConnection } from '../../../src/driver/redis.ts';
+import { RedisConnection, type RedisConnectOptions } from '../../../src/driver/redis.ts';
 import { redisPlaceFromUrl } from '../../../src/driver/redis-url.ts';
 import type { Logger } from '../../../src/log/logger.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
@@ -14,7 +14,11 @@ export interface PlaceOptions {
 export function redisConnection(url: string, options: PlaceOptions = {}): RedisConnection {
   const place = redisPlaceFromUrl(url);
   if ('problem' in place) throw new Error(place.problem);
-  return new RedisConnection({ place, log: options.log ?? new RecordingLog(), ...(options.connect === undefined ? {} : { options: options.connect }) });
+  return new RedisConnection({
+    place,
+    log: options.log ?? new RecordingLog(),
+    ...(options.connect === undefined ? {} : { options: options.connect }),
+  });
 }
 
 export function redisBroker(url: string, options: PlaceOptions = {}): RedisBroker {
