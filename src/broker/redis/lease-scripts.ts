@@ -62,6 +62,15 @@ table.insert(tags, 1, limit)
 return tags
 `);
 
+/** Messages that are not due: as old as if they had been taken when they are. KEYS index. ARGV highest score now, then score and tag in turn. */
+export const postponeScript = redisScript(`
+for i = 2, #ARGV, 2 do
+  local score = redis.call('ZSCORE', KEYS[1], ARGV[i + 1])
+  if score and tonumber(score) <= tonumber(ARGV[1]) then redis.call('ZADD', KEYS[1], 'XX', ARGV[i], ARGV[i + 1]) end
+end
+return 1
+`);
+
 /** KEYS mutex. ARGV token. */
 export const releaseMutexScript = redisScript(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end

@@ -180,7 +180,8 @@ export class ReadyWatch {
       member.asleep = true;
       return true;
     }
-    if (this.#tracked !== null) this.#off();
+    // What is tracked already, for another subscriber or other queues, would be an overlap.
+    this.#off();
     this.#tracked = { epoch, clientId, prefixes: wanted };
     const words = prefixes.flatMap((prefix) => ['PREFIX', prefix]);
     connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'BCAST', ...words).catch((error: unknown) => {

@@ -46,6 +46,8 @@ export interface RedisBrokerOptions extends RedisLayoutOptions {
   readonly queueOrderStrategy?: QueueOrderStrategy;
   readonly unackedMutexExpireMs?: number;
   readonly unackedRestoreLimit?: number | null;
+  /** How often messages held beyond the visibility timeout are given back. Default: as kombu, every 100 s. */
+  readonly sweepIntervalMs?: number;
   /** Messages that cannot be sent wait for the server, and may be sent twice. Default: they fail. */
   readonly keepPublishes?: boolean;
 }
@@ -98,6 +100,7 @@ export class RedisBroker implements Broker {
       visibilityTimeoutMs,
       unackedMutexExpireMs: options.unackedMutexExpireMs ?? 300_000,
       unackedRestoreLimit: options.unackedRestoreLimit ?? null,
+      sweepIntervalMs: options.sweepIntervalMs ?? 100_000,
       log,
       clock,
     });

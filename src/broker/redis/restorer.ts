@@ -2,17 +2,20 @@
  * Gives back what others held and cannot finish: messages of our own kind's dead workers, and anybody's beyond the visibility timeout.
  *
  * Owns: the sweeps. Each message is marked redelivered and becomes the next one of its list; it is restored once, whoever else tries.
+ * Overdue messages are looked for as often as kombu does. One that is not due yet (eta) is no use to anybody else: it is given the age it
+ * would have if it had been taken when it is due, so that neither we nor a Python worker start it a second time while its holder waits.
  * Source: protocol notes, redis.md §3.
  */
 import { randomUUID } from 'node:crypto';
 import type { RedisConnection } from '../../driver/redis.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
+import { parseIsoTime } from '../../protocol/iso-time.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../protocol/virtual-envelope.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
 import { bindingMatches } from '../binding-match.ts';
 import type { KeyLayout } from './key-layout.ts';
-import { releaseMutexScript, sweepScript } from './lease-scripts.ts';
+import { postponeScript, releaseMutexScript, sweepScript } from './lease-scripts.ts';
 import { restoreScript, setAsideScript } from './settle-scripts.ts';
 import { readEntry, suffixOf } from './unacked-entry.ts';
 
@@ -23,13 +26,17 @@ export interface RestorerParams {
   readonly unackedMutexExpireMs: number;
   /** Messages in one sweep; null: all. */
   readonly unackedRestoreLimit: number | null;
+  /** How often overdue messages are given back. */
+  readonly sweepIntervalMs: number;
   readonly log: Logger;
   readonly clock: Clock;
 }
 
 const atOnce = 100;
-const shortestSweepMs = 1000;
-const longestSweepMs = 30_000;
+const lookAtOnce = 1000;
+/** Between two looks for messages that are overdue and not due. */
+const shortestLookMs = 500;
+const longestLookMs = 30_000;
 const scanCount = 1000;
 
 type Condition = { readonly limit: string } | { readonly deadWorker: string };
@@ -39,6 +46,8 @@ export class Restorer {
   #timer: Timer | undefined;
   #restoring = false;
   #running = false;
+  /** Monotonic. */
+  #sweepAtMs = 0;
 
   constructor(params: RestorerParams) {
     this.#params = params;
@@ -47,7 +56,7 @@ export class Restorer {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#arm();
+    this.reconnected();
   }
 
   stop(): void {
@@ -57,6 +66,8 @@ export class Restorer {
 
   /** The scores in the index are old after a pause of the server: holders get time to renew before anything is swept. */
   reconnected(): void {
+    const { clock, visibilityTimeoutMs, sweepIntervalMs } = this.#params;
+    this.#sweepAtMs = clock.monotonic() + Math.min(sweepIntervalMs, visibilityTimeoutMs);
     if (this.#running) this.#arm();
   }
 
@@ -78,22 +89,24 @@ export class Restorer {
   }
 
   #arm(): void {
-    const { clock, visibilityTimeoutMs, connection } = this.#params;
+    const { clock, visibilityTimeoutMs, sweepIntervalMs, connection } = this.#params;
     clock.clearTimer(this.#timer);
     const again = (): void => {
       if (this.#running) this.#arm();
     };
-    this.#timer = clock.setTimer(
-      () => {
-        if (connection.state !== 'connected') again();
-        else
-          void this.#sweep()
-            .catch((error: unknown) => this.#complain(error))
-            .then(again);
-      },
-      Math.min(Math.max(visibilityTimeoutMs / 3, shortestSweepMs), longestSweepMs),
-      { ref: false },
-    );
+    const look = (): void => {
+      if (connection.state !== 'connected') {
+        again();
+        return;
+      }
+      const restore = clock.monotonic() >= this.#sweepAtMs;
+      if (restore) this.#sweepAtMs = clock.monotonic() + sweepIntervalMs;
+      void this.#sweep(restore)
+        .catch((error: unknown) => this.#complain(error))
+        .then(again);
+    };
+    const everyMs = Math.min(Math.max(visibilityTimeoutMs / 3, shortestLookMs), longestLookMs, sweepIntervalMs);
+    this.#timer = clock.setTimer(look, everyMs, { ref: false });
   }
 
   async #restoreDead(ids: readonly string[]): Promise<void> {
@@ -117,7 +130,8 @@ export class Restorer {
     }
   }
 
-  async #sweep(): Promise<void> {
+  /** `restore` false: only what is not due is looked after. */
+  async #sweep(restore: boolean): Promise<void> {
     const { connection, layout, log } = this.#params;
     const token = randomUUID();
     const most = this.#params.unackedRestoreLimit ?? Number.POSITIVE_INFINITY;
@@ -125,21 +139,39 @@ export class Restorer {
     let restored = 0;
     try {
       while (this.#running && restored < most) {
-        const reply = await connection.run(
-          sweepScript,
-          [layout.unackedIndex, layout.unackedMutex],
-          [...args, Math.min(atOnce, most - restored)],
-        );
+        const count = restore ? Math.min(atOnce, most - restored) : lookAtOnce;
+        const reply = await connection.run(sweepScript, [layout.unackedIndex, layout.unackedMutex], [...args, count]);
         if (!Array.isArray(reply) || reply.length < 2) break;
-        const done = await this.#restore(reply.slice(1).map(String), { limit: String(reply[0]) });
+        const limit = String(reply[0]);
+        const tags = reply.slice(1).map(String);
+        const postponed = await this.#postpone(tags, limit);
+        if (!restore) break;
+        const overdue = tags.filter((tag) => !postponed.has(tag));
+        const done = await this.#restore(overdue, { limit });
         restored += done;
         // Somebody else is at the same ones, or none could be touched.
-        if (done === 0) break;
+        if (done + postponed.size === 0) break;
       }
     } finally {
       if (connection.state === 'connected') await connection.run(releaseMutexScript, [layout.unackedMutex], [token]);
     }
     if (restored > 0) log.warning('broker.restored', `Restored ${restored} messages that were held for longer than the visibility timeout`);
+  }
+
+  /** Those of the tags whose message is not due. */
+  async #postpone(tags: readonly string[], limit: string): Promise<Set<string>> {
+    const { connection, layout, clock } = this.#params;
+    const entries = await connection.call('HMGET', layout.unacked, ...tags);
+    const postponed = new Set<string>();
+    const args: string[] = [limit];
+    for (const [at, tag] of tags.entries()) {
+      const dueAtMs = dueTimeOf(Array.isArray(entries) ? entries[at] : null);
+      if (dueAtMs === null || dueAtMs <= clock.now() - this.#params.visibilityTimeoutMs) continue;
+      postponed.add(tag);
+      args.push((dueAtMs / 1000).toFixed(6), tag);
+    }
+    if (postponed.size > 0) await connection.run(postponeScript, [layout.unackedIndex], args);
+    return postponed;
   }
 
   /** How many were restored or dropped. */
@@ -198,4 +230,17 @@ export class Restorer {
 
 function sequenceOf(tag: string): number {
   return Number(tag.slice(tag.lastIndexOf('.') + 1));
+}
+
+/** The eta of a task that is held; null: none, or no task. */
+function dueTimeOf(text: unknown): number | null {
+  const entry = typeof text === 'string' ? readEntry(text) : null;
+  if (entry === null || !entry.envelope.includes('"eta"')) return null;
+  try {
+    const { headers } = decodeEnvelope(entry.envelope).message;
+    return typeof headers?.eta === 'string' ? parseIsoTime(headers.eta) : null;
+  } catch {
+    // What cannot be read is set aside when it is restored.
+    return null;
+  }
 }

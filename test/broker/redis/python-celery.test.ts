@@ -88,7 +88,7 @@ note.apply_async((9,), queue='mail', countdown=3600)
   t.test('a Python worker dies with a message: it comes to us, marked', async (t) => {
     const url = server.url(++db);
     const celery = new PythonCelery(t, tasksModule(url, 3));
-    const broker = redisBroker(url, { broker: { visibilityTimeoutMs: 3000 } });
+    const broker = redisBroker(url, { broker: { visibilityTimeoutMs: 3000, sweepIntervalMs: 1000 } });
     t.teardown(() => broker.stop());
     await broker.start();
     const worker = await celery.worker(['celery']);

@@ -237,8 +237,8 @@ t.test('a server that stood still has no dead workers', async (t) => {
 
 t.test('what is held is renewed in the index, deferred messages too', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { visibilityTimeoutMs: 800 } });
-  const other = await started(t, server, { broker: { visibilityTimeoutMs: 800 } });
+  const broker = await started(t, server, { broker: { visibilityTimeoutMs: 800, sweepIntervalMs: 500 } });
+  const other = await started(t, server, { broker: { visibilityTimeoutMs: 800, sweepIntervalMs: 500 } });
   await send(broker, 'celery', 'running');
   await send(broker, 'celery', 'scheduled');
   const inbox = await openInbox(broker, ['celery'], 2);
@@ -258,14 +258,14 @@ t.test('what is held is renewed in the index, deferred messages too', async (t) 
 t.test('what a Python worker held for too long comes back', async (t) => {
   const server = await RedisServer.start(t);
   const log = new RecordingLog();
-  const broker = await started(t, server, { log, broker: { visibilityTimeoutMs: 5000 } });
+  const broker = await started(t, server, { log, broker: { visibilityTimeoutMs: 5000, sweepIntervalMs: 1000 } });
   await broker.declareQueue({ name: 'jobs', exchange: 'work', exchangeType: 'topic', routingKey: 'a.#' });
-  const entry = (id: string, exchange: string, routingKey: string, priority = 0): string => {
+  const entry = (id: string, exchange: string, routingKey: string, priority = 0, eta?: string): string => {
     const envelope = {
       body: 'e30=',
       'content-type': 'application/json',
       'content-encoding': 'utf-8',
-      headers: { id },
+      headers: { id, eta },
       properties: { delivery_info: { exchange, routing_key: routingKey }, priority, body_encoding: 'base64', delivery_tag: id },
     };
     return `[${JSON.stringify(envelope)}, ${JSON.stringify(exchange)}, ${JSON.stringify(routingKey)}]`;
@@ -276,6 +276,7 @@ t.test('what a Python worker held for too long comes back', async (t) => {
     ['old', now - 10, entry('old', '', 'jobs')],
     ['topic', now - 8, entry('topic', 'work', 'a.b', 3)],
     ['young', now + 100, entry('young', '', 'jobs')],
+    ['not due', now - 15, entry('not due', '', 'jobs', 0, new Date((now + 7) * 1000).toISOString())],
     ['broken', now - 9, 'nonsense'],
   ] as const;
   for (const [tag, score, text] of rows) {
@@ -291,12 +292,14 @@ t.test('what a Python worker held for too long comes back', async (t) => {
     server
       .cli('HKEYS', 'unacked')
       .split('\n')
-      .filter((tag) => !tag.startsWith('umbel-')),
-    ['young'],
+      .filter((tag) => !tag.startsWith('umbel-'))
+      .sort(),
+    ['not due', 'young'],
   );
   t.equal(server.cli('LRANGE', '_umbel.rejected.unknown', '0', '-1'), 'nonsense');
   await log.event('broker.restored');
   t.equal(server.cli('EXISTS', 'unacked_mutex'), '0');
+  t.equal(server.cli('ZSCORE', 'unacked_index', 'not due'), String(now + 7), 'what waits for its time ages from then on');
 });
 
 const idOf = (message: Message): string => String(message.headers?.id);
