@@ -34,11 +34,6 @@ export class ResultKeys {
     return this.#task + taskId;
   }
 
-  /** The task whose key or channel this is; null: of none. */
-  taskIdOf(key: string): string | null {
-    return key.startsWith(this.#task) ? key.slice(this.#task.length) : null;
-  }
-
   group(groupId: string): string {
     return this.#group + groupId;
   }
