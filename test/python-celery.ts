@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
+import { endsWithUs } from './redis-server.ts';
 
 const python = '/usr/bin/python3';
 
@@ -104,6 +105,7 @@ export class PythonCelery {
 
   #spawn(args: readonly string[]): ChildProcess {
     const child = spawn(python, args, { cwd: this.folder, env: { ...process.env, C_FORCE_ROOT: '1' }, stdio: ['pipe', 'pipe', 'pipe'] });
+    endsWithUs(child);
     this.#processes.push(child);
     return child;
   }

@@ -65,6 +65,7 @@ export class RedisServer {
   /** Again, on the same port and with the same data. */
   async start(): Promise<void> {
     const process = spawn(this.#options.program ?? 'redis-server', ['-'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    endsWithUs(process);
     this.#process = process;
     this.#output = [];
     process.stdin.end(this.#configText());
@@ -141,7 +142,16 @@ export class RedisServer {
   }
 }
 
-export function freePort(): Promise<number> {
+export /** Also when the test process ends without its teardown. */
+export function endsWithUs(child: ChildProcess): void {
+  const kill = (): void => {
+    child.kill('SIGKILL');
+  };
+  process.once('exit', kill);
+  child.once('exit', () => process.off('exit', kill));
+}
+
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
