@@ -142,7 +142,7 @@ export class RedisServer {
   }
 }
 
-export /** Also when the test process ends without its teardown. */
+/** Also when the test process ends without its teardown. */
 export function endsWithUs(child: ChildProcess): void {
   const kill = (): void => {
     child.kill('SIGKILL');
@@ -151,7 +151,7 @@ export function endsWithUs(child: ChildProcess): void {
   child.once('exit', () => process.off('exit', kill));
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
