@@ -12,6 +12,8 @@ const sectionMeaning: Readonly<Record<Section | '', string>> = {
   broker: 'Where messages come from and go to.',
   sqlite: 'The embedded broker and its results.',
   result: 'States and results of tasks.',
+  redis:
+    'The connection to a Redis result backend. Where the results are in the database of the broker, one connection serves both, and what is said here has no effect.',
   task: 'Tasks and their messages. An option given to `task()` or to a call is stronger.',
   worker: 'The worker, its children, its log and its files.',
 };

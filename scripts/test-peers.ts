@@ -8,6 +8,9 @@ import { spawnSync } from 'node:child_process';
 const peers: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'python3-celery': ['/usr/bin/python3', '-c', 'import celery'],
   'python3-sqlalchemy': ['/usr/bin/python3', '-c', 'import sqlalchemy'],
+  'python3-redis': ['/usr/bin/python3', '-c', 'import redis'],
+  'redis-server': ['redis-server', '--version'],
+  'redis-tools': ['redis-cli', '--version'],
 };
 
 function missingPeers(): string[] {

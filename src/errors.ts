@@ -60,6 +60,7 @@ export const catalogue = {
   BACKEND_DISABLED: { exit: exitStatus.config, meaning: 'A result was asked for, but no result backend is configured.' },
   BACKEND_URL_INVALID: { exit: exitStatus.config, meaning: 'The result backend URL has an unknown scheme or a malformed part.' },
   RESULT_TIMEOUT: { exit: exitStatus.tempFail, meaning: 'The result did not arrive within the time given.' },
+  RESULT_TOO_LARGE: { exit: exitStatus.dataError, meaning: 'A result is larger than the result backend can keep.' },
   RESULT_WITHIN_TASK: {
     exit: exitStatus.usage,
     meaning: 'A task asked for the result of another task; a pool whose tasks wait for each other comes to a stop.',

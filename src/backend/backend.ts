@@ -7,10 +7,13 @@
  */
 import type { Broker } from '../broker/broker.ts';
 import type { ResultDocument, ResultRecord } from '../protocol/result.ts';
+import type { GroupStore } from './group-store.ts';
 
 export interface ResultBackend {
   /** For people: password masked. */
   readonly displayUrl: string;
+  /** Groups and the counting of chord parts; null: not built for this backend. */
+  readonly groups: GroupStore | null;
   start(): Promise<void>;
   /** Idempotent, safe before `start`. */
   stop(): Promise<void>;

@@ -23,6 +23,7 @@ interface Stored {
 
 export class MemoryBackend implements ResultBackend {
   readonly displayUrl = 'memory://';
+  readonly groups = null;
   readonly #expiresMs: number;
   readonly #clock: Clock;
   readonly #stored = new Map<string, Stored>();

@@ -19,9 +19,12 @@ const foreverMs = 2 ** 40;
 export class ResultWaiters {
   readonly #clock: Clock;
   readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #onLastLeft: (taskId: string) => void;
 
-  constructor(clock: Clock) {
+  /** `onLastLeft`: nobody waits for this task any more. Must not throw. */
+  constructor(clock: Clock, onLastLeft: (taskId: string) => void = () => {}) {
     this.#clock = clock;
+    this.#onLastLeft = onLastLeft;
   }
 
   /** Tasks waited for. */
@@ -31,6 +34,11 @@ export class ResultWaiters {
 
   has(taskId: string): boolean {
     return this.#waiters.has(taskId);
+  }
+
+  /** The tasks waited for. */
+  taskIds(): IterableIterator<string> {
+    return this.#waiters.keys();
   }
 
   /** Rejects with RESULT_TIMEOUT, the signal's reason, or what `reject` is told. */
@@ -44,7 +52,7 @@ export class ResultWaiters {
         signal?.removeEventListener('abort', onAbort);
         const set = this.#waiters.get(taskId);
         set?.delete(waiter);
-        if (set?.size === 0) this.#waiters.delete(taskId);
+        if (set?.size === 0 && this.#waiters.delete(taskId)) this.#onLastLeft(taskId);
       };
       const waiter: Waiter = {
         resolve: (document) => {

@@ -47,6 +47,7 @@ CREATE INDEX IF NOT EXISTS umbel_result_expiry ON umbel_result (expires_at) WHER
 
 export class SqliteBackend implements ResultBackend {
   readonly displayUrl: string;
+  readonly groups = null;
   readonly #store: SqliteStore;
   readonly #resultExpiresMs: number | null;
   readonly #clock: Clock;

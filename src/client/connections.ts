@@ -1,18 +1,23 @@
 /**
  * From URLs to a broker and a result backend.
  *
- * Owns which scheme means which implementation, and that the embedded broker and backend on one file share one store, so that
- * a result and its acknowledgement are one transaction.
+ * Owns which scheme means which implementation, and that a broker and a backend in one place (a file, a Redis database) share what
+ * leads there, so that a result and its acknowledgement are one transaction.
  */
 import { mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { ResultBackend } from '../backend/backend.ts';
 import { MemoryBackend } from '../backend/memory.ts';
+import { RedisBackend } from '../backend/redis/redis-backend.ts';
+import type { ResultRetryPolicy } from '../backend/redis/result-reader.ts';
 import { SqliteBackend } from '../backend/sqlite.ts';
 import type { Broker } from '../broker/broker.ts';
 import { MemoryBroker } from '../broker/memory/memory-broker.ts';
+import { RedisBroker, type RedisBrokerOptions } from '../broker/redis/redis-broker.ts';
 import { SqliteBroker } from '../broker/sqlite/sqlite-broker.ts';
+import { RedisConnection, type RedisConnectOptions } from '../driver/redis.ts';
+import { isRedisUrl, type RedisPlace, type RedisTls, redisPlaceFromUrl } from '../driver/redis-url.ts';
 import type { SqliteSynchronous } from '../driver/sqlite.ts';
 import { SqliteStore } from '../driver/sqlite-store.ts';
 import { isSqliteUrl, sqlitePathFromUrl } from '../driver/sqlite-url.ts';
@@ -32,7 +37,30 @@ export interface ConnectionParams {
   readonly leaseMs: number;
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
+  /** Defaults: those of the broker. */
+  readonly redisBroker?: RedisBrokerParams;
+  /** Defaults: those of the backend. */
+  readonly redisResults?: RedisResultParams;
   readonly log: Logger;
+}
+
+export interface RedisBrokerParams {
+  readonly connection?: Partial<RedisConnectOptions>;
+  readonly tls?: Partial<RedisTls> | null;
+  readonly broker?: RedisBrokerOptions;
+}
+
+/** A Redis result backend. Where the broker is in the same database its connection serves both, as the broker wants it. */
+export interface RedisResultParams {
+  readonly connection?: Partial<RedisConnectOptions>;
+  readonly tls?: Partial<RedisTls> | null;
+  /** For a URL that has none. */
+  readonly username?: string | null;
+  readonly password?: string | null;
+  readonly globalKeyPrefix?: string;
+  readonly chordOrdered?: boolean;
+  readonly chordJoinTimeoutMs?: number;
+  readonly retryPolicy?: Partial<ResultRetryPolicy>;
 }
 
 export interface Connections {
@@ -42,7 +70,7 @@ export interface Connections {
 }
 
 /** Schemes that later versions bring. */
-const notBuiltYet = /^(redis|rediss|redis\+socket|sentinel|amqp|amqps|pyamqp|rpc|db\+|cache\+|mongodb|file|sqs|kafka)/;
+const notBuiltYet = /^(amqp|amqps|pyamqp|rpc|db\+|cache\+|mongodb|file|sqs|kafka)/;
 
 /** The file of the embedded broker when no URL is given. */
 export function defaultBrokerPath(env: NodeJS.ProcessEnv): string {
@@ -64,8 +92,16 @@ export function openConnections(params: ConnectionParams): Connections {
     }
     return opened;
   };
-  const broker = openBroker(params, store);
-  return { broker, backend: openBackend(params, store) };
+  const redisConnections = new Map<string, RedisConnection>();
+  const redis = (place: RedisPlace, options: Partial<RedisConnectOptions>): RedisConnection => {
+    const connection = new RedisConnection({ place, options, log: params.log });
+    const sameDatabase = redisConnections.get(connection.key);
+    if (sameDatabase !== undefined) return sameDatabase;
+    redisConnections.set(connection.key, connection);
+    return connection;
+  };
+  const broker = openBroker(params, store, redis);
+  return { broker, backend: openBackend(params, store, redis) };
 }
 
 function makeStateFolder(folder: string): void {
@@ -81,22 +117,43 @@ function makeStateFolder(folder: string): void {
 }
 
 type StoreOf = (url: string | null, code: ErrorCode) => SqliteStore;
+/** The first who asks for a database says how to connect. */
+type RedisOf = (place: RedisPlace, options: Partial<RedisConnectOptions>) => RedisConnection;
 
-function openBroker(params: ConnectionParams, store: StoreOf): Broker {
+function openBroker(params: ConnectionParams, store: StoreOf, redis: RedisOf): Broker {
   const { brokerUrl: url, leaseMs, log } = params;
   if (url === 'memory://') return new MemoryBroker();
   if (url === null || isSqliteUrl(url)) return new SqliteBroker({ store: store(url, 'BROKER_URL_INVALID'), leaseMs, log });
+  if (isRedisUrl(url)) {
+    const { connection = {}, tls = null, broker = {} } = params.redisBroker ?? {};
+    const place = redisPlaceFromUrl(url, tls);
+    if ('problem' in place) throw new UmbelError('BROKER_URL_INVALID', `broker.url: ${place.problem}`);
+    return new RedisBroker({ connection: redis(place, connection), options: broker, log });
+  }
   throw unknownScheme('broker.url', url, 'BROKER_URL_INVALID');
 }
 
-function openBackend(params: ConnectionParams, store: StoreOf): ResultBackend | null {
+function openBackend(params: ConnectionParams, store: StoreOf, redis: RedisOf): ResultBackend | null {
   const { backendUrl, brokerUrl, resultExpiresMs } = params;
   const embedded = brokerUrl === null || isSqliteUrl(brokerUrl);
   const url = backendUrl ?? (embedded ? brokerUrl : brokerUrl === 'memory://' ? 'memory://' : 'disabled');
   if (url === 'disabled' || url === 'disabled://') return null;
   if (url === 'memory://') return new MemoryBackend({ resultExpiresMs });
   if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs });
+  if (isRedisUrl(url)) return openRedisBackend(url, resultExpiresMs, params.redisResults ?? {}, redis);
   throw unknownScheme('result.backend', url, 'BACKEND_URL_INVALID');
+}
+
+function openRedisBackend(url: string, resultExpiresMs: number | null, results: RedisResultParams, redis: RedisOf): RedisBackend {
+  const { connection = {}, tls = null, username = null, password = null, ...backend } = results;
+  const place = redisPlaceFromUrl(url, tls);
+  if ('problem' in place) throw new UmbelError('BACKEND_URL_INVALID', `result.backend: ${place.problem}`);
+  const endpoints = place.endpoints.map((endpoint) => ({
+    ...endpoint,
+    username: endpoint.username ?? username,
+    password: endpoint.password ?? password,
+  }));
+  return new RedisBackend({ ...backend, connection: redis({ ...place, endpoints }, connection), resultExpiresMs });
 }
 
 function pathOf(url: string, code: ErrorCode, workdir: string): string {
@@ -106,7 +163,7 @@ function pathOf(url: string, code: ErrorCode, workdir: string): string {
 }
 
 function unknownScheme(where: string, url: string, code: ErrorCode): UmbelError {
-  const known = 'sqlite:///FILE or sqla+sqlite:///FILE';
+  const known = 'sqlite:///FILE, sqla+sqlite:///FILE or redis://HOST';
   if (notBuiltYet.test(url))
     return new UmbelError(
       'NOT_SUPPORTED',

@@ -1,5 +1,6 @@
 /** Settings of the broker and of the embedded SQLite database: `[broker]` and `[sqlite]`. */
 import { oneOf, seconds } from './kind.ts';
+import { redisBrokerSettings } from './redis-broker-settings.ts';
 import { setting } from './setting.ts';
 import { url } from './url-kind.ts';
 
@@ -7,32 +8,20 @@ export const brokerSettings = {
   broker_url: setting<string | null>({
     kind: url({
       noun: 'a broker URL',
-      schemes: ['sqlite', 'sqla+sqlite', 'memory'],
-      notBuilt: [
-        'amqp',
-        'amqps',
-        'pyamqp',
-        'librabbitmq',
-        'redis',
-        'rediss',
-        'sentinel',
-        'sqs',
-        'gcpubsub',
-        'kafka',
-        'mongodb',
-        'zookeeper',
-        'confluentkafka',
-      ],
+      schemes: ['sqlite', 'sqla+sqlite', 'redis', 'rediss', 'redis+socket', 'sentinel', 'memory'],
+      list: true,
+      notBuilt: ['amqp', 'amqps', 'pyamqp', 'librabbitmq', 'sqs', 'gcpubsub', 'kafka', 'mongodb', 'zookeeper', 'confluentkafka'],
     }),
     default: null,
     defaultText: 'the embedded broker in $XDG_STATE_HOME/umbel/umbel.db (~/.local/state)',
-    doc: 'Where tasks come from and go to. `sqlite:////absolute/path.db` is the embedded broker in that file, `sqlite:///relative.db` in one relative to the folder of the configuration file; `sqla+sqlite:` says the same the way Python Celery does. `memory://` lives and dies with one process and is meant for tests.',
+    doc: 'Where tasks come from and go to. `sqlite:////absolute/path.db` is the embedded broker in that file, `sqlite:///relative.db` in one relative to the folder of the configuration file; `sqla+sqlite:` says the same the way Python Celery does. A Redis server as Celery has it: `redis://[user]:[password]@host:port/db`, `rediss://` with TLS, `redis+socket:///path?virtual_host=db`, `sentinel://host:port/db`; several, as a list or joined by `;`, are tried in turn. `memory://` lives and dies with one process and is meant for tests.',
     flag: { names: ['-b', '--broker'], argument: 'URL', on: 'global', group: 'Global options' },
     celeryEnvironment: ['CELERY_BROKER_URL', 'CELERY_BROKER_READ_URL', 'CELERY_BROKER_WRITE_URL'],
     secret: 'url',
     celeryDiffers: 'Celery falls back to amqp://guest@localhost//. There is one URL for reading and writing.',
     example: 'sqlite:////var/lib/umbel/umbel.db',
   }),
+  ...redisBrokerSettings,
 } as const;
 
 export const sqliteSettings = {

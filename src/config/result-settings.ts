@@ -1,5 +1,6 @@
 /** Settings of the result backend: `[result]`. */
 import { boolean, secondsOrNever } from './kind.ts';
+import { resultRedisSettings } from './redis-settings.ts';
 import { setting } from './setting.ts';
 import { url } from './url-kind.ts';
 
@@ -7,27 +8,13 @@ export const resultSettings = {
   result_backend: setting<string | null>({
     kind: url({
       noun: 'a result backend',
-      schemes: ['sqlite', 'db+sqlite', 'memory'],
-      notBuilt: [
-        'redis',
-        'rediss',
-        'sentinel',
-        'rpc',
-        'amqp',
-        'db',
-        'db+postgresql',
-        'db+mysql',
-        'cache',
-        'cache+memcached',
-        'mongodb',
-        'file',
-        's3',
-      ],
+      schemes: ['sqlite', 'db+sqlite', 'redis', 'rediss', 'redis+socket', 'socket', 'sentinel', 'memory'],
+      notBuilt: ['rpc', 'amqp', 'db', 'db+postgresql', 'db+mysql', 'cache', 'cache+memcached', 'mongodb', 'file', 's3'],
       words: ['disabled'],
     }),
     default: null,
     defaultText: 'with the embedded broker, the file of the broker',
-    doc: 'Where states and results are kept: `sqlite:////absolute/path.db` (or `db+sqlite:`, as Python Celery says), or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker are the fastest: result and acknowledgement are one commit.',
+    doc: 'Where states and results are kept: `sqlite:////absolute/path.db` (or `db+sqlite:`, as Python Celery says), a Redis database as Celery keeps it (`redis://[user]:[password]@host:port/db`, `rediss://` with TLS, `redis+socket:///path?virtual_host=db`, `sentinel://host:port/db` with further sentinels after `;`), or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker, or in the Redis database of the broker, are the fastest: result and acknowledgement are one commit.',
     flag: { names: ['--result-backend'], argument: 'URL', on: 'global', group: 'Global options' },
     celeryEnvironment: ['CELERY_RESULT_BACKEND'],
     secret: 'url',
@@ -45,4 +32,5 @@ export const resultSettings = {
     default: false,
     doc: 'Keep name, arguments, worker, retries and queue of the task with its result.',
   }),
+  ...resultRedisSettings,
 } as const;

@@ -4,6 +4,8 @@
  * A setting stands here only when it does something.
  */
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
+import { redisLeaseSetting } from './redis-broker-settings.ts';
+import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
 import type { AnySetting, Setting } from './setting.ts';
 import { generalSettings, taskSettings } from './task-settings.ts';
@@ -14,6 +16,8 @@ const declared = {
   ...brokerSettings,
   ...sqliteSettings,
   ...resultSettings,
+  ...redisLeaseSetting,
+  ...redisSettings,
   ...taskSettings,
   ...workerSettings,
 } as const;

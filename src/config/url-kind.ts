@@ -17,6 +17,8 @@ interface UrlParams {
   readonly schemes: readonly string[];
   /** Schemes Celery knows and this version does not have. */
   readonly notBuilt: readonly string[];
+  /** Several, as a list or joined by ';', where the scheme is one of a server. */
+  readonly list?: boolean;
   /** Words that are no URL and are allowed in its place. */
   readonly words?: readonly string[];
 }
@@ -24,7 +26,7 @@ interface UrlParams {
 /** 1 everything up to the path, 2 the path (with its own slash when absolute). */
 const sqlitePath = /^((?:(?:sqla|sqlalchemy|db)\+)?sqlite(?:\+pysqlite)?:\/\/\/)(.*)$/is;
 
-export function url({ noun, schemes, notBuilt, words = [] }: UrlParams): Kind<string> {
+export function url({ noun, schemes, notBuilt, list = false, words = [] }: UrlParams): Kind<string> {
   const alternatives = [...words.map((word) => `'${word}'`), ...schemes.map((scheme) => `${scheme}://`)];
   const rule = `${noun} (${alternatives.join(', ')})`;
   const read = (value: unknown): string | Refusal => {
@@ -38,7 +40,19 @@ export function url({ noun, schemes, notBuilt, words = [] }: UrlParams): Kind<st
     if (problem !== null) return new Refusal(`${problem}, got ${shown(maskUrl(value))}`);
     return value;
   };
-  return { rule, label: 'URL', readText: (value) => read(value.trim()), readValue: read, toToml: tomlString, resolve: resolveSqlite };
+  const readAll = (value: unknown): string | Refusal => {
+    const parts = Array.isArray(value) ? value : typeof value === 'string' && !value.includes('sqlite:') ? value.split(';') : [value];
+    if (!list || parts.length < 2) return read(Array.isArray(value) ? parts[0] : value);
+    const urls: string[] = [];
+    for (const part of parts) {
+      const one = read(typeof part === 'string' ? part.trim() : part);
+      if (one instanceof Refusal) return one;
+      if (!/^(redis|sentinel)/i.test(one)) return new Refusal(`may be several URLs of Redis only, got ${shown(maskUrl(one))} among them`);
+      urls.push(one);
+    }
+    return urls.join(';');
+  };
+  return { rule, label: 'URL', readText: (value) => readAll(value.trim()), readValue: readAll, toToml: tomlString, resolve: resolveSqlite };
 }
 
 function sqliteProblem(value: string): string | null {

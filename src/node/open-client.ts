@@ -5,8 +5,10 @@ import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import { createLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
+import { redisBrokerParams, redisResultParams } from './redis-params.ts';
 
-export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger): Connections {
+/** `patient`: wait for a broker that is not there, as a worker does. */
+export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger, patient = false): Connections {
   const { settings } = config;
   return openConnections({
     brokerUrl: settings.broker_url,
@@ -17,6 +19,8 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
     busyTimeoutMs: settings.sqlite_busy_timeout_seconds * 1000,
     leaseMs: settings.sqlite_lease_seconds * 1000,
     resultExpiresMs: settings.result_expires === null ? null : settings.result_expires * 1000,
+    redisBroker: redisBrokerParams(settings, patient),
+    redisResults: redisResultParams(settings),
     log,
   });
 }

@@ -19,7 +19,7 @@ import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
 import type { Request } from '../consumer/request.ts';
 import { Settler } from '../consumer/settle.ts';
-import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
+import { exitStatus, messageOf, UmbelError } from '../errors.ts';
 import { BootOrder, type Component } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { toggleInspector } from '../os/inspector-switch.ts';
@@ -94,7 +94,7 @@ export class WorkerNode {
       sink: logFile === null ? 'stderr' : { path: logFile, where: config.origin('worker_logfile').text },
     });
     const log = this.#log;
-    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log));
+    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log, true));
     const stateDb = new StateDb({ path: this.#names.stateDb, log });
     const producer = new Producer({
       broker: this.#broker,
@@ -368,6 +368,8 @@ export class WorkerNode {
           `consumer: Connection to broker lost. Trying to re-establish the connection... (${cause?.message ?? 'no cause given'})`,
         );
       else if (state === 'connected') this.#log.info('broker.connected', `Connected to ${broker.displayUrl}`);
+      else if (state === 'stopped' && cause !== null && this.#state === 'running')
+        this.#fatal(new UmbelError('BROKER_LOST', `the connection to the broker is given up: ${cause.message}`, { cause }));
     });
     return {
       name: 'broker',

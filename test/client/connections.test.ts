@@ -82,11 +82,11 @@ t.test('a state folder that cannot be made', async (t) => {
 t.test('schemes of later versions and schemes of nobody; passwords are masked', async (t) => {
   const folder = t.testdir();
   const rows: readonly (readonly [string, string | null, string, RegExp])[] = [
-    ['redis://:secret@host/0', null, 'NOT_SUPPORTED', /broker\.url .* got redis:\/\/.*not built yet/],
-    ['amqp://me:secret@host//', null, 'NOT_SUPPORTED', /broker\.url .* got amqp:/],
-    ['gopher://me:secret@host', null, 'BROKER_URL_INVALID', /broker\.url must be sqlite:\/\/\/FILE .* got gopher:/],
+    ['amqp://me:secret@host//', null, 'NOT_SUPPORTED', /broker\.url .* got amqp:\/\/.*not built yet/],
+    ['redis://:secret@host/zero', null, 'BROKER_URL_INVALID', /broker\.url: the database of a Redis URL must be a number, got 'zero'/],
+    ['gopher://me:secret@host', null, 'BROKER_URL_INVALID', /broker\.url must be sqlite:\/\/\/FILE, .* got gopher:/],
     ['nonsense', null, 'BROKER_URL_INVALID', /got nonsense/],
-    ['memory://', 'redis://:secret@host/0', 'NOT_SUPPORTED', /result\.backend .* got redis:/],
+    ['memory://', 'rpc://me:secret@host//', 'NOT_SUPPORTED', /result\.backend .* got rpc:/],
     ['memory://', 'gopher://me:secret@host', 'BACKEND_URL_INVALID', /result\.backend .* got gopher:/],
   ];
   for (const [brokerUrl, backendUrl, code, message] of rows) {
@@ -98,4 +98,18 @@ t.test('schemes of later versions and schemes of nobody; passwords are masked', 
       t.notMatch(String(error), /secret/);
     }
   }
+});
+
+t.test('a broker and a backend in one Redis database share a connection', async (t) => {
+  const folder = t.testdir();
+  const together = (brokerUrl: string, backendUrl: string): boolean => {
+    const { broker, backend } = open(folder, brokerUrl, backendUrl);
+    return backend?.commitsWith(broker) ?? false;
+  };
+  t.equal(together('redis://localhost/1', 'redis://localhost:6379/1'), true);
+  t.equal(together('redis://:a@localhost/1', 'redis://:a@localhost/1'), true);
+  t.equal(together('redis://localhost/1', 'redis://localhost/2'), false, 'another database');
+  t.equal(together('redis://localhost/1', 'redis://other/1'), false, 'another server');
+  const { broker } = open(folder, 'redis://me:secret@a/1;redis://b', null);
+  t.equal(broker.displayUrl, 'redis://me:**@a:6379/1;redis://b:6379/0');
 });

@@ -194,6 +194,7 @@ export class RecordingBroker implements Broker {
 
 export class RecordingBackend implements ResultBackend {
   readonly displayUrl = 'recording://';
+  readonly groups = null;
   readonly records: ResultRecord[] = [];
   readonly #recorder: Recorder;
   readonly #joint: boolean;

@@ -1,0 +1,171 @@
+/**
+ * Groups and chords in Redis, in Celery's keys.
+ *
+ * Owns the order in which a chord is counted, joined and ended. The counting itself is store-script.ts.
+ * Source: protocol notes, redis.md §5.4 and §5.6.
+ */
+import type { RedisConnection } from '../../driver/redis.ts';
+import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
+import { messageOf, UmbelError } from '../../errors.ts';
+import { chordMemberHead, encodeChordMember } from '../../protocol/chord-member.ts';
+import { encodeJson, parseJson } from '../../protocol/json.ts';
+import { encodeResultDocument, type ResultRecord } from '../../protocol/result.ts';
+import { type ResultTuple, readResultTuple, taskIdsOf } from '../../protocol/result-tuple.ts';
+import type { Clock } from '../../std/clock.ts';
+import type { ChordOutcome, ChordPart, GroupStore } from '../group-store.ts';
+import { joinFailed, joinTimedOut, outcomeOfGroup, outcomeOfMembers } from './chord-outcome.ts';
+import type { ResultKeys } from './result-keys.ts';
+import { backendUnavailable, type ResultReader } from './result-reader.ts';
+import type { ResultWatch } from './result-watch.ts';
+import { storePartScript } from './store-script.ts';
+
+export interface RedisGroupsParams {
+  readonly connection: RedisConnection;
+  readonly keys: ResultKeys;
+  readonly reader: ResultReader;
+  readonly watch: ResultWatch;
+  /** null: for ever. */
+  readonly resultExpiresMs: number | null;
+  /** Parts in a sorted set (Celery's default since 5.0), or a list. */
+  readonly chordOrdered: boolean;
+  readonly chordJoinTimeoutMs: number;
+  readonly clock: Clock;
+}
+
+const mostKeys = 500;
+
+export class RedisGroups implements GroupStore {
+  readonly #params: RedisGroupsParams;
+  readonly #ttl: string;
+
+  constructor(params: RedisGroupsParams) {
+    this.#params = params;
+    this.#ttl = params.resultExpiresMs === null ? '' : String(Math.max(1, Math.round(params.resultExpiresMs)));
+  }
+
+  async storeChordPart(record: ResultRecord, part: ChordPart): Promise<ChordOutcome> {
+    const { keys, chordOrdered } = this.#params;
+    const { taskId, status, resultJson } = record;
+    const chord = keys.chord(part.groupId);
+    const command = evalCommand(
+      storePartScript,
+      [keys.task(taskId), chord.parts, chord.added, chord.size, chord.claim, chord.group],
+      [
+        part.ignoreResult ? '' : encodeResultDocument(record),
+        this.#ttl,
+        chordOrdered ? '1' : '0',
+        part.groupIndex === null ? '+inf' : String(part.groupIndex),
+        encodeChordMember({ taskId, state: status, resultJson }),
+        chordMemberHead(taskId),
+        taskId,
+        part.chordSize === null ? '' : String(part.chordSize),
+      ],
+    );
+    const [reply] = await this.#write([command]);
+    if (!Array.isArray(reply)) return { kind: 'counted' };
+    const [group, members]: unknown[] = reply;
+    try {
+      if (typeof group === 'string') return await this.#join(readGroup(group));
+      return outcomeOfMembers(Array.isArray(members) ? members.map(String) : []);
+    } catch (error) {
+      // What is stored there cannot be joined, now or later. An unreachable server is another matter.
+      if (error instanceof UmbelError && error.code === 'MESSAGE_UNDECODABLE') return joinFailed(messageOf(error));
+      throw error;
+    }
+  }
+
+  async endChord(groupId: string): Promise<void> {
+    const { parts, added, size, claim } = this.#params.keys.chord(groupId);
+    await this.#write([['DEL', parts, added, size, claim]]);
+  }
+
+  /** With the announcement that Celery makes too. */
+  async setChordSize(groupId: string, size: number): Promise<void> {
+    const key = this.#params.keys.chord(groupId).size;
+    await this.#write([this.#set(key, String(size)), ['PUBLISH', key, String(size)]]);
+  }
+
+  /** Not kept for a server that is away: sent twice, it would count twice. */
+  async addToChord(groupId: string): Promise<void> {
+    await this.#write([['INCR', this.#params.keys.chord(groupId).added]], false);
+  }
+
+  async saveGroup(groupId: string, group: ResultTuple): Promise<void> {
+    const key = this.#params.keys.group(groupId);
+    const text = encodeJson({ result: group });
+    await this.#write([this.#set(key, text), ['PUBLISH', key, text]]);
+  }
+
+  async restoreGroup(groupId: string): Promise<ResultTuple | null> {
+    const text = await this.#params.reader.read('GET', this.#params.keys.group(groupId));
+    return typeof text === 'string' ? readGroup(text) : null;
+  }
+
+  async deleteGroup(groupId: string): Promise<void> {
+    await this.#write([['DEL', this.#params.keys.group(groupId)]]);
+  }
+
+  /** The results in the shape of the saved group. All parts have ended; their documents are there or about to be. */
+  async #join(group: ResultTuple): Promise<ChordOutcome> {
+    const { clock, chordJoinTimeoutMs, watch } = this.#params;
+    const taskIds = [...new Set(taskIdsOf(group))];
+    const deadlineMs = clock.monotonic() + chordJoinTimeoutMs;
+    for (;;) {
+      const documents = await this.#documents(taskIds);
+      const outcome = outcomeOfGroup(group, documents);
+      if (outcome !== null) return outcome;
+      const leftMs = deadlineMs - clock.monotonic();
+      if (leftMs <= 0) return joinTimedOut();
+      const missing = taskIds.filter((taskId) => !documents.has(taskId));
+      try {
+        // `wait` looks at what is stored: a task that is there without a ready state is waited for as well.
+        for (const taskId of missing.length > 0 ? missing : taskIds)
+          await watch.wait(taskId, { timeoutMs: deadlineMs - clock.monotonic() });
+      } catch (error) {
+        if (error instanceof UmbelError && error.code === 'RESULT_TIMEOUT') return joinTimedOut();
+        throw error;
+      }
+    }
+  }
+
+  async #documents(taskIds: readonly string[]): Promise<Map<string, string>> {
+    const { reader, keys } = this.#params;
+    const documents = new Map<string, string>();
+    for (let from = 0; from < taskIds.length; from += mostKeys) {
+      const some = taskIds.slice(from, from + mostKeys);
+      const texts = await reader.read('MGET', ...some.map((taskId) => keys.task(taskId)));
+      if (!Array.isArray(texts)) continue;
+      for (const [index, taskId] of some.entries()) {
+        const text: unknown = texts[index];
+        if (typeof text === 'string') documents.set(taskId, text);
+      }
+    }
+    return documents;
+  }
+
+  #set(key: string, value: string): RedisCommand {
+    return this.#ttl === '' ? ['SET', key, value] : ['SET', key, value, 'PX', this.#ttl];
+  }
+
+  async #write(commands: readonly RedisCommand[], keep = true): Promise<readonly unknown[]> {
+    try {
+      return await this.#params.connection.commit(commands, { keep });
+    } catch (error) {
+      throw backendUnavailable(error);
+    }
+  }
+}
+
+/** `{"result": tuple}`. Throws MESSAGE_UNDECODABLE. */
+function readGroup(text: string): ResultTuple {
+  let saved: unknown;
+  try {
+    saved = parseJson(text);
+  } catch (error) {
+    throw new UmbelError('MESSAGE_UNDECODABLE', `a saved group must be JSON: ${messageOf(error)}`, { cause: error });
+  }
+  if (typeof saved !== 'object' || saved === null || !('result' in saved)) {
+    throw new UmbelError('MESSAGE_UNDECODABLE', `a saved group must have a result, got ${text.slice(0, 100)}`);
+  }
+  return readResultTuple(saved.result);
+}

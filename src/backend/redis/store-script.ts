@@ -1,0 +1,114 @@
+/**
+ * The two Lua scripts by which results are written.
+ *
+ * What Celery does in two steps (GET, then SETEX and PUBLISH; ZADD, count and look) is one here, so that nothing falls between;
+ * afterwards keys and channels hold what Python would have written. Every command in them exists in Redis 5.
+ * Source: protocol notes, redis.md §5.2 and §5.4.
+ */
+import { redisScript } from '../../driver/redis-script.ts';
+
+/**
+ * storedState: the state a stored document begins with, without reading all of it. A document of another program may have its keys in
+ * another order: that one is parsed. Second value: why what is stored is no document.
+ */
+const common = `
+local function storedState(key)
+  local head = redis.pcall('GETRANGE', key, 0, 63)
+  if type(head) == 'table' then return nil, head.err end
+  if head == '' then return nil end
+  local state = string.match(head, '^%s*{%s*"status"%s*:%s*"([^"]*)"')
+  if state then return state end
+  local parsed, document = pcall(cjson.decode, redis.call('GET', key))
+  if parsed and type(document) == 'table' and type(document.status) == 'string' then return document.status end
+  return nil
+end
+
+local function store(key, document, ttl)
+  if ttl == '' then redis.call('SET', key, document) else redis.call('SET', key, document, 'PX', ttl) end
+  redis.call('PUBLISH', key, document)
+end
+`;
+
+/**
+ * KEYS: documents. ARGV: milliseconds to live or '', then the documents.
+ * Reply: position (from 1) and reason of each that could not be stored. Where there is a SUCCESS already, it stays.
+ */
+export const storeScript = redisScript(`${common}
+local refused = {}
+for index, key in ipairs(KEYS) do
+  local state, reason = storedState(key)
+  if reason then
+    refused[#refused + 1] = index
+    refused[#refused + 1] = reason
+  elseif state ~= 'SUCCESS' then
+    store(key, ARGV[index + 1], ARGV[1])
+  end
+end
+return refused
+`);
+
+/**
+ * KEYS: document, parts, added, size, claim, group.
+ * ARGV: document or '' (not stored), milliseconds to live or '', '1' for a sorted set, score, member, what every member of the
+ * task begins with, task id, size for want of a stored one or ''.
+ * 0: counted. Else { saved group or false, { members } }: complete, and this task's to finish.
+ *
+ * A task counts once, whatever its results: a member of the same task is looked for among those of the same score, or, where
+ * there may be many (no index, a list), when the task has a result already. A success takes the place of a failure.
+ */
+export const storePartScript = redisScript(`${common}
+local parts, ttl, score, member, head, taskId = KEYS[2], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local state, reason = storedState(KEYS[1])
+if reason then return redis.error_reply(reason) end
+if ARGV[1] ~= '' and state ~= 'SUCCESS' then store(KEYS[1], ARGV[1], ttl) end
+
+local kind = redis.call('TYPE', parts).ok
+local list = kind == 'list' or (kind == 'none' and ARGV[3] ~= '1')
+local again = ARGV[1] == '' or state == 'SUCCESS' or state == 'FAILURE' or state == 'REVOKED'
+
+local function isOfTask(text) return string.sub(text, 1, #head) == head end
+local function succeeded(text) return string.sub(text, #head + 1, #head + 9) == '"SUCCESS"' end
+
+local counted = false
+if list then
+  if again then
+    for index, text in ipairs(redis.call('LRANGE', parts, 0, -1)) do
+      if isOfTask(text) then
+        counted = true
+        if succeeded(member) and not succeeded(text) then redis.call('LSET', parts, index - 1, member) end
+        break
+      end
+    end
+  end
+  if not counted then redis.call('RPUSH', parts, member) end
+else
+  if again or score ~= '+inf' then
+    for _, text in ipairs(redis.call('ZRANGEBYSCORE', parts, score, score)) do
+      if isOfTask(text) then
+        counted = true
+        if succeeded(member) and not succeeded(text) then
+          redis.call('ZREM', parts, text)
+          redis.call('ZADD', parts, score, member)
+        end
+        break
+      end
+    end
+  end
+  if not counted then redis.call('ZADD', parts, score, member) end
+end
+
+local count = list and redis.call('LLEN', parts) or redis.call('ZCARD', parts)
+local size = tonumber(redis.call('GET', KEYS[4]) or ARGV[8])
+local added = tonumber(redis.call('GET', KEYS[3]) or 0) or 0
+if ttl ~= '' then
+  redis.call('PEXPIRE', parts, ttl)
+  redis.call('PEXPIRE', KEYS[3], ttl)
+  redis.call('PEXPIRE', KEYS[4], ttl)
+end
+if size == nil or count ~= size + added then return 0 end
+
+local claim = redis.call('GET', KEYS[5])
+if claim and claim ~= taskId then return 0 end
+redis.call('SET', KEYS[5], taskId, 'PX', ttl == '' and '86400000' or ttl)
+return { redis.call('GET', KEYS[6]), redis.call(list and 'LRANGE' or 'ZRANGE', parts, 0, -1) }
+`);

@@ -1,0 +1,348 @@
+/**
+ * The Redis broker, on kombu's keys, shared with Python producers and workers.
+ *
+ * Owns: its state, its subscriptions and listeners, and the parts they share: the worker lease, the watch for new messages, the restorer.
+ * The connection is driver/redis.ts and may be shared with the result backend: then a result and its acknowledgement are one MULTI.
+ *
+ *   stopped ──start──► connecting ──► connected ⇄ lost        (lost: the connection repairs itself; deliveries stay valid)
+ *      ▲──────────────────stop────────────┴─────────┘
+ *
+ * Deliveries live in Redis and not in the connection: after a loss they are still ours unless their lease ended, which is asked at once.
+ */
+import { randomUUID } from 'node:crypto';
+import type { RedisConnection, RedisState } from '../../driver/redis.ts';
+import type { RedisCommand } from '../../driver/redis-script.ts';
+import { messageOf, UmbelError } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { Message } from '../../protocol/message.ts';
+import { encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import { type Clock, systemClock } from '../../std/clock.ts';
+import type {
+  Broker,
+  BrokerFeatures,
+  BrokerState,
+  ConsumeParams,
+  Destination,
+  Listener,
+  ListenParams,
+  QueueDeclaration,
+  Subscription,
+} from '../broker.ts';
+import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
+import type { QueueOrderStrategy } from './queue-order.ts';
+import { ReadyWatch } from './ready-watch.ts';
+import { RedisListener } from './redis-listener.ts';
+import { Restorer } from './restorer.ts';
+import { Routing } from './routing.ts';
+import { RedisSubscription } from './subscription.ts';
+import { brokerUnavailable } from './unavailable.ts';
+import { WorkerLease } from './worker-lease.ts';
+
+export interface RedisBrokerOptions extends RedisLayoutOptions {
+  /** After this long without renewal kombu gives a message to somebody else. Equal for all workers of a database. Default: an hour. */
+  readonly visibilityTimeoutMs?: number;
+  /** After this long without a sign of life our own workers give back what one of them held. Default: 30 s. */
+  readonly workerLeaseMs?: number;
+  readonly queueOrderStrategy?: QueueOrderStrategy;
+  readonly unackedMutexExpireMs?: number;
+  readonly unackedRestoreLimit?: number | null;
+  /** How often messages held beyond the visibility timeout are given back. Default: as kombu, every 100 s. */
+  readonly sweepIntervalMs?: number;
+  /** Messages that cannot be sent wait for the server, and may be sent twice. Default: they fail. */
+  readonly keepPublishes?: boolean;
+}
+
+export interface RedisBrokerParams {
+  readonly connection: RedisConnection;
+  readonly options?: RedisBrokerOptions;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+export class RedisBroker implements Broker {
+  readonly features: BrokerFeatures = { priorityOrder: 'lower-first', delayedDelivery: false, countsDeliveries: false, shared: true };
+  readonly displayUrl: string;
+  /** A result backend on the same connection commits together with this broker. */
+  readonly connection: RedisConnection;
+  readonly #options: RedisBrokerOptions;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #layout: KeyLayout;
+  readonly #routing: Routing;
+  readonly #lease: WorkerLease;
+  readonly #watch: ReadyWatch;
+  readonly #restorer: Restorer;
+  readonly #subscriptions = new Set<RedisSubscription>();
+  readonly #listeners = new Set<RedisListener>();
+  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
+  #state: BrokerState = 'stopped';
+  /** Start and stop take turns. */
+  #turn: Promise<void> = Promise.resolve();
+  #unsubscribe: (() => void) | null = null;
+  #sequence = 0;
+
+  constructor(params: RedisBrokerParams) {
+    const { connection, log, options = {} } = params;
+    const clock = params.clock ?? systemClock;
+    this.connection = connection;
+    this.displayUrl = connection.displayUrl;
+    this.#options = options;
+    this.#log = log;
+    this.#clock = clock;
+    const layout = new KeyLayout(options, connection.db);
+    const visibilityTimeoutMs = options.visibilityTimeoutMs ?? 3_600_000;
+    this.#layout = layout;
+    this.#routing = new Routing(layout);
+    this.#watch = new ReadyWatch({ connection, log, clock });
+    this.#restorer = new Restorer({
+      connection,
+      layout,
+      visibilityTimeoutMs,
+      unackedMutexExpireMs: options.unackedMutexExpireMs ?? 300_000,
+      unackedRestoreLimit: options.unackedRestoreLimit ?? null,
+      sweepIntervalMs: options.sweepIntervalMs ?? 100_000,
+      log,
+      clock,
+    });
+    this.#lease = new WorkerLease({
+      connection,
+      layout,
+      workerLeaseMs: options.workerLeaseMs ?? 30_000,
+      visibilityTimeoutMs,
+      log,
+      clock,
+      heldTags: () => this.#heldTags(),
+      onGone: (tags) => this.#gone(tags),
+      onAlive: () => {
+        for (const subscription of this.#subscriptions) subscription.wake();
+      },
+      onDead: (ids) => this.#restorer.dead(ids),
+    });
+  }
+
+  get state(): BrokerState {
+    return this.#state;
+  }
+
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
+    this.#stateListeners.add(listener);
+  }
+
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state !== 'stopped') return;
+      this.#setState('connecting', null);
+      try {
+        await this.connection.acquire();
+      } catch (error) {
+        const unavailable = new UmbelError('BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(error)}`, { cause: error });
+        this.#setState('stopped', unavailable);
+        throw unavailable;
+      }
+      this.#unsubscribe = this.connection.onStateChange((state, cause) => this.#onConnection(state, cause));
+      this.#setState(this.connection.state === 'lost' ? 'lost' : 'connected', null);
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state === 'stopped') return;
+      this.#restorer.stop();
+      // All enqueued in one turn: what is held goes back before the lease is given up.
+      const endings: Promise<unknown>[] = [...this.#subscriptions].map((subscription) => subscription.release());
+      endings.push(...[...this.#listeners].map((listener) => listener.stop()), this.#lease.drop());
+      const ended = Promise.allSettled(endings);
+      // Without a server nothing can be given back: the leases run out by themselves.
+      if (this.connection.state === 'connected') {
+        for (const result of await ended) {
+          if (result.status === 'rejected')
+            this.#log.warning('broker.stop', `The Redis broker did not stop cleanly: ${messageOf(result.reason)}`);
+        }
+      }
+      this.#watch.stop();
+      this.#unsubscribe?.();
+      this.#unsubscribe = null;
+      await this.connection.release();
+      await ended;
+      this.#stopped(null);
+    });
+  }
+
+  async declareQueue(queue: QueueDeclaration): Promise<void> {
+    if (queue.exchangeType === 'headers') throw noHeaders(`queue ${queue.name}, exchange ${queue.exchange ?? queue.name}`);
+    await this.#commit(this.#routing.declare(queue));
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    await this.#commit(this.#routing.undeclare(name));
+  }
+
+  async purgeQueue(name: string): Promise<number> {
+    const lists = this.#layout.lists(name);
+    const replies = await this.#commit([...lists.map((list): RedisCommand => ['LLEN', list]), ['DEL', ...lists]]);
+    return sum(replies.slice(0, lists.length));
+  }
+
+  async countReady(name: string): Promise<number> {
+    return sum(await this.#commit(this.#layout.lists(name).map((list): RedisCommand => ['LLEN', list])));
+  }
+
+  publish(message: Message, destination: Destination): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+      const { exchange, routingKey } = destination;
+      const envelope = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
+      const command = this.#routing.publish(envelope, message.properties.priority, destination);
+      this.connection.enqueue({
+        keep: this.#options.keepPublishes ?? false,
+        atomic: true,
+        bytes: envelope.length,
+        commands: () => [command],
+        done: () => resolve(),
+        failed: (failure) => reject(brokerUnavailable(failure)),
+      });
+    });
+  }
+
+  async consume(params: ConsumeParams): Promise<Subscription> {
+    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    try {
+      await this.#lease.hold();
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+    const subscription = new RedisSubscription({
+      connection: this.connection,
+      layout: this.#layout,
+      lease: this.#lease,
+      watch: this.#watch,
+      routing: this.#routing,
+      queueOrderStrategy: this.#options.queueOrderStrategy ?? 'round_robin',
+      clock: this.#clock,
+      log: this.#log,
+      consume: params,
+      takeSequence: (count) => {
+        const first = this.#sequence;
+        this.#sequence += count;
+        return first;
+      },
+      ended: (ended) => this.#subscriptions.delete(ended),
+    });
+    this.#subscriptions.add(subscription);
+    this.#restorer.start();
+    try {
+      await subscription.start();
+    } catch (error) {
+      this.#subscriptions.delete(subscription);
+      throw brokerUnavailable(error);
+    }
+    return subscription;
+  }
+
+  async listen(params: ListenParams): Promise<Listener> {
+    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (params.exchangeType === 'headers') throw noHeaders(`exchange ${params.exchange}`);
+    this.#routing.learn(params.exchange, params.exchangeType);
+    const listener = new RedisListener({
+      connection: this.connection,
+      layout: this.#layout,
+      watch: this.#watch,
+      log: this.#log,
+      listen: params,
+      stopped: (stopped) => this.#listeners.delete(stopped),
+    });
+    this.#listeners.add(listener);
+    try {
+      await listener.start();
+    } catch (error) {
+      this.#listeners.delete(listener);
+      throw brokerUnavailable(error);
+    }
+    return listener;
+  }
+
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(step);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  #notStarted(): UmbelError {
+    return new UmbelError('BROKER_UNAVAILABLE', `the Redis broker is not started (${this.displayUrl})`);
+  }
+
+  async #commit(commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
+    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (commands.length === 0) return [];
+    try {
+      return await this.connection.commit(commands, { keep: false });
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  *#heldTags(): IterableIterator<string> {
+    for (const subscription of this.#subscriptions) yield* subscription.heldTags();
+  }
+
+  #gone(tags: readonly string[]): void {
+    const gone = new Set(tags);
+    for (const subscription of [...this.#subscriptions]) subscription.gone(gone);
+  }
+
+  #onConnection(state: RedisState, cause: Error | null): void {
+    if (this.#state === 'stopped') return;
+    switch (state) {
+      case 'connected':
+        this.#restorer.reconnected();
+        this.#lease.reconnected();
+        this.#watch.reconnected();
+        this.#redeclare();
+        this.#setState('connected', null);
+        return;
+      case 'lost':
+        this.#setState('lost', cause === null ? null : brokerUnavailable(cause));
+        return;
+      case 'connecting':
+        return;
+      case 'stopped':
+        // It gave up reconnecting, or somebody dropped it; an orderly stop has stopped listening by now.
+        this.#watch.stop();
+        this.#stopped(cause === null ? null : brokerUnavailable(cause));
+        return;
+    }
+  }
+
+  /** A server without persistence has forgotten the bindings. */
+  #redeclare(): void {
+    const commands = this.#routing.again();
+    const bound = [...this.#listeners].map((listener) => listener.bind());
+    if (commands.length > 0) bound.push(this.connection.commit(commands, { keep: false }).then(() => {}));
+    Promise.all(bound).catch((error: unknown) => {
+      if (this.connection.state === 'connected')
+        this.#log.warning('broker.redeclare', `Queues could not be declared again: ${messageOf(error)}`);
+    });
+  }
+
+  #stopped(cause: Error | null): void {
+    this.#restorer.stop();
+    this.#lease.stop();
+    this.#subscriptions.clear();
+    this.#listeners.clear();
+    this.#setState('stopped', cause);
+  }
+
+  #setState(state: BrokerState, cause: Error | null): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    for (const listener of this.#stateListeners) listener(state, cause);
+  }
+}
+
+function noHeaders(where: string): UmbelError {
+  return new UmbelError('NOT_SUPPORTED', `the Redis broker has no headers exchanges (${where})`);
+}
+
+function sum(replies: readonly unknown[]): number {
+  return replies.reduce<number>((total, reply) => total + Number(reply), 0);
+}

@@ -1,0 +1,519 @@
+/**
+ * One consumption from queues in Redis: reserves, hands over, settles.
+ *
+ * Owns: what it holds, what it has deferred, and the decision when to reserve. It reserves when it has room and the queues were not
+ * empty at the last look (`#asleep`); then it waits for ready-watch.ts.
+ *
+ * A reservation whose reply got lost with the connection is not lost: its tags are known beforehand, and are looked up on the next
+ * connection (`#due`), where deferred messages that are due are looked up as well.
+ */
+import { randomUUID } from 'node:crypto';
+import type { RedisConnection } from '../../driver/redis.ts';
+import type { RedisFailure } from '../../driver/redis-failure.ts';
+import { evalCommand, type RedisCommand, type RedisScript } from '../../driver/redis-script.ts';
+import { messageOf } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import { decodeEnvelope, encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import type { Clock } from '../../std/clock.ts';
+import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import { BroadcastQueues } from './broadcast-queues.ts';
+import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
+import type { KeyLayout } from './key-layout.ts';
+import type { QueueList } from './queue-list.ts';
+import { QueueOrder, type QueueOrderStrategy } from './queue-order.ts';
+import type { ReadyWatch, Watched } from './ready-watch.ts';
+import { reserveScript } from './reserve-script.ts';
+import type { Routing } from './routing.ts';
+import { SettleBatch } from './settle-batch.ts';
+import { giveBackScript, requeueScript, setAsideScript } from './settle-scripts.ts';
+import { brokerUnavailable } from './unavailable.ts';
+import type { WorkerLease } from './worker-lease.ts';
+
+export interface RedisSubscriptionParams {
+  readonly connection: RedisConnection;
+  readonly layout: KeyLayout;
+  readonly lease: WorkerLease;
+  readonly watch: ReadyWatch;
+  readonly routing: Routing;
+  readonly queueOrderStrategy: QueueOrderStrategy;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly consume: ConsumeParams;
+  /** Sequence numbers of tags; returns the first of `count`. */
+  takeSequence(count: number): number;
+  /** It was cancelled and holds nothing. */
+  ended(subscription: RedisSubscription): void;
+}
+
+interface Held {
+  readonly delivery: Delivery;
+  readonly from: QueueList;
+}
+
+/** One reservation as it was sent. */
+interface Reservation {
+  /** Sequence number of its first tag. */
+  readonly first: number;
+  readonly room: number;
+  readonly lists: readonly QueueList[];
+  readonly generation: number;
+}
+
+/** Messages in one reservation, and in one look-up. */
+const reserveAtOnce = 64;
+const giveBackAtOnce = 500;
+const stale: Promise<SettleOutcome> = Promise.resolve('stale');
+const done: Promise<SettleOutcome> = Promise.resolve('done');
+
+export class RedisSubscription implements Subscription {
+  readonly #params: RedisSubscriptionParams;
+  readonly #connection: RedisConnection;
+  readonly #order: QueueOrder;
+  readonly #watched: Watched;
+  readonly #held = new Map<string, Held>();
+  readonly #broadcasts: BroadcastQueues;
+  /** Queues that come by broadcast, and not from a list. */
+  #broadcastQueues: string[] = [];
+  readonly #delayed: DelayedTags;
+  /** In `unacked` under our tags, to be fetched when there is room. */
+  #due: DeferredTag[] = [];
+  #prefetch: number;
+  #paused = false;
+  #cancelled = false;
+  #asleep = false;
+  #claiming = false;
+  /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
+  #generation = 0;
+  #batch: SettleBatch | null = null;
+
+  constructor(params: RedisSubscriptionParams) {
+    this.#params = params;
+    this.#connection = params.connection;
+    this.#order = new QueueOrder(params.layout, params.queueOrderStrategy, []);
+    this.#prefetch = params.consume.prefetch;
+    this.#delayed = new DelayedTags(params.clock, (due) => this.#isDue(due));
+    this.#broadcasts = new BroadcastQueues({ ...params, onArrival: () => this.#handBroadcasts() });
+    this.#watched = params.watch.add([], () => this.wake());
+  }
+
+  /** Rejects with a RedisFailure. */
+  async start(): Promise<void> {
+    const { consume, routing } = this.#params;
+    const lists = consume.queues.filter((queue) => routing.broadcastExchange(queue) === null);
+    this.#order.set(lists);
+    for (const queue of new Set(consume.queues)) await this.#addBroadcast(queue);
+    this.#queuesChanged();
+  }
+
+  get queues(): readonly string[] {
+    return [...this.#order.queues, ...this.#broadcastQueues];
+  }
+
+  /** Tags of everything that must be renewed. */
+  *heldTags(): IterableIterator<string> {
+    yield* this.#held.keys();
+    for (const due of this.#due) yield due.tag;
+    yield* this.#delayed.tags();
+  }
+
+  ack(delivery: Delivery): Promise<SettleOutcome> {
+    const tag = String(delivery.tag);
+    if (!this.#forget(tag, delivery)) return this.#settleBroadcast(delivery) ? done : stale;
+    const outcome = this.#acknowledge(tag);
+    this.#settled();
+    return outcome;
+  }
+
+  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+    if (!options.requeue) return this.ack(delivery);
+    const tag = String(delivery.tag);
+    const held = this.#held.get(tag);
+    if (held === undefined || !this.#forget(tag, delivery)) {
+      if (!this.#settleBroadcast(delivery)) return stale;
+      if (!this.#cancelled) this.#broadcasts.requeue(delivery);
+      return done;
+    }
+    const outcome = this.#requeue('LPUSH', held.from, [held]);
+    this.#settled();
+    return outcome.then(([one]) => one ?? 'stale');
+  }
+
+  /** The body stays where it is; only the tag and the time are kept here. */
+  defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome> {
+    const tag = String(delivery.tag);
+    const held = this.#held.get(tag);
+    if (held === undefined || !this.#forget(tag, delivery)) {
+      if (!this.#settleBroadcast(delivery)) return stale;
+      if (!this.#cancelled) this.#broadcasts.defer(delivery, dueAtMs);
+      return done;
+    }
+    if (this.#cancelled) void this.#giveBack([{ tag, from: held.from }]);
+    else this.#delayed.add({ tag, from: held.from }, Math.ceil(dueAtMs));
+    this.#settled();
+    return done;
+  }
+
+  setPrefetch(count: number): void {
+    this.#prefetch = count;
+    this.claim();
+  }
+
+  async addQueue(queue: string): Promise<void> {
+    if (this.#cancelled || this.queues.includes(queue)) return;
+    try {
+      if (await this.#addBroadcast(queue)) return;
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+    this.#order.set([...this.#order.queues, queue]);
+    this.#queuesChanged();
+  }
+
+  async cancelQueue(queue: string): Promise<void> {
+    this.#order.set(this.#order.queues.filter((name) => name !== queue));
+    this.#generation++;
+    this.#queuesChanged();
+    if (!this.#broadcastQueues.includes(queue)) return;
+    this.#broadcastQueues = this.#broadcastQueues.filter((name) => name !== queue);
+    await this.#broadcasts.remove(queue);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#generation++;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.wake();
+  }
+
+  /** What is deferred goes back at once: nobody here will run it. */
+  async cancel(): Promise<void> {
+    await this.#end();
+    this.#maybeEnded();
+  }
+
+  /** Enqueues everything before it returns. */
+  async release(): Promise<void> {
+    const ended = this.#end();
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    this.#broadcasts.forgetHeld();
+    // Pushed as the next ones, the last first, so that they come in the old order.
+    const byList = Map.groupBy(held.reverse(), ({ from }) => from);
+    const requeued = [...byList].map(([from, members]) => this.#requeue('RPUSH', from, members));
+    await Promise.all([ended, ...requeued]);
+    this.#maybeEnded();
+  }
+
+  /** There may be something in the queues. */
+  wake(): void {
+    this.#asleep = false;
+    this.claim();
+  }
+
+  /** Somebody else has these tags now. */
+  gone(tags: ReadonlySet<string>): void {
+    const lost: Delivery[] = [];
+    for (const tag of tags) {
+      const held = this.#held.get(tag);
+      if (held === undefined) continue;
+      this.#held.delete(tag);
+      lost.push(held.delivery);
+    }
+    this.#due = this.#due.filter(({ tag }) => !tags.has(tag));
+    if (lost.length > 0) this.#params.consume.onLost(lost);
+    if (lost.length > 0) this.claim();
+    this.#maybeEnded();
+  }
+
+  /** Reserve, if there is room and reason. */
+  claim(): void {
+    if (this.#broadcasts.waiting > 0) this.#handBroadcasts();
+    if (this.#claiming || this.#paused || this.#cancelled || this.#room() <= 0) return;
+    if (this.#connection.state !== 'connected' || !this.#params.lease.held) return;
+    if (this.#due.length > 0) this.#fetch();
+    else if (!this.#asleep && this.#order.queues.length > 0) this.#reserve();
+  }
+
+  #keys(): string[] {
+    return this.#order.lists.map((list) => list.key);
+  }
+
+  #room(): number {
+    return this.#prefetch === 0 ? reserveAtOnce : Math.min(reserveAtOnce, this.#prefetch - this.#held.size - this.#broadcasts.held);
+  }
+
+  async #addBroadcast(queue: string): Promise<boolean> {
+    const exchange = this.#params.routing.broadcastExchange(queue);
+    if (exchange === null) return false;
+    await this.#broadcasts.add(queue, exchange);
+    this.#broadcastQueues.push(queue);
+    return true;
+  }
+
+  #handBroadcasts(): void {
+    while (!this.#paused && !this.#cancelled && this.#broadcasts.waiting > 0 && this.#room() > 0) {
+      const delivery = this.#broadcasts.take();
+      if (delivery !== undefined) this.#params.consume.onDelivery(delivery);
+    }
+  }
+
+  #settleBroadcast(delivery: Delivery): boolean {
+    if (!this.#broadcasts.settle(delivery)) return false;
+    this.#settled();
+    return true;
+  }
+
+  #queuesChanged(): void {
+    this.#watched.setKeys(this.#keys());
+    this.wake();
+  }
+
+  #reserve(): void {
+    this.#claiming = true;
+    const generation = this.#generation;
+    let room = 0;
+    let first = 0;
+    let lists: readonly QueueList[] = [];
+    this.#connection.enqueue({
+      keep: false,
+      atomic: false,
+      bytes: 0,
+      // Asked when it is sent: settlements of the same turn have made room, a pause has made it pointless.
+      commands: () => {
+        room = this.#room();
+        lists = this.#order.lists;
+        if (this.#paused || this.#cancelled || room <= 0 || lists.length === 0) return [];
+        first = this.#params.takeSequence(room);
+        return [this.#reserveCommand(first, room)];
+      },
+      done: ([reply]) => {
+        this.#claiming = false;
+        if (reply !== undefined) this.#reserved(reply, { first, room, lists, generation });
+      },
+      failed: (failure) => this.#reserveFailed(failure, { first, room, lists, generation }),
+    });
+  }
+
+  #reserveCommand(first: number, room: number): RedisCommand {
+    const { layout, lease } = this.#params;
+    const { lists, names, queues, strategy } = this.#order;
+    const keys = [layout.unacked, layout.unackedIndex, layout.workers];
+    for (const list of lists) keys.push(list.key);
+    for (let at = 0; at < queues.length; at++) keys.push(lists[at]?.rejectedKey ?? '');
+    const countable = hasPopCount(this.#connection) ? '1' : '0';
+    const share = strategy === 'round_robin' && queues.length > 1 ? '1' : '0';
+    return evalCommand(reserveScript, keys, [lease.id, first, room, queues.length, layout.steps.length, share, countable, ...names]);
+  }
+
+  #reserved(reply: unknown, reservation: Reservation): void {
+    if (!Array.isArray(reply)) {
+      this.#params.lease.revive();
+      return;
+    }
+    if (reply.length / 2 < reservation.room) this.#asleep = this.#watched.empty();
+    else this.#watched.busy();
+    this.#handOver(reply, reservation);
+    this.claim();
+  }
+
+  #handOver(reply: readonly unknown[], { first, lists, generation }: Reservation): void {
+    const unwelcome: DeferredTag[] = [];
+    let sequence = first;
+    let last: QueueList | undefined;
+    for (let at = 0; at < reply.length; at += 2) {
+      const number = Number(reply[at]);
+      const from = lists[Math.abs(number) - 1];
+      if (from === undefined) continue;
+      last = from;
+      if (number < 0) {
+        this.#complain(from, 'it is not a JSON object');
+        continue;
+      }
+      const tag = `${this.#params.lease.id}.${sequence++}`;
+      if (this.#generation !== generation && this.#isUnwelcome(from.queue)) unwelcome.push({ tag, from });
+      else this.#deliver(tag, from, String(reply[at + 1]));
+    }
+    if (last !== undefined) this.#order.delivered(last.queue);
+    if (unwelcome.length > 0) void this.#giveBack(unwelcome);
+  }
+
+  #isUnwelcome(queue: string): boolean {
+    return this.#paused || this.#cancelled || !this.#order.queues.includes(queue);
+  }
+
+  /** Without a reply the server may have done it: look for what would be there. */
+  #reserveFailed(failure: RedisFailure, { first, room, lists }: Reservation): void {
+    this.#claiming = false;
+    const [from] = lists;
+    if (failure.uncertain && from !== undefined) {
+      const { id } = this.#params.lease;
+      for (let sequence = first; sequence < first + room; sequence++) this.#due.push({ tag: `${id}.${sequence}`, from });
+    } else if (failure.kind !== 'lost' && failure.kind !== 'stopped') {
+      this.#params.log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
+      this.#asleep = true;
+      this.#watched.empty();
+    }
+  }
+
+  #isDue(due: readonly DeferredTag[]): void {
+    this.#due.push(...due);
+    this.claim();
+  }
+
+  /** Bodies of messages that are ours already. */
+  #fetch(): void {
+    this.#claiming = true;
+    const wanted = this.#due.splice(0, this.#room());
+    const tags = wanted.map(({ tag }) => tag);
+    this.#connection.call('HMGET', this.#params.layout.unacked, ...tags).then(
+      (reply) => {
+        this.#claiming = false;
+        this.#fetched(wanted, Array.isArray(reply) ? reply : []);
+        this.claim();
+      },
+      () => {
+        this.#claiming = false;
+        this.#due.unshift(...wanted);
+        if (this.#cancelled) void this.#giveBack(this.#due.splice(0));
+      },
+    );
+  }
+
+  #fetched(wanted: readonly DeferredTag[], entries: readonly unknown[]): void {
+    const unwelcome: DeferredTag[] = [];
+    for (const [at, deferred] of wanted.entries()) {
+      const entry = entries[at];
+      // Never reserved, or restored by somebody while we were away.
+      if (typeof entry !== 'string') continue;
+      const from = this.#listOf(entry, deferred.from);
+      if (this.#paused && !this.#cancelled) this.#due.push({ tag: deferred.tag, from });
+      else if (this.#cancelled || !this.#order.queues.includes(from.queue)) unwelcome.push({ tag: deferred.tag, from });
+      else this.#deliver(deferred.tag, from, from.envelopeOf(entry));
+    }
+    if (unwelcome.length > 0) void this.#giveBack(unwelcome);
+  }
+
+  /** A reservation without a reply does not say from which list each message came; the message does. */
+  #listOf(entry: string, guess: QueueList): QueueList {
+    if (this.#order.lists.length === 1) return guess;
+    for (const list of this.#order.lists) {
+      if (!entry.endsWith(`,"",${JSON.stringify(list.queue)}]`)) continue;
+      const priority = /"priority": ?(\d+)[^{}]*\}\}$/.exec(list.envelopeOf(entry).slice(-400))?.[1];
+      const key = this.#params.layout.list(list.queue, this.#params.layout.stepOf(Number(priority ?? 0)));
+      return this.#order.lists.find((one) => one.key === key) ?? list;
+    }
+    return guess;
+  }
+
+  #deliver(tag: string, from: QueueList, envelope: string): void {
+    let delivery: Delivery;
+    try {
+      const { message, exchange, routingKey, redelivered } = decodeEnvelope(envelope);
+      delivery = {
+        properties: message.properties,
+        headers: message.headers,
+        body: message.body,
+        tag,
+        queue: from.queue,
+        exchange,
+        routingKey,
+        redelivered,
+        deliveryCount: null,
+        epoch: this.#connection.epoch,
+      };
+    } catch (error) {
+      this.#complain(from, messageOf(error));
+      const { layout } = this.#params;
+      void this.#quietly(setAsideScript, [layout.unacked, layout.unackedIndex, from.rejectedKey], [from.suffixBytes, tag]);
+      return;
+    }
+    this.#held.set(tag, { delivery, from });
+    this.#params.consume.onDelivery(delivery);
+  }
+
+  #complain(from: QueueList, cause: string): void {
+    this.#params.log.error('broker.undecodable', `An element of queue ${from.queue} was moved to the list ${from.rejectedKey}: ${cause}`);
+  }
+
+  #forget(tag: string, delivery: Delivery): boolean {
+    return this.#held.get(tag)?.delivery === delivery && this.#held.delete(tag);
+  }
+
+  #settled(): void {
+    if (this.#cancelled) this.#maybeEnded();
+    else this.claim();
+  }
+
+  #acknowledge(tag: string): Promise<SettleOutcome> {
+    if (this.#batch === null) {
+      this.#batch = new SettleBatch(this.#params.layout, () => {
+        this.#batch = null;
+      });
+      this.#connection.enqueue(this.#batch);
+    }
+    return this.#batch.add(tag);
+  }
+
+  /** Marked redelivered. The outcome of each. */
+  async #requeue(push: 'LPUSH' | 'RPUSH', from: QueueList, members: readonly Held[]): Promise<SettleOutcome[]> {
+    const { layout } = this.#params;
+    const args: string[] = [push];
+    for (const { delivery } of members) {
+      const { exchange, routingKey } = delivery;
+      args.push(String(delivery.tag), encodeEnvelope(delivery, { exchange, routingKey, deliveryTag: randomUUID(), redelivered: true }));
+    }
+    const command = evalCommand(requeueScript, [layout.unacked, layout.unackedIndex, from.key], args);
+    try {
+      const [gone] = await this.#connection.commit([command], { keep: true });
+      const missing = new Set(Array.isArray(gone) ? gone.map(Number) : []);
+      return members.map((_, at) => (missing.has(at + 1) ? 'stale' : 'done'));
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  /** As they were, as the next ones, in their old order. Enqueued before it returns. */
+  #giveBack(tags: readonly DeferredTag[]): Promise<void> {
+    const { layout } = this.#params;
+    const sent: Promise<unknown>[] = [];
+    for (const [from, members] of Map.groupBy([...tags].reverse(), (one) => one.from)) {
+      for (let at = 0; at < members.length; at += giveBackAtOnce) {
+        const args = [from.suffixBytes, ...members.slice(at, at + giveBackAtOnce).map(({ tag }) => tag)];
+        sent.push(this.#quietly(giveBackScript, [layout.unacked, layout.unackedIndex, from.key], args));
+      }
+    }
+    return Promise.all(sent).then(() => {});
+  }
+
+  /** A change nobody waits for; when it fails for good, the lease gives the messages back. */
+  async #quietly(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<void> {
+    try {
+      await this.#connection.commit([evalCommand(script, keys, args)], { keep: true });
+    } catch (error) {
+      if (this.#connection.state === 'connected')
+        this.#params.log.warning('broker.give-back', `Messages could not be given back: ${messageOf(error)}`);
+    }
+  }
+
+  async #end(): Promise<void> {
+    if (this.#cancelled) return;
+    this.#cancelled = true;
+    this.#generation++;
+    this.#watched.stop();
+    const back = [...this.#due.splice(0), ...this.#delayed.takeAll()];
+    await Promise.all([this.#broadcasts.stop(), back.length > 0 ? this.#giveBack(back) : null]);
+  }
+
+  #maybeEnded(): void {
+    if (this.#cancelled && this.#held.size === 0 && this.#broadcasts.held === 0) this.#params.ended(this);
+  }
+}
+
+/** RPOP takes a count since 6.2. */
+function hasPopCount(connection: RedisConnection): boolean {
+  const { majorVersion, minorVersion } = connection.server ?? { majorVersion: null, minorVersion: null };
+  return majorVersion !== null && (majorVersion > 6 || (majorVersion === 6 && (minorVersion ?? 0) >= 2));
+}

@@ -1,0 +1,177 @@
+/**
+ * Being alive, as far as Redis knows: our own lease, the age of what we hold, and the leases of others that ended.
+ *
+ * Owns: the id of this consumer, its sign of life, and the renewal of the scores in `unacked_index`, by which kombu judges. What is to be
+ * renewed it asks of others; what turned out to be gone it tells them.
+ *
+ * Two leases, for two kinds of peers: our own workers look at the sign of life (short, `workerLeaseMs`) and give back what a dead one of
+ * our kind held; kombu looks at the age of each message (`visibilityTimeoutMs`), which we renew at a quarter of that.
+ */
+import { randomBytes } from 'node:crypto';
+import type { RedisConnection } from '../../driver/redis.ts';
+import { messageOf } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { Clock, Timer } from '../../std/clock.ts';
+import type { KeyLayout } from './key-layout.ts';
+import { renewScript, signOfLifeScript } from './lease-scripts.ts';
+
+export interface WorkerLeaseParams {
+  readonly connection: RedisConnection;
+  readonly layout: KeyLayout;
+  readonly workerLeaseMs: number;
+  readonly visibilityTimeoutMs: number;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** The tags of everything held or deferred. */
+  heldTags(): Iterable<string>;
+  /** Somebody else has these now. */
+  onGone(tags: readonly string[]): void;
+  /** We are alive (again) as far as the server knows. */
+  onAlive(): void;
+  /** These workers are dead. */
+  onDead(ids: readonly string[]): void;
+}
+
+/** Tags in one call: it holds up everybody else for about a millisecond. */
+const renewAtOnce = 1000;
+const longestRenewalMs = 60_000;
+
+export class WorkerLease {
+  /** Begins every tag of ours. */
+  readonly id = `umbel-${randomBytes(8).toString('hex')}`;
+  readonly #params: WorkerLeaseParams;
+  #held = false;
+  #life: Timer | undefined;
+  #renewal: Timer | undefined;
+  #renewing: Promise<void> | null = null;
+  /** Monotonic; others are judged only by who has been listening for a whole lease. */
+  #connectedAtMs: number;
+  #saying = false;
+
+  constructor(params: WorkerLeaseParams) {
+    this.#params = params;
+    this.#connectedAtMs = params.clock.monotonic();
+  }
+
+  get held(): boolean {
+    return this.#held;
+  }
+
+  /** Register. Rejects with a RedisFailure. */
+  async hold(): Promise<void> {
+    if (this.#held) return;
+    await this.#sayAlive(true);
+    if (this.#held) return;
+    this.#held = true;
+    this.#armLife();
+    this.#armRenewal();
+  }
+
+  /** The connection is new: say that we live, and find out what is still ours. */
+  reconnected(): void {
+    this.#connectedAtMs = this.#params.clock.monotonic();
+    if (!this.#held) return;
+    this.revive();
+  }
+
+  /** The server thinks that we are dead. */
+  revive(): void {
+    if (!this.#held || this.#saying) return;
+    this.#saying = true;
+    this.#sayAlive(true).then(
+      () => {
+        this.#saying = false;
+        void this.renew();
+        this.#params.onAlive();
+      },
+      () => {
+        this.#saying = false;
+      },
+    );
+  }
+
+  /** Nothing of ours is left. */
+  async drop(): Promise<void> {
+    const wasHeld = this.#held;
+    this.stop();
+    if (wasHeld) await this.#params.connection.call('ZREM', this.#params.layout.workers, this.id);
+  }
+
+  stop(): void {
+    this.#held = false;
+    this.#params.clock.clearTimer(this.#life);
+    this.#params.clock.clearTimer(this.#renewal);
+  }
+
+  /** Renew everything held, in steps. */
+  renew(): Promise<void> {
+    this.#renewing ??= this.#renewAll()
+      .catch((error: unknown) => {
+        // The next round, or the reconnect, tries again; both are well before the timeout.
+        if (this.#params.connection.state === 'connected') {
+          this.#params.log.warning('broker.renewal', `Held messages could not be renewed: ${messageOf(error)}`);
+        }
+      })
+      .finally(() => {
+        this.#renewing = null;
+      });
+    return this.#renewing;
+  }
+
+  async #renewAll(): Promise<void> {
+    const { connection, layout } = this.#params;
+    let step: string[] = [];
+    const send = async (): Promise<void> => {
+      const tags = step;
+      step = [];
+      const gone = await connection.run(renewScript, [layout.unackedIndex], tags);
+      if (!Array.isArray(gone) || gone.length === 0) return;
+      this.#params.onGone(gone.map((at) => tags[Number(at) - 1] ?? ''));
+    };
+    // A copy: what is held changes while we wait.
+    for (const tag of [...this.#params.heldTags()]) {
+      step.push(tag);
+      if (step.length === renewAtOnce) await send();
+    }
+    if (step.length > 0) await send();
+  }
+
+  async #sayAlive(revive: boolean): Promise<void> {
+    const { connection, layout, workerLeaseMs, clock } = this.#params;
+    const judge = clock.monotonic() - this.#connectedAtMs >= workerLeaseMs;
+    const args = [this.id, workerLeaseMs / 1000, revive ? '1' : '0', judge ? '1' : '0'];
+    const reply = await connection.run(signOfLifeScript, [layout.workers, layout.deadWorkers], args);
+    if (!Array.isArray(reply) || reply[0] !== 1) {
+      this.#params.log.warning('broker.declared-dead', 'Other workers took this one for dead; what they have taken is given up');
+      await this.#sayAlive(true);
+      await this.renew();
+      this.#params.onAlive();
+      return;
+    }
+    if (reply.length > 1) this.#params.onDead(reply.slice(1).map(String));
+  }
+
+  #armLife(): void {
+    const { clock, workerLeaseMs, connection } = this.#params;
+    this.#life = clock.setTimer(
+      () => {
+        if (connection.state === 'connected') this.#sayAlive(false).catch(() => {});
+        if (this.#held) this.#armLife();
+      },
+      workerLeaseMs / 3,
+      { ref: false },
+    );
+  }
+
+  #armRenewal(): void {
+    const { clock, visibilityTimeoutMs, connection } = this.#params;
+    this.#renewal = clock.setTimer(
+      () => {
+        if (connection.state === 'connected') void this.renew();
+        if (this.#held) this.#armRenewal();
+      },
+      Math.min(visibilityTimeoutMs / 4, longestRenewalMs),
+      { ref: false },
+    );
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * One live connection to one Redis server, from handshake to close. Never reconnects: whoever opened it opens another.
+ *
+ * Owns: the ioredis client (this folder alone imports that package), the handshake, and the reading of INFO. What leaves here is a
+ * reply, or a RedisFailure.
+ */
+import { readFileSync } from 'node:fs';
+import type { ConnectionOptions } from 'node:tls';
+import { Redis, type RedisOptions } from 'ioredis';
+import { isReplyError, RedisFailure, toRedisFailure } from './redis-failure.ts';
+import type { RedisCommand } from './redis-script.ts';
+import { describeEndpoint, type RedisEndpoint, type RedisTls } from './redis-url.ts';
+
+export interface RedisSessionParams {
+  readonly endpoint: RedisEndpoint;
+  readonly connectTimeoutMs: number;
+  /** A reply that takes longer ends the connection. null: never. */
+  readonly socketTimeoutMs: number | null;
+  readonly socketKeepalive: boolean;
+  readonly clientName: string | null;
+  readonly masterName: string | null;
+  readonly sentinelUsername: string | null;
+  readonly sentinelPassword: string | null;
+}
+
+/** What INFO says; null where the user may not ask. */
+export interface RedisServer {
+  readonly version: string | null;
+  readonly majorVersion: number | null;
+  readonly minorVersion: number | null;
+  readonly maxmemoryPolicy: string | null;
+  readonly runId: string | null;
+}
+
+/** A reply; a RedisFailure for an error reply; undefined when the connection broke before it. */
+export type RedisReply = unknown;
+
+export class RedisSession {
+  readonly endpoint: RedisEndpoint;
+  /** The server for people. */
+  readonly where: string;
+  readonly server: RedisServer;
+  readonly clientId: number | null;
+  readonly #client: Redis;
+  #closed = false;
+  #cause: Error | null = null;
+  #onClose: ((cause: RedisFailure) => void) | null = null;
+
+  private constructor(client: Redis, endpoint: RedisEndpoint, server: RedisServer, clientId: number | null) {
+    this.#client = client;
+    this.endpoint = endpoint;
+    this.where = describeEndpoint(endpoint);
+    this.server = server;
+    this.clientId = clientId;
+    client.on('error', (error: unknown) => {
+      if (error instanceof Error) this.#cause = error;
+    });
+    client.on('end', () => this.#ended());
+  }
+
+  /** Rejects with a RedisFailure. */
+  static async open(params: RedisSessionParams): Promise<RedisSession> {
+    const where = describeEndpoint(params.endpoint);
+    let cause: unknown = null;
+    let client: Redis;
+    try {
+      client = new Redis(clientOptions(params));
+    } catch (error) {
+      throw error instanceof RedisFailure ? error : toRedisFailure(error, where);
+    }
+    const note = (error: unknown): void => {
+      cause = error;
+    };
+    client.on('error', note);
+    const deadline = setTimeout(() => {
+      cause = new Error(`no answer within ${params.connectTimeoutMs} ms`);
+      client.disconnect();
+    }, params.connectTimeoutMs);
+    try {
+      await client.connect();
+      if (!params.socketKeepalive) client.stream.setKeepAlive(false);
+      const session = await handshake(client, params, where);
+      client.off('error', note);
+      return session;
+    } catch (error) {
+      client.disconnect();
+      throw toRedisFailure(isReplyError(error) || error instanceof RedisFailure ? error : (cause ?? error), where);
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  static adopt(client: Redis, endpoint: RedisEndpoint, server: RedisServer, clientId: number | null): RedisSession {
+    return new RedisSession(client, endpoint, server, clientId);
+  }
+
+  /** Called once, when the connection is no more, unless `close` ended it. */
+  onClose(listener: (cause: RedisFailure) => void): void {
+    this.#onClose = listener;
+    if (this.#client.status === 'end') this.#ended();
+  }
+
+  /** All in one write; one reply each, see RedisReply. */
+  send(commands: readonly RedisCommand[], onReplies: (replies: readonly RedisReply[]) => void): void {
+    const pipeline = this.#client.pipeline();
+    for (const [name, ...args] of commands) pipeline.call(name, ...args);
+    pipeline.exec().then(
+      (results) => onReplies((results ?? []).map(([error, reply]) => this.#inOurWords(error, reply))),
+      () => onReplies([]),
+    );
+  }
+
+  #inOurWords(error: Error | null, reply: unknown): RedisReply {
+    if (error === null) return reply;
+    return isReplyError(error) ? toRedisFailure(error, this.where) : undefined;
+  }
+
+  async subscribe(channels: readonly string[]): Promise<void> {
+    await this.#client.subscribe(...channels);
+  }
+
+  async psubscribe(patterns: readonly string[]): Promise<void> {
+    await this.#client.psubscribe(...patterns);
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    await this.#client.unsubscribe(channel);
+  }
+
+  async punsubscribe(pattern: string): Promise<void> {
+    await this.#client.punsubscribe(pattern);
+  }
+
+  async ping(): Promise<void> {
+    await this.#client.ping();
+  }
+
+  /** The list of keys of an invalidation message is an array. */
+  onMessage(listener: (topic: string, isPattern: boolean, channel: string, payload: string | readonly string[]) => void): void {
+    this.#client.on('messageBuffer', (channel: Buffer, payload: unknown) => {
+      const name = channel.toString();
+      listener(name, false, name, Array.isArray(payload) ? payload.map(String) : String(payload ?? ''));
+    });
+    this.#client.on('pmessageBuffer', (pattern: string, channel: Buffer, payload: Buffer) => {
+      listener(String(pattern), true, channel.toString(), payload.toString());
+    });
+  }
+
+  /** At once; what has no reply yet will have none. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#destroy();
+  }
+
+  /** As if the network had failed: `onClose` is called. */
+  fail(cause: RedisFailure): void {
+    this.#cause ??= cause;
+    this.#destroy();
+  }
+
+  /** ioredis alone would wait for the server to say goodbye. */
+  #destroy(): void {
+    this.#client.disconnect();
+    this.#client.stream.destroy();
+  }
+
+  #ended(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#onClose?.(
+      toRedisFailure(this.#cause ?? new RedisFailure('lost', `the connection to Redis was closed (${this.where})`), this.where),
+    );
+  }
+}
+
+/** Replies of the shape RESP2 has, whatever the server could do. */
+type ClientOptions = RedisOptions & { replyMapping?: 'legacy' };
+
+function clientOptions(params: RedisSessionParams): ClientOptions {
+  const { endpoint } = params;
+  const base: ClientOptions = {
+    protocol: 2,
+    lazyConnect: true,
+    retryStrategy: null,
+    enableOfflineQueue: false,
+    enableReadyCheck: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    disableClientInfo: true,
+    connectTimeout: params.connectTimeoutMs,
+    ...(params.socketTimeoutMs === null ? {} : { socketTimeout: params.socketTimeoutMs }),
+  };
+  const tls = endpoint.tls === null ? {} : { tls: tlsOptions(endpoint.tls, endpoint.kind === 'tcp' ? endpoint.host : null) };
+  switch (endpoint.kind) {
+    case 'tcp':
+      return { ...base, host: endpoint.host, port: endpoint.port, ...tls };
+    case 'socket':
+      return { ...base, path: endpoint.path };
+    case 'sentinel': {
+      if (params.masterName === null) throw new RedisFailure('command', 'a sentinel:// URL needs the transport option master_name');
+      return {
+        ...base,
+        sentinels: [...endpoint.sentinels],
+        name: params.masterName,
+        sentinelRetryStrategy: () => null,
+        ...(params.sentinelUsername === null ? {} : { sentinelUsername: params.sentinelUsername }),
+        ...(params.sentinelPassword === null ? {} : { sentinelPassword: params.sentinelPassword }),
+        ...tls,
+        enableTLSForSentinelMode: endpoint.tls !== null,
+      };
+    }
+  }
+}
+
+/** Files are read anew for each connection: certificates are renewed while workers run. */
+function tlsOptions(tls: RedisTls, host: string | null): ConnectionOptions {
+  const file = (name: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (error) {
+      throw new RedisFailure(
+        'auth',
+        `${name} must be a readable file, got ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
+  };
+  return {
+    rejectUnauthorized: tls.certReqs !== 'none',
+    ...(host === null || /^[\d.:]+$/.test(host) ? {} : { servername: host }),
+    ...(tls.checkHostname && tls.certReqs !== 'none' ? {} : { checkServerIdentity: () => undefined }),
+    ...(tls.caFile === undefined ? {} : { ca: file('ssl_ca_certs', tls.caFile) }),
+    ...(tls.certFile === undefined ? {} : { cert: file('ssl_certfile', tls.certFile) }),
+    ...(tls.keyFile === undefined ? {} : { key: file('ssl_keyfile', tls.keyFile) }),
+    ...(tls.keyPassword === undefined ? {} : { passphrase: tls.keyPassword }),
+  };
+}
+
+/** Ours, and not that of ioredis, which prints warnings of its own. */
+async function handshake(client: Redis, params: RedisSessionParams, where: string): Promise<RedisSession> {
+  const { endpoint } = params;
+  if (endpoint.password !== null || endpoint.username !== null) {
+    const password = endpoint.password ?? '';
+    await (endpoint.username === null ? client.call('AUTH', password) : client.call('AUTH', endpoint.username, password));
+  }
+  const info = await allowed(client.call('INFO'));
+  const fields = readInfo(typeof info === 'string' ? info : '');
+  if (fields.get('redis_mode') === 'cluster') {
+    throw new RedisFailure(
+      'cluster',
+      `Redis Cluster is not supported: the URL must lead to a single server or to Sentinel, got a cluster node (${where})`,
+    );
+  }
+  if (fields.get('loading') === '1') throw new RedisFailure('loading', `Redis is still loading its data (${where})`);
+  if ((fields.get('role') ?? 'master') !== 'master') {
+    throw new RedisFailure('readonly', `Redis is a replica and takes no writes: the URL must lead to a master (${where})`);
+  }
+  if (endpoint.db !== 0) await client.call('SELECT', endpoint.db);
+  if (params.clientName !== null) await allowed(client.call('CLIENT', 'SETNAME', params.clientName));
+  const id = await allowed(client.call('CLIENT', 'ID'));
+  // Without INFO nothing has been written yet: a password that is missing shows here.
+  if (info === null) await client.call('PING');
+  const version = fields.get('redis_version') ?? null;
+  const [major, minor] = (version ?? '').split('.').map(Number);
+  const server: RedisServer = {
+    version,
+    majorVersion: version === null ? null : (major ?? null),
+    minorVersion: version === null ? null : (minor ?? null),
+    maxmemoryPolicy: fields.get('maxmemory_policy') ?? null,
+    runId: fields.get('run_id') ?? null,
+  };
+  return RedisSession.adopt(client, endpoint, server, typeof id === 'number' ? id : null);
+}
+
+/** null when the server does not know the command or the user may not use it. */
+async function allowed(reply: Promise<unknown>): Promise<unknown> {
+  try {
+    return await reply;
+  } catch (error) {
+    if (isReplyError(error) && /^(NOPERM|ERR unknown)/.test(error.message)) return null;
+    throw error;
+  }
+}
+
+function readInfo(text: string): Map<string, string> {
+  const fields = new Map<string, string>();
+  for (const line of text.split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  return fields;
+}

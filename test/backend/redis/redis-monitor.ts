@@ -1,0 +1,31 @@
+/** What a Redis server is told, command by command, as MONITOR says it. */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Test } from 'tap';
+import type { RedisServer } from '../../redis-server.ts';
+
+export interface Monitor {
+  /** Everything from now up to the line that fits: `"SET" "key" …`, without time and client. */
+  until(fits: (line: string) => boolean): Promise<string[]>;
+}
+
+/** Listening when it resolves; ends with the test. */
+export async function monitor(t: Test, server: RedisServer): Promise<Monitor> {
+  const child = spawn('redis-cli', ['-h', server.host, '-p', String(server.port), 'MONITOR'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill());
+  const lines = createInterface({ input: child.stdout });
+  const iterator = lines[Symbol.asyncIterator]();
+  await iterator.next();
+  return {
+    until: async (fits) => {
+      const seen: string[] = [];
+      for (;;) {
+        const { value, done } = await iterator.next();
+        if (done === true) throw new Error(`MONITOR ended after ${seen.join('\n')}`);
+        const line = String(value).replace(/^\S+ \[[^\]]*\] /, '');
+        seen.push(line);
+        if (fits(line)) return seen;
+      }
+    },
+  };
+}

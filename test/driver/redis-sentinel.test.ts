@@ -1,0 +1,65 @@
+/** Sentinel finds the master, and finds the new one after a failover. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import t, { type Test } from 'tap';
+import { freePort, RedisServer } from '../redis-server.ts';
+import { link } from './redis-link.ts';
+
+async function startSentinel(t: Test, master: RedisServer, password: string): Promise<number> {
+  const port = await freePort();
+  const path = join(master.folder, 'sentinel.conf');
+  const lines = [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `requirepass ${password}`,
+    `sentinel monitor main ${master.host} ${master.port} 1`,
+    'sentinel down-after-milliseconds main 500',
+    'sentinel failover-timeout main 2000',
+  ];
+  writeFileSync(path, `${lines.join('\n')}\n`);
+  const child: ChildProcess = spawn('redis-server', [path, '--sentinel'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(async () => {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error('the sentinel ended')));
+    if (child.stdout !== null) createInterface({ input: child.stdout }).on('line', (line) => line.includes('+monitor master') && resolve());
+  });
+  return port;
+}
+
+t.test('through sentinels', async (t) => {
+  const master = await RedisServer.start(t);
+  const replica = await RedisServer.start(t, { config: { replicaof: `${master.host} ${master.port}` } });
+  const port = await startSentinel(t, master, 'watch');
+  const absent = await freePort();
+  const url = `sentinel://127.0.0.1:${absent};sentinel://127.0.0.1:${port}/3`;
+  await t.rejects(link(t, url).connection.acquire(), { name: 'RedisFailure', message: /master_name/ });
+  await t.rejects(link(t, url, { masterName: 'main' }).connection.acquire(), { name: 'RedisFailure' }, 'the sentinels want a password');
+  await t.rejects(link(t, url, { masterName: 'nobody', sentinelPassword: 'watch' }).connection.acquire(), { name: 'RedisFailure' });
+
+  const { connection, state } = link(t, url, { masterName: 'main', sentinelPassword: 'watch' });
+  await connection.acquire();
+  await connection.call('SET', 'x', '1');
+  t.equal(master.cli('-n', '3', 'GET', 'x'), '1');
+  // One that is known to the sentinel and has everything can take over.
+  while (!master.cli('INFO', 'replication').includes('state=online')) await connection.call('PING');
+  const askSentinel = (): string => {
+    try {
+      return master.cli('-p', String(port), '-a', 'watch', '--no-auth-warning', 'SENTINEL', 'REPLICAS', 'main');
+    } catch (error) {
+      return String(error);
+    }
+  };
+  while (!askSentinel().includes(String(replica.port))) await connection.call('PING');
+  const lost = state('lost');
+  await master.kill();
+  await lost;
+  const kept = connection.commit([['SET', 'kept', 'yes']], { keep: true });
+  t.strictSame(await kept, ['OK'], 'sent to the new master');
+  t.equal(replica.cli('-n', '3', 'GET', 'kept'), 'yes');
+});

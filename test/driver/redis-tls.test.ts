@@ -1,0 +1,79 @@
+/** TLS with certificates of the test's own. Skipped where openssl or a Redis with TLS is missing. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { freePort, RedisServer } from '../redis-server.ts';
+import { link } from './redis-link.ts';
+
+const missing = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is needed';
+
+function certificates(t: Test): (name: string) => string {
+  const folder = mkdtempSync(join(tmpdir(), 'umbel-tls-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = (name: string): string => join(folder, name);
+  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore', cwd: folder });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test authority', '-days', '2');
+  for (const [name, subject] of [
+    ['server', 'redis.test'],
+    ['client', 'worker'],
+  ] as const) {
+    openssl(
+      'req',
+      ...key,
+      '-keyout',
+      `${name}.key`,
+      '-out',
+      `${name}.csr`,
+      '-subj',
+      `/CN=${subject}`,
+      '-addext',
+      `subjectAltName=DNS:${subject}`,
+    );
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      `${name}.csr`,
+      '-CA',
+      'ca.pem',
+      '-CAkey',
+      'ca.key',
+      '-out',
+      `${name}.pem`,
+      '-days',
+      '2',
+      '-copy_extensions',
+      'copy',
+    );
+  }
+  return path;
+}
+
+t.test('TLS', { skip: missing }, async (t) => {
+  const path = certificates(t);
+  const tls = { 'tls-cert-file': path('server.pem'), 'tls-key-file': path('server.key'), 'tls-ca-cert-file': path('ca.pem') };
+  const plain = await RedisServer.start(t, { config: { ...tls, 'tls-port': '0' } });
+  // The plain port is for the test's own ping.
+  plain.cli('CONFIG', 'SET', 'tls-auth-clients', 'yes');
+  const port = await freePort();
+  plain.cli('CONFIG', 'SET', 'tls-port', String(port));
+  const url = (query: string): string => `rediss://127.0.0.1:${port}/0?${query}`;
+  const mine = `ssl_certfile=${path('client.pem')}&ssl_keyfile=${path('client.key')}`;
+
+  const ok = async (query: string): Promise<string> => {
+    const { connection } = link(t, url(query));
+    await connection.acquire();
+    const reply = String(await connection.call('PING'));
+    await connection.release();
+    return reply;
+  };
+  t.equal(await ok(`ssl_ca_certs=${path('ca.pem')}&ssl_check_hostname=false&${mine}`), 'PONG', 'the authority is checked, not the name');
+  t.equal(await ok(`ssl_cert_reqs=none&${mine}`), 'PONG');
+  await t.rejects(ok(mine), { name: 'RedisFailure', message: /certificate/ }, 'an authority nobody knows');
+  await t.rejects(ok(`ssl_ca_certs=${path('ca.pem')}&${mine}`), { name: 'RedisFailure', message: /altnames/ }, 'a name that is not in it');
+  await t.rejects(ok('ssl_cert_reqs=none'), { name: 'RedisFailure' }, 'the server wants a certificate of ours');
+  await t.rejects(ok(`ssl_ca_certs=${path('absent.pem')}`), { name: 'RedisFailure', message: /ssl_ca_certs must be a readable file/ });
+});

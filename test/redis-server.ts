@@ -1,0 +1,165 @@
+/**
+ * A Redis server of a test's own: loopback only, a free port, data in a temporary folder.
+ *
+ * Owns the process and the folder; both end with the test. Waits for Redis's own words ("Ready to accept connections") and a
+ * PONG, never for time.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Test } from 'tap';
+
+export interface RedisServerOptions {
+  /** Lines of redis.conf: { appendonly: 'yes', requirepass: 'secret' }. A list gives the directive more than once. */
+  readonly config?: Readonly<Record<string, string | readonly string[]>>;
+  /** Run as another program: 'redis-sentinel'. */
+  readonly program?: string;
+}
+
+const readyWithinMs = 30_000;
+
+export class RedisServer {
+  readonly host = '127.0.0.1';
+  readonly port: number;
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly #options: RedisServerOptions;
+  #process: ChildProcess | null = null;
+  #output: string[] = [];
+
+  private constructor(port: number, folder: string, options: RedisServerOptions) {
+    this.port = port;
+    this.folder = folder;
+    this.socketPath = join(folder, 'redis.sock');
+    this.#options = options;
+  }
+
+  /** Running when it resolves; killed and removed when the test ends. */
+  static async start(t: Test, options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'umbel-redis-')), options);
+    t.teardown(async () => {
+      await server.kill();
+      rmSync(server.folder, { recursive: true, force: true, maxRetries: 5 });
+    });
+    await server.start();
+    return server;
+  }
+
+  url(db = 0): string {
+    return `redis://${this.host}:${this.port}/${db}`;
+  }
+
+  get pid(): number {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error('the Redis server of this test is not running');
+    return pid;
+  }
+
+  get running(): boolean {
+    return this.#process !== null;
+  }
+
+  /** Again, on the same port and with the same data. */
+  async start(): Promise<void> {
+    const process = spawn(this.#options.program ?? 'redis-server', ['-'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#process = process;
+    this.#output = [];
+    process.stdin.end(this.#configText());
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`redis-server is not ready: ${this.#output.join('\n')}`)), readyWithinMs);
+      process.once('error', reject);
+      process.once('exit', () => {
+        clearTimeout(timer);
+        if (this.#process === process) this.#process = null;
+        reject(new Error(`redis-server ended: ${this.#output.join('\n')}`));
+      });
+      createInterface({ input: process.stdout }).on('line', (line) => {
+        this.#output.push(line);
+        if (!/Ready to accept connections|Sentinel ID is/.test(line)) return;
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    await ping(this.host, this.port);
+  }
+
+  /** As an operator stops it: with AOF or save points, data is kept. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  /** It accepts connections (the kernel does) and answers nothing, until `resume`. */
+  pause(): void {
+    process.kill(this.pid, 'SIGSTOP');
+  }
+
+  resume(): void {
+    process.kill(this.pid, 'SIGCONT');
+  }
+
+  /** One command through redis-cli, as somebody else on the server would give it. Throws on an error reply. */
+  cli(...args: readonly string[]): string {
+    const auth = typeof this.#options.config?.requirepass === 'string' ? ['-a', this.#options.config.requirepass, '--no-auth-warning'] : [];
+    return execFileSync('redis-cli', ['-e', '-h', this.host, '-p', String(this.port), ...auth, ...args], { encoding: 'utf8' }).trimEnd();
+  }
+
+  #configText(): string {
+    const config: Record<string, string | readonly string[]> = {
+      bind: this.host,
+      port: String(this.port),
+      unixsocket: this.socketPath,
+      dir: this.folder,
+      save: '""',
+      appendonly: 'no',
+      ...this.#options.config,
+    };
+    return Object.entries(config)
+      .flatMap(([key, value]) => (typeof value === 'string' ? [`${key} ${value}\n`] : value.map((one) => `${key} ${one}\n`)))
+      .join('');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    this.#process = null;
+    const ended = new Promise((resolve) => process.once('exit', resolve));
+    process.kill(signal);
+    process.kill('SIGCONT');
+    await ended;
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
+    });
+  });
+}
+
+/** Any answer will do: one that wants a password is up as well. */
+function ping(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, host, () => socket.write('PING\r\n'));
+    socket.once('error', reject);
+    socket.once('data', () => {
+      socket.destroy();
+      resolve();
+    });
+  });
+}
