@@ -15,6 +15,7 @@ export interface RoundTrip {
 const warmUp = 50;
 
 export async function roundTrips(bench: RedisBench, samples: number, turns: number): Promise<{ umbel: RoundTrip; celery: RoundTrip }> {
+  await bench.place.client.flushall();
   const umbel: number[] = [];
   const celery: number[] = [];
   for (let turn = 0; turn < turns; turn += 1) {
@@ -24,9 +25,8 @@ export async function roundTrips(bench: RedisBench, samples: number, turns: numb
   return { umbel: summary(umbel), celery: summary(celery) };
 }
 
+/** The first round trip waits for the worker to be up. */
 async function measure({ place }: RedisBench, worker: WorkerProcess, samples: number): Promise<number[]> {
-  await place.client.flushall();
-  await worker.ready;
   const env = { ...process.env, UMBEL_BENCH_BROKER: place.url(), UMBEL_BENCH_BACKEND: place.url(), PYTHONDONTWRITEBYTECODE: '1' };
   const args = [join(peerFolder, 'redis_peer.py'), 'round-trip', String(warmUp + samples)];
   const { stdout } = await promisify(execFile)(python, args, { env, maxBuffer: 64 * 1024 * 1024 });

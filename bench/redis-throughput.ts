@@ -42,9 +42,7 @@ export function umbelWorker({ umbel, folder, place }: RedisBench, results: boole
       '-c',
       '2',
       '-l',
-      records === null ? 'info' : 'warning',
-      '--log-format',
-      'json',
+      'warning',
       '-n',
       'bench@localhost',
     ],
@@ -54,7 +52,7 @@ export function umbelWorker({ umbel, folder, place }: RedisBench, results: boole
       UMBEL_RESULT_BACKEND: results ? place.url() : 'disabled',
       ...(records === null ? {} : { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) }),
     },
-    isReady: records === null ? (line) => line.includes('"worker.ready"') : null,
+    isReady: null,
   });
 }
 
@@ -62,20 +60,7 @@ export function celeryWorker({ place }: RedisBench, results: boolean, records: s
   const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat'];
   return new WorkerProcess({
     command: python,
-    args: [
-      '-m',
-      'celery',
-      '-A',
-      'redis_peer',
-      'worker',
-      '-c',
-      '2',
-      '-l',
-      records === null ? 'info' : 'warning',
-      '-n',
-      'peer@localhost',
-      ...quiet,
-    ],
+    args: ['-m', 'celery', '-A', 'redis_peer', 'worker', '-c', '2', '-l', 'warning', '-n', 'peer@localhost', ...quiet],
     cwd: peerFolder,
     env: {
       C_FORCE_ROOT: '1',
@@ -84,7 +69,7 @@ export function celeryWorker({ place }: RedisBench, results: boolean, records: s
       UMBEL_BENCH_BACKEND: results ? place.url() : '',
       ...(records === null ? {} : { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) }),
     },
-    isReady: records === null ? (line) => line.endsWith(' ready.') : null,
+    isReady: null,
   });
 }
 
