@@ -299,6 +299,7 @@ export class RedisSubscription implements Subscription {
       },
       failed: (failure) => this.#reserveFailed(failure, { first, room, lists, generation }),
     });
+    this.#watched.reserving();
   }
 
   #reserveCommand(first: number, room: number): RedisCommand {
