@@ -1,40 +1,27 @@
 /**
  * `make bench`: measures the built executable and prints one table, each row with its reference of the same run and its target.
  *
- * Usage: node bench/run.ts [number of tasks, default 100000]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
+ * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | redis, default both]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
  * the table: the databases live in a temporary folder.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { measureLatency } from './latency.ts';
+import { measureRedis } from './redis.ts';
 import { measureCeleryStartup, measureStartup, measureVersion, memoryChildren } from './startup.ts';
+import { count, megabytes, ms, printTable, type Row, rate, say } from './table.ts';
 import { measureThroughput } from './throughput.ts';
-
-interface Row {
-  readonly what: string;
-  readonly measured: string;
-  readonly reference: string;
-  readonly target: string;
-  /** Null: a row for information. */
-  readonly met: boolean | null;
-}
 
 const umbel = resolve(import.meta.dirname, '../dist/umbel');
 const tasks = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(tasks) || tasks < 1) throw new Error(`the number of tasks must be a positive integer, got ${process.argv[2]}`);
 
+const part = process.argv[3];
+if (part !== undefined && part !== 'sqlite' && part !== 'redis') throw new Error(`the part must be sqlite or redis, got ${part}`);
+
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'umbel-bench-')));
-const count = (value: number): string => Math.round(value).toLocaleString('en-US');
-const rate = (value: number): string => `${count(value)}/s`;
-const ms = (value: number): string => `${value.toFixed(value < 10 ? 2 : 0)} ms`;
-const megabytes = (value: number): string => `${value.toFixed(1)} MB`;
-
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
-}
-
-async function measureAll(): Promise<Row[]> {
+async function measureEmbedded(): Promise<Row[]> {
   const rows: Row[] = [];
   say(`throughput, ${count(tasks)} tasks per run …`);
   const throughput = await measureThroughput({ umbel, folder, tasks });
@@ -88,24 +75,13 @@ async function measureAll(): Promise<Row[]> {
   return rows;
 }
 
-function printTable(rows: readonly Row[]): void {
-  const cells = [
-    ['', 'measured', 'reference', 'target', ''],
-    ...rows.map((row) => [row.what, row.measured, row.reference, row.target, row.met === null ? '' : row.met ? 'met' : 'MISSED']),
-  ];
-  const widths = [0, 1, 2, 3, 4].map((column) => Math.max(...cells.map((row) => (row[column] ?? '').length)));
-  console.log(
-    `umbel on ${availableParallelism()} x ${cpus()[0]?.model ?? 'unknown processor'}, ${count(tasks)} tasks, each executed exactly once in every run`,
-  );
-  for (const row of cells) {
-    const line = row.map((cell, column) => (column === 1 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)));
-    console.log(line.join('  ').trimEnd());
-  }
-}
-
 try {
-  const rows = await measureAll();
-  printTable(rows);
+  const rows = [
+    ...(part === 'redis' ? [] : await measureEmbedded()),
+    ...(part === 'sqlite' ? [] : await measureRedis({ umbel: [umbel], folder, tasks })),
+  ];
+  const machine = `${availableParallelism()} x ${cpus()[0]?.model ?? 'unknown processor'}`;
+  printTable(`umbel on ${machine}, ${count(tasks)} tasks, each executed exactly once in every run`, rows);
   if (rows.some((row) => row.met === false)) process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -4,12 +4,13 @@
  * Measured from the start of the first task to the moment the queue is empty, so that every acknowledgement is in it and the
  * worker's start is not. Then the exact-delivery check: every number executed, none twice; with results, one row per task.
  */
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { WorkerProcess } from '../scripts/worker-process.ts';
 import { App, taskHandle } from '../src/client/umbel.ts';
+import { checkRecords } from './delivery-records.ts';
 import { rawSqliteRate } from './raw-sqlite.ts';
 
 export interface ThroughputParams {
@@ -94,23 +95,4 @@ async function workOff({ umbel, folder, tasks }: ThroughputParams, filled: strin
   const exit = await worker.stop();
   if (exit.code !== 0) throw new Error(`the worker must end with status 0, got ${exit.signal ?? exit.code}`);
   return tasks / (Number(emptyAtNs - checkRecords(records, tasks)) / 1e9);
-}
-
-/** Throws unless every task was executed exactly once. Returns when the first one started. */
-function checkRecords(folder: string, tasks: number): bigint {
-  const total = new Uint32Array(tasks);
-  let firstAtNs: bigint | null = null;
-  for (const name of readdirSync(folder)) {
-    const content = readFileSync(join(folder, name));
-    if (name.endsWith('.first')) {
-      const atNs = BigInt(content.toString());
-      if (atNs !== 0n && (firstAtNs === null || atNs < firstAtNs)) firstAtNs = atNs;
-    } else for (const [number, times] of content.entries()) total[number] = (total[number] ?? 0) + times;
-  }
-  const missing = total.filter((times) => times === 0).length;
-  const repeated = total.filter((times) => times > 1).length;
-  if (missing > 0 || repeated > 0 || firstAtNs === null) {
-    throw new Error(`each of ${tasks} tasks must be executed once, got ${missing} never and ${repeated} more than once`);
-  }
-  return firstAtNs;
 }

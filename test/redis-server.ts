@@ -38,7 +38,7 @@ export class RedisServer {
   }
 
   /** Running when it resolves; killed and removed when the test ends. */
-  static async start(t: Test, options: RedisServerOptions = {}): Promise<RedisServer> {
+  static async start(t: Pick<Test, 'teardown'>, options: RedisServerOptions = {}): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'umbel-redis-')), options);
     t.teardown(async () => {
       await server.kill();

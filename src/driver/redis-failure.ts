@@ -11,6 +11,7 @@ import { maskUrl } from '../std/mask-url.ts';
  *  lost      no connection, or it broke before the reply        loading, oom, misconf, busy   the server refuses for the time being
  *  readonly  a replica: the master is elsewhere now             auth, permission, cluster     until somebody changes the configuration
  *  noscript  the script must be loaded again                    full     too much is waiting for the server already
+ *  version   the server is too old                              (no attempt will help, as with cluster)
  *  stopped   we ended the connection                            command  this command only, the connection is well
  */
 export type RedisFailureKind =
@@ -23,6 +24,7 @@ export type RedisFailureKind =
   | 'auth'
   | 'permission'
   | 'cluster'
+  | 'version'
   | 'noscript'
   | 'full'
   | 'stopped'
@@ -61,7 +63,7 @@ const kindOfWord: Readonly<Record<string, RedisFailureKind>> = {
   CROSSSLOT: 'cluster',
 };
 
-const ruleOfKind: Readonly<Record<Exclude<RedisFailureKind, 'command' | 'lost' | 'full' | 'stopped' | 'noscript'>, string>> = {
+const ruleOfKind: Readonly<Record<Exclude<RedisFailureKind, 'command' | 'lost' | 'full' | 'stopped' | 'noscript' | 'version'>, string>> = {
   loading: 'Redis is still loading its data',
   oom: 'Redis has used up maxmemory; raise it or make room',
   misconf: 'Redis takes no writes because it cannot save its data to disk',

@@ -237,6 +237,9 @@ function tlsOptions(tls: RedisTls, host: string | null): ConnectionOptions {
   };
 }
 
+/** Scripts that ask for the time and then write. */
+const oldestMajor = 5;
+
 /** Ours, and not that of ioredis, which prints warnings of its own. */
 async function handshake(client: Redis, params: RedisSessionParams, where: string): Promise<RedisSession> {
   const { endpoint } = params;
@@ -252,6 +255,11 @@ async function handshake(client: Redis, params: RedisSessionParams, where: strin
       `Redis Cluster is not supported: the URL must lead to a single server or to Sentinel, got a cluster node (${where})`,
     );
   }
+  const version = fields.get('redis_version') ?? null;
+  const [major, minor] = (version ?? '').split('.').map(Number);
+  if (version !== null && (major ?? 0) < oldestMajor) {
+    throw new RedisFailure('version', `Redis must be version ${oldestMajor} or later, got ${version} (${where})`);
+  }
   if (fields.get('loading') === '1') throw new RedisFailure('loading', `Redis is still loading its data (${where})`);
   if ((fields.get('role') ?? 'master') !== 'master') {
     throw new RedisFailure('readonly', `Redis is a replica and takes no writes: the URL must lead to a master (${where})`);
@@ -261,8 +269,6 @@ async function handshake(client: Redis, params: RedisSessionParams, where: strin
   const id = await allowed(client.call('CLIENT', 'ID'));
   // Without INFO nothing has been written yet: a password that is missing shows here.
   if (info === null) await client.call('PING');
-  const version = fields.get('redis_version') ?? null;
-  const [major, minor] = (version ?? '').split('.').map(Number);
   const server: RedisServer = {
     version,
     majorVersion: version === null ? null : (major ?? null),

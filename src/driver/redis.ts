@@ -242,7 +242,7 @@ export class RedisConnection {
         if (!wanted()) throw new RedisFailure('stopped', `the connection to Redis was stopped (${this.displayUrl})`);
       }
       const failure = together(failures, this.displayUrl);
-      if (failure.kind === 'cluster' || (retries !== null && round >= retries)) throw failure;
+      if (failure.kind === 'cluster' || failure.kind === 'version' || (retries !== null && round >= retries)) throw failure;
       const delayMs = backoffDelayMs({ attempt: round, baseMs: firstDelayMs, maxMs: lastDelayMs });
       const nowMs = this.#clock.monotonic();
       if (failure.message !== lastText || nowMs - saidAtMs > repeatLogMs) {

@@ -18,7 +18,8 @@ import type { ChildReport, Pool } from './pool.ts';
 
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
 const soonAfterReadyMs = 1000;
-const dumpTimeoutMs = 300;
+/** A child that is merely kept waiting by a busy machine answers within this time. */
+const dumpTimeoutMs = 1000;
 const inspectorTimeoutMs = 2000;
 
 export interface PreforkPoolParams {

@@ -1,10 +1,11 @@
 import { mkdirSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { RedisFailure } from '../../src/driver/redis-failure.ts';
 import { redisScript } from '../../src/driver/redis-script.ts';
 import { monitor } from '../backend/redis/redis-monitor.ts';
-import { RedisServer } from '../redis-server.ts';
+import { freePort, RedisServer } from '../redis-server.ts';
 import { link } from './redis-link.ts';
 
 const failure = (kind: string) => ({ name: 'RedisFailure', kind });
@@ -285,7 +286,7 @@ t.test('a disk that cannot be written', async (t) => {
   await connection.call('SET', 'x', '1');
   mkdirSync(join(server.folder, 'dump.rdb', 'in-the-way'), { recursive: true });
   server.cli('BGSAVE');
-  while (!server.cli('INFO', 'persistence').includes('rdb_last_bgsave_status:err')) await connection.call('PING');
+  while (!server.cli('INFO', 'persistence').includes('rdb_last_bgsave_status:err')) await new Promise((resolve) => setImmediate(resolve));
   await t.rejects(connection.commit([['SET', 'published', 'x']], { keep: false }), failure('misconf'));
   const kept = connection.commit([['SET', 'kept', 'yes']], { keep: true });
   t.match(await log.event('redis.refuses'), { message: /cannot save its data to disk/ });
@@ -337,4 +338,20 @@ t.test('subscriptions: channels, patterns, and again after a loss', async (t) =>
     subscriber.subscribe('d', hear).then(() => 'subscribed'),
     RedisFailure,
   );
+});
+
+t.test('a server that is too old is refused, whatever the patience', async (t) => {
+  const port = await freePort();
+  const old = createServer((socket) => {
+    // Every command gets INFO's reply; nothing else is asked before the version is looked at.
+    socket.on('data', () => {
+      const info = 'redis_version:4.0.9\r\nredis_mode:standalone\r\nrole:master\r\n';
+      socket.write(`$${info.length}\r\n${info}\r\n`);
+    });
+    socket.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => old.listen(port, '127.0.0.1', resolve));
+  t.teardown(() => old.close());
+  const { connection } = link(t, `redis://127.0.0.1:${port}`, { startRetries: null });
+  await t.rejects(connection.acquire(), { name: 'RedisFailure', message: /version 5 or later, got 4\.0\.9/ });
 });

@@ -1,21 +1,20 @@
 /**
  * Says when lists may have got new elements, without taking anything from them.
  *
- * Owns: the server-assisted tracking of key changes (CLIENT TRACKING in broadcasting mode, Redis 6 and later), redirected to the
- * subscriber's connection, and polling where the server has none. One for all consumers of a broker, so that any number of queues
- * costs no connection of its own.
+ * Owns: the server-assisted tracking of keys (CLIENT TRACKING with OPTIN, Redis 6 and later), redirected to the subscriber's connection, and
+ * polling where the server has none. One for all consumers of a broker, so that any number of queues costs no connection of its own.
  *
- * Tracking is switched on when a consumer finds its queues empty, and off again while all are busy: a message for every publish is a
- * waste then. Whoever is told to sleep has looked after it was switched on. Once a second everybody looks anyway: a wake-up that got
- * lost (half-open connection) costs a second, not a task.
+ * Whoever is about to sleep has the server look at its lists (EXISTS behind CLIENT CACHING YES): it learns whether they are empty, and the
+ * first change of one of them after that is announced, once. Busy queues and all other keys, results above all, cost no message.
+ * Once a second everybody looks anyway: a wake-up that got lost (half-open connection) costs a second, not a task.
  */
 import type { RedisConnection } from '../../driver/redis.ts';
+import type { RedisCommand } from '../../driver/redis-script.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
 
 export interface ReadyWatchParams {
   readonly connection: RedisConnection;
-  /** Part of every key: the global prefix. */
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -24,6 +23,8 @@ export interface ReadyWatchParams {
 export interface Watched {
   /** Other lists than before. */
   setKeys(keys: readonly string[]): void;
+  /** Called behind a reservation of this turn: if it was woken for that, what it leaves behind is looked at in the same write. */
+  reserving(): void;
   /** The last look found less than there was room for. true: sleep, `wake` will be called; false: look once more. */
   empty(): boolean;
   /** The last look found as much as there was room for. */
@@ -36,7 +37,10 @@ interface Member {
   asleep: boolean;
   /** Something changed while it looked: the news may be newer than what it saw. */
   changed: boolean;
-  busyLooks: number;
+  /** Woken, and not looked since: most likely the queues are empty again after that. */
+  woken: boolean;
+  /** The server has been asked to look at the lists, behind everything sent so far. */
+  looking: boolean;
   wake(): void;
 }
 
@@ -44,14 +48,12 @@ const channel = '__redis__:invalidate';
 const safetyLookMs = 1000;
 const firstPollMs = 2;
 const lastPollMs = 50;
-/** Full looks in a row after which changes are of no interest. */
-const busyAfterLooks = 8;
 
 export class ReadyWatch {
   readonly #params: ReadyWatchParams;
   readonly #members = new Set<Member>();
   /** What the server tells us about: by epoch and subscriber; null: nothing. */
-  #tracked: { readonly epoch: number; readonly clientId: number; readonly prefixes: string } | null = null;
+  #tracked: { readonly epoch: number; readonly clientId: number } | null = null;
   #subscription: Promise<() => Promise<void>> | null = null;
   #stopReady: (() => void) | null = null;
   #unsupported = false;
@@ -69,16 +71,22 @@ export class ReadyWatch {
   }
 
   add(keys: readonly string[], wake: () => void): Watched {
-    const member: Member = { keys: new Set(keys), asleep: false, changed: false, busyLooks: 0, wake };
+    const member: Member = { keys: new Set(keys), asleep: false, changed: false, woken: false, looking: false, wake };
     this.#members.add(member);
     this.#start();
     return {
       setKeys: (changed) => {
         member.keys = new Set(changed);
-        this.#tracked = null;
+      },
+      reserving: () => {
+        if (!member.woken) return;
+        member.woken = false;
+        if (!member.looking && this.#track()) this.#look(member);
       },
       empty: () => this.#empty(member),
-      busy: () => this.#busy(member),
+      busy: () => {
+        this.#pollMs = firstPollMs;
+      },
       stop: () => {
         this.#members.delete(member);
         if (this.#members.size === 0) this.#rest();
@@ -143,61 +151,72 @@ export class ReadyWatch {
         member.changed = true;
         continue;
       }
-      member.asleep = false;
-      member.wake();
+      this.#wake(member);
     }
   }
 
   #empty(member: Member): boolean {
-    member.busyLooks = 0;
     if (member.changed) {
       member.changed = false;
       return false;
     }
-    if (this.#unsupported) {
-      member.asleep = true;
-      this.#armPoll();
-      return true;
+    member.asleep = true;
+    if (!member.looking) {
+      if (this.#track()) this.#look(member);
+      // Not told by the server, or not yet (`onReady` wakes us then): by the clock.
+      else this.#armPoll();
     }
-    const { connection } = this.#params;
-    const { clientId } = connection.subscriber;
+    return true;
+  }
+
+  /** Whether the server tells us of what it has looked at for us, from the next command on. */
+  #track(): boolean {
+    if (this.#unsupported) return false;
+    const { connection, log } = this.#params;
+    const { subscriber, epoch } = connection;
+    const { clientId } = subscriber;
     if (clientId === null) {
-      if (connection.subscriber.connected) this.#giveUp('CLIENT ID is not answered', this.#params.log);
-      // Not subscribed yet: `onReady` wakes us; until then by the clock.
-      member.asleep = true;
-      this.#armPoll();
-      return true;
+      if (subscriber.connected) this.#giveUp('CLIENT ID is not answered', log);
+      return false;
     }
-    const prefixes = shortestPrefixes(this.#members);
-    const wanted = prefixes.join('\n');
-    const { epoch } = connection;
-    if (
-      this.#tracked !== null &&
-      this.#tracked.epoch === epoch &&
-      this.#tracked.clientId === clientId &&
-      this.#tracked.prefixes === wanted
-    ) {
-      member.asleep = true;
-      return true;
-    }
-    // What is tracked already, for another subscriber or other queues, would be an overlap.
-    this.#off();
-    this.#tracked = { epoch, clientId, prefixes: wanted };
-    const words = prefixes.flatMap((prefix) => ['PREFIX', prefix]);
-    connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'BCAST', ...words).catch((error: unknown) => {
+    if (this.#tracked?.epoch === epoch && this.#tracked.clientId === clientId) return true;
+    if (this.#tracked?.epoch === epoch) this.#off();
+    this.#tracked = { epoch, clientId };
+    connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'OPTIN').catch((error: unknown) => {
       if (connection.epoch !== epoch || connection.state !== 'connected') return;
       this.#tracked = null;
       // The subscriber may have gone in between: it comes back with another id.
-      if (connection.subscriber.clientId === clientId) this.#giveUp(error, this.#params.log);
+      if (subscriber.clientId === clientId) this.#giveUp(error, log);
     });
-    return false;
+    return true;
   }
 
-  #busy(member: Member): void {
-    this.#pollMs = firstPollMs;
-    if (++member.busyLooks < busyAfterLooks || this.#tracked === null) return;
-    for (const other of this.#members) if (other.asleep) return;
-    if (this.#params.connection.state === 'connected') this.#off();
+  #look(member: Member): void {
+    const { connection, log } = this.#params;
+    const { epoch } = connection;
+    const tracked = this.#tracked;
+    member.looking = true;
+    const look: RedisCommand[] = [
+      ['CLIENT', 'CACHING', 'YES'],
+      ['EXISTS', ...member.keys],
+    ];
+    connection.enqueue({
+      keep: false,
+      atomic: false,
+      bytes: 0,
+      commands: () => (member.keys.size === 0 ? [] : look),
+      done: ([, found]) => {
+        member.looking = false;
+        if (Number(found ?? 0) > 0 && member.asleep) this.#wake(member);
+      },
+      failed: (failure) => {
+        member.looking = false;
+        // What was asked before the tracking changed fails with it; a new connection wakes everybody.
+        if (connection.epoch !== epoch || connection.state !== 'connected') return;
+        if (tracked === this.#tracked) this.#giveUp(failure, log);
+        else if (member.asleep) this.#wake(member);
+      },
+    });
   }
 
   #off(): void {
@@ -229,22 +248,13 @@ export class ReadyWatch {
 
   #wakeAll(): void {
     for (const member of [...this.#members]) {
-      if (!member.asleep) continue;
-      member.asleep = false;
-      member.wake();
+      if (member.asleep) this.#wake(member);
     }
   }
-}
 
-/** One prefix for all lists of a queue, none that another begins with: the server refuses overlaps. */
-function shortestPrefixes(members: Iterable<Member>): string[] {
-  const keys: string[] = [];
-  for (const member of members) keys.push(...member.keys);
-  keys.sort();
-  const kept: string[] = [];
-  for (const key of keys) {
-    const last = kept.at(-1);
-    if (last === undefined || !key.startsWith(last)) kept.push(key);
+  #wake(member: Member): void {
+    member.asleep = false;
+    member.woken = true;
+    member.wake();
   }
-  return kept;
 }

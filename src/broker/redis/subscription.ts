@@ -7,13 +7,12 @@
  * A reservation whose reply got lost with the connection is not lost: its tags are known beforehand, and are looked up on the next
  * connection (`#due`), where deferred messages that are due are looked up as well.
  */
-import { randomUUID } from 'node:crypto';
 import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisFailure } from '../../driver/redis-failure.ts';
-import { evalCommand, type RedisCommand, type RedisScript } from '../../driver/redis-script.ts';
+import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import { decodeEnvelope, encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
@@ -24,8 +23,7 @@ import { QueueOrder, type QueueOrderStrategy } from './queue-order.ts';
 import type { ReadyWatch, Watched } from './ready-watch.ts';
 import { reserveScript } from './reserve-script.ts';
 import type { Routing } from './routing.ts';
-import { SettleBatch } from './settle-batch.ts';
-import { giveBackScript, requeueScript, setAsideScript } from './settle-scripts.ts';
+import { UnackedMessages } from './unacked-messages.ts';
 import { brokerUnavailable } from './unavailable.ts';
 import type { WorkerLease } from './worker-lease.ts';
 
@@ -61,7 +59,6 @@ interface Reservation {
 
 /** Messages in one reservation, and in one look-up. */
 const reserveAtOnce = 64;
-const giveBackAtOnce = 500;
 const stale: Promise<SettleOutcome> = Promise.resolve('stale');
 const done: Promise<SettleOutcome> = Promise.resolve('done');
 
@@ -71,6 +68,7 @@ export class RedisSubscription implements Subscription {
   readonly #order: QueueOrder;
   readonly #watched: Watched;
   readonly #held = new Map<string, Held>();
+  readonly #unacked: UnackedMessages;
   readonly #broadcasts: BroadcastQueues;
   /** Queues that come by broadcast, and not from a list. */
   #broadcastQueues: string[] = [];
@@ -84,7 +82,6 @@ export class RedisSubscription implements Subscription {
   #claiming = false;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
-  #batch: SettleBatch | null = null;
 
   constructor(params: RedisSubscriptionParams) {
     this.#params = params;
@@ -92,6 +89,7 @@ export class RedisSubscription implements Subscription {
     this.#order = new QueueOrder(params.layout, params.queueOrderStrategy, []);
     this.#prefetch = params.consume.prefetch;
     this.#delayed = new DelayedTags(params.clock, (due) => this.#isDue(due));
+    this.#unacked = new UnackedMessages(params.connection, params.layout, params.log);
     this.#broadcasts = new BroadcastQueues({ ...params, onArrival: () => this.#handBroadcasts() });
     this.#watched = params.watch.add([], () => this.wake());
   }
@@ -119,7 +117,7 @@ export class RedisSubscription implements Subscription {
   ack(delivery: Delivery): Promise<SettleOutcome> {
     const tag = String(delivery.tag);
     if (!this.#forget(tag, delivery)) return this.#settleBroadcast(delivery) ? done : stale;
-    const outcome = this.#acknowledge(tag);
+    const outcome = this.#unacked.acknowledge(tag);
     this.#settled();
     return outcome;
   }
@@ -133,7 +131,7 @@ export class RedisSubscription implements Subscription {
       if (!this.#cancelled) this.#broadcasts.requeue(delivery);
       return done;
     }
-    const outcome = this.#requeue('LPUSH', held.from, [held]);
+    const outcome = this.#unacked.requeue('LPUSH', held.from, [delivery]);
     this.#settled();
     return outcome.then(([one]) => one ?? 'stale');
   }
@@ -147,7 +145,7 @@ export class RedisSubscription implements Subscription {
       if (!this.#cancelled) this.#broadcasts.defer(delivery, dueAtMs);
       return done;
     }
-    if (this.#cancelled) void this.#giveBack([{ tag, from: held.from }]);
+    if (this.#cancelled) void this.#unacked.giveBack([{ tag, from: held.from }]);
     else this.#delayed.add({ tag, from: held.from }, Math.ceil(dueAtMs));
     this.#settled();
     return done;
@@ -202,7 +200,13 @@ export class RedisSubscription implements Subscription {
     this.#broadcasts.forgetHeld();
     // Pushed as the next ones, the last first, so that they come in the old order.
     const byList = Map.groupBy(held.reverse(), ({ from }) => from);
-    const requeued = [...byList].map(([from, members]) => this.#requeue('RPUSH', from, members));
+    const requeued = [...byList].map(([from, members]) =>
+      this.#unacked.requeue(
+        'RPUSH',
+        from,
+        members.map(({ delivery }) => delivery),
+      ),
+    );
     await Promise.all([ended, ...requeued]);
     this.#maybeEnded();
   }
@@ -295,6 +299,7 @@ export class RedisSubscription implements Subscription {
       },
       failed: (failure) => this.#reserveFailed(failure, { first, room, lists, generation }),
     });
+    this.#watched.reserving();
   }
 
   #reserveCommand(first: number, room: number): RedisCommand {
@@ -337,7 +342,7 @@ export class RedisSubscription implements Subscription {
       else this.#deliver(tag, from, String(reply[at + 1]));
     }
     if (last !== undefined) this.#order.delivered(last.queue);
-    if (unwelcome.length > 0) void this.#giveBack(unwelcome);
+    if (unwelcome.length > 0) void this.#unacked.giveBack(unwelcome);
   }
 
   #isUnwelcome(queue: string): boolean {
@@ -377,7 +382,7 @@ export class RedisSubscription implements Subscription {
       () => {
         this.#claiming = false;
         this.#due.unshift(...wanted);
-        if (this.#cancelled) void this.#giveBack(this.#due.splice(0));
+        if (this.#cancelled) void this.#unacked.giveBack(this.#due.splice(0));
       },
     );
   }
@@ -393,7 +398,7 @@ export class RedisSubscription implements Subscription {
       else if (this.#cancelled || !this.#order.queues.includes(from.queue)) unwelcome.push({ tag: deferred.tag, from });
       else this.#deliver(deferred.tag, from, from.envelopeOf(entry));
     }
-    if (unwelcome.length > 0) void this.#giveBack(unwelcome);
+    if (unwelcome.length > 0) void this.#unacked.giveBack(unwelcome);
   }
 
   /** A reservation without a reply does not say from which list each message came; the message does. */
@@ -426,8 +431,7 @@ export class RedisSubscription implements Subscription {
       };
     } catch (error) {
       this.#complain(from, messageOf(error));
-      const { layout } = this.#params;
-      void this.#quietly(setAsideScript, [layout.unacked, layout.unackedIndex, from.rejectedKey], [from.suffixBytes, tag]);
+      void this.#unacked.setAside(tag, from);
       return;
     }
     this.#held.set(tag, { delivery, from });
@@ -447,64 +451,13 @@ export class RedisSubscription implements Subscription {
     else this.claim();
   }
 
-  #acknowledge(tag: string): Promise<SettleOutcome> {
-    if (this.#batch === null) {
-      this.#batch = new SettleBatch(this.#params.layout, () => {
-        this.#batch = null;
-      });
-      this.#connection.enqueue(this.#batch);
-    }
-    return this.#batch.add(tag);
-  }
-
-  /** Marked redelivered. The outcome of each. */
-  async #requeue(push: 'LPUSH' | 'RPUSH', from: QueueList, members: readonly Held[]): Promise<SettleOutcome[]> {
-    const { layout } = this.#params;
-    const args: string[] = [push];
-    for (const { delivery } of members) {
-      const { exchange, routingKey } = delivery;
-      args.push(String(delivery.tag), encodeEnvelope(delivery, { exchange, routingKey, deliveryTag: randomUUID(), redelivered: true }));
-    }
-    const command = evalCommand(requeueScript, [layout.unacked, layout.unackedIndex, from.key], args);
-    try {
-      const [gone] = await this.#connection.commit([command], { keep: true });
-      const missing = new Set(Array.isArray(gone) ? gone.map(Number) : []);
-      return members.map((_, at) => (missing.has(at + 1) ? 'stale' : 'done'));
-    } catch (error) {
-      throw brokerUnavailable(error);
-    }
-  }
-
-  /** As they were, as the next ones, in their old order. Enqueued before it returns. */
-  #giveBack(tags: readonly DeferredTag[]): Promise<void> {
-    const { layout } = this.#params;
-    const sent: Promise<unknown>[] = [];
-    for (const [from, members] of Map.groupBy([...tags].reverse(), (one) => one.from)) {
-      for (let at = 0; at < members.length; at += giveBackAtOnce) {
-        const args = [from.suffixBytes, ...members.slice(at, at + giveBackAtOnce).map(({ tag }) => tag)];
-        sent.push(this.#quietly(giveBackScript, [layout.unacked, layout.unackedIndex, from.key], args));
-      }
-    }
-    return Promise.all(sent).then(() => {});
-  }
-
-  /** A change nobody waits for; when it fails for good, the lease gives the messages back. */
-  async #quietly(script: RedisScript, keys: readonly string[], args: readonly (string | number)[]): Promise<void> {
-    try {
-      await this.#connection.commit([evalCommand(script, keys, args)], { keep: true });
-    } catch (error) {
-      if (this.#connection.state === 'connected')
-        this.#params.log.warning('broker.give-back', `Messages could not be given back: ${messageOf(error)}`);
-    }
-  }
-
   async #end(): Promise<void> {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.#generation++;
     this.#watched.stop();
     const back = [...this.#due.splice(0), ...this.#delayed.takeAll()];
-    await Promise.all([this.#broadcasts.stop(), back.length > 0 ? this.#giveBack(back) : null]);
+    await Promise.all([this.#broadcasts.stop(), back.length > 0 ? this.#unacked.giveBack(back) : null]);
   }
 
   #maybeEnded(): void {

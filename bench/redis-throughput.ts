@@ -1,0 +1,181 @@
+/**
+ * Throughput on Redis of umbel and its peers, one after the other on the same server: a queue filled beforehand, worked off by one
+ * worker, from the start of the first task to the moment when nothing is left. Then the check for exact delivery.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Queue } from 'bullmq';
+import { WorkerProcess } from '../scripts/worker-process.ts';
+import { checkRecords } from './delivery-records.ts';
+import { type MessageMould, peerFolder, python } from './redis-messages.ts';
+import { type Cost, costBetween, type RedisPlace } from './redis-place.ts';
+
+export interface Run {
+  readonly perSecond: number;
+  readonly tasks: number;
+  readonly cost: Cost;
+}
+
+export interface RedisBench {
+  /** Command line of umbel. */
+  readonly umbel: readonly string[];
+  readonly folder: string;
+  readonly place: RedisPlace;
+  readonly mould: MessageMould;
+}
+
+const lookEveryMs = 5;
+let runs = 0;
+
+export function umbelWorker({ umbel, folder, place }: RedisBench, results: boolean, records: string | null, tasks: number): WorkerProcess {
+  const [command = '', ...args] = umbel;
+  return new WorkerProcess({
+    command,
+    args: [
+      ...args,
+      'worker',
+      '-A',
+      join(import.meta.dirname, 'tasks/noop.ts'),
+      '-b',
+      place.url(),
+      '-c',
+      '2',
+      '-l',
+      'warning',
+      '-n',
+      'bench@localhost',
+    ],
+    cwd: folder,
+    env: {
+      UMBEL_TASK_ACKS_LATE: 'true',
+      UMBEL_RESULT_BACKEND: results ? place.url() : 'disabled',
+      ...(records === null ? {} : { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) }),
+    },
+    isReady: null,
+  });
+}
+
+export function celeryWorker({ place }: RedisBench, results: boolean, records: string | null, tasks: number): WorkerProcess {
+  const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat'];
+  return new WorkerProcess({
+    command: python,
+    args: ['-m', 'celery', '-A', 'redis_peer', 'worker', '-c', '2', '-l', 'warning', '-n', 'peer@localhost', ...quiet],
+    cwd: peerFolder,
+    env: {
+      C_FORCE_ROOT: '1',
+      PYTHONDONTWRITEBYTECODE: '1',
+      UMBEL_BENCH_BROKER: place.url(),
+      UMBEL_BENCH_BACKEND: results ? place.url() : '',
+      ...(records === null ? {} : { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) }),
+    },
+    isReady: null,
+  });
+}
+
+function bullmqWorker({ place, folder }: RedisBench, mode: string, records: string, tasks: number): WorkerProcess {
+  return new WorkerProcess({
+    command: process.execPath,
+    args: [join(peerFolder, 'bullmq-worker.ts'), String(place.server.port), mode],
+    cwd: folder,
+    env: { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) },
+    isReady: null,
+  });
+}
+
+/** What may be left of messages in Celery's layout. */
+async function celeryLeft({ client }: RedisPlace): Promise<number> {
+  const [waiting, held] = await Promise.all([client.llen('celery'), client.hlen('unacked')]);
+  return waiting + held;
+}
+
+async function bullmqLeft({ client }: RedisPlace): Promise<number> {
+  const [waiting, active] = await Promise.all([client.llen('bull:bench:wait'), client.llen('bull:bench:active')]);
+  return waiting + active;
+}
+
+export async function celeryFormat(bench: RedisBench, peer: 'umbel' | 'celery', tasks: number, results: boolean): Promise<Run> {
+  const { place, mould } = bench;
+  await place.client.flushall();
+  await mould.fill(place.client, 'celery', 0, tasks);
+  const start = peer === 'umbel' ? umbelWorker : celeryWorker;
+  const run = await workOff(bench, tasks, celeryLeft, (records) => start(bench, results, records, tasks));
+  if (results) {
+    let stored = 0;
+    for await (const keys of place.client.scanStream({ match: 'celery-task-meta-*', count: 5000 })) stored += (keys as string[]).length;
+    if (stored !== tasks) throw new Error(`every task must have one result, got ${stored} for ${tasks} tasks (${peer})`);
+  }
+  return run;
+}
+
+export async function bullmq(bench: RedisBench, mode: 'in-process' | 'sandboxed', tasks: number): Promise<Run> {
+  const { place } = bench;
+  await place.client.flushall();
+  const queue = new Queue('bench', { connection: { host: place.server.host, port: place.server.port } });
+  for (let from = 0; from < tasks; from += 1000) {
+    const numbers = Array.from({ length: Math.min(1000, tasks - from) }, (_, at) => from + at);
+    await queue.addBulk(numbers.map((number) => ({ name: 'noop', data: { number }, opts: { removeOnComplete: true } })));
+  }
+  await queue.close();
+  return workOff(bench, tasks, bullmqLeft, (records) => bullmqWorker(bench, mode, records, tasks));
+}
+
+async function workOff(
+  { folder, place }: RedisBench,
+  tasks: number,
+  left: (place: RedisPlace) => Promise<number>,
+  start: (records: string) => WorkerProcess,
+): Promise<Run> {
+  const records = join(folder, `redis-records-${runs++}`);
+  mkdirSync(records);
+  const worker = start(records);
+  let ended = false;
+  void worker.exited.then(() => {
+    ended = true;
+  });
+  while ((await left(place)) === tasks && !ended) await delay(lookEveryMs);
+  const before = await place.cost(worker.pid);
+  while ((await left(place)) > 0) {
+    if (ended) throw new Error(`the worker must not end before the queue is empty, but ended with ${(await worker.exited).code}`);
+    await delay(lookEveryMs);
+  }
+  const emptyAtNs = process.hrtime.bigint();
+  const after = await place.cost(worker.pid);
+  const exit = await worker.stop();
+  if (exit.code !== 0) throw new Error(`the worker must end with status 0, got ${exit.signal ?? exit.code}`);
+  return { perSecond: tasks / (Number(emptyAtNs - checkRecords(records, tasks)) / 1e9), tasks, cost: costBetween(before, after) };
+}
+
+/** Rates of a worker that has warmed up: with `small` messages in the queue, again and again, and with `large`. */
+export async function backlog(bench: RedisBench, small: number, large: number): Promise<{ small: number; large: number }> {
+  const { place, mould, folder } = bench;
+  const { client } = place;
+  await client.flushall();
+  const rounds = Math.max(1, Math.round(Math.min(large, 200_000) / small));
+  const lists = Array.from({ length: rounds }, (_, round) => ({ list: `prepared-${round}`, size: small }));
+  const all = [...lists, { list: 'prepared-large', size: large }];
+  let tasks = 0;
+  for (const { list, size } of [{ list: 'celery', size: 2 * small }, ...all]) {
+    await mould.fill(client, list, tasks, size);
+    tasks += size;
+  }
+  const records = join(folder, `redis-records-${runs++}`);
+  mkdirSync(records);
+  const worker = umbelWorker(bench, false, records, tasks);
+  const empty = async (): Promise<void> => {
+    while ((await celeryLeft(place)) > 0) await delay(2);
+  };
+  await empty();
+  const seconds: number[] = [];
+  for (const { list } of all) {
+    const startedAtMs = performance.now();
+    await client.rename(list, 'celery');
+    await empty();
+    seconds.push((performance.now() - startedAtMs) / 1000);
+  }
+  const exit = await worker.stop();
+  if (exit.code !== 0) throw new Error(`the worker must end with status 0, got ${exit.signal ?? exit.code}`);
+  checkRecords(records, tasks);
+  const largeSeconds = seconds.pop() ?? Number.NaN;
+  return { small: (rounds * small) / seconds.reduce((sum, one) => sum + one, 0), large: large / largeSeconds };
+}
