@@ -46,6 +46,8 @@ export class WorkerLease {
   #renewing: Promise<void> | null = null;
   /** Monotonic; others are judged only by who has been listening for a whole lease. */
   #connectedAtMs: number;
+  /** A sign of life was refused since the last good one. */
+  #missed = false;
   #saying = false;
 
   constructor(params: WorkerLeaseParams) {
@@ -86,6 +88,7 @@ export class WorkerLease {
       },
       () => {
         this.#saying = false;
+        this.#missed = true;
       },
     );
   }
@@ -149,13 +152,21 @@ export class WorkerLease {
       return;
     }
     if (reply.length > 1) this.#params.onDead(reply.slice(1).map(String));
+    if (!this.#missed) return;
+    // A server that refused our signs of life (out of memory, say) may have let the lease end: whoever gave up meanwhile goes on.
+    this.#missed = false;
+    this.#params.onAlive();
   }
 
   #armLife(): void {
     const { clock, workerLeaseMs, connection } = this.#params;
     this.#life = clock.setTimer(
       () => {
-        if (connection.state === 'connected') this.#sayAlive(false).catch(() => {});
+        if (connection.state === 'connected') {
+          this.#sayAlive(false).catch(() => {
+            this.#missed = true;
+          });
+        }
         if (this.#held) this.#armLife();
       },
       workerLeaseMs / 3,
