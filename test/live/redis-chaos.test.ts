@@ -76,7 +76,7 @@ function planWork(random: SeededRandom): Work[] {
   const farAway = { ms: 1, busy: false, countdownMs: longestMs };
   const short = Array.from({ length: taskCount - longTasks - 2 }, () => {
     const kind = random.below(100);
-    const ms = kind < 90 ? 1 + random.below(5) : kind < 98 ? 5 + random.below(60) : 100 + random.below(900);
+    const ms = kind < 60 ? 1 + random.below(5) : kind < 95 ? 5 + random.below(75) : 100 + random.below(900);
     const later = random.below(10) === 0;
     return {
       ms,
@@ -152,6 +152,11 @@ class Fleet {
     this.#python = this.#startPython();
   }
 
+  /** All have come up. */
+  async ready(): Promise<void> {
+    await Promise.all([...this.workers.map((worker) => worker.ready()), this.#python]);
+  }
+
   async suffer(kind: Kind): Promise<void> {
     const which = this.#random.below(this.workers.length);
     const { pid } = this.workers[which] as LiveWorker;
@@ -183,7 +188,7 @@ class Fleet {
         break;
       case 'end the Python worker':
         await this.#endPython();
-        this.#python = this.#startPython();
+        await this.#restartPython();
         break;
     }
     this.done[kind] = (this.done[kind] ?? 0) + 1;
@@ -201,6 +206,11 @@ class Fleet {
     // Looked at when it is ended.
     started.catch(() => {});
     return started;
+  }
+
+  async #restartPython(): Promise<void> {
+    this.#python = this.#startPython();
+    await this.#python;
   }
 
   /** In good order: what it holds and has not started goes back. */
@@ -251,7 +261,7 @@ class Fleet {
     await elapsed(this.#random.below(1500));
     await this.#server.start();
     back.resolve();
-    this.#python = this.#startPython();
+    await this.#restartPython();
   }
 
   /** Of umbel workers, some or all. */
@@ -342,12 +352,13 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
     };
     const pidfile = folder.file(`${name}.pid`);
     const args = ['worker', '-A', module, '-b', url, '-c', '2', '-O', profile, '-n', `chaos-${name}@localhost`, '--pidfile', pidfile];
-    return folder.start([...args, '--log-format', 'json', '-l', 'warning'], { env });
+    return folder.start([...args, '--log-format', 'json', '-l', 'info'], { env });
   });
   const celery = new PythonCelery(t, tasksModule(url, logPath));
   const fleet = new Fleet({ server, celery, log, random, start });
   const idOf = (value: number): string => `chaos-${random.seed}-${value}`;
 
+  await fleet.ready();
   const startedAtMs = monotonicMs();
   const published = publish(fleet, work, idOf);
   published.catch(() => {});
