@@ -1,0 +1,144 @@
+/**
+ * The file in which tasks, on umbel and on Python workers alike, say when they start and end and who holds them; and the eye on it.
+ *
+ * Owns the file watch. One line: `received|start|end <task id> umbel|python <worker pid> <child pid> 0|1 <monotonic ns>`, written with a
+ * single O_APPEND write. `received` is written by Python workers only, which judge nobody's age but by when they took the message.
+ */
+import { closeSync, type FSWatcher, fstatSync, openSync, readSync, watch } from 'node:fs';
+
+export interface RunLine {
+  readonly what: 'received' | 'start' | 'end';
+  readonly taskId: string;
+  readonly kind: 'umbel' | 'python';
+  readonly worker: number;
+  readonly child: number;
+  readonly redelivered: boolean;
+  /** Monotonic, the same clock in every process. */
+  readonly atMs: number;
+}
+
+interface Waiter {
+  reached(): boolean;
+  resolve(): void;
+}
+
+export class RunLog {
+  readonly lines: RunLine[] = [];
+  /** Lines that say start. */
+  starts = 0;
+  /** Tasks that have ended at least once. */
+  readonly ended = new Set<string>();
+  readonly #hangsAfterMs: number;
+  readonly #fd: number;
+  readonly #watcher: FSWatcher;
+  #closed = false;
+  #readBytes = 0;
+  #rest = '';
+  readonly #waiters = new Set<Waiter>();
+
+  /** Nothing may take longer than `hangsAfterMs` to happen. */
+  constructor(path: string, hangsAfterMs: number) {
+    this.#hangsAfterMs = hangsAfterMs;
+    this.#fd = openSync(path, 'a+');
+    this.#watcher = watch(path, () => this.#read());
+  }
+
+  /** When so many executions have begun. */
+  started(count: number): Promise<void> {
+    return this.#until(
+      () => this.starts >= count,
+      () => `there must be ${count} starts, got ${this.starts}`,
+    );
+  }
+
+  /** When so many different tasks have ended. */
+  allEnded(count: number): Promise<void> {
+    return this.#until(
+      () => this.ended.size >= count,
+      () => `${count} tasks must have ended, got ${this.ended.size}`,
+    );
+  }
+
+  /** Everything written up to now, read to the end. */
+  end(): readonly RunLine[] {
+    this.#read();
+    if (this.#rest !== '') throw new Error(`the log of runs must end with a whole line, got ${JSON.stringify(this.#rest)}`);
+    return this.lines;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watcher.close();
+    closeSync(this.#fd);
+  }
+
+  /** Rejects when it takes so long that something must hang or be lost. */
+  #until(reached: () => boolean, problem: () => string): Promise<void> {
+    if (reached()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = {
+        reached,
+        resolve: () => {
+          clearTimeout(timer);
+          resolve();
+        },
+      };
+      const timer = setTimeout(() => {
+        this.#waiters.delete(waiter);
+        reject(new Error(`${problem()} after ${this.#hangsAfterMs / 1000}s`));
+      }, this.#hangsAfterMs);
+      this.#waiters.add(waiter);
+    });
+  }
+
+  #read(): void {
+    if (this.#closed) return;
+    const size = fstatSync(this.#fd).size;
+    if (size === this.#readBytes) return;
+    const bytes = Buffer.allocUnsafe(size - this.#readBytes);
+    const read = readSync(this.#fd, bytes, 0, bytes.length, this.#readBytes);
+    this.#readBytes += read;
+    const texts = (this.#rest + bytes.toString('latin1', 0, read)).split('\n');
+    this.#rest = texts.pop() ?? '';
+    for (const text of texts) this.#add(parseLine(text));
+    for (const waiter of this.#waiters) {
+      if (!waiter.reached()) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  #add(line: RunLine): void {
+    this.lines.push(line);
+    if (line.what === 'start') this.starts += 1;
+    if (line.what === 'end') this.ended.add(line.taskId);
+  }
+}
+
+const lineForm = /^(received|start|end) (\S+) (umbel|python) (\d+) (\d+) ([01]) (\d+)$/;
+
+function parseLine(text: string): RunLine {
+  const match = lineForm.exec(text);
+  if (match === null) throw new Error(`a line of the log of runs must be like ${lineForm.source}, got ${JSON.stringify(text)}`);
+  const [, what, taskId, kind, worker, child, redelivered, ns] = match as unknown as [
+    string,
+    RunLine['what'],
+    string,
+    RunLine['kind'],
+    ...string[],
+  ];
+  return {
+    what,
+    taskId,
+    kind,
+    worker: Number(worker),
+    child: Number(child),
+    redelivered: redelivered === '1',
+    atMs: Number(BigInt(ns ?? 0) / 1000n) / 1000,
+  };
+}
+
+/** Now, on the clock of the log. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1000n) / 1000;
+}
