@@ -37,8 +37,8 @@ export class RedisPlace {
     for (const teardown of this.#teardowns) await teardown();
   }
 
-  url(): string {
-    return this.server.url();
+  url(db = 0): string {
+    return this.server.url(db);
   }
 
   async cost(parentPid: number): Promise<Cost> {

@@ -1,8 +1,7 @@
-/** delay() → get() of a Python client, on an idle umbel worker and on an idle Python worker, in turns. */
+/** delay() → get() of a Python client, on an idle umbel worker and on an idle Python worker, each on a database of its own, in turns. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { WorkerProcess } from '../scripts/worker-process.ts';
 import { quantile } from './quantile.ts';
 import { peerFolder, python } from './redis-messages.ts';
 import { celeryWorker, type RedisBench, umbelWorker } from './redis-throughput.ts';
@@ -12,28 +11,24 @@ export interface RoundTrip {
   readonly p99Ms: number;
 }
 
-const warmUp = 50;
+/** Of each; the first waits for the worker to be up. */
+const warmUp = 300;
 
-export async function roundTrips(bench: RedisBench, samples: number, turns: number): Promise<{ umbel: RoundTrip; celery: RoundTrip }> {
-  await bench.place.client.flushall();
-  const umbel: number[] = [];
-  const celery: number[] = [];
-  for (let turn = 0; turn < turns; turn += 1) {
-    umbel.push(...(await measure(bench, umbelWorker(bench, true, null, 0), samples)));
-    celery.push(...(await measure(bench, celeryWorker(bench, true, null, 0), samples)));
+export async function roundTrips(bench: RedisBench, samples: number): Promise<{ umbel: RoundTrip; celery: RoundTrip }> {
+  const { place } = bench;
+  await place.client.flushall();
+  const workers = [umbelWorker(bench, place.url(0), true, null), celeryWorker(place.url(1), true, null)];
+  try {
+    const env = { ...process.env, UMBEL_BENCH_BROKER: place.url(0), PYTHONDONTWRITEBYTECODE: '1' };
+    const args = [join(peerFolder, 'redis_peer.py'), 'round-trip', String(warmUp + samples), place.url(0), place.url(1)];
+    const { stdout } = await promisify(execFile)(python, args, { env, maxBuffer: 64 * 1024 * 1024 });
+    const [umbel = [], celery = []] = JSON.parse(stdout) as number[][];
+    return { umbel: summary(umbel.slice(warmUp)), celery: summary(celery.slice(warmUp)) };
+  } finally {
+    for (const worker of workers) await worker.stop();
   }
-  return { umbel: summary(umbel), celery: summary(celery) };
 }
 
-/** The first round trip waits for the worker to be up. */
-async function measure({ place }: RedisBench, worker: WorkerProcess, samples: number): Promise<number[]> {
-  const env = { ...process.env, UMBEL_BENCH_BROKER: place.url(), UMBEL_BENCH_BACKEND: place.url(), PYTHONDONTWRITEBYTECODE: '1' };
-  const args = [join(peerFolder, 'redis_peer.py'), 'round-trip', String(warmUp + samples)];
-  const { stdout } = await promisify(execFile)(python, args, { env, maxBuffer: 64 * 1024 * 1024 });
-  await worker.stop();
-  return (JSON.parse(stdout) as number[]).slice(warmUp).map((seconds) => seconds * 1000);
-}
-
-function summary(times: readonly number[]): RoundTrip {
-  return { p50Ms: quantile(times, 0.5), p99Ms: quantile(times, 0.99) };
+function summary(seconds: readonly number[]): RoundTrip {
+  return { p50Ms: quantile(seconds, 0.5) * 1000, p99Ms: quantile(seconds, 0.99) * 1000 };
 }

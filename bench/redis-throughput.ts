@@ -25,10 +25,20 @@ export interface RedisBench {
   readonly mould: MessageMould;
 }
 
+/** Where tasks leave their marks, and how many there will be. */
+interface Marks {
+  readonly records: string;
+  readonly tasks: number;
+}
+
 const lookEveryMs = 5;
 let runs = 0;
 
-export function umbelWorker({ umbel, folder, place }: RedisBench, results: boolean, records: string | null, tasks: number): WorkerProcess {
+function marksEnv(marks: Marks | null): Record<string, string> {
+  return marks === null ? {} : { UMBEL_BENCH_RECORDS: marks.records, UMBEL_BENCH_TASKS: String(marks.tasks) };
+}
+
+export function umbelWorker({ umbel, folder }: RedisBench, url: string, results: boolean, marks: Marks | null): WorkerProcess {
   const [command = '', ...args] = umbel;
   return new WorkerProcess({
     command,
@@ -38,7 +48,7 @@ export function umbelWorker({ umbel, folder, place }: RedisBench, results: boole
       '-A',
       join(import.meta.dirname, 'tasks/noop.ts'),
       '-b',
-      place.url(),
+      url,
       '-c',
       '2',
       '-l',
@@ -49,14 +59,14 @@ export function umbelWorker({ umbel, folder, place }: RedisBench, results: boole
     cwd: folder,
     env: {
       UMBEL_TASK_ACKS_LATE: 'true',
-      UMBEL_RESULT_BACKEND: results ? place.url() : 'disabled',
-      ...(records === null ? {} : { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) }),
+      UMBEL_RESULT_BACKEND: results ? url : 'disabled',
+      ...marksEnv(marks),
     },
     isReady: null,
   });
 }
 
-export function celeryWorker({ place }: RedisBench, results: boolean, records: string | null, tasks: number): WorkerProcess {
+export function celeryWorker(url: string, results: boolean, marks: Marks | null): WorkerProcess {
   const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat'];
   return new WorkerProcess({
     command: python,
@@ -65,9 +75,9 @@ export function celeryWorker({ place }: RedisBench, results: boolean, records: s
     env: {
       C_FORCE_ROOT: '1',
       PYTHONDONTWRITEBYTECODE: '1',
-      UMBEL_BENCH_BROKER: place.url(),
-      UMBEL_BENCH_BACKEND: results ? place.url() : '',
-      ...(records === null ? {} : { UMBEL_BENCH_RECORDS: records, UMBEL_BENCH_TASKS: String(tasks) }),
+      UMBEL_BENCH_BROKER: url,
+      UMBEL_BENCH_BACKEND: results ? url : '',
+      ...marksEnv(marks),
     },
     isReady: null,
   });
@@ -98,8 +108,10 @@ export async function celeryFormat(bench: RedisBench, peer: 'umbel' | 'celery', 
   const { place, mould } = bench;
   await place.client.flushall();
   await mould.fill(place.client, 'celery', 0, tasks);
-  const start = peer === 'umbel' ? umbelWorker : celeryWorker;
-  const run = await workOff(bench, tasks, celeryLeft, (records) => start(bench, results, records, tasks));
+  const run = await workOff(bench, tasks, celeryLeft, (records) => {
+    const marks = { records, tasks };
+    return peer === 'umbel' ? umbelWorker(bench, place.url(), results, marks) : celeryWorker(place.url(), results, marks);
+  });
   if (results) {
     let stored = 0;
     for await (const keys of place.client.scanStream({ match: 'celery-task-meta-*', count: 5000 })) stored += (keys as string[]).length;
@@ -161,7 +173,7 @@ export async function backlog(bench: RedisBench, small: number, large: number): 
   }
   const records = join(folder, `redis-records-${runs++}`);
   mkdirSync(records);
-  const worker = umbelWorker(bench, false, records, tasks);
+  const worker = umbelWorker(bench, place.url(), false, { records, tasks });
   const empty = async (): Promise<void> => {
     while ((await celeryLeft(place)) > 0) await delay(2);
   };

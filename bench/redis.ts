@@ -74,7 +74,7 @@ async function throughputRows(bench: RedisBench, tasks: number): Promise<Row[]> 
 
 async function roundTripRows(bench: RedisBench): Promise<Row[]> {
   say('Redis: round trips …');
-  const { umbel, celery } = await roundTrips(bench, 500, 2);
+  const { umbel, celery } = await roundTrips(bench, 1000);
   const row = (what: string, own: number, peer: number): Row => ({
     what: `Redis, delay() to get() of Python, idle, ${what}`,
     measured: ms(own),

@@ -2,7 +2,7 @@
 
 Names and options come from the environment, so that both workers do the same. Run as a program it is the client:
   redis_peer.py sample            publish two messages, print the number and id of each as JSON
-  redis_peer.py round-trip COUNT  delay() and get(), one after the other; print the seconds of each as JSON
+  redis_peer.py round-trip COUNT URL…  delay() and get() on each server in turn; print the seconds of each as JSON
 """
 import json
 import mmap
@@ -48,17 +48,28 @@ def _sample():
     print(json.dumps(sent))
 
 
-def _round_trip(count):
-    times = []
+def _nothing(number):
+    return None
+
+
+def _round_trip(count, urls):
+    """In turns, so that whatever else the machine does falls on all of them alike."""
+    clients = []
+    for url in urls:
+        client = Celery("noop", broker=url, backend=url, set_as_current=False)
+        clients.append((client.task(name="noop.noop")(_nothing), []))
     for _ in range(count):
-        started = time.perf_counter()
-        noop.delay(0).get(timeout=30)
-        times.append(time.perf_counter() - started)
-    print(json.dumps(times))
+        for task, times in clients:
+            # An idle worker is one that has had the time to fall asleep.
+            time.sleep(0.002)
+            started = time.perf_counter()
+            task.delay(0).get(timeout=30)
+            times.append(time.perf_counter() - started)
+    print(json.dumps([times for _, times in clients]))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "sample":
         _sample()
     else:
-        _round_trip(int(sys.argv[2]))
+        _round_trip(int(sys.argv[2]), sys.argv[3:])

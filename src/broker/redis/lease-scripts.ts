@@ -32,7 +32,7 @@ return reply
 /** KEYS index. ARGV tags. Reply: positions (from 1) of the tags that are not held any more. */
 export const renewScript = redisScript(`
 local time = redis.call('TIME')
-local now = string.format('%.6f', time[1] + time[2] / 1000000)
+local now = string.format('%.0f', time[1] + 1)
 local add = {}
 for i = 1, #ARGV do
   add[2 * i - 1] = now
