@@ -3,8 +3,8 @@
  *
  * Late-acknowledged tasks over a private Redis with AOF, visibility timeout 10 s, on two umbel workers and a real Python worker. Umbel
  * workers and their children are killed, workers and Redis stand still, Redis is restarted, connections are dropped; when is a
- * number of executions drawn from the seed. The Python worker is only ever told to end, and is away while Redis is restarted: kombu takes a message
- * before it writes down that it has it.
+ * number of executions drawn from the seed. The Python worker is only ever told to end, when it has read what
+ * it asked for, and is away while Redis is restarted: kombu takes a message before it writes down that it has it.
  *
  * Repeat a run with the seed it prints: CHAOS_SEED=… (the plan and the tasks are then the same; the kernel's scheduling is not).
  * CHAOS_ROUNDS=20 is the full run: 50,000 tasks of up to 30 s with ETAs of up to 30 s, in about half an hour.
@@ -13,11 +13,12 @@ import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
-import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
+import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RedisServer } from '../redis-server.ts';
 import { judge, type Standstill } from './holder-verdict.ts';
 import { LiveFolder } from './live-folder.ts';
 import { childrenOf, isRunning, type LiveWorker } from './live-worker.ts';
+import { endInGoodOrder } from './python-worker-end.ts';
 import { monotonicMs, RunLog } from './run-log.ts';
 import { SeededRandom } from './seeded-random.ts';
 
@@ -93,7 +94,7 @@ from celery import Celery
 from celery.signals import task_received
 app = Celery('tasks', broker='${url}', backend='${url}')
 app.conf.broker_transport_options = {'visibility_timeout': ${visibilityTimeoutSeconds}}
-app.conf.worker_prefetch_multiplier = 1
+app.conf.worker_prefetch_multiplier = 4
 app.conf.worker_redirect_stdouts = False
 
 log = os.open('${logPath}', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -213,12 +214,9 @@ class Fleet {
     await this.#python;
   }
 
-  /** In good order: what it holds and has not started goes back. */
   async #endPython(): Promise<number | null> {
     const python = await this.#python;
-    await ended(python, 'SIGTERM');
-    this.killedAtMs.set(python.pid ?? 0, monotonicMs());
-    return python.exitCode;
+    return endInGoodOrder(this.#celery, python, () => this.killedAtMs.set(python.pid ?? 0, monotonicMs()));
   }
 
   async #killChild(worker: number): Promise<void> {

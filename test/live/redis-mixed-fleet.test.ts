@@ -6,10 +6,11 @@
  */
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
-import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
+import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
+import { endInGoodOrder } from './python-worker-end.ts';
 import { RunLog } from './run-log.ts';
 
 const visibilityTimeoutSeconds = 60;
@@ -23,7 +24,7 @@ import os, time
 from celery import Celery
 app = Celery('tasks', broker='${url}', backend='${url}')
 app.conf.broker_transport_options = {'visibility_timeout': ${visibilityTimeoutSeconds}}
-app.conf.worker_prefetch_multiplier = 1
+app.conf.worker_prefetch_multiplier = 4
 app.conf.worker_redirect_stdouts = False
 
 @app.task(name='fleet.double', bind=True, acks_late=True, reject_on_worker_lost=True)
@@ -105,8 +106,7 @@ void t.test('workers of both kinds on one queue, each killed and restarted', { s
   t.match(await umbel.stop('SIGKILL'), { signal: 'SIGKILL' }, 'the umbel worker is killed');
   umbel = start();
   await umbel.ready();
-  await ended(python, 'SIGTERM');
-  t.equal(python.exitCode, 0, 'the Python worker ends');
+  t.equal(await endInGoodOrder(celery, python), 0, 'the Python worker ends');
   python = await celery.worker(['celery'], pythonOptions);
   // Work for those that have just come.
   await Promise.all(Array.from({ length: count }, (_, n) => double.applyAsync({ args: [n], taskId: `late-${n}` })));
@@ -142,6 +142,6 @@ void t.test('workers of both kinds on one queue, each killed and restarted', { s
   const unmarked = [...runs.values()].filter((all) => all.slice(1).some(({ redelivered }) => !redelivered));
   t.strictSame(unmarked, [], 'what ran twice was marked redelivered');
   t.match(await umbel.stop(), { code: 0 });
-  await ended(python, 'SIGTERM');
+  t.equal(await endInGoodOrder(celery, python), 0);
   t.strictSame([server.cli('HLEN', 'unacked'), server.cli('LLEN', 'celery')], ['0', '0'], 'nothing is left');
 });

@@ -1,0 +1,27 @@
+/**
+ * How a Python worker on Redis is told to end without losing a message: kombu closes its connection over an answer it has not read, and
+ * the message in it, which it has popped and not written down, is gone. So it first stops asking, and reads what it asked for.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { ended, type PythonCelery } from '../python-celery.ts';
+
+/** Its second answer to a ping comes from a turn of its event loop after the one in which the last message could be read. */
+const stopAsking = `
+import time
+def asked(command, **more):
+    assert app.control.broadcast(command, reply=True, limit=1, timeout=60, **more), command
+asked('cancel_consumer', arguments={'queue': 'celery'})
+client = app.connection().default_channel.client
+while any(one['cmd'] == 'brpop' and 'b' in one['flags'] for one in client.client_list()):
+    time.sleep(0.02)
+asked('ping')
+asked('ping')
+`;
+
+/** Its exit status. What it holds goes back; `telling` is called just before it is told. */
+export async function endInGoodOrder(celery: PythonCelery, python: ChildProcess, telling: () => void = () => {}): Promise<number | null> {
+  await celery.script(stopAsking).rest();
+  telling();
+  await ended(python, 'SIGTERM');
+  return python.exitCode;
+}
