@@ -51,8 +51,12 @@ export function judge(params: VerdictParams): Verdict {
   const diedBefore = (run: RunLine, atMs: number): boolean =>
     [run.worker, run.child].some((pid) => (killedAtMs.get(pid) ?? Number.POSITIVE_INFINITY) < atMs);
 
-  const lostLeaseBefore = ({ worker }: RunLine, atMs: number): boolean =>
-    standstills.some(({ pid, fromMs, toMs }) => pid === worker && toMs - fromMs >= shortestLeaseMs && atMs - fromMs >= shortestLeaseMs);
+  // Only what it had begun before it went on: what it takes afterwards it has a new lease for.
+  const lostLeaseBefore = (run: RunLine, atMs: number): boolean =>
+    standstills.some(
+      ({ pid, fromMs, toMs }) =>
+        pid === run.worker && run.atMs <= toMs && toMs - fromMs >= shortestLeaseMs && atMs - fromMs >= shortestLeaseMs,
+    );
 
   for (const [taskId, runs] of Map.groupBy(starts, (run) => run.taskId)) {
     for (const [at, run] of runs.entries()) {

@@ -37,7 +37,7 @@ def double(self, value):
 log = os.open('${logPath}', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def note(what, request):
     redelivered = 1 if request.delivery_info.get('redelivered') else 0
-    line = '%s %s python %d %d %d %d\\n' % (what, request.id, os.getppid(), os.getpid(), redelivered, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
+    line = '%s %s python %d %d %d %d\\n' % (what, request.id, os.getpid(), os.getpid(), redelivered, time.clock_gettime_ns(time.CLOCK_MONOTONIC))
     os.write(log, line.encode())
 `;
 
@@ -90,9 +90,8 @@ void t.test('workers of both kinds on one queue, each killed and restarted', { s
       },
     });
   const celery = new PythonCelery(t, pythonTasks(url, logPath));
-  const pythonOptions = ['-P', 'prefork', '-c', '2', '-O', 'fair'];
   let umbel = start();
-  let [, python] = await Promise.all([umbel.ready(), celery.worker(['celery'], pythonOptions)]);
+  let [, python] = await Promise.all([umbel.ready(), celery.worker(['celery'])]);
 
   const app = new App({ broker: url, backend: url });
   await app.start();
@@ -107,7 +106,7 @@ void t.test('workers of both kinds on one queue, each killed and restarted', { s
   umbel = start();
   await umbel.ready();
   t.equal(await endInGoodOrder(celery, python), 0, 'the Python worker ends');
-  python = await celery.worker(['celery'], pythonOptions);
+  python = await celery.worker(['celery']);
   // Work for those that have just come.
   await Promise.all(Array.from({ length: count }, (_, n) => double.applyAsync({ args: [n], taskId: `late-${n}` })));
   await log.allEnded(3 * count);
