@@ -5,9 +5,8 @@ import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import type { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
 import type { Message } from '../../../src/protocol/message.ts';
-import { decodeEnvelope, encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
+import { decodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
-import { eventually } from '../../pool/eventually.ts';
 import { loadVectors, messagesOf, type RedisMessage, type TaskVector } from '../../protocol/vectors.ts';
 import { RedisServer } from '../../redis-server.ts';
 import { Arrivals, openInbox, textMessage, textOf } from '../inbox.ts';
@@ -451,23 +450,6 @@ t.test('the subscriber’s connection dies while it is idle', async (t) => {
     t.equal(textOf(delivery), String(n));
     await inbox.subscription.ack(delivery);
   }
-});
-
-t.test('a server that refused signs of life until the lease was over', async (t) => {
-  const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { workerLeaseMs: 600 } });
-  const inbox = await openInbox(broker, ['celery'], 1);
-  server.cli('CONFIG', 'SET', 'maxmemory', '1');
-  const leaseEnds = (): number => Number(server.cli('ZRANGE', '_umbel.workers', '0', '-1', 'WITHSCORES').split('\n')[1]) * 1000;
-  await eventually(t, 'the lease is over', () => (leaseEnds() < Date.now() ? true : undefined));
-  // Asks for messages and is told that it has no lease; the question after it on the same connection waits for that.
-  inbox.subscription.pause();
-  inbox.subscription.resume();
-  await t.rejects(broker.countReady('celery'), { code: 'BROKER_UNAVAILABLE' });
-  server.cli('CONFIG', 'SET', 'maxmemory', '0');
-  // Not through another broker: one would notice the dead lease, and by that revive it.
-  server.cli('LPUSH', 'celery', encodeEnvelope(textMessage('after'), { exchange: '', routingKey: 'celery', deliveryTag: 'tag' }));
-  t.equal(textOf(await inbox.deliveries.next()), 'after', 'it takes messages again');
 });
 
 t.test('strategies of order', async (t) => {
