@@ -2,10 +2,10 @@
  * A Redis server of a test's own: loopback only, a free port, data in a temporary folder.
  *
  * Owns the process and the folder; both end with the test. Waits for Redis's own words ("Ready to accept connections") and a
- * PONG, never for time.
+ * PONG, never for time. REDIS_SERVER names another server than the `redis-server` of PATH: another version, or Valkey.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +15,16 @@ import type { Test } from 'tap';
 export interface RedisServerOptions {
   /** Lines of redis.conf: { appendonly: 'yes', requirepass: 'secret' }. A list gives the directive more than once. */
   readonly config?: Readonly<Record<string, string | readonly string[]>>;
-  /** Run as another program: 'redis-sentinel'. */
-  readonly program?: string;
+}
+
+export const redisProgram = process.env.REDIS_SERVER || 'redis-server';
+
+/** Of the server that the tests start. */
+export function redisVersion(): { readonly name: string; readonly major: number } {
+  const text = execFileSync(redisProgram, ['--version'], { encoding: 'utf8' });
+  const [, name, major] = /^(\w+) server v=(\d+)/.exec(text) ?? [];
+  if (name === undefined) throw new Error(`${redisProgram} --version says ${text}`);
+  return { name: name.toLowerCase(), major: Number(major) };
 }
 
 const readyWithinMs = 30_000;
@@ -64,22 +72,24 @@ export class RedisServer {
 
   /** Again, on the same port and with the same data. */
   async start(): Promise<void> {
-    const process = spawn(this.#options.program ?? 'redis-server', ['-'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    // A file, and not its standard input: Sentinel has servers rewrite their configuration.
+    const configPath = join(this.folder, 'redis.conf');
+    writeFileSync(configPath, this.#configText());
+    const process = spawn(redisProgram, [configPath], { stdio: ['ignore', 'pipe', 'inherit'] });
     endsWithUs(process);
     this.#process = process;
     this.#output = [];
-    process.stdin.end(this.#configText());
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`redis-server is not ready: ${this.#output.join('\n')}`)), readyWithinMs);
+      const timer = setTimeout(() => reject(new Error(`${redisProgram} is not ready: ${this.#output.join('\n')}`)), readyWithinMs);
       process.once('error', reject);
       process.once('exit', () => {
         clearTimeout(timer);
         if (this.#process === process) this.#process = null;
-        reject(new Error(`redis-server ended: ${this.#output.join('\n')}`));
+        reject(new Error(`${redisProgram} ended: ${this.#output.join('\n')}`));
       });
       createInterface({ input: process.stdout }).on('line', (line) => {
         this.#output.push(line);
-        if (!/Ready to accept connections|Sentinel ID is/.test(line)) return;
+        if (!/Ready to accept connections/.test(line)) return;
         clearTimeout(timer);
         resolve();
       });

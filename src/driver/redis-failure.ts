@@ -89,6 +89,11 @@ export function toRedisFailure(thrown: unknown, where: string): RedisFailure {
   if (!isReplyError(thrown))
     return new RedisFailure('lost', `the connection to Redis failed: ${connectionText(thrown, text)} (${where})`, { cause: thrown });
   const kind = kindOfReply(text);
+  // Redis 5 and 6 with a setting of before: scripts that ask for the time may not write.
+  if (text.includes('redis.replicate_commands()'))
+    return new RedisFailure('version', `Redis must have lua-replicate-commands yes, as is the default, got no (${where})`, {
+      cause: thrown,
+    });
   if (kind === 'command') return new RedisFailure('command', `Redis refused the command: ${text} (${where})`, { cause: thrown });
   if (kind === 'noscript') return new RedisFailure('noscript', `Redis has forgotten a script (${where})`, { cause: thrown });
   const rule = kind in ruleOfKind ? ruleOfKind[kind as keyof typeof ruleOfKind] : 'Redis refused';

@@ -244,12 +244,12 @@ const oldestMajor = 5;
 async function handshake(client: Redis, params: RedisSessionParams, where: string): Promise<RedisSession> {
   const { endpoint } = params;
   if (endpoint.password !== null || endpoint.username !== null) {
-    const password = endpoint.password ?? '';
-    await (endpoint.username === null ? client.call('AUTH', password) : client.call('AUTH', endpoint.username, password));
+    await authenticate(client, endpoint.username, endpoint.password ?? '');
   }
   const info = await allowed(client.call('INFO'));
   const fields = readInfo(typeof info === 'string' ? info : '');
-  if (fields.get('redis_mode') === 'cluster') {
+  // Valkey 8 says `server_mode`.
+  if ((fields.get('redis_mode') ?? fields.get('server_mode')) === 'cluster') {
     throw new RedisFailure(
       'cluster',
       `Redis Cluster is not supported: the URL must lead to a single server or to Sentinel, got a cluster node (${where})`,
@@ -277,6 +277,19 @@ async function handshake(client: Redis, params: RedisSessionParams, where: strin
     runId: fields.get('run_id') ?? null,
   };
   return RedisSession.adopt(client, endpoint, server, typeof id === 'number' ? id : null);
+}
+
+/** Redis 5 has no users: there the password alone counts, as in Python. */
+async function authenticate(client: Redis, username: string | null, password: string): Promise<void> {
+  if (username !== null) {
+    try {
+      await client.call('AUTH', username, password);
+      return;
+    } catch (error) {
+      if (!isReplyError(error) || !/wrong number of arguments/i.test(error.message)) throw error;
+    }
+  }
+  await client.call('AUTH', password);
 }
 
 /** null when the server does not know the command or the user may not use it. */

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
-import { freePort, RedisServer } from '../redis-server.ts';
+import { freePort, RedisServer, redisProgram } from '../redis-server.ts';
 import { link } from './redis-link.ts';
 
 async function startSentinel(t: Test, master: RedisServer, password: string): Promise<number> {
@@ -20,7 +20,7 @@ async function startSentinel(t: Test, master: RedisServer, password: string): Pr
     'sentinel failover-timeout main 2000',
   ];
   writeFileSync(path, `${lines.join('\n')}\n`);
-  const child: ChildProcess = spawn('redis-server', [path, '--sentinel'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child: ChildProcess = spawn(redisProgram, [path, '--sentinel'], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(async () => {
     child.kill('SIGKILL');
     await once(child, 'exit');

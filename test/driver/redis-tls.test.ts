@@ -1,13 +1,16 @@
-/** TLS with certificates of the test's own. Skipped where openssl or a Redis with TLS is missing. */
+/** TLS with certificates of the test's own. Skipped where openssl or a Redis with TLS (6 and later) is missing. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { freePort, RedisServer } from '../redis-server.ts';
+import { freePort, RedisServer, redisVersion } from '../redis-server.ts';
 import { link } from './redis-link.ts';
 
-const missing = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is needed';
+function missing(): string | false {
+  if (spawnSync('openssl', ['version']).status !== 0) return 'openssl is needed';
+  return redisVersion().major < 6 ? 'Redis has TLS since 6' : false;
+}
 
 function certificates(t: Test): (name: string) => string {
   const folder = mkdtempSync(join(tmpdir(), 'umbel-tls-'));
@@ -52,7 +55,7 @@ function certificates(t: Test): (name: string) => string {
   return path;
 }
 
-t.test('TLS', { skip: missing }, async (t) => {
+t.test('TLS', { skip: missing() }, async (t) => {
   const path = certificates(t);
   const tls = { 'tls-cert-file': path('server.pem'), 'tls-key-file': path('server.key'), 'tls-ca-cert-file': path('ca.pem') };
   const plain = await RedisServer.start(t, { config: { ...tls, 'tls-port': '0' } });

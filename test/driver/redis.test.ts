@@ -1,11 +1,11 @@
 import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { RedisFailure } from '../../src/driver/redis-failure.ts';
 import { redisScript } from '../../src/driver/redis-script.ts';
 import { monitor } from '../backend/redis/redis-monitor.ts';
-import { freePort, RedisServer } from '../redis-server.ts';
+import { freePort, RedisServer, redisVersion } from '../redis-server.ts';
 import { link } from './redis-link.ts';
 
 const failure = (kind: string) => ({ name: 'RedisFailure', kind });
@@ -168,7 +168,9 @@ t.test('passwords: right, wrong and missing, never shown', async (t) => {
   await connection.acquire();
   t.equal(connection.displayUrl, url(':**@'));
   t.equal(await connection.call('PING'), 'PONG');
-  for (const userInfo of [':falsch@', '', 'nobody:geheim@']) {
+  // Redis 5 has no users.
+  const unknownUser = redisVersion().major < 6 ? [] : ['nobody:geheim@'];
+  for (const userInfo of [':falsch@', '', ...unknownUser]) {
     const { connection, log } = link(t, url(userInfo));
     try {
       await connection.acquire();
@@ -340,18 +342,66 @@ t.test('subscriptions: channels, patterns, and again after a loss', async (t) =>
   );
 });
 
-t.test('a server that is too old is refused, whatever the patience', async (t) => {
+/** Servers of which there is none here: every command is answered by `answer`, unless it is INFO. */
+async function fakeServer(t: Test, info: string, answer: (command: readonly string[]) => string = () => '+OK'): Promise<string> {
   const port = await freePort();
-  const old = createServer((socket) => {
-    // Every command gets INFO's reply; nothing else is asked before the version is looked at.
-    socket.on('data', () => {
-      const info = 'redis_version:4.0.9\r\nredis_mode:standalone\r\nrole:master\r\n';
-      socket.write(`$${info.length}\r\n${info}\r\n`);
+  const server = createServer((socket) => {
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += String(chunk);
+      for (;;) {
+        const [head, count] = /^\*(\d+)\r\n/.exec(text) ?? [];
+        if (head === undefined) return;
+        const parts = text.slice(head.length).split('\r\n');
+        // A length and a value each, and what comes behind the last line.
+        if (parts.length <= 2 * Number(count)) return;
+        const command = Array.from({ length: Number(count) }, (_, n) => parts[2 * n + 1] as string);
+        text = parts.slice(2 * Number(count)).join('\r\n');
+        socket.write(`${command[0]?.toUpperCase() === 'INFO' ? `$${info.length}\r\n${info}` : answer(command)}\r\n`);
+      }
     });
     socket.on('error', () => {});
   });
-  await new Promise<void>((resolve) => old.listen(port, '127.0.0.1', resolve));
-  t.teardown(() => old.close());
-  const { connection } = link(t, `redis://127.0.0.1:${port}`, { startRetries: null });
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  t.teardown(() => server.close());
+  return `127.0.0.1:${port}`;
+}
+
+t.test('a server that is too old is refused, whatever the patience', async (t) => {
+  const host = await fakeServer(t, 'redis_version:4.0.9\r\nredis_mode:standalone\r\nrole:master\r\n');
+  const { connection } = link(t, `redis://${host}`, { startRetries: null });
   await t.rejects(connection.acquire(), { name: 'RedisFailure', message: /version 5 or later, got 4\.0\.9/ });
+});
+
+t.test('Valkey 8 names its mode otherwise: a cluster is refused there, too', async (t) => {
+  const info = 'redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\nserver_mode:cluster\r\nrole:master\r\n';
+  const { connection } = link(t, `redis://${await fakeServer(t, info)}`, { startRetries: null });
+  await t.rejects(connection.acquire(), { kind: 'cluster', message: /Redis Cluster is not supported/ });
+});
+
+t.test('Redis 5 has no users: the password counts', async (t) => {
+  const seen: string[] = [];
+  const host = await fakeServer(t, 'redis_version:5.0.14\r\nredis_mode:standalone\r\nrole:master\r\n', ([name, ...args]) => {
+    if (name?.toUpperCase() !== 'AUTH') return '+OK';
+    seen.push(args.join(' '));
+    if (args.length !== 1) return "-ERR wrong number of arguments for 'auth' command";
+    return args[0] === 'geheim' ? '+OK' : '-ERR invalid password';
+  });
+  await link(t, `redis://user:geheim@${host}`).connection.acquire();
+  t.strictSame(seen, ['user geheim', 'geheim']);
+  await t.rejects(link(t, `redis://user:falsch@${host}`).connection.acquire(), failure('auth'));
+});
+
+t.test('scripts that may not write are refused with the setting that is in the way', async (t) => {
+  const host = await fakeServer(t, 'redis_version:6.0.20\r\nredis_mode:standalone\r\nrole:master\r\n', ([name]) =>
+    name?.toUpperCase() === 'EVALSHA'
+      ? '-ERR Error running script (call to f_0): @user_script:7: Write commands not allowed after non deterministic commands. Call redis.replicate_commands() at the start of your script'
+      : '+OK',
+  );
+  const { connection } = link(t, `redis://${host}`);
+  await connection.acquire();
+  await t.rejects(connection.run(redisScript('return 1'), ['key'], []), {
+    kind: 'version',
+    message: /must have lua-replicate-commands yes/,
+  });
 });

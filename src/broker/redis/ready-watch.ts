@@ -27,7 +27,7 @@ export interface Watched {
   reserving(): void;
   /** The last look found less than there was room for. true: sleep, `wake` will be called; false: look once more. */
   empty(): boolean;
-  /** The last look found as much as there was room for. */
+  /** The last look found something: where looks are by the clock, the next ones come soon. */
   busy(): void;
   stop(): void;
 }

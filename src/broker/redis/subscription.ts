@@ -318,8 +318,8 @@ export class RedisSubscription implements Subscription {
       this.#params.lease.revive();
       return;
     }
+    if (reply.length > 0) this.#watched.busy();
     if (reply.length / 2 < reservation.room) this.#asleep = this.#watched.empty();
-    else this.#watched.busy();
     this.#handOver(reply, reservation);
     this.claim();
   }

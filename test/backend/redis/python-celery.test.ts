@@ -18,11 +18,17 @@ import { encodeTask, readContent, readReceipt } from '../../../src/protocol/task
 import { openInbox } from '../../broker/inbox.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { celeryMissing, ended, PythonCelery } from '../../python-celery.ts';
-import { RedisServer } from '../../redis-server.ts';
+import { RedisServer, redisVersion } from '../../redis-server.ts';
 import { record } from '../conformance.ts';
 import { connectionTo } from './redis-place.ts';
 
 const waitMs = 60_000;
+
+/** The client of Python fails by itself, its own worker or ours: it unsubscribes from what it has not subscribed to. */
+function pythonCannotWaitForChords(): string | false {
+  const { name, major } = redisVersion();
+  return name === 'valkey' && major >= 8 ? 'Celery 5.2 cannot wait for chords on Valkey 8 (NOSUB)' : false;
+}
 
 function tasksModule(url: string, options = ''): string {
   return `
@@ -241,7 +247,8 @@ restored.delete()
   });
 
   for (const chordOrdered of [true, false]) {
-    t.test(`a Python chord whose parts run here, its body in Python (${chordOrdered ? 'ordered' : 'list'})`, async (t) => {
+    const skip = pythonCannotWaitForChords();
+    t.test(`a Python chord whose parts run here, its body in Python (${chordOrdered ? 'ordered' : 'list'})`, { skip }, async (t) => {
       const place = await mixed(t, { chordOrdered });
       const { celery, server } = place;
       await celery.worker(['celery']);
@@ -288,7 +295,7 @@ for id in ${JSON.stringify(bodies)}:
     });
   }
 
-  t.test('a chord that Python waits for, whose parts are delivered twice', async (t) => {
+  t.test('a chord that Python waits for, whose parts are delivered twice', { skip: pythonCannotWaitForChords() }, async (t) => {
     const place = await mixed(t);
     const { celery, backend, broker } = place;
     const worker = await celery.worker(['celery']);
