@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { RedisFailure } from '../../src/driver/redis-failure.ts';
 import { redisScript } from '../../src/driver/redis-script.ts';
-import { monitor } from '../backend/redis/redis-monitor.ts';
+import { monitor } from '../redis-monitor.ts';
 import { freePort, RedisServer, redisVersion } from '../redis-server.ts';
 import { link } from './redis-link.ts';
 

@@ -7,9 +7,9 @@ import { MemoryBroker } from '../../../src/broker/memory/memory-broker.ts';
 import type { RedisConnection, RedisConnectionParams } from '../../../src/driver/redis.ts';
 import { encodeResultDocument } from '../../../src/protocol/result.ts';
 import { loadVectors } from '../../protocol/vectors.ts';
+import { monitor } from '../../redis-monitor.ts';
 import { RedisServer } from '../../redis-server.ts';
 import { record } from '../conformance.ts';
-import { monitor } from './redis-monitor.ts';
 import { connectionTo } from './redis-place.ts';
 
 const shared = await RedisServer.start(t);

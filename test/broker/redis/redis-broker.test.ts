@@ -3,11 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
+import { signOfLifeScript } from '../../../src/broker/redis/lease-scripts.ts';
 import type { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
 import type { Message } from '../../../src/protocol/message.ts';
-import { decodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
+import { decodeEnvelope, encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { loadVectors, messagesOf, type RedisMessage, type TaskVector } from '../../protocol/vectors.ts';
+import { monitor } from '../../redis-monitor.ts';
 import { RedisServer } from '../../redis-server.ts';
 import { Arrivals, openInbox, textMessage, textOf } from '../inbox.ts';
 import { type PlaceOptions, redisBroker } from './redis-place.ts';
@@ -455,6 +457,20 @@ t.test('the subscriber’s connection dies while it is idle', async (t) => {
     t.equal(textOf(delivery), String(n));
     await inbox.subscription.ack(delivery);
   }
+});
+
+t.test('out of memory for longer than the lease: it goes on afterwards', async (t) => {
+  const server = await RedisServer.start(t);
+  const broker = await started(t, server, { broker: { workerLeaseMs: 600 } });
+  const inbox = await openInbox(broker, ['celery'], 1);
+  const commands = await monitor(t, server);
+  server.cli('CONFIG', 'SET', 'maxmemory', '1');
+  // Its look of every second was told that it has no lease any more, and its attempt to get it back is refused.
+  await commands.until((line) => line.includes(signOfLifeScript.sha) && / "0\.6" "1" "[01]"$/.test(line));
+  server.cli('CONFIG', 'SET', 'maxmemory', '0');
+  // Not through another broker, which might bury it, and it would notice that.
+  server.cli('LPUSH', 'celery', encodeEnvelope(textMessage('after'), { exchange: '', routingKey: 'celery', deliveryTag: 'tag' }));
+  t.equal(textOf(await inbox.deliveries.next()), 'after');
 });
 
 t.test('strategies of order', async (t) => {

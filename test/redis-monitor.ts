@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
-import type { RedisServer } from '../../redis-server.ts';
+import type { RedisServer } from './redis-server.ts';
 
 export interface Monitor {
   /** Everything from now up to the line that fits: `"SET" "key" …`, without time and client. */
