@@ -13,7 +13,9 @@
  *    resolves only when its own effect is as durable as the broker can make it;
  *  - a lost connection is the broker's to repair. Consumers hear of it through `onStateChange`; what it costs them they hear
  *    through `onLost`, which names the deliveries that are no longer theirs: all of a lost AMQP channel, none of a full disk.
- *    Deliveries not named there stay valid, and their settlement waits for the broker to be back.
+ *    Deliveries not named there stay valid, and their settlement waits for the broker to be back;
+ *  - a holder that stood still, or lost sight of the broker, may have lost what it holds before it is told. `heldUntilMs` is the
+ *    time up to which that cannot be; past it nothing held may be started until `onHeld` says that what was lost has been named.
  */
 import type { Message } from '../protocol/message.ts';
 
@@ -71,6 +73,8 @@ export interface ConsumeParams {
   onDelivery(delivery: Delivery): void;
   /** The broker took these deliveries away (lease or connection lost): abort or forget them; settling them is 'stale'. */
   onLost(deliveries: readonly Delivery[]): void;
+  /** `heldUntilMs` had passed and has moved on: what was lost meanwhile has been named, the rest is certainly held. */
+  onHeld(): void;
 }
 
 /** A running consumption over any number of queues. */
@@ -85,6 +89,11 @@ export interface Subscription {
   cancelQueue(queue: string): Promise<void>;
   /** Queues now consumed from. */
   readonly queues: readonly string[];
+  /**
+   * Until then (Clock.monotonic of the system, one for all processes of the machine) nobody else can have what is held; Infinity where
+   * nobody ever can. It moves on while the broker confirms that we live, and passes when it does not: a lost connection does not shorten it.
+   */
+  readonly heldUntilMs: number;
   /** No new deliveries until `resume`; held ones stay valid. */
   pause(): void;
   resume(): void;

@@ -3,10 +3,13 @@
  *
  * fd 3 is read asynchronously, frame by frame; its end means that the parent is gone. fd 4 is written synchronously, so that
  * what has been said is in the kernel before task code can crash or block the process. Frames collect until `flush`.
+ *
+ * A parent that stands still does not read, and a write then waits for it. `sendBefore` is for what must not be said after that.
  */
 import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { type FrameHandler, FrameReader, FrameWriter } from '../ipc/frame.ts';
+import { systemClock } from '../std/clock.ts';
 
 const readFd = 3;
 const writeFd = 4;
@@ -47,6 +50,17 @@ export class ChildPipe {
     this.#writer.drainSync((bytes) => this.#writeAll(bytes));
   }
 
+  /** A frame without meta, and all before it, is with the kernel when this returns true; false: not before then, so it was not sent. */
+  sendBefore(type: number, id: number, number: number, beforeMs: number): boolean {
+    const frameAt = this.#writer.pendingBytes;
+    this.#writer.add(type, id, number, '', null);
+    let sent = true;
+    this.#writer.drainSync((bytes) => {
+      sent = this.#writeAll(bytes, frameAt, beforeMs);
+    });
+    return sent;
+  }
+
   /** Whether the pipe alone keeps this process alive. */
   hold(hold: boolean): void {
     if (hold) this.#input.ref();
@@ -59,18 +73,22 @@ export class ChildPipe {
     this.#input.destroy();
   }
 
-  #writeAll(bytes: Buffer): void {
+  /** Having waited until `beforeMs`, what begins at `lastAt` is left out. */
+  #writeAll(bytes: Buffer, lastAt = bytes.length, beforeMs = Number.POSITIVE_INFINITY): boolean {
     let written = 0;
-    while (written < bytes.length) {
+    let endAt = bytes.length;
+    while (written < endAt) {
       try {
-        written += writeSync(writeFd, bytes, written);
+        written += writeSync(writeFd, bytes, written, endAt - written);
       } catch (error) {
         const code = (error as NodeJS.ErrnoException).code;
+        if (code === 'EPIPE' || code === 'EBADF') process.exit(1);
+        if (code !== 'EAGAIN') throw error;
         // The parent is busy: wait for it, there is nothing better to do. Anything else means that it is gone.
-        if (code === 'EAGAIN') Atomics.wait(this.#pause, 0, 0, 1);
-        else if (code === 'EPIPE' || code === 'EBADF') process.exit(1);
-        else throw error;
+        Atomics.wait(this.#pause, 0, 0, 1);
+        if (written <= lastAt && systemClock.monotonic() >= beforeMs) endAt = lastAt;
       }
     }
+    return endAt === bytes.length;
   }
 }

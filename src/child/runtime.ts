@@ -4,7 +4,8 @@
  * Owns the jobs waiting here and how many run at a time. One job's run is child/run-task.ts.
  *
  * Two rules hold the supervision together: `started` is in the kernel before the first line of task code runs, and the end of
- * the pipe from the parent ends this process and everything it has spawned.
+ * the pipe from the parent ends this process and everything it has spawned. A third keeps a task from running where it no longer is
+ * ours: none is started after the time its job carries, looked at right before. Such jobs go back unstarted.
  */
 import { messageOf, UmbelError } from '../errors.ts';
 import {
@@ -24,6 +25,7 @@ import { dieWithParent } from '../os/parent-death.ts';
 import { setProcessTitle } from '../os/process-title.ts';
 import { ignoreGroupSignals } from '../os/signals.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
+import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { setPublisher } from '../task/publisher.ts';
@@ -43,6 +45,7 @@ interface WaitingJob {
   readonly id: number;
   readonly meta: RunMeta;
   readonly body: Buffer;
+  readonly startBeforeMs: number;
 }
 
 interface RunningJob {
@@ -72,7 +75,7 @@ class ChildRuntime {
 
   constructor() {
     this.#pipe = new ChildPipe({
-      onFrame: (type, id, _number, meta, payload) => this.#onFrame(type, id, meta, payload),
+      onFrame: (type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload),
       onEnd: () => endGroup(),
     });
     prepareForStack();
@@ -85,11 +88,11 @@ class ChildRuntime {
     });
   }
 
-  #onFrame(type: number, id: number, meta: string, payload: Buffer): void {
+  #onFrame(type: number, id: number, number: number, meta: string, payload: Buffer): void {
     switch (type) {
       case toChild.run:
         // The chunk the body lies in is shared with other frames; what waits long must not keep all of it.
-        this.#waiting.push({ id, meta: parseJson(meta) as RunMeta, body: Buffer.from(payload) });
+        this.#waiting.push({ id, meta: parseJson(meta) as RunMeta, body: Buffer.from(payload), startBeforeMs: number });
         this.#schedulePump();
         return;
       case toChild.settings:
@@ -102,7 +105,7 @@ class ChildRuntime {
         const jobs = this.#waiting.slice(this.#waitingHead).map((job) => job.id);
         this.#waiting = [];
         this.#waitingHead = 0;
-        this.#pipe.send(toParent.recalled, 0, 0, JSON.stringify(jobs), null);
+        this.#giveBack(jobs);
         return;
       }
       case toChild.published:
@@ -195,10 +198,11 @@ class ChildRuntime {
     const settings = this.#settings;
     if (settings === null) return;
     const began = performance.now();
+    const late: number[] = [];
     while (this.#waitingHead < this.#waiting.length && this.#running.size < settings.concurrency) {
       const job = this.#waiting[this.#waitingHead] as WaitingJob;
       this.#waitingHead += 1;
-      this.#start(job, settings);
+      if (!this.#start(job, settings)) late.push(job.id);
       if (performance.now() - began > breathAfterMs) {
         this.#schedulePump();
         break;
@@ -208,18 +212,24 @@ class ChildRuntime {
       this.#waiting = [];
       this.#waitingHead = 0;
     }
+    if (late.length > 0) this.#giveBack(late);
     this.#pipe.flush();
     if (this.#stopping) this.#exitWhenIdle();
   }
 
-  #start(job: WaitingJob, settings: ChildSettings): void {
+  #giveBack(jobs: readonly number[]): void {
+    this.#pipe.send(toParent.recalled, 0, 0, JSON.stringify(jobs), null);
+  }
+
+  /** False when it is too late for that. */
+  #start(job: WaitingJob, settings: ChildSettings): boolean {
     const prepared = prepare(job.meta, job.body, this.#registry);
+    if (systemClock.monotonic() >= job.startBeforeMs) return false;
     if (!isPrepared(prepared)) {
       this.#send(job.id, 0, prepared);
-      return;
+      return true;
     }
-    this.#pipe.send(toParent.started, job.id, Date.now() / 1000, '', null);
-    this.#pipe.flush();
+    if (!this.#pipe.sendBefore(toParent.started, job.id, Date.now() / 1000, job.startBeforeMs)) return false;
     const host = new JobHost(this, job.id, prepared);
     const startedAtMs = performance.now();
     this.#running.set(job.id, { task: prepared, host, startedAtMs });
@@ -230,6 +240,7 @@ class ChildRuntime {
         this.#schedulePump();
       });
     } else this.#end(job.id, startedAtMs, end);
+    return true;
   }
 
   #end(id: number, startedAtMs: number, end: TaskEnd): void {

@@ -72,6 +72,11 @@ export class Consumer {
     return this.#prefetch;
   }
 
+  /** Until then what is held is certainly ours. */
+  get heldUntilMs(): number {
+    return this.#subscription?.heldUntilMs ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** Requests a child is working on. */
   get active(): readonly Request[] {
     return [...this.#requests.values()].filter(({ request }) => request.state === 'active').map(({ request }) => request);
@@ -87,6 +92,7 @@ export class Consumer {
       prefetch: this.#prefetch,
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onLost: (deliveries) => this.#onLost(deliveries),
+      onHeld: () => pool.held(),
     });
     settler.attach(this.#subscription);
   }

@@ -13,7 +13,7 @@ import type { LogLevel } from '../std/log-level.ts';
 export const toChild = {
   /** – · 0 · 0 · ChildSettings · – : first frame, once. */
   settings: 1,
-  /** – · job · 0 · RunMeta · message body. */
+  /** – · job · start before (Clock.monotonic) · RunMeta · message body. Handed back (`recalled`) when it could not be started before. */
   run: 2,
   /** – · job · 0 · reason text · – : abort the job's signal. */
   abort: 3,
@@ -46,7 +46,7 @@ export const toParent = {
   publish: 72,
   /** child · 0 · 0 · LogMeta · – */
   log: 73,
-  /** child · 0 · 0 · JSON list of jobs · – : answer to recall. */
+  /** child · 0 · 0 · JSON list of jobs · – : not started; answer to recall, or because it was too late to start them. */
   recalled: 74,
   /** child · request · 0 · DumpMeta · – */
   dumped: 75,

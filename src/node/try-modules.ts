@@ -14,6 +14,7 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
     settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null }),
     childConcurrency: 1,
     fair: true,
+    heldUntilMs: () => Number.POSITIVE_INFINITY,
     startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,
     maxStartFailures: 1,
     log,

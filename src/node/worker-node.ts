@@ -118,6 +118,7 @@ export class WorkerNode {
       settingsFor: (index) => childSettings(config, this.#names, index, params.env),
       childConcurrency: settings.worker_child_concurrency,
       fair: settings.worker_optimization === 'fair',
+      heldUntilMs: () => this.#consumer.heldUntilMs,
       startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
       maxStartFailures: settings.worker_max_start_failures,
       log,

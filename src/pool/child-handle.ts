@@ -135,13 +135,13 @@ export class ChildHandle {
     return this.#state;
   }
 
-  /** Hand it a job. The caller has made sure that there is room. */
-  run(job: Job): void {
+  /** Hand it a job, to be started before this time or handed back. The caller has made sure that there is room. */
+  run(job: Job, startBeforeMs: number): void {
     job.child = this;
     job.startedAtMs = 0;
     this.jobs.set(job.id, job);
     this.#recallSent = false;
-    this.#writer.add(toChild.run, job.id, 0, job.meta, job.body);
+    this.#writer.add(toChild.run, job.id, startBeforeMs, job.meta, job.body);
     this.#scheduleFlush();
   }
 

@@ -5,10 +5,13 @@
  * the jobs' types have proved to be short (pool/task-pace.ts): then more are sent ahead, as long as the expected wait behind
  * the others stays under `pipelineBudgetMs`. If a job turns out long after all, those sent behind it are recalled for another
  * child. Never starts or ends a child.
+ *
+ * What waits is started only while it is certainly ours (pool/start-gate.ts).
  */
 import type { ChildHandle } from './child-handle.ts';
 import type { Job } from './job.ts';
 import { JobQueue } from './job-queue.ts';
+import type { StartGate } from './start-gate.ts';
 import { TaskPace } from './task-pace.ts';
 
 /** Expected wait behind jobs sent ahead that is still worth the saved round trip. */
@@ -26,6 +29,7 @@ export interface DispatcherParams {
   /** -O fair: never send ahead. */
   readonly fair: boolean;
   readonly children: ReadonlyMap<number, ChildHandle>;
+  readonly gate: StartGate;
 }
 
 export class Dispatcher {
@@ -67,12 +71,19 @@ export class Dispatcher {
 
   /** Give a child that has room as much as is good for it. */
   fill(child: ChildHandle): void {
+    const { gate } = this.#params;
     while (child.state === 'ready') {
       const next = this.#waiting.peek();
-      if (next === undefined || !this.#hasRoom(child, next)) return;
+      if (next === undefined || !this.#hasRoom(child, next) || gate.holdsBack()) return;
       this.#waiting.shift();
       this.#run(child, next);
     }
+  }
+
+  /** What waits is certainly ours again. */
+  held(): void {
+    this.#params.gate.holdsBack();
+    for (const child of this.#params.children.values()) this.fill(child);
   }
 
   /** Nothing is looked after any more. */
@@ -100,7 +111,7 @@ export class Dispatcher {
   }
 
   #run(child: ChildHandle, job: Job): void {
-    child.run(job);
+    child.run(job, this.#params.gate.startBeforeMs);
     if (this.#recallTimer !== null || child.jobs.size <= this.#params.slots) return;
     this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);
     this.#recallTimer.unref();
@@ -130,7 +141,7 @@ export class Dispatcher {
       bestLoad = load;
       if (load === 0) break;
     }
-    if (best === null) return false;
+    if (best === null || this.#params.gate.holdsBack()) return false;
     this.#run(best, job);
     return true;
   }

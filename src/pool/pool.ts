@@ -38,6 +38,8 @@ export interface Pool {
   start(): Promise<void>;
   /** Take a job. It waits in the pool until a child has room. */
   submit(job: Job): void;
+  /** What waits may be started again: it is certainly ours. */
+  held(): void;
   /** Give back (`onReturned`) the jobs marked `withdrawn` that have not started. */
   withdraw(): void;
   /** Abort the signal of a running job; what that means is the task's own business. */

@@ -15,6 +15,7 @@ import { ChildHandle } from './child-handle.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import type { ChildExit, Job } from './job.ts';
 import type { ChildReport, Pool } from './pool.ts';
+import { StartGate } from './start-gate.ts';
 
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
 const soonAfterReadyMs = 1000;
@@ -31,6 +32,8 @@ export interface PreforkPoolParams {
   readonly childConcurrency: number;
   /** -O fair: never send ahead. */
   readonly fair: boolean;
+  /** No job is started from then on, until `held` is called. Monotonic, on the clock of the machine. */
+  heldUntilMs(): number;
   readonly startTimeoutMs: number;
   /** Children that may die while starting, in a row and with none ready, before the pool gives up. */
   readonly maxStartFailures: number;
@@ -69,7 +72,12 @@ export class PreforkPool implements Pool {
     this.#params = params;
     this.#log = params.log;
     this.#size = params.concurrency;
-    this.#dispatcher = new Dispatcher({ slots: params.childConcurrency, fair: params.fair, children: this.#children });
+    this.#dispatcher = new Dispatcher({
+      slots: params.childConcurrency,
+      fair: params.fair,
+      children: this.#children,
+      gate: new StartGate({ heldUntilMs: params.heldUntilMs, clock: systemClock, log: params.log }),
+    });
   }
 
   get size(): number {
@@ -140,6 +148,10 @@ export class PreforkPool implements Pool {
       this.#respawns.delete(index);
     }
     for (const [index, child] of this.#children) if (index > target) child.stop();
+  }
+
+  held(): void {
+    this.#dispatcher.held();
   }
 
   withdraw(): void {

@@ -2,7 +2,8 @@
  * Time as a value that can be passed in, so that nothing which waits has to be tested by waiting.
  *
  * Owns the system clock and a fake one that moves only when told to. `now` is Unix time in milliseconds and may jump;
- * `monotonic` is milliseconds from an arbitrary origin and never goes back: deadlines inside one process belong to it.
+ * `monotonic` is milliseconds from an arbitrary origin and never goes back: deadlines belong to it. The system's has one origin for
+ * all processes of the machine, so that a deadline may be handed to a child.
  */
 
 /** An armed timer; give it back to `clearTimer`. */
@@ -18,7 +19,7 @@ export interface TimerOptions {
 export interface Clock {
   /** Unix time in milliseconds. */
   now(): number;
-  /** Milliseconds that never go back. */
+  /** Milliseconds that never go back; of the system clock comparable between the processes of a machine. */
   monotonic(): number;
   /** Call back once, `delayMs` from now. Any delay is honoured, also those above the 24.8 days of setTimeout. */
   setTimer(callback: () => void, delayMs: number, options?: TimerOptions): Timer;
@@ -47,9 +48,12 @@ class SystemTimer implements Timer {
   }
 }
 
+/** performance.now() counts from the start of the process and is much cheaper than process.hrtime(), which does not. */
+const processOriginMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+
 export const systemClock: Clock = {
   now: Date.now,
-  monotonic: () => performance.now(),
+  monotonic: () => performance.now() + processOriginMs,
   setTimer(callback, delayMs, options) {
     const timer = new SystemTimer(delayMs);
     timer.arm(callback, delayMs, options?.ref ?? true);

@@ -8,6 +8,8 @@ import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
 import type { Broker, Delivery, QueueDeclaration } from '../../src/broker/broker.ts';
 import type { Message } from '../../src/protocol/message.ts';
+import { systemClock } from '../../src/std/clock.ts';
+import { eventually } from '../pool/eventually.ts';
 import { Arrivals, openInbox, textMessage, textOf } from './inbox.ts';
 
 /** One place where messages live: a file, a server, a hub. */
@@ -139,6 +141,27 @@ const deliverySuite: Suite = (test) => {
     t.equal(delivery.redelivered, false);
     t.equal(delivery.deliveryCount, broker.features.countsDeliveries ? 0 : null);
     t.equal(await inbox.subscription.ack(delivery), 'done');
+  });
+
+  test('nobody else gets what is held before its time, which moves on while the holder lives', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publish(broker, queue, 'held');
+    const { broker: doomed, crash } = await bench.place.createDoomed();
+    const inbox = await openInbox(doomed, [queue], 1);
+    await inbox.deliveries.next();
+    const { subscription } = inbox;
+    const firstMs = subscription.heldUntilMs;
+    t.ok(firstMs > systemClock.monotonic(), 'certain for a while, by the clock of the machine');
+    await eventually(t, 'it moves on', () => subscription.heldUntilMs > firstMs || firstMs === Number.POSITIVE_INFINITY);
+    t.equal(inbox.held.size, 0, 'it had not passed, so there is nothing to tell');
+    const untilMs = subscription.heldUntilMs;
+    await crash();
+    const heir = await openInbox(broker, [queue], 1);
+    t.equal(textOf(await heir.deliveries.next()), 'held');
+    const nowMs = systemClock.monotonic();
+    // Where nobody outlives the process it is held for ever, and its end here is an orderly one.
+    t.ok(nowMs >= untilMs || untilMs === Number.POSITIVE_INFINITY, `taken ${nowMs - untilMs} ms after its time`);
   });
 
   test('messages keep their order', async (t, bench) => {
@@ -332,6 +355,7 @@ const flowSuite: Suite = (test) => {
         if (textOf(delivery) === '1') subscription.pause();
       },
       onLost: () => {},
+      onHeld: () => {},
     });
     const first = await deliveries.take(2);
     await bench.settleDown(broker);
@@ -359,6 +383,7 @@ const flowSuite: Suite = (test) => {
         else deliveries.push(delivery);
       },
       onLost: () => {},
+      onHeld: () => {},
     });
     const first = await deliveries.next();
     // Room first, then the acknowledgement: the next message may be on its way before this one is settled.
@@ -440,6 +465,7 @@ const flowSuite: Suite = (test) => {
           }, all.reject);
         },
         onLost: () => all.reject(new Error('a delivery was taken away')),
+        onHeld: () => {},
       });
     }
     const sending = numbered(count).map((text) => publish(one, queue, text));

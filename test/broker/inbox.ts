@@ -1,6 +1,7 @@
 /** The consumer of broker tests: keeps deliveries, and lets a test wait for the next ones. */
 import type { Broker, ConsumeParams, Delivery, Subscription } from '../../src/broker/broker.ts';
 import type { Message } from '../../src/protocol/message.ts';
+import { systemClock } from '../../src/std/clock.ts';
 
 /** Values that arrive one by one; `next` takes them in order, waiting when there are none. */
 export class Arrivals<T> {
@@ -34,18 +35,22 @@ export interface Inbox {
   readonly subscription: Subscription;
   readonly deliveries: Arrivals<Delivery>;
   readonly lost: Arrivals<readonly Delivery[]>;
+  /** Times at which it was held again. */
+  readonly held: Arrivals<number>;
 }
 
 export async function openInbox(broker: Broker, queues: readonly string[], prefetch = 0): Promise<Inbox> {
   const deliveries = new Arrivals<Delivery>();
   const lost = new Arrivals<readonly Delivery[]>();
+  const held = new Arrivals<number>();
   const params: ConsumeParams = {
     queues,
     prefetch,
     onDelivery: (delivery) => deliveries.push(delivery),
     onLost: (gone) => lost.push(gone),
+    onHeld: () => held.push(systemClock.monotonic()),
   };
-  return { subscription: await broker.consume(params), deliveries, lost };
+  return { subscription: await broker.consume(params), deliveries, lost, held };
 }
 
 export function textMessage(text: string, properties: Partial<Message['properties']> = {}): Message {

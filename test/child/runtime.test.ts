@@ -6,6 +6,7 @@ import type { ChildSettings, EndedMeta, ReadyMeta } from '../../src/ipc/exchange
 import { ChildHandle } from '../../src/pool/child-handle.ts';
 import { type ChildExit, Job } from '../../src/pool/job.ts';
 import { encodeTask } from '../../src/protocol/task-message.ts';
+import { systemClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { Gates } from '../pool/gates.ts';
 import { childSettings, fixtureTasks } from '../pool/pool-bench.ts';
@@ -73,7 +74,11 @@ class Bench {
     });
   }
 
-  run(task: string, args: readonly unknown[]): { readonly job: Job; readonly end: Promise<Outcome> } {
+  run(
+    task: string,
+    args: readonly unknown[],
+    startBeforeMs = Number.POSITIVE_INFINITY,
+  ): { readonly job: Job; readonly end: Promise<Outcome> } {
     this.#ids += 1;
     const id = this.#ids;
     const { promise: end, resolve } = Promise.withResolvers<Outcome>();
@@ -94,16 +99,32 @@ class Bench {
         onReturned: () => {},
       },
     });
-    this.handle.run(job);
+    this.handle.run(job, startBeforeMs);
     return { job, end };
   }
 
   /** Resolves when the child has answered the recall. */
   recall(): Promise<void> {
-    const answered = new Promise<void>((resolve) => this.#recallWaiters.push(resolve));
+    const answered = this.handedBack();
     this.handle.recall();
     return answered;
   }
+
+  /** Resolves when the child hands something back. */
+  handedBack(): Promise<void> {
+    return new Promise((resolve) => this.#recallWaiters.push(resolve));
+  }
+
+  /** Jobs handed back, once there are so many. */
+  async back(count: number): Promise<readonly number[]> {
+    while (this.recalled.flat().length < count) await this.handedBack();
+    return this.recalled.flat();
+  }
+}
+
+/** Time passes here because it is what is tested. */
+async function passed(untilMs: number): Promise<void> {
+  while (systemClock.monotonic() < untilMs) await new Promise((resolve) => setTimeout(resolve, untilMs - systemClock.monotonic()));
 }
 
 t.test('says who it is and what it offers', async (t) => {
@@ -140,6 +161,40 @@ t.test('recall: gives back what has not started, in order, and never what has', 
   t.match(await first.end, { value: 'done' });
   t.match(await later.end, { value: 11 }, 'what comes after a recall is run');
   t.equal(bench.handle.processed, 2);
+});
+
+t.test('a job past its time goes back unstarted, by itself; those in time are run', async (t) => {
+  const bench = await Bench.open(t);
+  const first = bench.run('mostlyShort', [bench.gates.path, 'first']);
+  const arrival = await bench.gates.arrival('first');
+  const soon = systemClock.monotonic() + 50;
+  const inTime = [bench.run('add', [1, 2]), bench.run('add', [3, 4])];
+  const late = [bench.run('add', [5, 6], soon), bench.run('add', [7, 8], soon), bench.run('noSuchTask', [], soon)];
+  await passed(soon);
+  arrival.open('done');
+  t.match(await first.end, { value: 'done' }, 'what runs already is not touched');
+  t.same(
+    await bench.back(3),
+    late.map(({ job }) => job.id),
+    'all that are late, also those that could not have been run; nobody had asked for them',
+  );
+  t.same(await Promise.all(inTime.map(async ({ end }) => (await end).value)), [3, 7]);
+  t.equal(bench.handle.jobs.size, 0);
+  t.match(await bench.run('add', [1, 1], systemClock.monotonic() + 60_000).end, { value: 2 }, 'and it goes on');
+});
+
+t.test('a child that stood still starts nothing that is late by then', async (t) => {
+  const bench = await Bench.open(t);
+  process.kill(bench.handle.pid, 'SIGSTOP');
+  const soon = systemClock.monotonic() + 50;
+  const late = [bench.run('add', [1, 2], soon), bench.run('add', [3, 4], soon)];
+  await passed(soon);
+  process.kill(bench.handle.pid, 'SIGCONT');
+  t.same(
+    await bench.back(2),
+    late.map(({ job }) => job.id),
+  );
+  t.equal(bench.handle.processed, 0);
 });
 
 t.test('stop: what it holds is finished, then it ends with 0', async (t) => {

@@ -498,6 +498,15 @@ t.test('deliveries the broker takes away: not started here, and aborted where th
   t.same(bench.broker.settlements, ['ack'], 'the others are as before');
 });
 
+t.test('the pool learns that what it holds is certain again, and may ask for how long', async (t) => {
+  const bench = await Bench.started(t);
+  t.equal(bench.consumer.heldUntilMs, Number.POSITIVE_INFINITY, 'as the subscription says');
+  bench.broker.consumed?.onHeld();
+  t.equal(bench.pool.timesHeld, 1);
+  await bench.consumer.stop();
+  t.equal(bench.consumer.heldUntilMs, Number.NEGATIVE_INFINITY, 'without one nothing is');
+});
+
 t.test('lost deliveries nobody here knows are passed over', async (t) => {
   const bench = await Bench.started(t);
   bench.broker.consumed?.onLost([{ tag: 99 } as unknown as Delivery]);

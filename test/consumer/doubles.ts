@@ -77,6 +77,7 @@ export function settled(): Promise<void> {
 export class RecordingSubscription implements Subscription {
   readonly #recorder: Recorder;
   readonly queues: readonly string[];
+  heldUntilMs = Number.POSITIVE_INFINITY;
   /** Settlements answer this. */
   outcome: SettleOutcome = 'done';
   readonly prefetches: number[] = [];
@@ -244,6 +245,8 @@ export class FakePool implements Pool {
   readonly processed: ReadonlyMap<number, number> = new Map();
   readonly jobs: Job[] = [];
   readonly aborted: Job[] = [];
+  /** Calls of `held`. */
+  timesHeld = 0;
   readonly #waiting: { readonly count: number; resolve(): void }[] = [];
 
   constructor(size: number, offers: readonly TaskOffer[]) {
@@ -278,6 +281,10 @@ export class FakePool implements Pool {
   startJob(job: Job): void {
     job.listener.onStarted(job, 1, Date.now() / 1000);
     job.startedAtMs = performance.now();
+  }
+
+  held(): void {
+    this.timesHeld += 1;
   }
 
   withdraw(): void {

@@ -4,11 +4,16 @@
  * A repeat is allowed when the holder of every earlier run had died before it, or had lost its lease because it stood still. Of a
  * Python holder the lease ends with the visibility timeout after it took the message: it renews nothing, and what it took it may start
  * at any time later.
+ *
+ * A child that is stopped after its look at the clock and before the first line of its task starts that one task when it goes on, whoever
+ * has it by then: nothing can be looked at between the last look and the first line. So much is allowed, once for each child stopped.
  */
 import type { RunLine } from './run-log.ts';
 
 export interface Standstill {
   readonly pid: number;
+  /** Those that stood still with it. */
+  readonly children: readonly number[];
   readonly fromMs: number;
   readonly toMs: number;
 }
@@ -28,6 +33,8 @@ export interface Verdict {
   readonly repeats: number;
   /** Repeats as kombu has them: its holder renews nothing. */
   readonly byKombu: number;
+  /** Starts that a child had begun when it was stopped. */
+  readonly caught: number;
   /** Started again while the holder of an earlier run lived and had its lease. */
   readonly doubled: readonly string[];
   /** Started again and not marked redelivered. */
@@ -43,6 +50,13 @@ export function judge(params: VerdictParams): Verdict {
   const unmarked: string[] = [];
   let repeats = 0;
   let byKombu = 0;
+  let caught = 0;
+
+  /** The first word of a child after it had been stopped. */
+  const isCaught = (run: RunLine): boolean =>
+    standstills.some(
+      ({ children, toMs }) => children.includes(run.child) && starts.find(({ child, atMs }) => child === run.child && atMs >= toMs) === run,
+    );
 
   /** When the run's worker took the message, as far as it says. */
   const takenAtMs = (run: RunLine): number =>
@@ -67,12 +81,16 @@ export function judge(params: VerdictParams): Verdict {
       const heldByPython = run.kind === 'python' && earlier.some(({ atMs }) => atMs - takenAtMs(run) > visibilityTimeoutMs);
       const kombu = (one: RunLine): boolean => one.kind === 'python' && run.atMs - takenAtMs(one) >= visibilityTimeoutMs;
       const alive = earlier.filter((one) => !diedBefore(one, run.atMs) && !lostLeaseBefore(one, run.atMs));
+      if (!run.redelivered && isCaught(run)) {
+        caught += 1;
+        continue;
+      }
       if (heldByPython || (alive.length > 0 && alive.every(kombu))) byKombu += 1;
       else if (alive.length > 0) doubled.push(story());
       if (!run.redelivered && !heldByPython) unmarked.push(story());
     }
   }
-  return { runs: starts.length, repeats, byKombu, doubled, unmarked };
+  return { runs: starts.length, repeats, byKombu, caught, doubled, unmarked };
 }
 
 function describe({ kind, worker, child, redelivered, atMs }: RunLine): string {

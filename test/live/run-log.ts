@@ -59,6 +59,14 @@ export class RunLog {
     );
   }
 
+  /** When this task has ended in this child. */
+  finished(child: number, taskId: string): Promise<void> {
+    return this.#until(
+      () => this.lines.some((line) => line.what === 'end' && line.child === child && line.taskId === taskId),
+      () => `${taskId} must have ended in ${child}`,
+    );
+  }
+
   /** Everything written up to now, read to the end. */
   end(): readonly RunLine[] {
     this.#read();

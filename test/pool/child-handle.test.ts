@@ -80,7 +80,7 @@ t.test('everything a child has said before its end is heard, however busy this p
   }
   // Always resting, and standing still between any two looks at the pipe for longer than the grace after an exit.
   const { handle, gone } = openParrot(t, writer.take(), { mayRest: () => true });
-  for (let id = 1; id <= count + 1; id += 1) handle.run(job(id));
+  for (let id = 1; id <= count + 1; id += 1) handle.run(job(id), Number.POSITIVE_INFINITY);
   const still = new Int32Array(new SharedArrayBuffer(4));
   let busy = true;
   const stand = (): void => {
@@ -109,7 +109,7 @@ t.test('half a frame at the end is nothing said', async (t) => {
   writer.add(toParent.started, 1, Date.now() / 1000, '', null);
   const whole = writer.take();
   const { handle, gone, log } = openParrot(t, whole.subarray(0, whole.length - 1));
-  handle.run(job(1));
+  handle.run(job(1), Number.POSITIVE_INFINITY);
   const { started, unstarted } = await gone;
   t.same([started.length, unstarted.length], [0, 1]);
   t.notOk(log.lines.some(({ event }) => event === 'child.garbage'));
@@ -125,8 +125,8 @@ t.test('a frame that only a parent sends, meta that is no JSON, plain text: kill
     const writer = new FrameWriter();
     add(writer);
     const { handle, gone, log } = openParrot(t, writer.take());
-    handle.run(job(1));
-    handle.run(job(2));
+    handle.run(job(1), Number.POSITIVE_INFINITY);
+    handle.run(job(2), Number.POSITIVE_INFINITY);
     const { started, unstarted } = await gone;
     t.ok(log.lines.some(({ event }) => event === 'child.garbage'));
     t.same(started.map(({ id }) => id).at(-1), 2);
@@ -145,10 +145,10 @@ t.test('one recall at a time: a child that does not listen finds no heap of them
     if (type === toChild.recall) recalls.push(type);
     add.call(this, type, ...rest);
   };
-  handle.run(job(1));
+  handle.run(job(1), Number.POSITIVE_INFINITY);
   for (let times = 0; times < 50; times += 1) handle.recall();
   t.equal(recalls.length, 1);
-  handle.run(job(2));
+  handle.run(job(2), Number.POSITIVE_INFINITY);
   handle.recall();
   t.equal(recalls.length, 2, 'what was sent after it needs one of its own');
   await gone;
@@ -163,7 +163,7 @@ t.test('words about jobs it does not hold are passed over', async (t) => {
   writer.add(toParent.recalled, 0, 0, '[77]', null);
   writer.add(toParent.dumped, 77, 0, '{"jobs":[],"waiting":0}', null);
   const { handle, gone, log } = openParrot(t, writer.take());
-  handle.run(job(1));
+  handle.run(job(1), Number.POSITIVE_INFINITY);
   const { unstarted } = await gone;
   t.same(unstarted.length, 1);
   t.equal(handle.processed, 0);

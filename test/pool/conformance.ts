@@ -12,6 +12,7 @@ import type { ChildReport } from '../../src/pool/pool.ts';
 import { readContent } from '../../src/protocol/task-message.ts';
 import { allGone, isRunning } from '../live/live-worker.ts';
 import { eventually } from './eventually.ts';
+import { holdingSuite } from './holding-conformance.ts';
 import { type BenchOptions, fixtureTasks, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
 
 export interface PoolConformanceParams {
@@ -35,6 +36,7 @@ export function poolConformance(t: Test, params: PoolConformanceParams): void {
   };
   endSuite(test);
   dispatchSuite(test);
+  holdingSuite(test);
   shutdownSuite(test);
   sizeSuite(test);
   serviceSuite(test);

@@ -43,6 +43,7 @@ export interface PoolParams {
   readonly concurrency: number;
   readonly childConcurrency: number;
   readonly fair: boolean;
+  heldUntilMs(): number;
   readonly maxStartFailures: number;
   settingsFor(index: number): ChildSettings;
   readonly log: RecordingLog;
@@ -71,6 +72,8 @@ export class PoolBench {
   readonly states: { readonly job: Job; readonly meta: StateMeta; readonly value: unknown }[] = [];
   /** Resolves when the pool gives up. */
   readonly fatal: Promise<UmbelError>;
+  /** What the broker would say. */
+  heldUntilMs = Number.POSITIVE_INFINITY;
   readonly #t: Test;
   #jobIds = 0;
 
@@ -95,6 +98,7 @@ export class PoolBench {
       concurrency: options.concurrency ?? 1,
       childConcurrency,
       fair: options.fair ?? false,
+      heldUntilMs: () => this.heldUntilMs,
       maxStartFailures: options.maxStartFailures ?? 3,
       settingsFor: (index) => childSettings(index, childConcurrency, options.taskPaths ?? [fixtureTasks]),
       log: this.log,

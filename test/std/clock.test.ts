@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { FakeClock, systemClock } from '../../src/std/clock.ts';
 
@@ -31,6 +32,13 @@ t.test('the fake clock lets promises run between timers', async (t) => {
   })();
   await clock.advanceAsync(25);
   t.same(ran, [10, 20]);
+});
+
+t.test('the monotonic clock of the system is the same for all processes of the machine', async (t) => {
+  const script = `import { systemClock } from '${import.meta.resolve('../../src/std/clock.ts')}'; process.stdout.write(String(systemClock.monotonic()));`;
+  const before = systemClock.monotonic();
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', env: {} });
+  t.ok(before < Number(stdout) && Number(stdout) < systemClock.monotonic(), `${before} < ${stdout}`);
 });
 
 t.test('setting the wall clock moves no timer', async (t) => {

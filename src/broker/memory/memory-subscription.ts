@@ -3,6 +3,8 @@ import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../br
 import type { MemoryHub, MemoryMessage, MemoryTaker } from './memory-hub.ts';
 
 export class MemorySubscription implements Subscription, MemoryTaker {
+  /** Nobody outlives this process with what it holds. */
+  readonly heldUntilMs = Number.POSITIVE_INFINITY;
   readonly #hub: MemoryHub;
   readonly #params: ConsumeParams;
   readonly #epoch: number;

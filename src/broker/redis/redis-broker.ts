@@ -116,6 +116,9 @@ export class RedisBroker implements Broker {
       onAlive: () => {
         for (const subscription of this.#subscriptions) subscription.wake();
       },
+      onHeld: () => {
+        for (const subscription of this.#subscriptions) subscription.held();
+      },
       onDead: (ids) => this.#restorer.dead(ids),
     });
   }

@@ -80,6 +80,11 @@ export class RedisSubscription implements Subscription {
   #cancelled = false;
   #asleep = false;
   #claiming = false;
+  /** Sequence numbers of the reservation under way: what it takes is ours before we hear of it. */
+  #reservingFirst = 0;
+  #reservingCount = 0;
+  /** The look-up under way. */
+  #fetching: readonly DeferredTag[] = [];
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
 
@@ -107,9 +112,20 @@ export class RedisSubscription implements Subscription {
     return [...this.#order.queues, ...this.#broadcastQueues];
   }
 
+  get heldUntilMs(): number {
+    return this.#params.lease.heldUntilMs;
+  }
+
+  /** `heldUntilMs` had passed and has moved on. */
+  held(): void {
+    this.#params.consume.onHeld();
+  }
+
   /** Tags of everything that must be renewed. */
   *heldTags(): IterableIterator<string> {
     yield* this.#held.keys();
+    for (let at = 0; at < this.#reservingCount; at++) yield `${this.#params.lease.id}.${this.#reservingFirst + at}`;
+    for (const due of this.#fetching) yield due.tag;
     for (const due of this.#due) yield due.tag;
     yield* this.#delayed.tags();
   }
@@ -291,10 +307,13 @@ export class RedisSubscription implements Subscription {
         lists = this.#order.lists;
         if (this.#paused || this.#cancelled || room <= 0 || lists.length === 0) return [];
         first = this.#params.takeSequence(room);
+        this.#reservingFirst = first;
+        this.#reservingCount = room;
         return [this.#reserveCommand(first, room)];
       },
       done: ([reply]) => {
         this.#claiming = false;
+        this.#reservingCount = 0;
         if (reply !== undefined) this.#reserved(reply, { first, room, lists, generation });
       },
       failed: (failure) => this.#reserveFailed(failure, { first, room, lists, generation }),
@@ -352,6 +371,7 @@ export class RedisSubscription implements Subscription {
   /** Without a reply the server may have done it: look for what would be there. */
   #reserveFailed(failure: RedisFailure, { first, room, lists }: Reservation): void {
     this.#claiming = false;
+    this.#reservingCount = 0;
     const [from] = lists;
     if (failure.uncertain && from !== undefined) {
       const { id } = this.#params.lease;
@@ -372,15 +392,18 @@ export class RedisSubscription implements Subscription {
   #fetch(): void {
     this.#claiming = true;
     const wanted = this.#due.splice(0, this.#room());
+    this.#fetching = wanted;
     const tags = wanted.map(({ tag }) => tag);
     this.#connection.call('HMGET', this.#params.layout.unacked, ...tags).then(
       (reply) => {
         this.#claiming = false;
+        this.#fetching = [];
         this.#fetched(wanted, Array.isArray(reply) ? reply : []);
         this.claim();
       },
       () => {
         this.#claiming = false;
+        this.#fetching = [];
         this.#due.unshift(...wanted);
         if (this.#cancelled) void this.#unacked.giveBack(this.#due.splice(0));
       },

@@ -6,12 +6,17 @@
  *
  * Two leases, for two kinds of peers: our own workers look at the sign of life (short, `workerLeaseMs`) and give back what a dead one of
  * our kind held; kombu looks at the age of each message (`visibilityTimeoutMs`), which we renew at a quarter of that.
+ *
+ * Until the earlier of the two ends nobody can have taken what we hold (`heldUntilMs`). Both count from when the last thing the server
+ * has confirmed was sent. Past it, a sign of life and then a renewal of everything must have come back before it moves on: the first
+ * ends what others may take, the second finds what they have taken.
  */
 import { randomBytes } from 'node:crypto';
 import type { RedisConnection } from '../../driver/redis.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
+import { HeldUntil } from '../held-until.ts';
 import type { KeyLayout } from './key-layout.ts';
 import { renewScript, signOfLifeScript } from './lease-scripts.ts';
 
@@ -28,6 +33,8 @@ export interface WorkerLeaseParams {
   onGone(tags: readonly string[]): void;
   /** We are alive (again) as far as the server knows. */
   onAlive(): void;
+  /** `heldUntilMs` had passed and has moved on. */
+  onHeld(): void;
   /** These workers are dead. */
   onDead(ids: readonly string[]): void;
 }
@@ -43,7 +50,11 @@ export class WorkerLease {
   #held = false;
   #life: Timer | undefined;
   #renewal: Timer | undefined;
-  #renewing: Promise<void> | null = null;
+  #renewing: Promise<boolean> | null = null;
+  readonly #heldUntil: HeldUntil;
+  /** Monotonic: when others may declare us dead, and when what we hold is old enough for them; each unless it is confirmed again before. */
+  #lifeEndsAtMs = Number.NEGATIVE_INFINITY;
+  #agesEndAtMs = Number.NEGATIVE_INFINITY;
   /** Monotonic; others are judged only by who has been listening for a whole lease. */
   #connectedAtMs: number;
   /** A sign of life was refused since the last good one. */
@@ -53,10 +64,21 @@ export class WorkerLease {
   constructor(params: WorkerLeaseParams) {
     this.#params = params;
     this.#connectedAtMs = params.clock.monotonic();
+    const { clock, workerLeaseMs, visibilityTimeoutMs } = params;
+    this.#heldUntil = new HeldUntil({
+      clock,
+      leaseMs: Math.min(workerLeaseMs, visibilityTimeoutMs),
+      onHeld: () => params.onHeld(),
+    });
   }
 
   get held(): boolean {
     return this.#held;
+  }
+
+  /** Monotonic; until then nobody else can have what is held. */
+  get heldUntilMs(): number {
+    return this.#heldUntil.ms;
   }
 
   /** Register. Rejects with a RedisFailure. */
@@ -72,18 +94,21 @@ export class WorkerLease {
   /** The connection is new: say that we live, and find out what is still ours. */
   reconnected(): void {
     this.#connectedAtMs = this.#params.clock.monotonic();
-    if (!this.#held) return;
-    this.revive();
+    this.#comeBack();
   }
 
   /** The server thinks that we are dead. */
   revive(): void {
+    this.#lifeEnded();
+    this.#comeBack();
+  }
+
+  #comeBack(): void {
     if (!this.#held || this.#saying) return;
     this.#saying = true;
     this.#sayAlive(true).then(
       () => {
         this.#saying = false;
-        void this.renew();
         this.#params.onAlive();
       },
       () => {
@@ -106,15 +131,19 @@ export class WorkerLease {
     this.#params.clock.clearTimer(this.#renewal);
   }
 
-  /** Renew everything held, in steps. */
-  renew(): Promise<void> {
+  /** Renew everything held, in steps; false when that failed. */
+  renew(): Promise<boolean> {
     this.#renewing ??= this.#renewAll()
-      .catch((error: unknown) => {
-        // The next round, or the reconnect, tries again; both are well before the timeout.
-        if (this.#params.connection.state === 'connected') {
-          this.#params.log.warning('broker.renewal', `Held messages could not be renewed: ${messageOf(error)}`);
-        }
-      })
+      .then(
+        () => true,
+        (error: unknown) => {
+          // The next round, or the reconnect, tries again; both are well before the timeout.
+          if (this.#params.connection.state === 'connected') {
+            this.#params.log.warning('broker.renewal', `Held messages could not be renewed: ${messageOf(error)}`);
+          }
+          return false;
+        },
+      )
       .finally(() => {
         this.#renewing = null;
       });
@@ -122,7 +151,8 @@ export class WorkerLease {
   }
 
   async #renewAll(): Promise<void> {
-    const { connection, layout } = this.#params;
+    const { connection, layout, clock, visibilityTimeoutMs } = this.#params;
+    const beganAtMs = clock.monotonic();
     let step: string[] = [];
     const send = async (): Promise<void> => {
       const tags = step;
@@ -137,21 +167,45 @@ export class WorkerLease {
       if (step.length === renewAtOnce) await send();
     }
     if (step.length > 0) await send();
+    this.#agesEndAtMs = beganAtMs + visibilityTimeoutMs;
+    this.#confirmed();
+  }
+
+  #confirmed(): void {
+    this.#heldUntil.moveTo(Math.min(this.#lifeEndsAtMs, this.#agesEndAtMs));
+  }
+
+  #lifeEnded(): void {
+    this.#lifeEndsAtMs = Number.NEGATIVE_INFINITY;
+    this.#confirmed();
+  }
+
+  /** The server has heard a sign of life that was sent at `sentAtMs`. */
+  async #alive(sentAtMs: number, revived: boolean): Promise<void> {
+    if (revived || this.#heldUntil.passed) {
+      // A renewal under way has not seen what was taken up to now.
+      await this.#renewing;
+      if (!(await this.renew())) return;
+    }
+    this.#lifeEndsAtMs = sentAtMs + this.#params.workerLeaseMs;
+    this.#confirmed();
   }
 
   async #sayAlive(revive: boolean): Promise<void> {
     const { connection, layout, workerLeaseMs, clock } = this.#params;
-    const judge = clock.monotonic() - this.#connectedAtMs >= workerLeaseMs;
+    const sentAtMs = clock.monotonic();
+    const judge = sentAtMs - this.#connectedAtMs >= workerLeaseMs;
     const args = [this.id, workerLeaseMs / 1000, revive ? '1' : '0', judge ? '1' : '0'];
     const reply = await connection.run(signOfLifeScript, [layout.workers, layout.deadWorkers], args);
     if (!Array.isArray(reply) || reply[0] !== 1) {
       this.#params.log.warning('broker.declared-dead', 'Other workers took this one for dead; what they have taken is given up');
+      this.#lifeEnded();
       await this.#sayAlive(true);
-      await this.renew();
       this.#params.onAlive();
       return;
     }
     if (reply.length > 1) this.#params.onDead(reply.slice(1).map(String));
+    await this.#alive(sentAtMs, revive);
     if (!this.#missed) return;
     // A server that refused our signs of life (out of memory, say) may have let the lease end: whoever gave up meanwhile goes on.
     this.#missed = false;

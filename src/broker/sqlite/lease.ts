@@ -7,11 +7,15 @@
  * A consumer is dead when its process is gone (seen within a second on the same machine) or its lease has run out (it is
  * stopped, or it lives in another pid namespace). Wall clock times are comparable, since a WAL database is never shared
  * between machines; after a jump of the clock nobody's lease is trusted or doubted for one lease time.
+ *
+ * What is held is certainly ours (`heldUntilMs`) for one lease time after the last renewal that was committed. A renewal that finds its
+ * row proves that nothing was taken before it either: whoever takes deletes the row in the same transaction.
  */
 import type { SqliteDatabase, SqliteFailure } from '../../driver/sqlite.ts';
 import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../../driver/sqlite-store.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
+import { HeldUntil } from '../held-until.ts';
 import { giveBackAll } from './message-table.ts';
 import { isGone, ownIdentity, type ProcessIdentity } from './process-identity.ts';
 
@@ -26,6 +30,8 @@ export interface LeaseParams {
   onTake(database: SqliteDatabase, id: number): void;
   /** A (new) lease is held. */
   onTaken(): void;
+  /** `heldUntilMs` had passed and has moved on. */
+  onHeld(): void;
 }
 
 const longestSweepMs = 1000;
@@ -59,15 +65,22 @@ export class Lease {
   /** Wall clock minus monotonic clock at the last sweep. */
   #clockOffsetMs: number;
   #trustExpiryFromMs = 0;
+  readonly #heldUntil: HeldUntil;
 
   constructor(params: LeaseParams) {
     this.#params = params;
+    this.#heldUntil = new HeldUntil({ clock: params.clock, leaseMs: params.leaseMs, onHeld: () => params.onHeld() });
     this.#clockOffsetMs = params.clock.now() - params.clock.monotonic();
   }
 
   /** Owner id on messages and epoch of deliveries; null while there is none. */
   get id(): number | null {
     return this.#id;
+  }
+
+  /** Monotonic; until then nobody else can have what is held. */
+  get heldUntilMs(): number {
+    return this.#heldUntil.ms;
   }
 
   /** Have a lease. Rejects with SqliteFailure. */
@@ -81,13 +94,16 @@ export class Lease {
 
   async #take(): Promise<void> {
     const { store, leaseMs, clock } = this.#params;
+    let takenAtMs = 0;
     this.#id = await store.write((database) => {
+      takenAtMs = clock.monotonic();
       const id = database.prepare(sql.take).insert(this.#own.host, this.#own.pid, this.#own.started, clock.now() + leaseMs);
       this.#params.onTake(database, id);
       return id;
     });
     this.#renewAtMs = clock.monotonic() + leaseMs / 3;
     if (this.#timer === undefined) this.#arm();
+    this.#heldUntil.moveTo(takenAtMs + leaseMs);
     this.#sweep();
     this.#params.onTaken();
   }
@@ -133,14 +149,18 @@ export class Lease {
     if (id === null) return;
     this.#renewAtMs = clock.monotonic() + leaseMs / 3;
     let held = false;
+    let renewedAtMs = 0;
     const renewal: SqliteOperation = {
       topics: 0,
       keep: false,
       run: (database) => {
+        renewedAtMs = clock.monotonic();
         held = database.prepare(sql.renew).run(clock.now() + leaseMs, id) === 1;
       },
       committed: () => {
-        if (!held && this.#id === id) this.#lost();
+        if (this.#id !== id) return;
+        if (held) this.#heldUntil.moveTo(renewedAtMs + leaseMs);
+        else this.#lost();
       },
       // The store has said so already, and calls again when the file is back.
       failed: () => {},
@@ -150,6 +170,7 @@ export class Lease {
 
   #lost(): void {
     this.#id = null;
+    this.#heldUntil.moveTo(Number.NEGATIVE_INFINITY);
     this.#params.log.warning(
       'broker.lease-lost',
       'The lease on the embedded broker was lost: this process stood still for too long, or the file was replaced; what it held goes to others',

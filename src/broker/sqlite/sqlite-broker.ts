@@ -89,6 +89,9 @@ export class SqliteBroker implements Broker {
       onTaken: () => {
         for (const subscription of this.#subscriptions) subscription.resumeClaims();
       },
+      onHeld: () => {
+        for (const subscription of this.#subscriptions) subscription.held();
+      },
     });
   }
 

@@ -67,6 +67,10 @@ export class SqliteSubscription implements Subscription {
     return this.#queues;
   }
 
+  get heldUntilMs(): number {
+    return this.#lease.heldUntilMs;
+  }
+
   ack(delivery: Delivery): Promise<SettleOutcome> {
     return this.#settle(delivery, acked);
   }
@@ -128,6 +132,11 @@ export class SqliteSubscription implements Subscription {
     this.#held.clear();
     if (deliveries.length > 0) this.#params.onLost(deliveries);
     this.#maybeEnded();
+  }
+
+  /** `heldUntilMs` had passed and has moved on. */
+  held(): void {
+    this.#params.onHeld();
   }
 
   /** There may be new rows (a publish here, a commit elsewhere). */

@@ -329,6 +329,7 @@ async function runParts(place: Mixed): Promise<void> {
       void runPart(place, delivery).then(() => subscription.ack(delivery));
     },
     onLost: () => {},
+    onHeld: () => {},
   });
 }
 

@@ -162,6 +162,7 @@ with app.connection_for_read() as connection:
         setTimeout(() => subscription.resume(), 2);
       },
       onLost: () => t.fail('a delivery was taken away'),
+      onHeld: () => {},
     });
     for (let n = 0; n < count; n++) await publish(broker, 'celery', taskMessage('tasks.note', [String(n)]));
     const theirs: string[] = [];

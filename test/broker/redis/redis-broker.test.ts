@@ -7,7 +7,9 @@ import { signOfLifeScript } from '../../../src/broker/redis/lease-scripts.ts';
 import type { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
 import type { Message } from '../../../src/protocol/message.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
+import { systemClock } from '../../../src/std/clock.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
+import { eventually } from '../../pool/eventually.ts';
 import { loadVectors, messagesOf, type RedisMessage, type TaskVector } from '../../protocol/vectors.ts';
 import { monitor } from '../../redis-monitor.ts';
 import { RedisServer } from '../../redis-server.ts';
@@ -226,12 +228,27 @@ t.test('a server that stood still has no dead workers', async (t) => {
   const inbox = await openInbox(one, ['celery'], 1);
   const delivery = await inbox.deliveries.next();
   const rival = await openInbox(two, ['celery'], 1);
-  // Time passes here because it is what is tested: twice the lease, then twice once more for the others to judge.
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  // In seconds of the server.
+  const leaseEnds = (): number[] => {
+    const ids = server.cli('ZRANGE', '_umbel.workers', '0', '-1').split('\n').sort();
+    return ids.map((id) => Number(server.cli('ZSCORE', '_umbel.workers', id)));
+  };
+  const renewedFor = (seconds: number): Promise<unknown> => {
+    const before = leaseEnds();
+    t.equal(before.length, 2);
+    return eventually(t, 'both give signs of life', () => leaseEnds().every((end, at) => end >= (before[at] as number) + seconds));
+  };
+  // Each has been there for long enough to judge the other.
+  await renewedFor(1);
   server.pause();
-  await new Promise((resolve) => setTimeout(resolve, 1800));
+  await eventually(t, 'their leases are over', () =>
+    [inbox, rival].every(({ subscription }) => subscription.heldUntilMs + 900 < systemClock.monotonic()),
+  );
   server.resume();
-  await new Promise((resolve) => setTimeout(resolve, 1800));
+  await eventually(t, 'both have come back', () =>
+    [inbox, rival].every(({ subscription }) => subscription.heldUntilMs > systemClock.monotonic()),
+  );
+  await renewedFor(1.8);
   t.equal(rival.deliveries.size, 0);
   t.equal(inbox.lost.size, 0);
   t.equal(await inbox.subscription.ack(delivery), 'done');

@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import { SqliteBroker } from '../../../src/broker/sqlite/sqlite-broker.ts';
+import { FakeClock } from '../../../src/std/clock.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
+import { eventually } from '../../pool/eventually.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { storeAt, temporaryFolder } from './temporary-store.ts';
 
@@ -79,11 +82,60 @@ t.test('a lease is renewed while its holder lives', async (t) => {
   const inbox = await openInbox(holder, ['celery'], 1);
   const delivery = await inbox.deliveries.next();
   const rival = await openInbox(other, ['celery'], 1);
-  // Time passes here because it is what is tested: twice the lease.
-  await new Promise((resolve) => setTimeout(resolve, 1800));
+  const database = new DatabaseSync(path, { timeout: 5000 });
+  t.teardown(() => database.close());
+  const leaseEnds = (): number[] =>
+    database
+      .prepare('SELECT lease_until FROM umbel_consumer ORDER BY id')
+      .all()
+      .map((row) => Number(row.lease_until));
+  const before = leaseEnds();
+  t.equal(before.length, 2);
+  await eventually(t, 'both are renewed, over twice a lease', () =>
+    leaseEnds().every((endsAtMs, at) => endsAtMs >= (before[at] as number) + 1800),
+  );
   t.equal(rival.deliveries.size, 0);
   t.equal(inbox.lost.size, 0);
   t.equal(await inbox.subscription.ack(delivery), 'done');
   await holder.stop();
   await other.stop();
+});
+
+t.test('what is held is certain until a lease after the last renewal that was committed', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const path = folder.path('broker.db');
+  const log = new RecordingLog();
+  const clock = new FakeClock(Date.now());
+  const store = storeAt(path, log);
+  const broker = new SqliteBroker({ store, leaseMs: 600, log, clock });
+  await broker.start();
+  t.teardown(() => broker.stop());
+  await broker.publish(textMessage('one'), { exchange: '', routingKey: 'celery' });
+  const told: string[] = [];
+  const delivered = Promise.withResolvers<void>();
+  const subscription = await broker.consume({
+    queues: ['celery'],
+    prefetch: 1,
+    onDelivery: () => delivered.resolve(),
+    onLost: (deliveries) => told.push(`lost ${deliveries.map(textOf)} ${subscription.heldUntilMs}`),
+    onHeld: () => told.push('held'),
+  });
+  await delivered.promise;
+  t.equal(subscription.heldUntilMs, 540, 'a tenth is kept in reserve');
+  clock.advance(200);
+  await eventually(t, 'renewed', () => subscription.heldUntilMs === 740);
+  t.same(told, [], 'in good time');
+
+  clock.advance(1000);
+  t.equal(subscription.heldUntilMs, 740, 'renewals that are not committed count for nothing');
+  await eventually(t, 'renewed', () => subscription.heldUntilMs > clock.monotonic());
+  t.same(told, ['held'], 'its row was still there, so nothing was taken');
+
+  const database = new DatabaseSync(path, { timeout: 5000 });
+  t.teardown(() => database.close());
+  database.prepare('DELETE FROM umbel_consumer').run();
+  clock.advance(200);
+  await eventually(t, 'a new lease', () => told.length > 1 && subscription.heldUntilMs > clock.monotonic());
+  t.same(told, ['held', 'lost one -Infinity', 'held'], 'the bad news first');
 });

@@ -1,0 +1,37 @@
+/** The part of the pool's conformance suite about time: what is held is certainly ours up to a point, and not past it. */
+import type { Test } from 'tap';
+import { systemClock } from '../../src/std/clock.ts';
+import { eventually } from './eventually.ts';
+import type { BenchOptions, PoolBench } from './pool-bench.ts';
+
+type PoolTest = (title: string, options: BenchOptions, body: (t: Test, bench: PoolBench) => Promise<void>) => void;
+
+export function holdingSuite(test: PoolTest): void {
+  test('past the time up to which it is ours nothing is started; all of it when that has moved on', {}, async (t, bench) => {
+    const { gates, log, pool, run, runMany, proveShort } = bench;
+    await proveShort('mostlyShort');
+    const running = run('mostlyShort', [gates.path, 'running']);
+    bench.heldUntilMs = systemClock.monotonic() + 10;
+    const ahead = runMany(5, 'mostlyShort');
+    t.ok(
+      ahead.some(({ job }) => job.child !== null),
+      'some are with the child already',
+    );
+    const arrival = await gates.arrival('running');
+    await eventually(t, 'the time is over', () => systemClock.monotonic() > bench.heldUntilMs);
+    const later = runMany(5, 'add', [1, 2]);
+    arrival.open('done');
+    t.match(await running.end, { value: 'done' }, 'what runs goes on');
+    await log.event('pool.held-back');
+    await eventually(t, 'all have come back', () => ahead.every(({ job }) => job.child === null));
+    await pool.report();
+    t.notOk(
+      [...ahead, ...later].some(({ hasStarted }) => hasStarted),
+      'none was started by then, though the child had nothing to do',
+    );
+    bench.heldUntilMs = systemClock.monotonic() + 60_000;
+    pool.held();
+    for (const { end } of [...ahead, ...later]) t.match(await end, { kind: 'succeeded' });
+    await log.event('pool.held');
+  });
+}
