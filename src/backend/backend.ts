@@ -17,13 +17,15 @@ export interface ResultBackend {
   start(): Promise<void>;
   /** Idempotent, safe before `start`. */
   stop(): Promise<void>;
-  /**
-   * True when `store` and an acknowledgement on `broker` made in the same turn of the event loop, in that order, become
-   * durable in one atomic step. The settling code then saves a round trip; otherwise it waits for the store before it acks.
-   */
+  /** True when this backend and that broker are one place: `storeAndSettle` is then one atomic step. */
   commitsWith(broker: Broker): boolean;
   /** Keep the document. A stored SUCCESS is never overwritten. Resolves when durable. */
   store(record: ResultRecord): Promise<void>;
+  /**
+   * Where `commitsWith` says so: keep these documents and, in the same atomic step, what `settle` asks of the broker (one
+   * acknowledgement). `settle` is called at once, or not at all. A rejection means that the message is not acknowledged.
+   */
+  storeAndSettle(records: readonly ResultRecord[], settle: () => Promise<unknown>): Promise<unknown>;
   /** null: nothing stored (state PENDING) or expired. */
   get(taskId: string): Promise<ResultDocument | null>;
   /** The document once its state is ready (SUCCESS, FAILURE, REVOKED). Rejects with RESULT_TIMEOUT or the signal's reason. */

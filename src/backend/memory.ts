@@ -54,6 +54,11 @@ export class MemoryBackend implements ResultBackend {
       this.#waiters.resolve(record.taskId, decodeResultDocument(text));
   }
 
+  async storeAndSettle(records: readonly ResultRecord[], settle: () => Promise<unknown>): Promise<unknown> {
+    for (const record of records) await this.store(record);
+    return settle();
+  }
+
   async get(taskId: string): Promise<ResultDocument | null> {
     const stored = this.#current(taskId);
     return stored === undefined ? null : decodeResultDocument(stored.text);

@@ -115,6 +115,11 @@ export class SqliteBackend implements ResultBackend {
     });
   }
 
+  /** What is enqueued in one turn is one group commit. */
+  storeAndSettle(records: readonly ResultRecord[], settle: () => Promise<unknown>): Promise<unknown> {
+    return Promise.all([...records.map((record) => this.store(record)), settle()]);
+  }
+
   async get(taskId: string): Promise<ResultDocument | null> {
     if (!this.#started) throw this.#notStarted();
     let text: string | null;

@@ -240,20 +240,17 @@ export class Settler implements RequestListener {
     failedSteps: readonly ResultRecord[] | null,
   ): Promise<unknown> {
     const { backend } = this.#params;
-    if ((record === null && failedSteps === null) || backend === null) return this.#acknowledgeOnce(request, action);
-    const stored: Promise<unknown> =
-      failedSteps === null && record !== null
-        ? backend.store(record)
-        : Promise.all([record, ...(failedSteps ?? [])].map((document) => document === null || backend.store(document)));
-    // Both calls in one turn become one transaction; apart, the acknowledgement must wait for the result.
-    if (this.#joint) return Promise.all([stored, this.#acknowledgeOnce(request, action)]);
-    return stored.then(() => this.#acknowledgeOnce(request, action));
+    const records = record === null ? (failedSteps ?? []) : [record, ...(failedSteps ?? [])];
+    const [only] = records;
+    if (only === undefined || backend === null) return this.#acknowledgeOnce(request, action);
+    const settle = (): Promise<unknown> => this.#acknowledgeOnce(request, action);
+    if (this.#joint) return backend.storeAndSettle(records, settle);
+    const stored = records.length === 1 ? backend.store(only) : Promise.all(records.map((document) => backend.store(document)));
+    return stored.then(settle);
   }
 
   #acknowledgeOnce(request: Request, action: AckAction): Promise<unknown> {
-    if (request.acknowledged) return nothingToDo;
-    request.acknowledged = true;
-    return this.#acknowledge(request, action);
+    return request.acknowledged ? nothingToDo : this.#acknowledge(request, action);
   }
 
   #acknowledge(request: Request, action: AckAction): Promise<unknown> {
@@ -261,7 +258,10 @@ export class Settler implements RequestListener {
     if (subscription === null) return nothingToDo;
     const { delivery } = request;
     const outcome = action === 'ack' ? subscription.ack(delivery) : subscription.reject(delivery, { requeue: action === 'requeue' });
-    return outcome.then((result) => result === 'stale' && this.#noteStale(request));
+    return outcome.then((result) => {
+      request.acknowledged = true;
+      if (result === 'stale') this.#noteStale(request);
+    });
   }
 
   #noteStale(request: Request): void {

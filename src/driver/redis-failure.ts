@@ -107,6 +107,7 @@ function kindOfReply(text: string): RedisFailureKind {
   // Errors of commands inside a script carry the original word further on.
   const inner = /(?:^|[\s:@-])(OOM|MISCONF|READONLY|NOREPLICAS|NOPERM) /.exec(text)?.[1];
   if (inner !== undefined) return kindOfWord[inner] ?? 'command';
+  if (/user executing the script can't|ACL failure in script/i.test(text)) return 'permission';
   return /invalid password|without any password configured|no password is set|Authentication required/i.test(text) ? 'auth' : 'command';
 }
 

@@ -1,5 +1,6 @@
 /**
- * What is on its way to Redis: all calls of one turn of the event loop go out together, the atomic ones in one MULTI.
+ * What is on its way to Redis: all calls of one turn of the event loop go out together, the atomic ones in one MULTI. Redis goes on behind
+ * a command of a MULTI that fails; what must not be without something else belongs into one script call (redis-removal.ts).
  *
  * Owns: the order of operations, which of them wait for a lost or refusing server, and the bound on what waits.
  *
@@ -17,9 +18,11 @@ import type { RedisSession } from './redis-session.ts';
 export interface RedisOperation {
   /** Waits for the server; may be sent twice. */
   readonly keep: boolean;
+  /** Waits also until the user of the URL gets a right that is missing. */
+  readonly needsRights?: boolean;
   /** In the MULTI of its turn. false: behind it, by itself. */
   readonly atomic: boolean;
-  /** About what it takes while it waits. */
+  /** About what it takes while it waits. 0: it waits whatever else does, because something else bounds it. */
   readonly bytes: number;
   /** Asked once, when it is first sent; until then it may grow. */
   commands(): readonly RedisCommand[];
@@ -36,27 +39,27 @@ export interface RedisOutboxParams {
   onReadonly(failure: RedisFailure): void;
 }
 
-/** Commands in one MULTI at most: it holds up everybody else. */
+/** Commands in one MULTI, unless one turn had more: it holds up everybody else. */
 const batchCommands = 1000;
 const firstRetryMs = 100;
 const lastRetryMs = 2000;
 
-/** A reload that does not help is a defect of the script, not of the server. */
-const mostReloads = 3;
-
 class Entry {
   readonly operation: RedisOperation;
   readonly sequence: number;
+  readonly turn: number;
   commands: readonly RedisCommand[] | null = null;
   readonly replies: unknown[] = [];
   /** Commands without a reply. */
   todo: number[] = [];
   resent = false;
-  reloads = 0;
+  /** The server has forgotten a script of these: they go as text, which it cannot forget. */
+  asText = false;
 
-  constructor(operation: RedisOperation, sequence: number) {
+  constructor(operation: RedisOperation, sequence: number, turn: number) {
     this.operation = operation;
     this.sequence = sequence;
+    this.turn = turn;
   }
 
   prepare(): readonly RedisCommand[] {
@@ -84,7 +87,10 @@ export class RedisOutbox {
   #failure: RedisFailure;
   #refused: RedisFailure | null = null;
   #loaded = new Set<string>();
+  /** Scripts cannot be loaded beforehand (SCRIPT LOAD is refused). */
+  #onlyText = false;
   #sequence = 0;
+  #turn = 0;
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
@@ -99,19 +105,17 @@ export class RedisOutbox {
   }
 
   add(operation: RedisOperation): void {
-    const entry = new Entry(operation, this.#sequence++);
-    if (this.#session === null || (this.#retry !== null && operation.keep)) {
-      this.#wait(entry);
-      return;
-    }
-    this.#queue.push(entry);
+    const entry = new Entry(operation, this.#sequence++, this.#turn);
     this.#immediate ??= setImmediate(() => this.#flush());
+    if (this.#session === null || (this.#retry !== null && operation.keep)) this.#wait(entry);
+    else this.#queue.push(entry);
   }
 
   connected(session: RedisSession): void {
     this.#session = session;
     this.#stopped = false;
     this.#loaded = new Set();
+    this.#onlyText = false;
     this.#retryMs = firstRetryMs;
     this.#refused = null;
     this.#queue = [...this.#takeWaiting(), ...this.#queue];
@@ -146,13 +150,17 @@ export class RedisOutbox {
     const { operation } = entry;
     if (!operation.keep || this.#stopped) {
       operation.failed(this.#failure);
-    } else if (this.#waiting.length >= this.#params.maxWaiting || this.#waitingBytes + operation.bytes > this.#params.maxWaitingBytes) {
+    } else if (operation.bytes > 0 && this.#full(operation.bytes)) {
       const text = `too much waits for Redis already: ${this.#waiting.length} operations, ${this.#waitingBytes} bytes; ${this.#failure.message}`;
       operation.failed(new RedisFailure('full', text));
     } else {
       this.#waiting.push(entry);
       this.#waitingBytes += operation.bytes;
     }
+  }
+
+  #full(bytes: number): boolean {
+    return this.#waiting.length >= this.#params.maxWaiting || this.#waitingBytes + bytes > this.#params.maxWaitingBytes;
   }
 
   #takeWaiting(): Entry[] {
@@ -166,6 +174,7 @@ export class RedisOutbox {
   #flush(): void {
     if (this.#immediate !== null) clearImmediate(this.#immediate);
     this.#immediate = null;
+    this.#turn++;
     const session = this.#session;
     if (session === null) return;
     const entries = this.#retry === null ? this.#queue : this.#queue.filter((entry) => !this.#waitsForServer(entry));
@@ -175,7 +184,8 @@ export class RedisOutbox {
     let count = 0;
     for (const entry of entries) {
       entry.prepare();
-      if (count > 0 && count + entry.todo.length > batchCommands) {
+      // What was asked in one turn stays together.
+      if (count > 0 && count + entry.todo.length > batchCommands && batch.at(-1)?.turn !== entry.turn) {
         this.#send(session, batch);
         batch = [];
         count = 0;
@@ -197,23 +207,27 @@ export class RedisOutbox {
     const atomic: Entry[] = [];
     const single: Entry[] = [];
     let atomicCommands = 0;
+    const loading: string[] = [];
     for (const entry of batch) {
-      this.#load(entry, commands);
+      this.#load(entry, commands, loading);
       if (entry.operation.atomic) atomicCommands += entry.todo.length;
       (entry.operation.atomic ? atomic : single).push(entry);
     }
     const first = commands.length;
     const multi = atomicCommands > 1;
     if (multi) commands.push(['MULTI']);
-    for (const entry of atomic) pushTodo(entry, commands);
+    for (const entry of atomic) this.#pushTodo(entry, commands);
     if (multi) commands.push(['EXEC']);
-    for (const entry of single) pushTodo(entry, commands);
+    for (const entry of single) this.#pushTodo(entry, commands);
     this.#inFlight++;
     const onReplies = (replies: readonly unknown[]): void => {
       this.#inFlight--;
+      this.#wereLoaded(loading, replies);
       if (multi) {
         const exec = replies[first + 1 + atomicCommands];
-        if (Array.isArray(exec)) this.#settleAll(session, atomic, exec, 0);
+        // Without its MULTI each command was done, or refused, by itself.
+        if (replies[first] instanceof RedisFailure) this.#settleAll(session, atomic, replies, first + 1);
+        else if (Array.isArray(exec)) this.#settleAll(session, atomic, exec, 0);
         else if (exec instanceof RedisFailure) this.#aborted(session, atomic, replies, first + 1, exec);
         else this.#settleAll(session, atomic, [], 0);
         this.#settleAll(session, single, replies, first + 2 + atomicCommands);
@@ -226,7 +240,8 @@ export class RedisOutbox {
   }
 
   /** Scripts this server has not seen go before the batch. */
-  #load(entry: Entry, commands: RedisCommand[]): void {
+  #load(entry: Entry, commands: RedisCommand[], loading: string[]): void {
+    if (entry.asText || this.#onlyText) return;
     for (const at of entry.todo) {
       const command = entry.commands?.[at];
       if (command?.[0] !== 'EVALSHA') continue;
@@ -234,7 +249,24 @@ export class RedisOutbox {
       const lua = luaOf(sha);
       if (lua === undefined || this.#loaded.has(sha)) continue;
       this.#loaded.add(sha);
+      loading.push(sha);
       commands.push(['SCRIPT', 'LOAD', lua]);
+    }
+  }
+
+  #wereLoaded(loading: readonly string[], replies: readonly unknown[]): void {
+    for (const [at, sha] of loading.entries()) {
+      const reply = replies[at];
+      if (!(reply instanceof RedisFailure)) continue;
+      this.#loaded.delete(sha);
+      if (reply.kind === 'permission' || reply.kind === 'command') this.#onlyText = true;
+    }
+  }
+
+  #pushTodo(entry: Entry, commands: RedisCommand[]): void {
+    for (const at of entry.todo) {
+      const command = entry.commands?.[at];
+      if (command !== undefined) commands.push(entry.asText || this.#onlyText ? asText(command) : command);
     }
   }
 
@@ -280,10 +312,17 @@ export class RedisOutbox {
   #mayPass(entry: Entry, failure: RedisFailure, at: number): boolean {
     if (failure.kind === 'noscript') {
       this.#loaded.delete(String(entry.commands?.[at]?.[1]));
-      return entry.reloads++ < mostReloads;
+      const before = entry.asText;
+      entry.asText = true;
+      return !before;
     }
     if (failure.kind === 'readonly') this.#params.onReadonly(failure);
-    return entry.operation.keep && (passingKinds.has(failure.kind) || failure.kind === 'readonly');
+    return entry.operation.keep && (failure.kind === 'readonly' || this.#passes(entry, failure));
+  }
+
+  /** Until then it waits. */
+  #passes({ operation }: Entry, { kind }: RedisFailure): boolean {
+    return passingKinds.has(kind) || (kind === 'permission' && operation.needsRights === true);
   }
 
   /** Refused while it was put together: nothing has happened, and the replies so far say because of which commands. */
@@ -310,8 +349,7 @@ export class RedisOutbox {
   }
 
   #again(session: RedisSession, entry: Entry, failure: RedisFailure): void {
-    const refused = passingKinds.has(failure.kind);
-    if (refused && entry.operation.keep) this.#hold(failure);
+    if (entry.operation.keep && this.#passes(entry, failure)) this.#hold(failure);
     if (session !== this.#session || failure.kind === 'lost' || failure.kind === 'readonly') {
       if (entry.operation.keep && this.#session !== null && session !== this.#session) this.#requeue(entry);
       else if (entry.operation.keep) this.#wait(entry);
@@ -355,11 +393,10 @@ export class RedisOutbox {
   }
 }
 
-function pushTodo(entry: Entry, commands: RedisCommand[]): void {
-  for (const at of entry.todo) {
-    const command = entry.commands?.[at];
-    if (command !== undefined) commands.push(command);
-  }
+function asText(command: RedisCommand): RedisCommand {
+  const [name, sha, ...rest] = command;
+  const lua = name === 'EVALSHA' ? luaOf(String(sha)) : undefined;
+  return lua === undefined ? command : ['EVAL', lua, ...rest];
 }
 
 /** Replies inside EXEC come as the client library made them. */

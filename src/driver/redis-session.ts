@@ -265,10 +265,10 @@ async function handshake(client: Redis, params: RedisSessionParams, where: strin
     throw new RedisFailure('readonly', `Redis is a replica and takes no writes: the URL must lead to a master (${where})`);
   }
   if (endpoint.db !== 0) await client.call('SELECT', endpoint.db);
+  // A transaction without its frame would be none: a user who may not use it is told so now.
+  await Promise.all([client.call('MULTI'), client.call('EXEC')]);
   if (params.clientName !== null) await allowed(client.call('CLIENT', 'SETNAME', params.clientName));
   const id = await allowed(client.call('CLIENT', 'ID'));
-  // Without INFO nothing has been written yet: a password that is missing shows here.
-  if (info === null) await client.call('PING');
   const server: RedisServer = {
     version,
     majorVersion: version === null ? null : (major ?? null),

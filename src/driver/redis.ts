@@ -14,6 +14,7 @@ import { backoffDelayMs } from '../std/backoff.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 import { RedisFailure, toRedisFailure } from './redis-failure.ts';
 import { type RedisOperation, RedisOutbox } from './redis-outbox.ts';
+import type { RedisRemoval } from './redis-removal.ts';
 import { evalCommand, type RedisArgument, type RedisCommand, type RedisScript } from './redis-script.ts';
 import { type RedisServer, RedisSession, type RedisSessionParams } from './redis-session.ts';
 import { RedisSubscriber } from './redis-subscriber.ts';
@@ -97,6 +98,7 @@ export class RedisConnection {
   #health: Timer | undefined;
   #pause: { readonly timer: Timer; wake(): void } | null = null;
   #warnedEviction = false;
+  #removals: RedisRemoval[] | null = null;
 
   constructor(params: RedisConnectionParams) {
     const { place } = params;
@@ -190,6 +192,24 @@ export class RedisConnection {
 
   enqueue(operation: RedisOperation): void {
     this.#outbox.add(operation);
+  }
+
+  /** Whoever asked for these removals within `step` leaves them to the caller, to go with what it writes. */
+  removalsOf(step: () => void): readonly RedisRemoval[] {
+    const outer = this.#removals;
+    const removals: RedisRemoval[] = [];
+    this.#removals = removals;
+    try {
+      step();
+    } finally {
+      this.#removals = outer;
+    }
+    return removals;
+  }
+
+  /** Where removals go just now; null: each is sent by who wants it. */
+  get removals(): RedisRemoval[] | null {
+    return this.#removals;
   }
 
   /** One command with the others of this turn, not in their MULTI, never kept. Rejects with a RedisFailure. */

@@ -218,6 +218,10 @@ export class RecordingBackend implements ResultBackend {
     return this.#recorder.call('store', record.status);
   }
 
+  storeAndSettle(records: readonly ResultRecord[], settle: () => Promise<unknown>): Promise<unknown> {
+    return Promise.all([...records.map((record) => this.store(record)), settle()]);
+  }
+
   get(): Promise<ResultDocument | null> {
     return notHere();
   }

@@ -106,7 +106,7 @@ t.test('an acknowledgement that fails: said, and off our hands; the broker deliv
   const { request, job } = await bench.started(late);
   succeed(request, job);
   await bench.settler.idle();
-  t.same(bench.recorder.names, ['store', 'ack', 'settled']);
+  t.same(bench.recorder.names, ['store', 'ack', 'requeue', 'settled']);
   t.ok(bench.log.lines.some(({ event }) => event === 'task.settle-failed'));
 });
 

@@ -10,6 +10,7 @@
  */
 import type { Broker } from '../../broker/broker.ts';
 import type { RedisConnection } from '../../driver/redis.ts';
+import type { RedisRemoval } from '../../driver/redis-removal.ts';
 import { UmbelError } from '../../errors.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord } from '../../protocol/result.ts';
 import { type Clock, systemClock } from '../../std/clock.ts';
@@ -19,7 +20,7 @@ import { RedisGroups } from './redis-groups.ts';
 import { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, defaultRetryPolicy, ResultReader, type ResultRetryPolicy } from './result-reader.ts';
 import { ResultWatch, type WaitOptions } from './result-watch.ts';
-import { StoreBatch, type StoreItem } from './store-batch.ts';
+import { StoreBatch, type StoreUnit } from './store-batch.ts';
 
 export interface RedisBackendParams {
   readonly connection: RedisConnection;
@@ -106,12 +107,21 @@ export class RedisBackend implements ResultBackend {
   }
 
   async store(record: ResultRecord): Promise<void> {
-    this.#mustBeStarted();
-    const text = encodeResultDocument(record);
-    refuseTooLarge(text, record.taskId);
-    return new Promise((resolve, reject) => {
-      this.#enqueue(this.#keys.task(record.taskId), text, { resolve, reject: (failure) => reject(backendUnavailable(failure)) });
+    return this.#store([this.#document(record)], null, [record]);
+  }
+
+  storeAndSettle(records: readonly ResultRecord[], settle: () => Promise<unknown>): Promise<unknown> {
+    let documents: string[];
+    try {
+      documents = records.map((record) => this.#document(record));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    let settled: Promise<unknown> | undefined;
+    const removals = this.connection.removalsOf(() => {
+      settled = settle();
     });
+    return Promise.all([this.#store(documents, removals[0] ?? null, records), settled]);
   }
 
   async get(taskId: string): Promise<ResultDocument | null> {
@@ -147,15 +157,29 @@ export class RedisBackend implements ResultBackend {
     return turn;
   }
 
+  #document(record: ResultRecord): string {
+    this.#mustBeStarted();
+    const text = encodeResultDocument(record);
+    refuseTooLarge(text, record.taskId);
+    return text;
+  }
+
+  #store(documents: readonly string[], removal: RedisRemoval | null, records: readonly ResultRecord[]): Promise<void> {
+    const keys = records.map(({ taskId }) => this.#keys.task(taskId));
+    return new Promise((resolve, reject) => {
+      this.#enqueue({ keys, documents, removal, resolve, reject: (failure) => reject(backendUnavailable(failure)) });
+    });
+  }
+
   /** With the others of this turn. What has to wait for the server waits by itself, so that the bound on that is kept. */
-  #enqueue(key: string, document: string, item: StoreItem): void {
-    if (this.#batch?.open === true) {
-      this.#batch.add(key, document, item);
+  #enqueue(unit: StoreUnit): void {
+    if (this.#batch?.takes(unit) === true) {
+      this.#batch.add(unit);
       return;
     }
     const { connection } = this;
     const batch = new StoreBatch(this.#ttl, this.#keys.task(''));
-    batch.add(key, document, item);
+    batch.add(unit);
     this.#batch = null;
     if (connection.state === 'connected' && connection.waiting === 0) {
       this.#batch = batch;

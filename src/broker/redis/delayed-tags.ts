@@ -11,6 +11,8 @@ import type { QueueList } from './queue-list.ts';
 export interface DeferredTag {
   readonly tag: string;
   readonly from: QueueList;
+  /** It was delivered before, and is marked so. */
+  readonly redelivered?: boolean;
 }
 
 export class DelayedTags {

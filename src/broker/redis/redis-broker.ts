@@ -29,6 +29,7 @@ import type {
   Subscription,
 } from '../broker.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
+import { mustHaveRights } from './needed-rights.ts';
 import type { QueueOrderStrategy } from './queue-order.ts';
 import { ReadyWatch } from './ready-watch.ts';
 import { RedisListener } from './redis-listener.ts';
@@ -210,6 +211,7 @@ export class RedisBroker implements Broker {
   async consume(params: ConsumeParams): Promise<Subscription> {
     if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
     try {
+      await mustHaveRights(this.connection, this.#layout, this.#lease.id, params.queues);
       await this.#lease.hold();
     } catch (error) {
       throw brokerUnavailable(error);

@@ -6,6 +6,8 @@
  *
  * Scores are whole seconds, rounded up: Redis writes and reads those several times faster than fractions, a quarter of its time here.
  *
+ * Keys of another type show before anything is taken: Redis does not take back what a script has done.
+ *
  * The key in `unacked` is a tag of our own and not the message's delivery tag: one that was delivered before (lease lost, same
  * envelope in two queues) must not be acknowledged by the wrong holder. Exchange and routing key are written as '' and the queue's
  * name, so that whoever restores it, kombu included, puts it back where it came from and nowhere else.
@@ -19,6 +21,8 @@ export const mostRejected = 10_000;
  * KEYS unacked, index, workers; then the lists: step by step, in a step queue by queue; then the rejected lists, one per queue.
  * ARGV worker id, first sequence number, room, queues, steps, '1' to share the room among the queues, '1' when RPOP takes a count,
  * then the name of each queue as JSON.
+ * A list that cannot be popped (it is none, or not ours to read) does not keep the others from being read; its error is the reply when there is
+ * nothing else to say.
  * Reply: -1 when the worker's lease has ended; else a flat list of pairs (list number from 1, text); negative: text was rejected.
  */
 export const reserveScript = redisScript(`
@@ -29,11 +33,19 @@ local queues, steps = tonumber(ARGV[4]), tonumber(ARGV[5])
 local lease = redis.call('ZSCORE', KEYS[3], id)
 if not lease or tonumber(lease) < now then return -1 end
 
+redis.call('HDEL', KEYS[1], '')
+redis.call('ZREM', KEYS[2], '')
+local failure
+local function pop(...)
+  local reply = redis.pcall('RPOP', ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  failure = reply
+end
 local function take(list, count)
-  if ARGV[7] == '1' then return redis.call('RPOP', KEYS[3 + list], count) or {} end
+  if ARGV[7] == '1' then return pop(KEYS[3 + list], count) or {} end
   local found = {}
   for i = 1, count do
-    local text = redis.call('RPOP', KEYS[3 + list])
+    local text = pop(KEYS[3 + list])
     if not text then break end
     found[i] = text
   end
@@ -98,5 +110,5 @@ if #hash > 0 then
   redis.call('HSET', KEYS[1], unpack(hash))
   redis.call('ZADD', KEYS[2], unpack(index))
 end
-return out
+return failure and #out == 0 and failure or out
 `);

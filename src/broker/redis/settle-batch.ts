@@ -1,38 +1,53 @@
 /**
- * All acknowledgements of one turn of the event loop, as one operation in the MULTI of that turn.
+ * The acknowledgements without a result of one turn of the event loop, as one operation in the MULTI of that turn. One that has a result to
+ * follow is stored with it (driver/redis-removal.ts).
  *
- * Owns: the promises of these acknowledgements. Kept while the server is away. Sent again after a lost reply, a tag that is gone was most
+ * Owns: the promises of these acknowledgements. Kept while the server is away, all of them: they are no more than what is held. Sent again after a lost reply, a tag that is gone was most
  * likely acknowledged the first time; nobody else has it under this tag, so it counts as done.
  */
 import type { RedisFailure } from '../../driver/redis-failure.ts';
 import type { RedisOperation } from '../../driver/redis-outbox.ts';
 import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
-import type { SettleOutcome } from '../broker.ts';
+import type { Delivery, SettleOutcome } from '../broker.ts';
 import type { KeyLayout } from './key-layout.ts';
+import type { QueueList } from './queue-list.ts';
 import { acknowledgeScript } from './settle-scripts.ts';
 import { brokerUnavailable } from './unavailable.ts';
 
 /** Arguments of one script call. */
-const tagsPerCall = 1000;
+const mostTags = 1000;
+
+export interface Unsettled {
+  readonly delivery: Delivery;
+  readonly from: QueueList;
+}
 
 export class SettleBatch implements RedisOperation {
   readonly keep = true;
+  readonly needsRights = true;
   readonly atomic = true;
-  readonly bytes = 512;
+  readonly bytes = 0;
   readonly #layout: KeyLayout;
   readonly #tags: string[] = [];
+  readonly #members: Unsettled[] = [];
   readonly #resolves: ((outcome: SettleOutcome) => void)[] = [];
   readonly #rejects: ((error: Error) => void)[] = [];
-  /** Nothing can be added any more. */
-  readonly #closed: () => void;
+  readonly #onFailed: (unsettled: Unsettled) => void;
+  #open = true;
 
-  constructor(layout: KeyLayout, closed: () => void) {
+  constructor(layout: KeyLayout, onFailed: (unsettled: Unsettled) => void) {
     this.#layout = layout;
-    this.#closed = closed;
+    this.#onFailed = onFailed;
   }
 
-  add(tag: string): Promise<SettleOutcome> {
-    this.#tags.push(tag);
+  /** Takes more. */
+  get open(): boolean {
+    return this.#open && this.#tags.length < mostTags;
+  }
+
+  add(unsettled: Unsettled): Promise<SettleOutcome> {
+    this.#tags.push(String(unsettled.delivery.tag));
+    this.#members.push(unsettled);
     return new Promise((resolve, reject) => {
       this.#resolves.push(resolve);
       this.#rejects.push(reject);
@@ -40,28 +55,20 @@ export class SettleBatch implements RedisOperation {
   }
 
   commands(): readonly RedisCommand[] {
-    this.#closed();
-    const commands: RedisCommand[] = [];
-    for (let at = 0; at < this.#tags.length; at += tagsPerCall) {
-      const tags = this.#tags.slice(at, at + tagsPerCall);
-      commands.push(evalCommand(acknowledgeScript, [this.#layout.unacked, this.#layout.unackedIndex], tags));
-    }
-    return commands;
+    this.#open = false;
+    return [evalCommand(acknowledgeScript, [this.#layout.unacked, this.#layout.unackedIndex], this.#tags)];
   }
 
-  done(replies: readonly unknown[], resent: boolean): void {
+  done([reply]: readonly unknown[], resent: boolean): void {
     const gone = new Set<number>();
-    if (!resent) {
-      for (const [call, reply] of replies.entries()) {
-        if (Array.isArray(reply)) for (const at of reply) gone.add(call * tagsPerCall + Number(at) - 1);
-      }
-    }
+    if (!resent && Array.isArray(reply)) for (const at of reply) gone.add(Number(at) - 1);
     for (const [at, resolve] of this.#resolves.entries()) resolve(gone.has(at) ? 'stale' : 'done');
   }
 
   failed(failure: RedisFailure): void {
-    this.#closed();
+    this.#open = false;
     const error = brokerUnavailable(failure);
+    for (const member of this.#members) this.#onFailed(member);
     for (const reject of this.#rejects) reject(error);
   }
 }

@@ -1,7 +1,10 @@
 /**
  * How held messages leave `unacked`: acknowledged, given back, set aside, restored.
  *
- * Every script looks whether the tag is still there before it does anything with it, since somebody may have restored it.
+ * Every script looks whether the tag is still there before it does anything with it, since somebody may have restored it. A message is put
+ * into its list before it is taken out of `unacked`: a script that fails in between (a list that is none, a missing right) has lost nothing.
+ * For Redis a script that has written may write on when memory is short, and moving a message needs none: therefore the first command,
+ * which removes nothing.
  */
 import { redisScript } from '../../driver/redis-script.ts';
 import { mostRejected } from './reserve-script.ts';
@@ -22,13 +25,15 @@ return gone
  * Reply: positions (from 1) of the tags that were not there.
  */
 export const requeueScript = redisScript(`
+redis.call('ZREM', KEYS[2], '')
 local gone = {}
 for i = 2, #ARGV, 2 do
-  if redis.call('HDEL', KEYS[1], ARGV[i]) == 0 then
+  if not redis.call('HGET', KEYS[1], ARGV[i]) then
     gone[#gone + 1] = i / 2
   else
-    redis.call('ZREM', KEYS[2], ARGV[i])
     redis.call(ARGV[1], KEYS[3], ARGV[i + 1])
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    redis.call('ZREM', KEYS[2], ARGV[i])
   end
 end
 return gone
@@ -39,14 +44,15 @@ return gone
  * KEYS unacked, index, list. ARGV bytes behind the envelope in \`unacked\`, then tags, the one to come first last.
  */
 export const giveBackScript = redisScript(`
+redis.call('ZREM', KEYS[2], '')
 local behind = -1 - tonumber(ARGV[1])
 local count = 0
 for i = 2, #ARGV do
   local entry = redis.call('HGET', KEYS[1], ARGV[i])
   if entry then
+    redis.call('RPUSH', KEYS[3], string.sub(entry, 2, behind))
     redis.call('HDEL', KEYS[1], ARGV[i])
     redis.call('ZREM', KEYS[2], ARGV[i])
-    redis.call('RPUSH', KEYS[3], string.sub(entry, 2, behind))
     count = count + 1
   end
 end
@@ -58,13 +64,14 @@ return count
  * KEYS unacked, index, rejected. ARGV bytes behind the envelope ('': it is none, all of it goes), then tags.
  */
 export const setAsideScript = redisScript(`
+redis.call('ZREM', KEYS[2], '')
 for i = 2, #ARGV do
   local entry = redis.call('HGET', KEYS[1], ARGV[i])
   if entry then
-    redis.call('HDEL', KEYS[1], ARGV[i])
-    redis.call('ZREM', KEYS[2], ARGV[i])
     if ARGV[1] ~= '' then entry = string.sub(entry, 2, -1 - tonumber(ARGV[1])) end
     redis.call('LPUSH', KEYS[3], entry)
+    redis.call('HDEL', KEYS[1], ARGV[i])
+    redis.call('ZREM', KEYS[2], ARGV[i])
     redis.call('LTRIM', KEYS[3], 0, ${mostRejected - 1})
   end
 end
@@ -82,8 +89,17 @@ if ARGV[3] ~= '' then
   local score = redis.call('ZSCORE', KEYS[2], ARGV[1])
   if not score or tonumber(score) > tonumber(ARGV[3]) then return 0 end
 end
+redis.call('ZREM', KEYS[2], '')
+local held = redis.call('HGET', KEYS[1], ARGV[1])
+if held then
+  local put, failure = #KEYS == 3, nil
+  for i = 4, #KEYS do
+    local reply = redis.pcall('RPUSH', KEYS[i], ARGV[2])
+    if type(reply) == 'number' then put = true else failure = reply end
+  end
+  if not put then return failure end
+  redis.call('HDEL', KEYS[1], ARGV[1])
+end
 redis.call('ZREM', KEYS[2], ARGV[1])
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-for i = 4, #KEYS do redis.call('RPUSH', KEYS[i], ARGV[2]) end
-return 1
+return held and 1 or 0
 `);

@@ -23,6 +23,7 @@ import { QueueOrder, type QueueOrderStrategy } from './queue-order.ts';
 import type { ReadyWatch, Watched } from './ready-watch.ts';
 import { reserveScript } from './reserve-script.ts';
 import type { Routing } from './routing.ts';
+import type { Unsettled } from './settle-batch.ts';
 import { UnackedMessages } from './unacked-messages.ts';
 import { brokerUnavailable } from './unavailable.ts';
 import type { WorkerLease } from './worker-lease.ts';
@@ -41,11 +42,6 @@ export interface RedisSubscriptionParams {
   takeSequence(count: number): number;
   /** It was cancelled and holds nothing. */
   ended(subscription: RedisSubscription): void;
-}
-
-interface Held {
-  readonly delivery: Delivery;
-  readonly from: QueueList;
 }
 
 /** One reservation as it was sent. */
@@ -67,7 +63,7 @@ export class RedisSubscription implements Subscription {
   readonly #connection: RedisConnection;
   readonly #order: QueueOrder;
   readonly #watched: Watched;
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string, Unsettled>();
   readonly #unacked: UnackedMessages;
   readonly #broadcasts: BroadcastQueues;
   /** Queues that come by broadcast, and not from a list. */
@@ -94,7 +90,9 @@ export class RedisSubscription implements Subscription {
     this.#order = new QueueOrder(params.layout, params.queueOrderStrategy, []);
     this.#prefetch = params.consume.prefetch;
     this.#delayed = new DelayedTags(params.clock, (due) => this.#isDue(due));
-    this.#unacked = new UnackedMessages(params.connection, params.layout, params.log);
+    this.#unacked = new UnackedMessages(params.connection, params.layout, params.log, (unsettled) => {
+      this.#held.set(String(unsettled.delivery.tag), unsettled);
+    });
     this.#broadcasts = new BroadcastQueues({ ...params, onArrival: () => this.#handBroadcasts() });
     this.#watched = params.watch.add([], () => this.wake());
   }
@@ -132,8 +130,9 @@ export class RedisSubscription implements Subscription {
 
   ack(delivery: Delivery): Promise<SettleOutcome> {
     const tag = String(delivery.tag);
-    if (!this.#forget(tag, delivery)) return this.#settleBroadcast(delivery) ? done : stale;
-    const outcome = this.#unacked.acknowledge(tag);
+    const held = this.#held.get(tag);
+    if (held === undefined || !this.#forget(tag, delivery)) return this.#settleBroadcast(delivery) ? done : stale;
+    const outcome = this.#unacked.acknowledge(held);
     this.#settled();
     return outcome;
   }
@@ -149,7 +148,14 @@ export class RedisSubscription implements Subscription {
     }
     const outcome = this.#unacked.requeue('LPUSH', held.from, [delivery]);
     this.#settled();
-    return outcome.then(([one]) => one ?? 'stale');
+    return outcome.then(
+      ([one]) => one ?? 'stale',
+      (error: unknown) => {
+        // It is still ours: as soon as the server takes us again it is delivered from here.
+        this.#due.push({ tag, from: held.from, redelivered: true });
+        throw error;
+      },
+    );
   }
 
   /** The body stays where it is; only the tag and the time are kept here. */
@@ -419,7 +425,7 @@ export class RedisSubscription implements Subscription {
       const from = this.#listOf(entry, deferred.from);
       if (this.#paused && !this.#cancelled) this.#due.push({ tag: deferred.tag, from });
       else if (this.#cancelled || !this.#order.queues.includes(from.queue)) unwelcome.push({ tag: deferred.tag, from });
-      else this.#deliver(deferred.tag, from, from.envelopeOf(entry));
+      else this.#deliver(deferred.tag, from, from.envelopeOf(entry), deferred.redelivered);
     }
     if (unwelcome.length > 0) void this.#unacked.giveBack(unwelcome);
   }
@@ -436,7 +442,7 @@ export class RedisSubscription implements Subscription {
     return guess;
   }
 
-  #deliver(tag: string, from: QueueList, envelope: string): void {
+  #deliver(tag: string, from: QueueList, envelope: string, again = false): void {
     let delivery: Delivery;
     try {
       const { message, exchange, routingKey, redelivered } = decodeEnvelope(envelope);
@@ -448,7 +454,7 @@ export class RedisSubscription implements Subscription {
         queue: from.queue,
         exchange,
         routingKey,
-        redelivered,
+        redelivered: redelivered || again,
         deliveryCount: null,
         epoch: this.#connection.epoch,
       };

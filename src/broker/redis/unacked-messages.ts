@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { RedisConnection } from '../../driver/redis.ts';
+import type { RedisRemoval } from '../../driver/redis-removal.ts';
 import { evalCommand, type RedisScript } from '../../driver/redis-script.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
@@ -13,7 +14,7 @@ import type { Delivery, SettleOutcome } from '../broker.ts';
 import type { DeferredTag } from './delayed-tags.ts';
 import type { KeyLayout } from './key-layout.ts';
 import type { QueueList } from './queue-list.ts';
-import { SettleBatch } from './settle-batch.ts';
+import { SettleBatch, type Unsettled } from './settle-batch.ts';
 import { giveBackScript, requeueScript, setAsideScript } from './settle-scripts.ts';
 import { brokerUnavailable } from './unavailable.ts';
 
@@ -23,22 +24,41 @@ export class UnackedMessages {
   readonly #connection: RedisConnection;
   readonly #layout: KeyLayout;
   readonly #log: Logger;
+  readonly #onUnsettled: (unsettled: Unsettled) => void;
   #batch: SettleBatch | null = null;
 
-  constructor(connection: RedisConnection, layout: KeyLayout, log: Logger) {
+  /** `onUnsettled`: an acknowledgement failed, the message is still there. */
+  constructor(connection: RedisConnection, layout: KeyLayout, log: Logger, onUnsettled: (unsettled: Unsettled) => void) {
     this.#connection = connection;
     this.#layout = layout;
     this.#log = log;
+    this.#onUnsettled = onUnsettled;
   }
 
-  acknowledge(tag: string): Promise<SettleOutcome> {
-    if (this.#batch === null) {
-      this.#batch = new SettleBatch(this.#layout, () => {
-        this.#batch = null;
-      });
+  /** With the result it belongs to, where somebody stores one; else with the others of this turn. */
+  acknowledge(unsettled: Unsettled): Promise<SettleOutcome> {
+    const { removals } = this.#connection;
+    if (removals !== null) return this.#leaveTo(removals, unsettled);
+    if (this.#batch?.open !== true) {
+      this.#batch = new SettleBatch(this.#layout, this.#onUnsettled);
       this.#connection.enqueue(this.#batch);
     }
-    return this.#batch.add(tag);
+    return this.#batch.add(unsettled);
+  }
+
+  #leaveTo(removals: RedisRemoval[], unsettled: Unsettled): Promise<SettleOutcome> {
+    return new Promise((resolve, reject) => {
+      removals.push({
+        hash: this.#layout.unacked,
+        index: this.#layout.unackedIndex,
+        member: String(unsettled.delivery.tag),
+        removed: (wasThere) => resolve(wasThere ? 'done' : 'stale'),
+        failed: (failure) => {
+          this.#onUnsettled(unsettled);
+          reject(brokerUnavailable(failure));
+        },
+      });
+    });
   }
 
   /** Marked redelivered; LPUSH behind all others, RPUSH as the next one. The outcome of each. Enqueued before it returns. */

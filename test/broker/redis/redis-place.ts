@@ -9,6 +9,7 @@ export interface PlaceOptions {
   readonly broker?: RedisBrokerOptions;
   readonly connect?: Partial<RedisConnectOptions>;
   readonly log?: Logger;
+  readonly maxWaiting?: number;
 }
 
 export function redisConnection(url: string, options: PlaceOptions = {}): RedisConnection {
@@ -18,6 +19,7 @@ export function redisConnection(url: string, options: PlaceOptions = {}): RedisC
     place,
     log: options.log ?? new RecordingLog(),
     ...(options.connect === undefined ? {} : { options: options.connect }),
+    ...(options.maxWaiting === undefined ? {} : { maxWaiting: options.maxWaiting }),
   });
 }
 
