@@ -1,0 +1,136 @@
+/** A hundred thousand tasks that wait for their ETA in Redis: what they cost the worker, and that none starts before its time. */
+import { randomUUID } from 'node:crypto';
+import t, { type Test } from 'tap';
+import { encodeTask } from '../../src/protocol/task-message.ts';
+import { redisBroker } from '../broker/redis/redis-place.ts';
+import { eventually } from '../pool/eventually.ts';
+import { RedisServer } from '../redis-server.ts';
+import { LiveFolder } from './live-folder.ts';
+import type { LiveWorker } from './live-worker.ts';
+
+const scheduled = 100_000;
+const mostBytes = 60 * 1024 * 1024;
+/** Some are due while the others come; far enough ahead that the first of them waits, too. */
+const soon = 50;
+const soonMs = 3000;
+const atOnce = 1000;
+const payload = 'x'.repeat(500);
+
+const tasks = `
+import { appendFileSync } from 'node:fs';
+import { task } from 'umbel';
+export const note = task({ name: 'scheduled.note', bind: true }, (context, _payload) => appendFileSync('starts.log', context.id + ' ' + Date.now() + '\\n'));
+`;
+
+/** Through the inspector of the worker's parent: what it holds after a garbage collection, buffers included. */
+class HeldMemory {
+  readonly #socket: WebSocket;
+  #id = 0;
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+  }
+
+  static async of(worker: LiveWorker): Promise<HeldMemory> {
+    worker.kill('SIGUSR2');
+    const { message } = await worker.event('inspector.open');
+    const socket = new WebSocket(/ws:\S+/.exec(message)?.[0] ?? '');
+    await new Promise((resolve, reject) => {
+      socket.addEventListener('open', resolve);
+      socket.addEventListener('error', reject);
+    });
+    return new HeldMemory(socket);
+  }
+
+  async bytes(): Promise<number> {
+    await this.#call('HeapProfiler.collectGarbage');
+    const { usedSize = 0, backingStorageSize = 0 } = await this.#call('Runtime.getHeapUsage');
+    return usedSize + backingStorageSize;
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.#socket.addEventListener('close', resolve));
+    this.#socket.close();
+    await closed;
+  }
+
+  #call(method: string): Promise<Record<string, number>> {
+    const id = ++this.#id;
+    return new Promise((resolve) => {
+      const hear = ({ data }: MessageEvent): void => {
+        const answer = JSON.parse(String(data)) as { id: number; result: Record<string, number> };
+        if (answer.id !== id) return;
+        this.#socket.removeEventListener('message', hear);
+        resolve(answer.result);
+      };
+      this.#socket.addEventListener('message', hear);
+      this.#socket.send(JSON.stringify({ id, method }));
+    });
+  }
+}
+
+void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
+  t.setTimeout(120_000);
+  const server = await RedisServer.start(t);
+  const url = server.url();
+  const folder = new LiveFolder(t);
+  folder.write('starts.log', '');
+  const broker = redisBroker(url);
+  await broker.start();
+  t.teardown(() => broker.stop());
+  const send = (id: string, dueAtMs: number | null): Promise<void> => {
+    const eta = dueAtMs === null ? {} : { etaMs: dueAtMs };
+    return broker.publish(encodeTask({ id, task: 'scheduled.note', args: [payload], kwargs: {}, origin: 'test', ...eta }), {
+      exchange: '',
+      routingKey: 'celery',
+    });
+  };
+  const starts = (): Map<string, number> =>
+    new Map(
+      folder
+        .read('starts.log')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => [line.split(' ')[0] ?? '', Number(line.split(' ')[1])]),
+    );
+  const module = folder.write('scheduled.mjs', tasks);
+  const args = ['worker', '--log-format', 'json', '-l', 'warning', '-A', module, '-b', url, '-c', '1', '--result-backend', 'disabled'];
+  // Its code has run, and its connections are there, before anything is measured.
+  const worker = folder.start(args, { env: { UMBEL_WORKER_ENABLE_INSPECTOR: 'true' } });
+  await send('first', null);
+  await eventually(t, 'the first has run', () => starts().has('first'));
+  const memory = await HeldMemory.of(worker);
+  const before = await memory.bytes();
+
+  const dueAtMs = new Map<string, number>();
+  const farMs = Date.now() + 3_600_000;
+  for (let sent = 0; sent < scheduled; sent += atOnce) {
+    const batch = Array.from({ length: atOnce }, () => send(randomUUID(), farMs));
+    if (sent < soon * atOnce) {
+      const id = `soon-${sent / atOnce}`;
+      dueAtMs.set(id, Date.now() + soonMs);
+      batch.push(send(id, Date.now() + soonMs));
+    }
+    await Promise.all(batch);
+  }
+  await eventually(t, 'those that are due have run', () => starts().size === 1 + soon);
+  await eventually(t, 'all others are held', () => server.cli('HLEN', 'unacked') === String(scheduled));
+  const cost = (await memory.bytes()) - before;
+  await memory.close();
+  t.comment(`${scheduled} tasks cost ${(cost / 1024 / 1024).toFixed(1)} MiB`);
+  t.ok(cost > scheduled * 8 && cost <= mostBytes, `at most ${mostBytes} bytes, got ${cost}`);
+
+  await send('last', null);
+  const seen = await eventually(t, 'a task without an ETA is not held up', () => {
+    const now = starts();
+    return now.has('last') && now;
+  });
+  t.strictSame([...seen.keys()].sort(), ['first', 'last', ...dueAtMs.keys()].sort(), 'none of those that are not due');
+  t.strictSame(
+    [...dueAtMs].filter(([id, due]) => (seen.get(id) ?? 0) < due),
+    [],
+    'and none before its time',
+  );
+  t.match(await worker.stop(), { code: 0 });
+  t.equal(server.cli('LLEN', 'celery'), String(scheduled), 'all are back for the next worker');
+});
