@@ -51,6 +51,16 @@ export class RunLog {
     );
   }
 
+  /** When workers of both kinds have begun a task whose id begins so. */
+  startedByBothKinds(prefix: string): Promise<void> {
+    const kinds = (): Set<string> =>
+      new Set(this.lines.filter(({ what, taskId }) => what === 'start' && taskId.startsWith(prefix)).map(({ kind }) => kind));
+    return this.#until(
+      () => kinds().size === 2,
+      () => `both kinds of worker must have started a task ${prefix}…, got ${[...kinds()].join() || 'none'}`,
+    );
+  }
+
   /** When so many different tasks have ended. */
   allEnded(count: number): Promise<void> {
     return this.#until(
