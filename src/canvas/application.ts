@@ -1,18 +1,18 @@
 /**
- * Applying signatures: which tasks are sent now when a task, group or chain is applied with arguments and options.
+ * Applying signatures: which tasks are sent now when a task, group, chain or chord is applied with arguments and options.
  *
- * Collects; never sends. Chords are not built yet: applying one is noted in `unsupported` and sends nothing. A chord further
- * down a chain is passed on untouched.
- * Source: protocol notes, messages.md §8.2, §8.3 and §9.
+ * Collects; never sends. The tasks of a chord's header carry the body; what the result backend must be told before the first of
+ * them is sent stands beside it.
+ * Source: protocol notes, messages.md §8.2 to §8.4 and §9.
  */
 import { messageOf, UmbelError } from '../errors.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
+import { bodyOf, chordSizeOf, freeze, headerOf, resultOf, taskIdOf } from './freeze.ts';
 import { mergeSignature, readSignature, type Signature, tasksOf } from './signature.ts';
 import { type OutgoingTaskWithRoute, outgoingTaskOf, type SendingContext } from './signature-task.ts';
+import { flattenChains, flattenGroups, upgradeGroups } from './unroll.ts';
 
 type Options = Readonly<Record<string, unknown>>;
-
-/** `AsyncResult.as_tuple()` or `GroupResult.as_tuple()` (results.md §4). */
-export type ResultTuple = readonly [readonly [string, ResultTuple | null], readonly ResultTuple[] | null];
 
 /** What has been applied. */
 interface Applied {
@@ -21,8 +21,6 @@ interface Applied {
   /** As listed in the group it is a member of. */
   readonly result: ResultTuple;
 }
-
-const chordsNotBuilt = 'chords are not built in this version';
 
 export class Application {
   readonly publish: OutgoingTaskWithRoute[] = [];
@@ -80,21 +78,21 @@ export class Application {
       case 'chain':
         return this.#applyChain(sig, args, options, where);
       case 'chord':
-        throw new UmbelError('NOT_SUPPORTED', `${chordsNotBuilt} (${where})`);
+        return this.#applyChord(sig, args, options, where);
       default:
         throw new UmbelError('MESSAGE_INVALID', `subtask_type must be chain, group, chord or null, got "${sig.subtask_type}" (${where})`);
     }
   }
 
   #applyTask(sig: Signature): Applied {
-    const id = this.#idOf(sig);
+    const id = taskIdOf(sig) ?? this.#newId();
     this.publish.push(outgoingTaskOf(sig, id, this.#context));
     return single([[id, null], null]);
   }
 
   #applyGroup(sig: Signature, args: readonly unknown[], options: Options, where: string): Applied {
-    const { task_id, group_id, group_index, chord, link, link_error, ...forMembers } = mergeSignature(sig, { options }).options;
-    if (isGiven(chord)) throw new UmbelError('NOT_SUPPORTED', `${chordsNotBuilt}, this group is the header of one (${where})`);
+    // A chord is that of the members: the group then ends a part of its header, and whoever sent that has counted them.
+    const { task_id, group_id, group_index, link, link_error, ...forMembers } = mergeSignature(sig, { options }).options;
     const groupId = typeof task_id === 'string' ? task_id : this.#newId();
     const results: ResultTuple[] = [];
     for (const [index, member] of flattenGroups(tasksOf(sig, where), where).entries()) {
@@ -117,13 +115,14 @@ export class Application {
     if (steps.length === 0) throw new UmbelError('MESSAGE_INVALID', `a chain must have at least one task (${where})`);
 
     const last = steps.length - 1;
+    const lastId = typeof task_id === 'string' ? task_id : null;
     const frozen = steps.map((step, index) => {
-      const more: Record<string, unknown> = { task_id: this.#idOf(step), root_id: forFirst.root_id };
-      if (index === last) {
-        if (!isGiven(step.options.task_id)) more.task_id = task_id ?? more.task_id;
-        Object.assign(more, { group_id, group_index, chord });
-      }
-      return withLinks(mergeSignature(step, { options: more }), index === last ? link : null, link_error);
+      const named = freeze(step, this.#newId, where, index === last ? lastId : null);
+      const more: Record<string, unknown> = { root_id: forFirst.root_id };
+      if (index === last) Object.assign(more, { group_id, group_index, chord });
+      // The members of a group at the end are parts of the chord themselves, and counted by its id.
+      if (index === last && step.subtask_type === 'group' && isGiven(chord)) more.task_id = group_id;
+      return ofEnd(named, where, (end) => withLinks(mergeSignature(end, { options: more }), index === last ? link : null, link_error));
     });
 
     const [first, ...others] = frozen as [Signature, ...Signature[]];
@@ -132,13 +131,42 @@ export class Application {
     const applied = this.#apply(first, merged.args, { ...forFirst, chain: remaining }, `${where}.tasks[0]`);
     if (last === 0) return applied;
     let result: ResultTuple = applied.result;
-    for (const step of frozen.slice(1)) result = [[String(step.options.task_id), result], null];
+    for (const step of frozen.slice(1)) {
+      const [[id], children] = resultOf(step, where);
+      result = [[id, result], children];
+    }
     return { trail: applied.trail, result };
   }
 
-  #idOf(sig: Signature): string {
-    const { task_id } = sig.options;
-    return typeof task_id === 'string' && task_id !== '' ? task_id : this.#newId();
+  /** The header is sent, each task of it carrying the body. Options are the body's, as are links; the header shares what says where to. */
+  #applyChord(sig: Signature, args: readonly unknown[], options: Options, where: string): Applied {
+    const merged = mergeSignature(sig, { args, options });
+    const { task_id, link, link_error, ...forBody } = merged.options;
+    const { chain, chord, group_id, group_index, ...forHeader } = forBody;
+    const linked = withLinks(mergeSignature(bodyOf(sig, where), { options: forBody }), link, link_error);
+    const body = freeze(linked, this.#newId, `${where}.body`, typeof task_id === 'string' ? task_id : null);
+    const header = headerOf(sig, where);
+    const size = header.members.reduce((sum, member) => sum + chordSizeOf(member, where), 0);
+    // Nobody would complete it.
+    if (size === 0) return this.#apply(body, [[]], {}, `${where}.body`);
+
+    const groupId = header.groupId ?? this.#newId();
+    const mark = this.publish.length;
+    const results: ResultTuple[] = [];
+    for (const [index, member] of header.members.entries()) {
+      const frozen = mergeSignature(freeze(member, this.#newId, where), {
+        options: { group_id: groupId, group_index: index, chord: body },
+      });
+      results.push(this.#apply(frozen, merged.args, forHeader, `${where}.header[${index}]`).result);
+    }
+    const group: ResultTuple = [[groupId, null], results];
+    const first = this.publish[mark];
+    if (first !== undefined) {
+      const start = { groupId, size, group: results.some(([, children]) => children !== null) ? group : null };
+      this.publish[mark] = { ...first, chords: [start, ...(first.chords ?? [])] };
+    }
+    const [[id], children] = resultOf(body, where);
+    return { trail: group, result: [[id, group], children] };
   }
 }
 
@@ -148,6 +176,12 @@ function single(result: ResultTuple): Applied {
 
 function isGiven(value: unknown): boolean {
   return value !== null && value !== undefined;
+}
+
+/** Of a chord it is the body that ends it, and that others wait for. */
+function ofEnd(sig: Signature, where: string, change: (end: Signature) => Signature): Signature {
+  if (sig.subtask_type !== 'chord') return change(sig);
+  return { ...sig, kwargs: { ...sig.kwargs, body: ofEnd(bodyOf(sig, where), `${where}.body`, change) } };
 }
 
 /** With more callbacks and error callbacks; each may be nothing, one signature or a list. */
@@ -162,40 +196,4 @@ function withLinks(sig: Signature, link: unknown, linkError: unknown): Signature
 function listOf(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value;
   return isGiven(value) ? [value] : [];
-}
-
-function flattenGroups(members: readonly Signature[], where: string): Signature[] {
-  return members.flatMap((member) => (member.subtask_type === 'group' ? flattenGroups(tasksOf(member, where), where) : [member]));
-}
-
-/** Nested chains spliced, a group of one replaced by its member, empty groups left out where there is something else. */
-function flattenChains(steps: readonly Signature[], where: string): Signature[] {
-  return steps.flatMap((step) => {
-    if (step.subtask_type === 'chain') return flattenChains(tasksOf(step, where), where);
-    if (step.subtask_type !== 'group') return [step];
-    const members = flattenGroups(tasksOf(step, where), where);
-    if (members.length === 0 && steps.length > 1) return [];
-    return members.length === 1 ? flattenChains(members, where) : [step];
-  });
-}
-
-/** A group with a step after it is a chord with that step as its body. */
-function upgradeGroups(steps: readonly Signature[], where: string): Signature[] {
-  const upgraded: Signature[] = [];
-  for (const step of steps.toReversed()) {
-    const next = upgraded[0];
-    if (step.subtask_type !== 'group' || next === undefined) {
-      upgraded.unshift(step);
-      continue;
-    }
-    upgraded[0] = {
-      task: 'celery.chord',
-      args: [],
-      kwargs: { kwargs: {}, header: tasksOf(step, where), body: next },
-      options: {},
-      subtask_type: 'chord',
-      immutable: false,
-    };
-  }
-  return upgraded;
 }

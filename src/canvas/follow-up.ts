@@ -1,30 +1,20 @@
 /**
- * What is to be sent after a task has ended: callbacks, the next step of its chain, error callbacks.
+ * What is to be sent after a task has ended: callbacks, the next step of its chain, error callbacks; and what becomes of the
+ * chords it is a part of.
  *
  * Pure: takes the request and its body, returns the tasks to publish, in order. Publishing comes before the result is stored,
- * and both before the message is acknowledged; that order is the caller's.
- * Not built: chords. A task that is part of one, or whose follow-up is one, gets an entry in `unsupported`, which the caller
- * must log as an error.
+ * and both before the message is acknowledged; that order is the caller's. What cannot be applied gets an entry in `unsupported`,
+ * which the caller must log as an error.
  * Source: protocol notes, messages.md §9.
  */
-
+import { UmbelError } from '../errors.ts';
+import type { NamedTask } from '../protocol/chord-part.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { TaskContent } from '../protocol/task-message.ts';
-import { newUuid } from '../std/new-uuid.ts';
-import { Application, type ResultTuple } from './application.ts';
+import { type ChordEnd, ChordEnds, type ChordMembership, type LastTask, lastTasksOf, namedTasksOf } from './chord-end.ts';
+import { applicationOf, type FinishedTask, type FollowUpSources } from './finished-task.ts';
+import { readSignature, type Signature } from './signature.ts';
 import type { OutgoingTaskWithRoute } from './signature-task.ts';
-
-/** The task that has ended. */
-export interface FinishedTask {
-  readonly id: string;
-  readonly rootId: string;
-  readonly group: string | null;
-  /** For the follow-ups: the task's own with task_inherit_parent_priority, else null. */
-  readonly priority: number | null;
-  /** gen<pid>@<hostname> of this process. */
-  readonly origin: string;
-  readonly stampedHeaders?: readonly string[] | null;
-  readonly stamps?: Readonly<Record<string, unknown>> | null;
-}
 
 export interface FollowUps {
   readonly publish: readonly OutgoingTaskWithRoute[];
@@ -33,16 +23,12 @@ export interface FollowUps {
   /** Result tuples of what was applied, for `children` of the result document. */
   readonly children: readonly ResultTuple[];
   /** After a failure: later chain steps, to be stored as FAILURE with the same exception. */
-  readonly failedSteps: readonly { readonly taskId: string; readonly groupId: string | null }[];
+  readonly failedSteps: readonly NamedTask[];
+  /** Chords that are to be told: of this task's end, and after a failure of those later steps that are parts of one. */
+  readonly chords: readonly ChordEnd[];
 }
 
-/** For tests. */
-export interface FollowUpSources {
-  readonly nowMs?: number;
-  newId?(): string;
-}
-
-const none: FollowUps = Object.freeze({ publish: [], unsupported: [], children: [], failedSteps: [] });
+const none: FollowUps = Object.freeze({ publish: [], unsupported: [], children: [], failedSteps: [], chords: [] });
 
 export function followUpsOfSuccess(task: FinishedTask, content: TaskContent, result: unknown, sources: FollowUpSources = {}): FollowUps {
   const { callbacks, chain, chord } = content;
@@ -63,12 +49,12 @@ export function followUpsOfSuccess(task: FinishedTask, content: TaskContent, res
     // The last step is sent with an empty list, not null: it was in a chain.
     children.push(application.apply(chain[chain.length - 1], [result], { ...options, chain: chain.slice(0, -1) }, 'chain'));
   }
-  noteChord(application, task, content);
   return {
     publish: application.publish,
     unsupported: application.unsupported,
     children: children.filter((child) => child !== null),
     failedSteps: [],
+    chords: chordsOf(task, content, sources),
   };
 }
 
@@ -78,36 +64,50 @@ export function followUpsOfFailure(task: FinishedTask, content: TaskContent, sou
   if ((errbacks === null || errbacks.length === 0) && (chain === null || chain.length === 0) && isNothing(chord)) return none;
 
   const application = applicationOf(task, sources);
-  noteChord(application, task, content);
-  const failedSteps: { taskId: string; groupId: string | null }[] = [];
-  for (const [index, step] of (chain ?? []).entries()) {
-    const options = optionsOf(step);
-    const { task_id, group_id } = options;
-    if (typeof task_id === 'string') failedSteps.push({ taskId: task_id, groupId: typeof group_id === 'string' ? group_id : null });
-    if (!isNothing(options.chord)) application.unsupported.push(chordNote(`chain[${index}]`, group_id));
+  const ends = new ChordEnds(task, sources);
+  ends.add(ownPart(task), chord);
+  const failedSteps = new Map<string, string | null>();
+  for (const step of chain ?? []) {
+    const { task_id, group_id } = optionsOf(step);
+    if (typeof task_id === 'string') failedSteps.set(task_id, typeof group_id === 'string' ? group_id : null);
+    const sig = readableSignature(step);
+    if (sig === null) continue;
+    for (const { taskId, groupId } of namedTasksOf(sig.signature, sig.last)) failedSteps.set(taskId, groupId);
+    for (const last of sig.last) ends.add(last, last.chord);
   }
   if (errbacks !== null && errbacks.length > 0) {
     application.applyAsGroup(errbacks, [task.id], { parent_id: task.id, root_id: task.rootId }, 'errbacks');
   }
-  return { publish: application.publish, unsupported: application.unsupported, children: [], failedSteps };
-}
-
-function applicationOf(task: FinishedTask, sources: FollowUpSources): Application {
-  const context = {
-    origin: task.origin,
-    nowMs: sources.nowMs ?? Date.now(),
-    stampedHeaders: task.stampedHeaders ?? [],
-    stamps: task.stamps ?? {},
+  return {
+    publish: application.publish,
+    unsupported: application.unsupported,
+    children: [],
+    failedSteps: [...failedSteps].map(([taskId, groupId]) => ({ taskId, groupId })),
+    chords: ends.list,
   };
-  return new Application(context, sources.newId ?? newUuid);
 }
 
-function noteChord(application: Application, task: FinishedTask, content: TaskContent): void {
-  if (!isNothing(content.chord)) application.unsupported.push(chordNote(`task ${task.id}`, task.group));
+/** The chord a task is told to be a part of, whatever its end. */
+export function chordsOf(task: FinishedTask, content: TaskContent, sources: FollowUpSources = {}): readonly ChordEnd[] {
+  if (isNothing(content.chord)) return [];
+  const ends = new ChordEnds(task, sources);
+  ends.add(ownPart(task), content.chord);
+  return ends.list;
 }
 
-function chordNote(what: string, groupId: unknown): string {
-  return `${what} is part of a chord (group ${String(groupId ?? 'unknown')}), which was not told of its end: chords are not built in this version`;
+function ownPart({ id, group, groupIndex }: FinishedTask): ChordMembership {
+  return { taskId: id, groupId: group, groupIndex: groupIndex ?? null };
+}
+
+/** null: whoever reaches it will say what is wrong with it. */
+function readableSignature(value: unknown): { readonly signature: Signature; readonly last: readonly LastTask[] } | null {
+  try {
+    const read = readSignature(value, 'chain');
+    return { signature: read, last: lastTasksOf(read, 'chain') };
+  } catch (error) {
+    if (error instanceof UmbelError) return null;
+    throw error;
+  }
 }
 
 function isNothing(value: unknown): boolean {

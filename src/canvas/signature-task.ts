@@ -6,6 +6,7 @@
  * Source: protocol notes, messages.md §8 (option keys) and §8.6 (stamps).
  */
 import { UmbelError } from '../errors.ts';
+import type { ChordStart } from '../protocol/chord-part.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import type { OutgoingTask } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
@@ -25,6 +26,8 @@ export interface SignatureRoute {
 
 export interface OutgoingTaskWithRoute extends OutgoingTask {
   readonly route: SignatureRoute;
+  /** Chords whose header begins with this task: the result backend is told of them before it is sent. */
+  readonly chords?: readonly ChordStart[];
 }
 
 /** What the sender adds to every task. */

@@ -7,13 +7,15 @@
  *
  * Never writes to the pipe (child/runtime.ts does) and never decides about acknowledgement (consumer/settle.ts does).
  */
-import { type FinishedTask, type FollowUps, followUpsOfFailure, followUpsOfSuccess } from '../canvas/follow-up.ts';
+import type { FinishedTask } from '../canvas/finished-task.ts';
+import { followUpsOfFailure, followUpsOfSuccess } from '../canvas/follow-up.ts';
+import { encodeFollowUps } from '../canvas/follow-up-message.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, EndedMeta, EndKind, FollowUpMeta, RunMeta, SucceededMeta } from '../ipc/exchange.ts';
 import { encodeError, exceptionDocument } from '../protocol/exception.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { Message } from '../protocol/message.ts';
-import { encodeTask, readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
+import { readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
 import { Ignore, Reject, Retry } from '../task/control-flow.ts';
@@ -113,8 +115,8 @@ function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): T
   try {
     const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
     const children = applied.children.length === 0 ? null : { children: JSON.stringify(applied.children) };
-    const unsupported = applied.unsupported.length === 0 ? null : { unsupported: applied.unsupported };
-    return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...unsupported }, followUps: encodeAll(applied, settings) };
+    const { messages, about } = encodeFollowUps(applied, settings.taskProtocol);
+    return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...about }, followUps: messages };
   } catch (error) {
     return fail(task, settings, error);
   }
@@ -162,22 +164,18 @@ function retried(task: PreparedTask, settings: ChildSettings, retry: Retry): Tas
 
 function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, resultJson: string, text: string): TaskEnd {
   let followUps: readonly OutgoingMessage[] = none;
-  let unsupported: readonly string[] = [];
-  let failedSteps: FollowUps['failedSteps'] = [];
+  let about: Partial<EndedMeta> | null = null;
   try {
-    const applied = followUpsOfFailure(sourceOf(task, settings), task.content);
-    followUps = encodeAll(applied, settings);
-    ({ unsupported, failedSteps } = applied);
+    ({ messages: followUps, about } = encodeFollowUps(followUpsOfFailure(sourceOf(task, settings), task.content), settings.taskProtocol));
   } catch (error) {
-    unsupported = [`its error callbacks: ${messageOf(error)}`];
+    about = { unsupported: [`its error callbacks: ${messageOf(error)}`] };
   }
   const meta: EndedMeta = {
     kind: 'failed',
     text,
     traceback: tracebackOf(thrown),
     ...(isExpected(task.definition, thrown) ? { expected: true } : null),
-    ...(unsupported.length > 0 ? { unsupported } : null),
-    ...(failedSteps.length > 0 ? { failedSteps } : null),
+    ...about,
     ...(settings.wantArguments ? argumentsOf(task) : null),
   };
   return { kind: 'ended', resultJson, meta, followUps };
@@ -210,23 +208,6 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
 function sourceOf(task: PreparedTask, settings: ChildSettings): FinishedTask {
   const { header, meta } = task;
   const priority = settings.inheritParentPriority ? meta.deliveryInfo.priority : null;
-  const { id, rootId, group, stampedHeaders, stamps } = header;
-  return { id, rootId, group, priority, origin, stampedHeaders, stamps };
-}
-
-function encodeAll(applied: FollowUps, settings: ChildSettings): OutgoingMessage[] {
-  return applied.publish.map(({ route, ...task }) => {
-    const message = encodeTask({ ...task, protocol: settings.taskProtocol });
-    return {
-      meta: {
-        taskName: task.task,
-        taskId: task.id,
-        headers: message.headers,
-        properties: message.properties,
-        route,
-        dueAtMs: task.etaMs ?? null,
-      },
-      body: message.body,
-    };
-  });
+  const { id, rootId, group, groupIndex, stampedHeaders, stamps } = header;
+  return { id, rootId, group, groupIndex, priority, origin, stampedHeaders, stamps };
 }

@@ -221,7 +221,7 @@ export class Consumer {
         );
         const reject = (): Promise<unknown> | undefined => this.#subscription?.reject(delivery, { requeue: false });
         // A result that cannot be stored has been logged; it must not keep the message, and its place in the prefetch, for ever.
-        this.#guard(this.#params.settler.storeNotRegistered(header).then(reject, reject), header.id);
+        this.#guard(this.#params.settler.storeNotRegistered({ delivery, header }).then(reject, reject), header.id);
         return;
       }
       case 'unknown':

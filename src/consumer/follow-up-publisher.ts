@@ -5,16 +5,20 @@
  * run once more. So while the broker is away this waits for it; what the broker refuses while it is there is given up after
  * a few tries. Never decides what to publish.
  */
+import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { FollowUp } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
+import type { ChordStart } from '../protocol/chord-part.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 
 export interface FollowUpPublisherParams {
   readonly broker: Broker;
+  /** Told of the chords that begin. */
+  readonly backend: ResultBackend | null;
   readonly producer: Producer;
   readonly log: Logger;
   readonly clock?: Clock;
@@ -38,9 +42,29 @@ export class FollowUpPublisher {
     });
   }
 
-  /** In their order. Resolves when the broker has all of them for good; rejects when one cannot be published. */
+  /** In their order, those that do not wait for a chord. Resolves when the broker has all of them for good; rejects when one cannot be published. */
   async publish(followUps: readonly FollowUp[]): Promise<void> {
-    for (const followUp of followUps) await this.#publishOne(followUp);
+    for (const followUp of followUps) {
+      if (followUp.meta.chord !== undefined) continue;
+      if (followUp.meta.chords !== undefined) await this.#startChords(followUp.meta.chords);
+      await this.#publishOne(followUp);
+    }
+  }
+
+  /** Before the first part of a header can end, it is known how many there are. */
+  async #startChords(chords: readonly ChordStart[]): Promise<void> {
+    const { backend } = this.#params;
+    if (backend === null || backend.groups === null) {
+      const what = backend === null ? 'none' : backend.displayUrl;
+      throw new UmbelError(
+        'NOT_SUPPORTED',
+        `a chord needs a result backend that counts its parts (redis), got ${what} (chord ${chords[0]?.groupId})`,
+      );
+    }
+    for (const { groupId, size, group } of chords) {
+      const saved = group === null ? null : backend.groups.saveGroup(groupId, group);
+      await Promise.all([saved, backend.groups.setChordSize(groupId, size)]);
+    }
   }
 
   async #publishOne({ meta, body }: FollowUp): Promise<void> {

@@ -1,43 +1,53 @@
 /**
- * The error callbacks of a task whose child died: with no child left to make them, the parent reads the body this once.
+ * What follows from a task that ends with no child to say it: its child died, or it was never run. The parent reads the body
+ * this once.
  */
 import { hostname } from 'node:os';
-import { followUpsOfFailure } from '../canvas/follow-up.ts';
+import type { FinishedTask } from '../canvas/finished-task.ts';
+import { chordsOf, type FollowUps, followUpsOfFailure } from '../canvas/follow-up.ts';
+import { encodeFollowUps, type FollowUpNotes } from '../canvas/follow-up-message.ts';
 import { messageOf } from '../errors.ts';
-import type { FailedStep } from '../ipc/exchange.ts';
 import type { FollowUp } from '../pool/job.ts';
-import { encodeTask, readContent } from '../protocol/task-message.ts';
-import type { Request } from './request.ts';
+import type { Message } from '../protocol/message.ts';
+import { readContent, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 
-export interface LostFollowUps {
+export interface LostFollowUps extends FollowUpNotes {
   /** null: none. */
   readonly followUps: readonly FollowUp[] | null;
-  readonly failedSteps: readonly FailedStep[];
-  /** What could not be sent. */
-  readonly unsupported: readonly string[];
 }
 
-export function lostFollowUps(request: Request): LostFollowUps {
-  const { delivery, header } = request;
+export interface LostTask {
+  readonly delivery: Message;
+  readonly header: TaskHeader;
+}
+
+const nothing: LostFollowUps = { followUps: null };
+
+/** Its error callbacks, the rest of its chain and its chord. */
+export function lostFollowUps(task: LostTask): LostFollowUps {
+  return read(task, 'its error callbacks', followUpsOfFailure);
+}
+
+/** Only the chord is told of a task that was never run. Most tasks are in no group, and their bodies are not looked at. */
+export function chordOfUnrun(task: LostTask): LostFollowUps {
+  if (task.header.group === null) return nothing;
+  return read(task, 'its chord', (finished, content) => ({
+    publish: [],
+    unsupported: [],
+    children: [],
+    failedSteps: [],
+    chords: chordsOf(finished, content),
+  }));
+}
+
+function read({ delivery, header }: LostTask, what: string, apply: (task: FinishedTask, content: TaskContent) => FollowUps): LostFollowUps {
   try {
-    const content = readContent(delivery, header.protocol);
+    const { id, rootId, group, groupIndex, stampedHeaders, stamps } = header;
     const origin = `gen${process.pid}@${hostname()}`;
-    const { id, rootId, group, stampedHeaders, stamps } = header;
-    const applied = followUpsOfFailure({ id, rootId, group, priority: null, origin, stampedHeaders, stamps }, content);
-    const followUps = applied.publish.map(({ route, ...task }) => {
-      const message = encodeTask(task);
-      const meta = {
-        taskName: task.task,
-        taskId: task.id,
-        headers: message.headers,
-        properties: message.properties,
-        route,
-        dueAtMs: task.etaMs ?? null,
-      };
-      return { meta, body: message.body };
-    });
-    return { followUps: followUps.length === 0 ? null : followUps, failedSteps: applied.failedSteps, unsupported: applied.unsupported };
+    const task = { id, rootId, group, groupIndex, priority: null, origin, stampedHeaders, stamps };
+    const { messages, about } = encodeFollowUps(apply(task, readContent(delivery, header.protocol)), 2);
+    return { ...about, followUps: messages.length === 0 ? null : messages };
   } catch (error) {
-    return { followUps: null, failedSteps: [], unsupported: [`its error callbacks: ${messageOf(error)}`] };
+    return { followUps: null, unsupported: [`${what}: ${messageOf(error)}`] };
   }
 }

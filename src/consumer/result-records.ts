@@ -1,5 +1,6 @@
 /** What is stored of a task, for each state. Source: results.md §2. */
-import type { FailedStep, SucceededMeta } from '../ipc/exchange.ts';
+import type { SucceededMeta } from '../ipc/exchange.ts';
+import type { NamedTask } from '../protocol/chord-part.ts';
 import { type ResultRecord, readyStates } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 
@@ -51,7 +52,7 @@ export class ResultRecords {
   /** Steps of a chain that will never run fail with the same error, so that nobody waits for them. null: none. */
   failedSteps(
     source: RecordSource,
-    steps: readonly FailedStep[] | undefined,
+    steps: readonly NamedTask[] | undefined,
     resultJson: string,
     traceback: string | null,
   ): readonly ResultRecord[] | null {

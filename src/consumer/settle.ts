@@ -1,15 +1,17 @@
 /**
  * Settling: what is done, in which order, when a task has ended.
  *
- * Owns the one fixed order (design §2): follow-ups published → result stored → message acknowledged → event logged, so that a
- * crash between any two steps repeats work but never loses it. With early acknowledgement the message is acknowledged when a
- * child starts the task. The rules per outcome are worker-behaviour.md §2 and messages.md §9.
+ * Owns the one fixed order (design §2): follow-ups published → result stored and chord counted → body of a chord published, if this
+ * completed it (chord-parts.ts) → message acknowledged → event logged, so that a crash between any two steps repeats work but
+ * never loses it. With early acknowledgement the message is acknowledged when a child starts the task. The rules per outcome are
+ * worker-behaviour.md §2 and messages.md §9.
  *
  * Never decides what to run; never talks to a child.
  */
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker, Subscription } from '../broker/broker.ts';
-import { messageOf, UmbelError } from '../errors.ts';
+import type { FollowUpNotes } from '../canvas/follow-up-message.ts';
+import { messageOf } from '../errors.ts';
 import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
@@ -17,10 +19,12 @@ import type { Producer } from '../producer/producer.ts';
 import { exceptionDocument, notRegistered, taskRevoked, workerLost, workerLostText } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { type ChordEnding, ChordParts } from './chord-parts.ts';
 import { FollowUpPublisher } from './follow-up-publisher.ts';
-import { lostFollowUps } from './lost-follow-ups.ts';
+import { chordOfUnrun, type LostTask, lostFollowUps } from './lost-follow-ups.ts';
+import { mayPass } from './may-pass.ts';
 import type { Request, RequestListener } from './request.ts';
-import { ResultRecords } from './result-records.ts';
+import { type RecordSource, ResultRecords } from './result-records.ts';
 
 export interface SettlerParams {
   readonly broker: Broker;
@@ -56,6 +60,7 @@ export class Settler implements RequestListener {
   readonly #log: Logger;
   readonly #publisher: FollowUpPublisher;
   readonly #records: ResultRecords;
+  readonly #chords: ChordParts;
   readonly #joint: boolean;
   #subscription: Subscription | null = null;
   #pending = 0;
@@ -68,6 +73,7 @@ export class Settler implements RequestListener {
     this.#publisher = new FollowUpPublisher(params);
     this.#records = new ResultRecords(params);
     this.#joint = params.backend?.commitsWith(params.broker) ?? false;
+    this.#chords = new ChordParts({ backend: params.backend, publisher: this.#publisher, joint: this.#joint, log: params.log });
   }
 
   /** The subscription whose deliveries are settled here. */
@@ -101,7 +107,7 @@ export class Settler implements RequestListener {
   onSucceeded(request: Request, job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
     this.counts.succeeded += 1;
     const record = request.ignoreResult ? null : this.#records.make(request, 'SUCCESS', resultJson, null, meta);
-    this.#finish(request, job.followUps, record, 'ack');
+    this.#finish(request, job.followUps, record, 'ack', null, this.#ending(request, meta, job.followUps, record, 'SUCCESS', resultJson));
     this.#reportUnsupported(request, meta);
     if (!this.#log.enabled('info')) return;
     const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
@@ -118,7 +124,8 @@ export class Settler implements RequestListener {
         this.counts.failed += 1;
         const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, meta.traceback, meta) : null;
         const steps = this.#records.failedSteps(request, meta.failedSteps, resultJson, meta.traceback);
-        this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack', steps);
+        const ending = this.#ending(request, meta, job.followUps, record, 'FAILURE', resultJson);
+        this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack', steps, ending);
         if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
         else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, trace);
         return;
@@ -173,7 +180,8 @@ export class Settler implements RequestListener {
     this.#reportUnsupported(request, lost);
     const resultJson = JSON.stringify(workerLost(message));
     const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, null, null) : null;
-    this.#finish(request, lost.followUps, record, 'ack', this.#records.failedSteps(request, lost.failedSteps, resultJson, null));
+    const steps = this.#records.failedSteps(request, lost.failedSteps, resultJson, null);
+    this.#finish(request, lost.followUps, record, 'ack', steps, this.#ending(request, lost, lost.followUps, record, 'FAILURE', resultJson));
     this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${message}')`, fields);
   }
 
@@ -188,19 +196,24 @@ export class Settler implements RequestListener {
   discard(request: Request, reason: 'expired' | 'revoked'): void {
     this.counts.revoked += 1;
     if (reason === 'expired') this.#params.revoke(request.header.id);
-    const record = request.ignoreResult ? null : this.#records.make(request, 'REVOKED', JSON.stringify(taskRevoked(reason)), null, null);
-    this.#finish(request, null, record, 'ack');
+    const resultJson = JSON.stringify(taskRevoked(reason));
+    const record = request.ignoreResult ? null : this.#records.make(request, 'REVOKED', resultJson, null, null);
+    const unrun = chordOfUnrun(request);
+    this.#reportUnsupported(request, unrun);
+    this.#finish(request, null, record, 'ack', null, this.#ending(request, unrun, unrun.followUps, record, 'REVOKED', resultJson));
     this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, {
       ...this.#fields(request.header),
       expired: reason === 'expired',
     });
   }
 
-  /** The result of a task nobody here knows. The message itself is the consumer's to reject. */
-  storeNotRegistered(header: TaskHeader): Promise<void> {
-    const stored = this.#store(
-      this.#records.make({ header, delivery: null }, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null),
-    );
+  /** The result of a task nobody here knows, with which its chord fails. The message itself is the consumer's to reject. */
+  storeNotRegistered(task: LostTask): Promise<unknown> {
+    const { header } = task;
+    const record = this.#records.make({ header, delivery: null }, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null);
+    const unrun = chordOfUnrun(task);
+    const ending = this.#ending({ header, delivery: null }, unrun, unrun.followUps, record, record.status, record.resultJson);
+    const stored = ending === null ? this.#store(record) : this.#chords.settle(ending, [], () => nothingToDo);
     this.#track(stored);
     return stored;
   }
@@ -220,17 +233,34 @@ export class Settler implements RequestListener {
     record: ResultRecord | null,
     action: AckAction,
     failedSteps: readonly ResultRecord[] | null = null,
+    ending: ChordEnding | null = null,
   ): void {
     const steps = request.lost
       ? nothingToDo
       : followUps === null
-        ? this.#storeAndAcknowledge(request, record, action, failedSteps)
-        : this.#publisher.publish(followUps).then(() => this.#storeAndAcknowledge(request, record, action, failedSteps));
+        ? this.#storeAndAcknowledge(request, record, action, failedSteps, ending)
+        : this.#publisher.publish(followUps).then(() => this.#storeAndAcknowledge(request, record, action, failedSteps, ending));
     this.#pending += 1;
     steps.then(
       () => this.#settled(request),
-      (error: unknown) => void this.#notSettled(request, error),
+      (error: unknown) => void this.#notSettled(request, error, ending),
     );
+  }
+
+  /** Of a task that is a part of chords. null: it is of none, or nobody can count it. */
+  #ending(
+    source: RecordSource,
+    notes: FollowUpNotes | null,
+    followUps: readonly FollowUp[] | null,
+    record: ResultRecord | null,
+    status: string,
+    resultJson: string,
+  ): ChordEnding | null {
+    const parts = notes?.chordParts;
+    if (parts === undefined) return null;
+    const counted = record ?? this.#records.make(source, status, resultJson, null, null);
+    const ending = { parts, followUps: followUps ?? [], record: counted, ignoreResult: record === null };
+    return this.#chords.canCount(ending) ? ending : null;
   }
 
   #storeAndAcknowledge(
@@ -238,7 +268,9 @@ export class Settler implements RequestListener {
     record: ResultRecord | null,
     action: AckAction,
     failedSteps: readonly ResultRecord[] | null,
+    ending: ChordEnding | null,
   ): Promise<unknown> {
+    if (ending !== null) return this.#chords.settle(ending, failedSteps ?? [], () => this.#acknowledgeOnce(request, action));
     const { backend } = this.#params;
     const records = record === null ? (failedSteps ?? []) : [record, ...(failedSteps ?? [])];
     const [only] = records;
@@ -287,7 +319,7 @@ export class Settler implements RequestListener {
    * A step failed for good. What may go better another time goes back to its queue when it is acknowledged late, so that nothing
    * is lost. What is refused will be refused again, and its task would run for ever: that is the task's failure, as in Celery.
    */
-  async #notSettled(request: Request, error: unknown): Promise<void> {
+  async #notSettled(request: Request, error: unknown, ending: ChordEnding | null): Promise<void> {
     this.#log.critical(
       'task.settle-failed',
       `Task ${request.label} INTERNAL ERROR: its end could not be recorded: ${messageOf(error)}`,
@@ -296,10 +328,10 @@ export class Settler implements RequestListener {
     try {
       if (mayPass(error) || request.lost) await this.#acknowledgeOnce(request, 'requeue');
       else {
-        const record = this.#wantsError(request)
-          ? this.#records.make(request, 'FAILURE', JSON.stringify(exceptionDocument(error)), null, null)
-          : null;
-        await this.#storeAndAcknowledge(request, record, 'ack', null);
+        const record = this.#records.make(request, 'FAILURE', JSON.stringify(exceptionDocument(error)), null, null);
+        const stored = this.#wantsError(request) ? record : null;
+        const failed = ending === null ? null : { ...ending, record, ignoreResult: stored === null };
+        await this.#storeAndAcknowledge(request, stored, 'ack', null, failed);
       }
     } catch (again) {
       this.#log.error(
@@ -347,8 +379,3 @@ export class Settler implements RequestListener {
 }
 
 const nothingToDo: Promise<void> = Promise.resolve();
-
-/** Another try may succeed: it is the broker or the backend that failed, and not what was asked of it. */
-function mayPass(error: unknown): boolean {
-  return error instanceof UmbelError && (error.code.startsWith('BROKER_') || error.code.startsWith('BACKEND_'));
-}

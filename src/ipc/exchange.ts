@@ -7,6 +7,7 @@
  * Columns: who sends · id · number · meta · payload.
  */
 import type { ErrorCode } from '../errors.ts';
+import type { ChordMessage, ChordPartEnd, ChordStart, NamedTask } from '../protocol/chord-part.ts';
 import type { MessageProperties } from '../protocol/message.ts';
 import type { LogLevel } from '../std/log-level.ts';
 
@@ -34,7 +35,7 @@ export const toParent = {
   startFailed: 66,
   /** child · job · unix seconds · – · – : written before the first line of task code runs. */
   started: 67,
-  /** child · job · 0 · FollowUpMeta · message body: to publish when the job settles. */
+  /** child · job · 0 · FollowUpMeta · message body: to publish when the job settles, or when its chord does. */
   followUp: 68,
   /** child · job · runtime seconds · SucceededMeta or '' · result JSON */
   succeeded: 69,
@@ -146,7 +147,12 @@ export interface PublishMeta {
   readonly dueAtMs: number | null;
 }
 
-export type FollowUpMeta = PublishMeta;
+export interface FollowUpMeta extends PublishMeta {
+  /** To be told to the result backend before this is published. */
+  readonly chords?: readonly ChordStart[];
+  /** Not to be published with the others. */
+  readonly chord?: ChordMessage;
+}
 
 export interface PublishReply {
   /** null: published. */
@@ -156,6 +162,8 @@ export interface PublishReply {
 export interface SucceededMeta {
   /** What could not be followed up (descriptions), to be logged as errors. */
   readonly unsupported?: readonly string[];
+  /** The chords it is a part of; absent: none. */
+  readonly chordParts?: readonly ChordPartEnd[];
   /** Display text of the result, when wanted. */
   readonly text?: string;
   /** JSON text of the children's tuples; absent: none. */
@@ -168,12 +176,6 @@ export interface SucceededMeta {
 /** How a job ended when it did not succeed. */
 export type EndKind = 'failed' | 'retried' | 'ignored' | 'rejected' | 'expired' | 'undecodable' | 'invalid';
 
-/** A later step of a failed task's chain. */
-export interface FailedStep {
-  readonly taskId: string;
-  readonly groupId: string | null;
-}
-
 export interface EndedMeta extends SucceededMeta {
   readonly kind: EndKind;
   /** Display text of the exception, Retry or Reject. */
@@ -182,7 +184,7 @@ export interface EndedMeta extends SucceededMeta {
   /** failed: one of the task's `throws`. */
   readonly expected?: boolean;
   /** failed: steps that will never run, to be stored as failed with the same error. */
-  readonly failedSteps?: readonly FailedStep[];
+  readonly failedSteps?: readonly NamedTask[];
   /** rejected: back to the queue? */
   readonly requeue?: boolean;
 }

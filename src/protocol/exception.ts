@@ -149,6 +149,10 @@ export function softTimeLimitExceeded(): ExceptionDocument {
   return { exc_type: 'SoftTimeLimitExceeded', exc_message: [], exc_module: 'billiard.exceptions' };
 }
 
+export function chordError(message: string): ExceptionDocument {
+  return { exc_type: 'ChordError', exc_message: [message], exc_module: 'celery.exceptions' };
+}
+
 export function notRegistered(taskName: string): ExceptionDocument {
   return { exc_type: 'NotRegistered', exc_message: [taskName], exc_module: 'celery.exceptions' };
 }

@@ -1,5 +1,7 @@
 import t from 'tap';
-import { type FinishedTask, followUpsOfFailure, followUpsOfSuccess } from '../../src/canvas/follow-up.ts';
+import { resultsToken } from '../../src/canvas/chord-end.ts';
+import type { FinishedTask } from '../../src/canvas/finished-task.ts';
+import { followUpsOfFailure, followUpsOfSuccess } from '../../src/canvas/follow-up.ts';
 import { type Signature, signature } from '../../src/canvas/signature.ts';
 import { encodeTask, readContent, readReceipt, type TaskContent } from '../../src/protocol/task-message.ts';
 import { type AmqpMessage, loadVectors, messageOfAmqp, type TaskVector } from '../protocol/vectors.ts';
@@ -29,7 +31,7 @@ const succeed = (content: Partial<TaskContent>, result: unknown = 5, task = fini
 const fail = (content: Partial<TaskContent>, task = finished) => followUpsOfFailure(task, { ...nothing, ...content }, sources());
 
 t.test('nothing to do', async (t) => {
-  const none = { publish: [], unsupported: [], children: [], failedSteps: [] };
+  const none = { publish: [], unsupported: [], children: [], failedSteps: [], chords: [] };
   t.strictSame(succeed({}), none);
   t.strictSame(succeed({ callbacks: [], chain: [], errbacks: [add()] }), none, 'error callbacks are for failures');
   t.strictSame(fail({}), none);
@@ -144,17 +146,168 @@ t.test('a chain with a chord further down is passed on', async (t) => {
   t.strictSame(unsupported, []);
 });
 
-t.test('chords are said, never dropped and never half sent', async (t) => {
-  for (const sig of [chord, chain(group(add(1), add(2)), add(3)), group(add(1), chord), compound('group', [add(1)], { chord: add() })]) {
-    const { publish, unsupported, children } = succeed({ callbacks: [sig] });
+t.test('a chord: its header is sent, each part with the body; whoever counts is told before', async (t) => {
+  const sig = withOptions(
+    { ...chord, kwargs: { kwargs: {}, header: [add(1), group(add(2), add(3))], body: add('body') } },
+    { priority: 3 },
+  );
+  const { publish, children, unsupported } = succeed({ callbacks: [withOptions(sig, { link: add('then'), queue: 'q' })], chain: null });
+  t.strictSame(unsupported, []);
+  const [first, ...others] = publish;
+  const groupId = first?.group;
+  t.match(
+    publish,
+    [1, 2, 3].map((value, groupIndex) => ({
+      args: [5, value],
+      group: groupId,
+      groupIndex,
+      parentId: 'done',
+      rootId: 'root',
+      route: { queue: 'q' },
+    })),
+  );
+  t.strictSame(first?.chords, [{ groupId, size: 3, group: null }]);
+  t.ok(others.every(({ chords }) => chords === undefined));
+  const body = first?.chord as Signature;
+  t.match(body, { args: ['body'], options: { link: [add('then')], queue: 'q', parent_id: 'done', root_id: 'root' } });
+  t.type(body.options.task_id, 'string', 'every part names the same body');
+  t.ok(publish.every((task) => (task.chord as Signature).options.task_id === body.options.task_id));
+  t.notOk(
+    publish.some(({ callbacks }) => callbacks !== undefined),
+    "links are the body's",
+  );
+  t.strictSame(children, [[[groupId, null], publish.map(({ id }) => [[id, null], null])]]);
+});
+
+t.test('what comes after a chord in a chain goes with its body', async (t) => {
+  const [last, frozen] = [
+    withOptions(add('last'), { task_id: 'last' }),
+    withOptions(
+      {
+        ...chord,
+        kwargs: { kwargs: {}, header: compound('group', [add(1)], { task_id: 'gid' }), body: withOptions(add(), { task_id: 'b' }) },
+      },
+      {
+        task_id: 'gid',
+      },
+    ),
+  ];
+  const { publish } = succeed({ chain: [last, frozen] });
+  t.match(publish, [{ group: 'gid', groupIndex: 0, chain: undefined, chord: { options: { task_id: 'b', chain: [last] } } }]);
+});
+
+t.test('a group with a step after it is a chord', async (t) => {
+  const { publish } = succeed({ callbacks: [chain(group(add(1), add(2)), add(3), add(4))] });
+  t.equal(publish.length, 2);
+  t.match(publish[0]?.chord, { args: [3], options: { chain: [{ args: [4] }] } });
+  t.strictSame(
+    publish[0]?.chords?.map(({ size }) => size),
+    [2],
+  );
+});
+
+t.test('a chord without a header: the body, with nothing', async (t) => {
+  const empty = { ...chord, kwargs: { kwargs: {}, header: [group()], body: add('body') } };
+  const { publish } = succeed({ callbacks: [empty] });
+  t.match(publish, [{ args: [[], 'body'], parentId: 'done' }]);
+  t.equal(publish[0]?.chords, undefined);
+});
+
+t.test('chords in chords: the inner body is the part, and counts as such', async (t) => {
+  const inner = { ...chord, kwargs: { kwargs: {}, header: [add('a'), add('b')], body: add('inner') } };
+  const outer = {
+    ...chord,
+    kwargs: { kwargs: {}, header: [add('c'), inner, chain(add('d'), group(add('e'), add('f')))], body: add('outer') },
+  };
+  const { publish } = succeed({ callbacks: [outer] });
+  t.strictSame(
+    publish.map(({ args }) => args[1]),
+    ['c', 'a', 'b', 'd'],
+  );
+  const [c, a, , d] = publish;
+  t.match(c?.chords, [{ groupId: c?.group, size: 4 }], '1, the inner body, and a group of 2');
+  t.match(a?.chords, [{ groupId: a?.group, size: 2, group: null }]);
+  const innerBody = a?.chord as Signature;
+  t.match(innerBody, { args: ['inner'], options: { group_id: c?.group, group_index: 1, chord: { args: ['outer'] } } });
+  t.notOk(d?.group, 'of a chain the end is the part');
+  const end = d?.chain?.[0] as Signature;
+  t.match(end.options, { task_id: c?.group, group_id: c?.group, chord: { args: ['outer'] } });
+  const members = end.kwargs.tasks as Signature[];
+  t.strictSame(c?.chords?.[0]?.group?.[1], [
+    [[c?.id, null], null],
+    [
+      [
+        innerBody.options.task_id,
+        [
+          [a?.group, null],
+          [
+            [[a?.id, null], null],
+            [[publish[2]?.id, null], null],
+          ],
+        ],
+      ],
+      null,
+    ],
+    [[end.options.task_id, [[d?.id, null], null]], members.map((member) => [[member.options.task_id, null], null])],
+  ]);
+  // The worker that has run d sends the members: as parts of the outer chord, whose size it leaves alone.
+  const next = succeed({ chain: [...(d?.chain ?? [])] });
+  t.match(next.publish, [
+    { args: [5, 'e'], group: c?.group, chord: { args: ['outer'] }, chords: undefined },
+    { args: [5, 'f'], group: c?.group, chord: { args: ['outer'] } },
+  ]);
+});
+
+t.test('a bad chord is not half sent', async (t) => {
+  const bad = { ...chord, kwargs: { kwargs: {}, header: [add(1), { task: 5 }], body: add() } };
+  const none = { ...chord, kwargs: { kwargs: {}, header: [add(1)] } };
+  for (const sig of [bad, none]) {
+    const { publish, unsupported } = succeed({ callbacks: [sig] });
     t.strictSame(publish, []);
-    t.strictSame(children, []);
-    t.match(unsupported, [/callbacks\[0\] was not applied: chords are not built/]);
-    t.equal(unsupported.length, 1);
+    t.match(unsupported, [/^callbacks\[0\] was not applied: /]);
   }
-  t.match(succeed({ chain: [chord] }).unsupported, [/^chain was not applied/]);
-  t.match(succeed({ chord: add() }, 5, { ...finished, group: 'g1' }).unsupported, [/task done is part of a chord \(group g1\)/]);
-  t.match(fail({ chord: add() }).unsupported, [/part of a chord/]);
+});
+
+t.test('the end of a part: the body applied to a token, by the part that completes the chord', async (t) => {
+  const part = { ...finished, group: 'g', groupIndex: 2 };
+  const { chords, publish } = succeed({ chord: withOptions(add('body'), { task_id: 'b', link_error: add('err') }) }, 5, part);
+  t.strictSame(publish, []);
+  t.match(chords, [
+    {
+      taskId: 'done',
+      groupId: 'g',
+      groupIndex: 2,
+      chordSize: null,
+      body: [{ id: 'b', args: [resultsToken, 'body'], parentId: 'done', rootId: 'root', errbacks: [add('err')] }],
+      bodyError: null,
+      errbacks: [{ args: ['b', 'err'], parentId: 'b', rootId: 'b' }],
+      failed: [{ taskId: 'b', groupId: null }],
+      outer: [],
+    },
+  ]);
+  const applied = succeed({ chord: withOptions(add(), { task_id: 'b', parent_id: 'p', root_id: 'r' }) }, 5, part).chords[0];
+  t.match(applied?.body, [{ parentId: 'p', rootId: 'r' }], 'a chord that a task has applied belongs to that task');
+  t.strictSame(succeed({ chord: add() }).chords, [], 'in no group: nobody is told');
+});
+
+t.test('bodies that are chains, groups and chords: who fails with them', async (t) => {
+  const part = { ...finished, group: 'g' };
+  const named = (id: string, more = {}) => withOptions(add(), { task_id: id, ...more });
+  const failedBy = (body: Signature) => fail({ chord: body }, part).chords[0]?.failed.map(({ taskId }) => taskId);
+  t.strictSame(failedBy(chain(named('x'), named('y'))), ['x', 'y']);
+  t.strictSame(failedBy(compound('group', [named('x'), named('y')], { task_id: 'gid' })), ['x', 'y']);
+  t.strictSame(failedBy({ ...chord, kwargs: { header: [add()], body: named('x') } }), ['x']);
+  const outer = compound('chain', [named('x'), named('y')], { chord: named('z'), group_id: 'outer', group_index: 7 });
+  const [end] = fail({ chord: outer }, part).chords;
+  t.match(end?.outer, [{ taskId: 'y', groupId: 'outer', groupIndex: 7, failed: [{ taskId: 'z' }] }]);
+});
+
+t.test('a body that cannot be read or applied is said with the part', async (t) => {
+  const part = { ...finished, group: 'g' };
+  t.match(succeed({ chord: { task: 5 } }, 5, part).chords, [{ bodyError: /task must be/, body: [], failed: [] }]);
+  t.match(succeed({ chord: withOptions(add(), { task_id: 'b', time_limit: 'x' }) }, 5, part).chords, [
+    { bodyError: /time_limit must be a number/, body: [], failed: [{ taskId: 'b' }] },
+  ]);
 });
 
 t.test('a bad signature does not keep the others back', async (t) => {
@@ -240,19 +393,20 @@ t.test('stamps are inherited beside own ones', async (t) => {
 });
 
 t.test('failure: error callbacks in the old style, later steps named', async (t) => {
-  const { publish, failedSteps, unsupported } = fail({
+  const { publish, failedSteps, unsupported, chords } = fail({
     errbacks: [signature('proj.on_err'), withOptions(signature('proj.log', ['x']), { queue: 'q' })],
     chain: [withOptions(add(), { task_id: 'c', group_id: 'g', chord: add() }), withOptions(add(), { task_id: 'b' }), add()],
   });
   t.match(publish, [
-    { task: 'proj.on_err', args: ['done'], group: 'new-1', groupIndex: 0, parentId: 'done', rootId: 'root' },
-    { task: 'proj.log', args: ['done', 'x'], group: 'new-1', groupIndex: 1, route: { queue: 'q' } },
+    { task: 'proj.on_err', args: ['done'], group: 'new-2', groupIndex: 0, parentId: 'done', rootId: 'root' },
+    { task: 'proj.log', args: ['done', 'x'], group: 'new-2', groupIndex: 1, route: { queue: 'q' } },
   ]);
   t.strictSame(failedSteps, [
     { taskId: 'c', groupId: 'g' },
     { taskId: 'b', groupId: null },
   ]);
-  t.match(unsupported, [/chain\[0\] is part of a chord \(group g\)/]);
+  t.strictSame(unsupported, []);
+  t.match(chords, [{ taskId: 'c', groupId: 'g', groupIndex: null, body: [{ parentId: 'done' }] }]);
 });
 
 t.test('what a Python worker published, we publish', async (t) => {

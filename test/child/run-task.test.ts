@@ -203,9 +203,34 @@ t.test('a callback and the next step of a chain get the result', (t) => {
   t.end();
 });
 
-t.test('a chord, which is not built, is said', (t) => {
-  const end = start(() => 7, { message: { chord: callback('tasks.body'), group: 'g' } }) as TaskEnd;
-  t.match(end.meta?.unsupported, [/chord/]);
+t.test('a part of a chord: the body goes along, for whoever finds that it is the last', (t) => {
+  const chord = { ...callback('tasks.body'), options: { task_id: 'body', compression: 'zlib', link_error: [callback('tasks.oops')] } };
+  for (const fn of [
+    () => 7,
+    () => {
+      throw new Error('x');
+    },
+  ]) {
+    const end = start(fn, { message: { chord, group: 'g', groupIndex: 3 } }) as TaskEnd;
+    t.equal(end.meta?.unsupported, undefined);
+    const [part] = end.meta?.chordParts ?? [];
+    t.match(part, { part: 1, taskId: 'id-1', groupId: 'g', groupIndex: 3, bodyError: null, failed: [{ taskId: 'body' }] });
+    t.match(
+      end.followUps.map(({ meta }) => ({ task: meta.taskName, chord: meta.chord })),
+      [
+        { task: 'tasks.body', chord: { part: 1, on: 'complete', compression: 'zlib' } },
+        { task: 'tasks.oops', chord: { part: 1, on: 'failed' } },
+      ],
+    );
+    t.match(end.followUps[0]?.body.toString(), `[["${part?.resultsToken}"]`, 'not compressed before the results are in it');
+  }
+  t.end();
+});
+
+t.test('a body that cannot be encoded does not hide the result', (t) => {
+  const chord = { ...callback('tasks.body'), options: { task_id: 'body', serializer: 'pickle' } };
+  const end = start(() => 7, { message: { chord, group: 'g' } }) as TaskEnd;
+  t.match(end, { kind: 'succeeded', resultJson: '7', followUps: [], meta: { chordParts: [{ bodyError: /pickle/ }] } });
   t.end();
 });
 

@@ -3,12 +3,14 @@
  * and ends when the test says so: with `hold` calls stay open until `pass` or `refuse`.
  */
 import type { ResultBackend } from '../../src/backend/backend.ts';
+import type { ChordOutcome, ChordPart, GroupStore } from '../../src/backend/group-store.ts';
 import type { Broker, BrokerFeatures, BrokerState, Delivery, Destination, SettleOutcome, Subscription } from '../../src/broker/broker.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Job } from '../../src/pool/job.ts';
 import type { ChildReport, Pool } from '../../src/pool/pool.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import type { ResultDocument, ResultRecord } from '../../src/protocol/result.ts';
+import type { ResultTuple } from '../../src/protocol/result-tuple.ts';
 
 /** One call that was made. */
 export interface Call {
@@ -193,9 +195,50 @@ export class RecordingBroker implements Broker {
   }
 }
 
+/** Says of a chord what the test has said of its group; otherwise that others are missing. */
+export class RecordingGroups implements GroupStore {
+  readonly parts: { readonly record: ResultRecord; readonly part: ChordPart }[] = [];
+  readonly outcomes = new Map<string, ChordOutcome>();
+  readonly #recorder: Recorder;
+
+  constructor(recorder: Recorder) {
+    this.#recorder = recorder;
+  }
+
+  async storeChordPart(record: ResultRecord, part: ChordPart): Promise<ChordOutcome> {
+    this.parts.push({ record, part });
+    await this.#recorder.call('count', record.taskId);
+    return this.outcomes.get(part.groupId) ?? { kind: 'counted' };
+  }
+
+  endChord(groupId: string): Promise<void> {
+    return this.#recorder.call('end', groupId);
+  }
+
+  setChordSize(groupId: string, size: number): Promise<void> {
+    return this.#recorder.call('size', `${groupId} ${size}`);
+  }
+
+  saveGroup(groupId: string, group: ResultTuple): Promise<void> {
+    return this.#recorder.call('group', `${groupId} ${JSON.stringify(group)}`);
+  }
+
+  addToChord(): Promise<void> {
+    return notHere();
+  }
+
+  restoreGroup(): Promise<ResultTuple | null> {
+    return notHere();
+  }
+
+  deleteGroup(): Promise<void> {
+    return notHere();
+  }
+}
+
 export class RecordingBackend implements ResultBackend {
   readonly displayUrl = 'recording://';
-  readonly groups = null;
+  groups: RecordingGroups | null = null;
   readonly records: ResultRecord[] = [];
   readonly #recorder: Recorder;
   readonly #joint: boolean;

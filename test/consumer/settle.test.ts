@@ -260,7 +260,7 @@ t.test('result_extended', async (t) => {
 t.test('result_extended of a task nobody here knows: what is known', async (t) => {
   const bench = new SettleBench({ resultExtended: true });
   const { request } = bench.request();
-  await bench.settler.storeNotRegistered(request.header);
+  await bench.settler.storeNotRegistered(request);
   t.match(bench.backend.records[0]?.extended, { name: 'tasks.add', argsJson: 'null', queue: null });
 });
 

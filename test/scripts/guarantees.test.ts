@@ -8,7 +8,7 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 /** Where a test named in the section of `folder` is. */
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
-  if (file.startsWith('driver/') || file.startsWith('live/')) return `test/${file}.test.ts`;
+  if (/^(driver|consumer|live)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/redis/${file}.test.ts`;
 }
 

@@ -5,6 +5,7 @@
  * Source: protocol notes, redis.md §5.4.
  */
 import { decodeChordMember, reprException } from '../../protocol/chord-member.ts';
+import { chordError } from '../../protocol/exception.ts';
 import { parseJson } from '../../protocol/json.ts';
 import { sliceMember } from '../../protocol/json-slice.ts';
 import { propagateStates, readyStates } from '../../protocol/result.ts';
@@ -61,7 +62,7 @@ function resultOf(document: string | undefined): string | ChordOutcome | null {
 function chordFailed(message: string): ChordOutcome {
   return {
     kind: 'failed',
-    exception: { exc_type: 'ChordError', exc_message: [message], exc_module: 'celery.exceptions' },
+    exception: chordError(message),
     traceback: `celery.exceptions.ChordError: ${message}\n`,
   };
 }
