@@ -18,6 +18,7 @@
  *    time up to which that cannot be; past it nothing held may be started until `onHeld` says that what was lost has been named.
  */
 import type { Message } from '../protocol/message.ts';
+import type { PlainTask } from '../protocol/plain-task.ts';
 
 export type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
 
@@ -60,6 +61,8 @@ export interface Delivery extends Message {
   /** How often it was delivered before, where the broker counts; null where it does not. */
   readonly deliveryCount: number | null;
   readonly epoch: number;
+  /** What a message of the plain form says: read by then, where headers and properties are not. */
+  readonly plain?: PlainTask;
 }
 
 /** 'stale': the delivery no longer belongs to this subscription (connection or lease lost); nothing was changed. */

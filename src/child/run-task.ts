@@ -15,6 +15,7 @@ import type { ChildSettings, EndedMeta, EndKind, FollowUpMeta, RunMeta, Succeede
 import { encodeError, exceptionDocument } from '../protocol/exception.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { Message } from '../protocol/message.ts';
+import { readPlainTask } from '../protocol/plain-task.ts';
 import { readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
@@ -22,6 +23,7 @@ import { Ignore, Reject, Retry } from '../task/control-flow.ts';
 import type { TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, runInContext, TaskContext } from '../task/task-context.ts';
 import { origin } from './origin.ts';
+import { PlainRun } from './plain-run.ts';
 import { requestOf } from './request-of.ts';
 import { retryMessage } from './retry-message.ts';
 import { tracebackOf } from './traceback.ts';
@@ -30,7 +32,6 @@ import { tracebackOf } from './traceback.ts';
 export interface PreparedTask {
   readonly header: TaskHeader;
   readonly content: TaskContent;
-  readonly message: Message;
   readonly meta: RunMeta;
   readonly definition: TaskDefinition;
 }
@@ -57,13 +58,23 @@ export function prepare(meta: RunMeta, body: Buffer, registry: TaskRegistry): Pr
   const receipt = readReceipt(message);
   if (receipt.kind === 'undecodable') return ended('undecodable', receipt.reason);
   if (receipt.kind !== 'task') return ended('invalid', receipt.kind === 'invalid' ? receipt.reason : 'not a task message');
-  const { header } = receipt;
+  return prepareTask(receipt.header, message, meta, registry);
+}
+
+/** As `prepare`, for an envelope in the plain form. */
+export function preparePlain(envelope: string, registry: TaskRegistry): PreparedTask | TaskEnd {
+  const plain = readPlainTask(envelope);
+  if (plain === null) return ended('invalid', 'not a plain task message');
+  return prepareTask(plain.header, plain.withoutHeaders, new PlainRun(plain), registry);
+}
+
+function prepareTask(header: TaskHeader, message: Message, meta: RunMeta, registry: TaskRegistry): PreparedTask | TaskEnd {
   // Asked again here, because the message may have waited behind others.
   if (header.expiresMs !== null && header.expiresMs <= Date.now()) return ended('expired', 'expired');
   const definition = registry.get(header.task);
   if (definition === undefined) return ended('invalid', `the task modules of this child have no task '${header.task}'`);
   try {
-    return { header, content: readContent(message, header.protocol), message, meta, definition };
+    return { header, content: readContent(message, header.protocol), meta, definition };
   } catch (error) {
     const invalid = error instanceof UmbelError && error.code === 'MESSAGE_INVALID';
     return ended(invalid ? 'invalid' : 'undecodable', messageOf(error));

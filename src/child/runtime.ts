@@ -35,7 +35,7 @@ import { embedApi } from './embed-api.ts';
 import { OutputCapture } from './output-capture.ts';
 import { ChildPipe, lifelineFd } from './pipe.ts';
 import { PipePublisher } from './pipe-publisher.ts';
-import { isPrepared, type OutgoingMessage, type PreparedTask, prepare, run, type TaskEnd } from './run-task.ts';
+import { isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
 
 /** Running short tasks back to back, look at the pipe at least this often: aborts and recalls come that way. */
@@ -43,8 +43,9 @@ const breathAfterMs = 5;
 
 interface WaitingJob {
   readonly id: number;
-  readonly meta: RunMeta;
-  readonly body: Buffer;
+  /** JSON text of a RunMeta, or '' and the body is an envelope. */
+  readonly meta: string;
+  readonly body: Buffer | string;
   readonly startBeforeMs: number;
 }
 
@@ -92,7 +93,7 @@ class ChildRuntime {
     switch (type) {
       case toChild.run:
         // The chunk the body lies in is shared with other frames; what waits long must not keep all of it.
-        this.#waiting.push({ id, meta: parseJson(meta) as RunMeta, body: Buffer.from(payload), startBeforeMs: number });
+        this.#waiting.push({ id, meta, body: meta === '' ? payload.toString('utf8') : Buffer.from(payload), startBeforeMs: number });
         this.#schedulePump();
         return;
       case toChild.settings:
@@ -223,7 +224,10 @@ class ChildRuntime {
 
   /** False when it is too late for that. */
   #start(job: WaitingJob, settings: ChildSettings): boolean {
-    const prepared = prepare(job.meta, job.body, this.#registry);
+    const prepared =
+      typeof job.body === 'string'
+        ? preparePlain(job.body, this.#registry)
+        : prepare(parseJson(job.meta) as RunMeta, job.body, this.#registry);
     if (systemClock.monotonic() >= job.startBeforeMs) return false;
     if (!isPrepared(prepared)) {
       this.#send(job.id, 0, prepared);

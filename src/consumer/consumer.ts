@@ -7,10 +7,10 @@ import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
-import { Job } from '../pool/job.ts';
+import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
-import { encodeJson } from '../protocol/json.ts';
 import { repr } from '../std/safe-repr.ts';
+import { jobOf } from './job-of.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
 import { type Decision, decide, type StrategyParams } from './strategy.ts';
@@ -178,7 +178,8 @@ export class Consumer {
         const request = new Request({ delivery, header, offer, listener: this.#params.settler });
         let job: Job;
         try {
-          job = this.#job(request);
+          this.#jobIds = (this.#jobIds + 1) >>> 0;
+          job = jobOf(request, this.#jobIds);
         } catch (error) {
           this.#carryOut(delivery, { kind: 'invalid', reason: messageOf(error) });
           return;
@@ -248,22 +249,6 @@ export class Consumer {
     this.#limitsNoted.add(taskName);
     this.#log.warning('task.limit-unsupported', `messages of ${taskName} carry time limits, which this version does not enforce`, {
       taskName,
-    });
-  }
-
-  #job(request: Request): Job {
-    const { delivery, header } = request;
-    const { headers, properties, exchange, routingKey, redelivered } = delivery;
-    const deliveryInfo = { exchange, routing_key: routingKey, priority: properties.priority ?? null, redelivered };
-    this.#jobIds = (this.#jobIds + 1) >>> 0;
-    return new Job({
-      id: this.#jobIds,
-      taskName: header.task,
-      taskId: header.id,
-      // Not JSON.stringify: headers written by Python may hold integers of any size.
-      meta: encodeJson({ headers, properties, deliveryInfo }),
-      body: delivery.body,
-      listener: request,
     });
   }
 

@@ -34,14 +34,18 @@ export interface StrategyParams {
 }
 
 export function decide(delivery: Delivery, params: StrategyParams): Decision {
-  const { contentType } = delivery.properties;
+  const { plain } = delivery;
+  const { contentType } = plain ?? delivery.properties;
   // Allowed or not is settled before anything is decoded: a protocol-1 message is read from its body.
   if (!isAccepted(contentType, params.acceptContent)) {
     return { kind: 'invalid', reason: refusalOf(contentType) };
   }
+  if (plain !== undefined) return decideTask(plain.header, params);
   const receipt = readReceipt(delivery);
-  if (receipt.kind !== 'task') return receipt;
-  const { header } = receipt;
+  return receipt.kind === 'task' ? decideTask(receipt.header, params) : receipt;
+}
+
+function decideTask(header: TaskHeader, params: StrategyParams): Decision {
   const offer = params.tasks.get(header.task);
   if (offer === undefined) return { kind: 'unregistered', header };
   const now = params.now();

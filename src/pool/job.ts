@@ -37,9 +37,9 @@ export class Job {
   readonly id: number;
   readonly taskName: string;
   readonly taskId: string;
-  /** JSON text of a RunMeta. */
+  /** JSON text of a RunMeta; '' when the body is the envelope of a message in the plain form. */
   readonly meta: string;
-  readonly body: Buffer;
+  readonly body: Buffer | string;
   readonly listener: JobListener;
   /** Written by the pool: the child that holds it. */
   child: ChildHandle | null = null;
@@ -50,7 +50,7 @@ export class Job {
   /** Written by the child handle. */
   followUps: FollowUp[] | null = null;
 
-  constructor(params: { id: number; taskName: string; taskId: string; meta: string; body: Buffer; listener: JobListener }) {
+  constructor(params: { id: number; taskName: string; taskId: string; meta: string; body: Buffer | string; listener: JobListener }) {
     this.id = params.id;
     this.taskName = params.taskName;
     this.taskId = params.taskId;

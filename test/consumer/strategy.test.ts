@@ -1,7 +1,11 @@
 /** What happens to a message on receipt: one table of messages and decisions (messages.md §4 and §7, worker-behaviour.md §1). */
 import t from 'tap';
+import { PlainDelivery } from '../../src/broker/plain-delivery.ts';
 import { type Decision, decide } from '../../src/consumer/strategy.ts';
 import type { Message } from '../../src/protocol/message.ts';
+import { readPlainTask } from '../../src/protocol/plain-task.ts';
+import { encodeTask } from '../../src/protocol/task-message.ts';
+import { encodeEnvelope } from '../../src/protocol/virtual-envelope.ts';
 import { deliveryOf, taskOffer } from './doubles.ts';
 
 const now = Date.parse('2026-11-20T12:00:00Z');
@@ -131,5 +135,19 @@ t.test('a protocol-2 body is not read', (t) => {
     },
   });
   t.match(decide({ ...delivery, body }, params), { kind: 'run' });
+  t.end();
+});
+
+t.test('a message in the plain form is decided by what was read of it', (t) => {
+  const decideAs = (task: string, id: string, acceptContent = ['json']): unknown => {
+    const message = encodeTask({ task, id, args: [], kwargs: {}, origin: 'o' });
+    const plain = readPlainTask(encodeEnvelope(message, { exchange: '', routingKey: 'celery', deliveryTag: 't' }));
+    if (plain === null) throw new Error('it must be plain');
+    return decide(new PlainDelivery(plain, 1, 'celery', 1), { ...params, acceptContent });
+  };
+  t.match(decideAs('tasks.add', 'one'), { kind: 'run', header: { protocol: 2, task: 'tasks.add', id: 'one' }, offer });
+  t.match(decideAs('tasks.add', 'revoked'), { kind: 'revoked' });
+  t.match(decideAs('tasks.none', 'one'), { kind: 'unregistered', header: { task: 'tasks.none' } });
+  t.match(decideAs('tasks.add', 'one', ['yaml']), { kind: 'invalid' });
   t.end();
 });

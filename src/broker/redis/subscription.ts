@@ -12,9 +12,11 @@ import type { RedisFailure } from '../../driver/redis-failure.ts';
 import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
+import { readPlainTask } from '../../protocol/plain-task.ts';
 import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import { PlainDelivery } from '../plain-delivery.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
 import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
 import type { KeyLayout } from './key-layout.ts';
@@ -442,22 +444,14 @@ export class RedisSubscription implements Subscription {
     return guess;
   }
 
+  /** `again`: it was delivered before, which its envelope does not say. */
   #deliver(tag: string, from: QueueList, envelope: string, again = false): void {
+    const { epoch } = this.#connection;
+    const plain = again ? null : readPlainTask(envelope);
     let delivery: Delivery;
     try {
-      const { message, exchange, routingKey, redelivered } = decodeEnvelope(envelope);
-      delivery = {
-        properties: message.properties,
-        headers: message.headers,
-        body: message.body,
-        tag,
-        queue: from.queue,
-        exchange,
-        routingKey,
-        redelivered: redelivered || again,
-        deliveryCount: null,
-        epoch: this.#connection.epoch,
-      };
+      delivery =
+        plain === null ? decodedDelivery(envelope, tag, from.queue, epoch, again) : new PlainDelivery(plain, tag, from.queue, epoch);
     } catch (error) {
       this.#complain(from, messageOf(error));
       void this.#unacked.setAside(tag, from);
@@ -492,6 +486,12 @@ export class RedisSubscription implements Subscription {
   #maybeEnded(): void {
     if (this.#cancelled && this.#held.size === 0 && this.#broadcasts.held === 0) this.#params.ended(this);
   }
+}
+
+function decodedDelivery(envelope: string, tag: string, queue: string, epoch: number, again: boolean): Delivery {
+  const { message, exchange, routingKey, redelivered } = decodeEnvelope(envelope);
+  const { properties, headers, body } = message;
+  return { properties, headers, body, tag, queue, exchange, routingKey, redelivered: redelivered || again, deliveryCount: null, epoch };
 }
 
 /** RPOP takes a count since 6.2. */
