@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { encodeTask } from '../../src/protocol/task-message.ts';
-import { redisBroker } from '../broker/redis/redis-place.ts';
+import { encodeEnvelope } from '../../src/protocol/virtual-envelope.ts';
+import { redisConnection } from '../broker/redis/redis-place.ts';
 import { eventually } from '../pool/eventually.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
@@ -75,16 +76,16 @@ void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
   const url = server.url();
   const folder = new LiveFolder(t);
   folder.write('starts.log', '');
-  const broker = redisBroker(url);
-  await broker.start();
-  t.teardown(() => broker.stop());
-  const send = (id: string, dueAtMs: number | null): Promise<void> => {
-    const eta = dueAtMs === null ? {} : { etaMs: dueAtMs };
-    return broker.publish(encodeTask({ id, task: 'scheduled.note', args: [payload], kwargs: {}, origin: 'test', ...eta }), {
-      exchange: '',
-      routingKey: 'celery',
-    });
+  const client = redisConnection(url);
+  await client.acquire();
+  t.teardown(() => client.abandon());
+  /** Encoded once for all ids: it is the worker that is tested. */
+  const mould = (dueAtMs: number | null): ((id: string) => string) => {
+    const message = encodeTask({ id: 'THE-ID', task: 'scheduled.note', args: [payload], kwargs: {}, origin: 'test', etaMs: dueAtMs });
+    const envelope = encodeEnvelope(message, { exchange: '', routingKey: 'celery', deliveryTag: 'tag-THE-ID' });
+    return (id) => envelope.replaceAll('THE-ID', id);
   };
+  const send = (...envelopes: readonly string[]): Promise<unknown> => client.call('LPUSH', 'celery', ...envelopes);
   const starts = (): Map<string, number> =>
     new Map(
       folder
@@ -96,31 +97,32 @@ void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
   const module = folder.write('scheduled.mjs', tasks);
   const args = ['worker', '--log-format', 'json', '-l', 'warning', '-A', module, '-b', url, '-c', '1', '--result-backend', 'disabled'];
   // Its code has run, and its connections are there, before anything is measured.
-  const worker = folder.start(args, { env: { UMBEL_WORKER_ENABLE_INSPECTOR: 'true' } });
-  await send('first', null);
+  const worker = folder.start(args, { env: { UMBEL_WORKER_ENABLE_INSPECTOR: 'true', UMBEL_WORKER_PREFETCH_MULTIPLIER: '64' } });
+  await send(mould(null)('first'));
   await eventually(t, 'the first has run', () => starts().has('first'));
   const memory = await HeldMemory.of(worker);
   const before = await memory.bytes();
 
   const dueAtMs = new Map<string, number>();
-  const farMs = Date.now() + 3_600_000;
+  const far = mould(Date.now() + 3_600_000);
   for (let sent = 0; sent < scheduled; sent += atOnce) {
-    const batch = Array.from({ length: atOnce }, () => send(randomUUID(), farMs));
+    const batch = Array.from({ length: atOnce }, () => far(randomUUID()));
     if (sent < soon * atOnce) {
       const id = `soon-${sent / atOnce}`;
-      dueAtMs.set(id, Date.now() + soonMs);
-      batch.push(send(id, Date.now() + soonMs));
+      const due = Date.now() + soonMs;
+      dueAtMs.set(id, due);
+      batch.push(mould(due)(id));
     }
-    await Promise.all(batch);
+    await send(...batch);
   }
   await eventually(t, 'those that are due have run', () => starts().size === 1 + soon);
-  await eventually(t, 'all others are held', () => server.cli('HLEN', 'unacked') === String(scheduled));
+  await eventually(t, 'all others are held', async () => (await client.call('HLEN', 'unacked')) === scheduled);
   const cost = (await memory.bytes()) - before;
   await memory.close();
   t.comment(`${scheduled} tasks cost ${(cost / 1024 / 1024).toFixed(1)} MiB`);
   t.ok(cost > scheduled * 8 && cost <= mostBytes, `at most ${mostBytes} bytes, got ${cost}`);
 
-  await send('last', null);
+  await send(mould(null)('last'));
   const seen = await eventually(t, 'a task without an ETA is not held up', () => {
     const now = starts();
     return now.has('last') && now;
