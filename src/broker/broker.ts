@@ -130,6 +130,8 @@ export interface BrokerFeatures {
   readonly countsDeliveries: boolean;
   /** Other processes can use the same broker (memory cannot). */
   readonly shared: boolean;
+  /** What a Python worker holds for longer goes to somebody else as well; null: it does not for that. */
+  readonly visibilityTimeoutMs: number | null;
 }
 
 export interface Broker {

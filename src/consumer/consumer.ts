@@ -14,6 +14,7 @@ import { jobOf } from './job-of.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
 import { type Decision, decide, type StrategyParams } from './strategy.ts';
+import { TimeLimitNotes } from './time-limit-notes.ts';
 
 export interface ConsumerParams {
   readonly broker: Broker;
@@ -50,11 +51,12 @@ export class Consumer {
   #prefetch = 0;
   #settledSinceTune = 0;
   #received = 0;
-  readonly #limitsNoted = new Set<string>();
+  readonly #timeLimits: TimeLimitNotes;
 
   constructor(params: ConsumerParams) {
     this.#params = params;
     this.#log = params.log;
+    this.#timeLimits = new TimeLimitNotes({ visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs, log: params.log });
     this.#strategy = {
       tasks: new Map<string, TaskOffer>(),
       acceptContent: params.acceptContent,
@@ -185,7 +187,7 @@ export class Consumer {
           return;
         }
         this.#requests.set(delivery, { request, job });
-        if (header.hardTimeLimitSeconds !== null || header.softTimeLimitSeconds !== null) this.#noteTimeLimit(header.task);
+        this.#timeLimits.note(header);
         if (this.#log.enabled('info'))
           this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
         this.#params.pool.submit(job);
@@ -241,15 +243,6 @@ export class Consumer {
         this.#guard(this.#subscription?.ack(delivery), String(delivery.tag));
         return;
     }
-  }
-
-  /** Said once per task type: a limit that is not kept must not go unnoticed. */
-  #noteTimeLimit(taskName: string): void {
-    if (this.#limitsNoted.has(taskName)) return;
-    this.#limitsNoted.add(taskName);
-    this.#log.warning('task.limit-unsupported', `messages of ${taskName} carry time limits, which this version does not enforce`, {
-      taskName,
-    });
   }
 
   /** The broker took these back: what has not started must not start, what runs may not be acknowledged by us. */

@@ -138,7 +138,13 @@ export class RecordingSubscription implements Subscription {
 /** Publishes into the record; its state is the test's to set. Consuming is what the memory broker is for. */
 export class RecordingBroker implements Broker {
   readonly displayUrl = 'recording://';
-  readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: false };
+  readonly features: BrokerFeatures = {
+    priorityOrder: 'higher-first',
+    delayedDelivery: true,
+    countsDeliveries: true,
+    shared: false,
+    visibilityTimeoutMs: null,
+  };
   readonly published: { readonly message: Message; readonly destination: Destination }[] = [];
   readonly #recorder: Recorder;
   readonly #listeners: ((state: BrokerState, cause: Error | null) => void)[] = [];

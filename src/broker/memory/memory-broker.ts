@@ -29,7 +29,13 @@ const foreverMs = 2 ** 40;
 
 export class MemoryBroker implements Broker {
   readonly displayUrl = 'memory://';
-  readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: false };
+  readonly features: BrokerFeatures = {
+    priorityOrder: 'higher-first',
+    delayedDelivery: true,
+    countsDeliveries: true,
+    shared: false,
+    visibilityTimeoutMs: null,
+  };
   readonly #hub: MemoryHub;
   readonly #subscriptions = new Set<MemorySubscription>();
   readonly #listeners = new Set<ListenParams>();

@@ -61,7 +61,7 @@ export interface RedisBrokerParams {
 }
 
 export class RedisBroker implements Broker {
-  readonly features: BrokerFeatures = { priorityOrder: 'lower-first', delayedDelivery: false, countsDeliveries: false, shared: true };
+  readonly features: BrokerFeatures;
   readonly displayUrl: string;
   /** A result backend on the same connection commits together with this broker. */
   readonly connection: RedisConnection;
@@ -92,6 +92,7 @@ export class RedisBroker implements Broker {
     this.#clock = clock;
     const layout = new KeyLayout(options, connection.db);
     const visibilityTimeoutMs = options.visibilityTimeoutMs ?? 3_600_000;
+    this.features = { priorityOrder: 'lower-first', delayedDelivery: false, countsDeliveries: false, shared: true, visibilityTimeoutMs };
     this.#layout = layout;
     this.#routing = new Routing(layout);
     this.#watch = new ReadyWatch({ connection, log, clock });

@@ -50,7 +50,13 @@ export interface SqliteBrokerParams {
 const housekeepingMs = 30_000;
 
 export class SqliteBroker implements Broker {
-  readonly features: BrokerFeatures = { priorityOrder: 'higher-first', delayedDelivery: true, countsDeliveries: true, shared: true };
+  readonly features: BrokerFeatures = {
+    priorityOrder: 'higher-first',
+    delayedDelivery: true,
+    countsDeliveries: true,
+    shared: true,
+    visibilityTimeoutMs: null,
+  };
   readonly displayUrl: string;
   /** A result backend on the same store commits together with this broker. */
   readonly store: SqliteStore;
