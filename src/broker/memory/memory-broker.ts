@@ -17,6 +17,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { StateSignal } from '../state-signal.ts';
 import { MemoryHub } from './memory-hub.ts';
 import { MemorySubscription } from './memory-subscription.ts';
 
@@ -39,8 +40,7 @@ export class MemoryBroker implements Broker {
   readonly #hub: MemoryHub;
   readonly #subscriptions = new Set<MemorySubscription>();
   readonly #listeners = new Set<ListenParams>();
-  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
-  #state: BrokerState = 'stopped';
+  readonly #state = new StateSignal();
   #epoch = 0;
   /** Keeps the process alive for a consumer, as the socket to a broker would. */
   #alive: Timer | undefined;
@@ -50,29 +50,29 @@ export class MemoryBroker implements Broker {
   }
 
   get state(): BrokerState {
-    return this.#state;
+    return this.#state.value;
   }
 
   async start(): Promise<void> {
-    if (this.#state !== 'stopped') return;
+    if (this.#state.value !== 'stopped') return;
     this.#epoch++;
-    this.#setState('connecting');
-    this.#setState('connected');
+    this.#state.set('connecting', null);
+    this.#state.set('connected', null);
   }
 
   async stop(): Promise<void> {
-    if (this.#state === 'stopped') return;
+    if (this.#state.value === 'stopped') return;
     for (const subscription of this.#subscriptions) await subscription.release();
     for (const listener of this.#listeners) this.#hub.removeListener(listener);
     this.#subscriptions.clear();
     this.#listeners.clear();
     this.#hub.clock.clearTimer(this.#alive);
     this.#alive = undefined;
-    this.#setState('stopped');
+    this.#state.set('stopped', null);
   }
 
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#stateListeners.add(listener);
+    this.#state.onChange(listener);
   }
 
   async declareQueue(queue: QueueDeclaration): Promise<void> {
@@ -133,12 +133,7 @@ export class MemoryBroker implements Broker {
   }
 
   #mustBeStarted(): void {
-    if (this.#state !== 'connected') throw new UmbelError('BROKER_UNAVAILABLE', 'the memory broker is not started');
-  }
-
-  #setState(state: BrokerState): void {
-    this.#state = state;
-    for (const listener of this.#stateListeners) listener(state, null);
+    if (this.#state.value !== 'connected') throw new UmbelError('BROKER_UNAVAILABLE', 'the memory broker is not started');
   }
 }
 

@@ -28,6 +28,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { StateSignal } from '../state-signal.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
 import { mustHaveRights } from './needed-rights.ts';
 import type { QueueOrderStrategy } from './queue-order.ts';
@@ -75,8 +76,7 @@ export class RedisBroker implements Broker {
   readonly #restorer: Restorer;
   readonly #subscriptions = new Set<RedisSubscription>();
   readonly #listeners = new Set<RedisListener>();
-  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
-  #state: BrokerState = 'stopped';
+  readonly #state = new StateSignal();
   /** Start and stop take turns. */
   #turn: Promise<void> = Promise.resolve();
   #unsubscribe: (() => void) | null = null;
@@ -126,32 +126,32 @@ export class RedisBroker implements Broker {
   }
 
   get state(): BrokerState {
-    return this.#state;
+    return this.#state.value;
   }
 
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#stateListeners.add(listener);
+    this.#state.onChange(listener);
   }
 
   start(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#state !== 'stopped') return;
-      this.#setState('connecting', null);
+      if (this.#state.value !== 'stopped') return;
+      this.#state.set('connecting', null);
       try {
         await this.connection.acquire();
       } catch (error) {
         const unavailable = new UmbelError('BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(error)}`, { cause: error });
-        this.#setState('stopped', unavailable);
+        this.#state.set('stopped', unavailable);
         throw unavailable;
       }
       this.#unsubscribe = this.connection.onStateChange((state, cause) => this.#onConnection(state, cause));
-      this.#setState(this.connection.state === 'lost' ? 'lost' : 'connected', null);
+      this.#state.set(this.connection.state === 'lost' ? 'lost' : 'connected', null);
     });
   }
 
   stop(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#state === 'stopped') return;
+      if (this.#state.value === 'stopped') return;
       this.#restorer.stop();
       // All enqueued in one turn: what is held goes back before the lease is given up.
       const endings: Promise<unknown>[] = [...this.#subscriptions].map((subscription) => subscription.release());
@@ -194,7 +194,7 @@ export class RedisBroker implements Broker {
 
   publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+      if (!this.#state.started) throw this.#notStarted();
       const { exchange, routingKey } = destination;
       const envelope = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
       const command = this.#routing.publish(envelope, message.properties.priority, destination);
@@ -210,7 +210,7 @@ export class RedisBroker implements Broker {
   }
 
   async consume(params: ConsumeParams): Promise<Subscription> {
-    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (!this.#state.started) throw this.#notStarted();
     try {
       await mustHaveRights(this.connection, this.#layout, this.#lease.id, params.queues);
       await this.#lease.hold();
@@ -246,7 +246,7 @@ export class RedisBroker implements Broker {
   }
 
   async listen(params: ListenParams): Promise<Listener> {
-    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (!this.#state.started) throw this.#notStarted();
     if (params.exchangeType === 'headers') throw noHeaders(`exchange ${params.exchange}`);
     this.#routing.learn(params.exchange, params.exchangeType);
     const listener = new RedisListener({
@@ -278,7 +278,7 @@ export class RedisBroker implements Broker {
   }
 
   async #commit(commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
-    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (!this.#state.started) throw this.#notStarted();
     if (commands.length === 0) return [];
     try {
       return await this.connection.commit(commands, { keep: false });
@@ -297,17 +297,17 @@ export class RedisBroker implements Broker {
   }
 
   #onConnection(state: RedisState, cause: Error | null): void {
-    if (this.#state === 'stopped') return;
+    if (this.#state.value === 'stopped') return;
     switch (state) {
       case 'connected':
         this.#restorer.reconnected();
         this.#lease.reconnected();
         this.#watch.reconnected();
         this.#redeclare();
-        this.#setState('connected', null);
+        this.#state.set('connected', null);
         return;
       case 'lost':
-        this.#setState('lost', cause === null ? null : brokerUnavailable(cause));
+        this.#state.set('lost', cause === null ? null : brokerUnavailable(cause));
         return;
       case 'connecting':
         return;
@@ -335,13 +335,7 @@ export class RedisBroker implements Broker {
     this.#lease.stop();
     this.#subscriptions.clear();
     this.#listeners.clear();
-    this.#setState('stopped', cause);
-  }
-
-  #setState(state: BrokerState, cause: Error | null): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    for (const listener of this.#stateListeners) listener(state, cause);
+    this.#state.set('stopped', cause);
   }
 }
 

@@ -29,6 +29,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { StateSignal } from '../state-signal.ts';
 import { DueTimer } from './due-timer.ts';
 import { Lease } from './lease.ts';
 import { SqliteListener } from './listener.ts';
@@ -66,10 +67,9 @@ export class SqliteBroker implements Broker {
   readonly #due: DueTimer;
   readonly #subscriptions = new Set<SqliteSubscription>();
   readonly #listeners = new Set<SqliteListener>();
-  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
+  readonly #state = new StateSignal();
   /** An own schema function, since the store counts its users by it. */
   readonly #schema = (database: SqliteDatabase): void => installBrokerTables(database);
-  #state: BrokerState = 'stopped';
   /** Start and stop take turns. */
   #turn: Promise<void> = Promise.resolve();
   #unsubscribe: (() => void)[] = [];
@@ -102,35 +102,35 @@ export class SqliteBroker implements Broker {
   }
 
   get state(): BrokerState {
-    return this.#state;
+    return this.#state.value;
   }
 
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#stateListeners.add(listener);
+    this.#state.onChange(listener);
   }
 
   start(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#state !== 'stopped') return;
-      this.#setState('connecting', null);
+      if (this.#state.value !== 'stopped') return;
+      this.#state.set('connecting', null);
       try {
         await this.store.acquire(this.#schema);
       } catch (error) {
         const unavailable = brokerUnavailable(error);
-        this.#setState('stopped', unavailable);
+        this.#state.set('stopped', unavailable);
         throw unavailable;
       }
       this.#unsubscribe = [
         this.store.onChange((topics) => this.#onChange(topics)),
         this.store.onStateChange((state, cause) => this.#onStoreState(state, cause)),
       ];
-      this.#setState(this.store.state === 'lost' ? 'lost' : 'connected', null);
+      this.#state.set(this.store.state === 'lost' ? 'lost' : 'connected', null);
     });
   }
 
   stop(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#state === 'stopped') return;
+      if (this.#state.value === 'stopped') return;
       this.#due.stop();
       this.#clock.clearTimer(this.#housekeeping);
       this.#housekeeping = undefined;
@@ -184,7 +184,7 @@ export class SqliteBroker implements Broker {
 
   publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+      if (!this.#state.started) throw this.#notStarted();
       const { exchange, routingKey } = destination;
       const payload = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
       this.store.enqueue(new PublishOperation(payload, message.properties.priority ?? 0, destination, this.#clock.now(), resolve, reject));
@@ -239,7 +239,7 @@ export class SqliteBroker implements Broker {
   }
 
   async #write<T>(work: (database: SqliteDatabase) => T): Promise<T> {
-    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (!this.#state.started) throw this.#notStarted();
     try {
       return await this.store.write(work);
     } catch (error) {
@@ -265,16 +265,16 @@ export class SqliteBroker implements Broker {
   }
 
   #onStoreState(state: SqliteStoreState, cause: Error | null): void {
-    if (this.#state === 'stopped') return;
+    if (this.#state.value === 'stopped') return;
     switch (state) {
       case 'open':
-        this.#setState('connected', null);
+        this.#state.set('connected', null);
         this.#lease.renew();
         this.#due.refresh();
         for (const subscription of this.#subscriptions) subscription.resumeClaims();
         return;
       case 'lost':
-        this.#setState('lost', cause === null ? null : brokerUnavailable(cause));
+        this.#state.set('lost', cause === null ? null : brokerUnavailable(cause));
         return;
       case 'closed':
         // Somebody took the file from under us (abandon); an orderly stop has stopped listening by now.
@@ -292,19 +292,13 @@ export class SqliteBroker implements Broker {
     this.#housekeeping = undefined;
     this.#subscriptions.clear();
     this.#listeners.clear();
-    this.#setState('stopped', cause);
-  }
-
-  #setState(state: BrokerState, cause: Error | null): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    for (const listener of this.#stateListeners) listener(state, cause);
+    this.#state.set('stopped', cause);
   }
 
   /** Delete dead rows, a step at a time, until there are none; then again after a while. */
   #keepHouse(): void {
     const again = (delayMs: number) => {
-      if (this.#state !== 'stopped') this.#housekeeping = this.#clock.setTimer(sweep, delayMs, { ref: false });
+      if (this.#state.value !== 'stopped') this.#housekeeping = this.#clock.setTimer(sweep, delayMs, { ref: false });
     };
     const sweep = () => {
       this.store
