@@ -132,6 +132,7 @@ class Fleet {
   readonly #start: readonly (() => LiveWorker)[];
   readonly #server: RedisServer;
   readonly #celery: PythonCelery;
+  readonly #clientBack: () => Promise<unknown>;
   readonly #log: RunLog;
   readonly #random: SeededRandom;
   #python: Promise<ChildProcess>;
@@ -140,12 +141,15 @@ class Fleet {
   constructor(params: {
     readonly server: RedisServer;
     readonly celery: PythonCelery;
+    /** Resolves when the client that publishes has its connection again: it comes back a while after the server. */
+    clientBack(): Promise<unknown>;
     readonly log: RunLog;
     readonly random: SeededRandom;
     readonly start: readonly (() => LiveWorker)[];
   }) {
     this.#server = params.server;
     this.#celery = params.celery;
+    this.#clientBack = () => params.clientBack();
     this.#log = params.log;
     this.#random = params.random;
     this.#start = params.start;
@@ -259,6 +263,7 @@ class Fleet {
     else await this.#server.kill();
     await elapsed(this.#random.below(1500));
     await this.#server.start();
+    await this.#clientBack();
     back.resolve();
     await this.#restartPython();
   }
@@ -354,7 +359,7 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
     return folder.start([...args, '--log-format', 'json', '-l', 'info'], { env });
   });
   const celery = new PythonCelery(t, tasksModule(url, logPath));
-  const fleet = new Fleet({ server, celery, log, random, start });
+  const fleet = new Fleet({ server, celery, clientBack: () => app.result('nobody').state(), log, random, start });
   const idOf = (value: number): string => `chaos-${random.seed}-${value}`;
 
   await fleet.ready();
