@@ -21,12 +21,17 @@ const flushAboveBytes = 256 * 1024;
 export class ChildPipe {
   readonly #writer = new FrameWriter();
   readonly #input: Socket;
+  /** Only there to make the descriptor non-blocking: a write that waits inside the kernel could not be given up. */
+  readonly #output: Socket;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   #flushScheduled = false;
 
   constructor(params: { onFrame: FrameHandler; onEnd(): void }) {
     const reader = new FrameReader(params.onFrame);
     this.#input = new Socket({ fd: readFd, readable: true, writable: false });
+    this.#output = new Socket({ fd: writeFd, readable: false, writable: true });
+    this.#output.unref();
+    this.#output.on('error', () => {});
     this.#input.on('data', (chunk: Buffer) => reader.push(chunk));
     this.#input.once('end', () => params.onEnd());
     this.#input.once('error', () => params.onEnd());
@@ -52,6 +57,7 @@ export class ChildPipe {
 
   /** A frame without meta, and all before it, is with the kernel when this returns true; false: not before then, so it was not sent. */
   sendBefore(type: number, id: number, number: number, beforeMs: number): boolean {
+    if (systemClock.monotonic() >= beforeMs) return false;
     const frameAt = this.#writer.pendingBytes;
     this.#writer.add(type, id, number, '', null);
     let sent = true;

@@ -228,8 +228,8 @@ class ChildRuntime {
       typeof job.body === 'string'
         ? preparePlain(job.body, this.#registry)
         : prepare(parseJson(job.meta) as RunMeta, job.body, this.#registry);
-    if (systemClock.monotonic() >= job.startBeforeMs) return false;
     if (!isPrepared(prepared)) {
+      if (systemClock.monotonic() >= job.startBeforeMs) return false;
       this.#send(job.id, 0, prepared);
       return true;
     }
