@@ -55,6 +55,11 @@ export const catalogue = {
   CHILD_CANNOT_START: { exit: exitStatus.software, meaning: 'No pool child could be started; the last cause is shown.' },
   BROKER_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The broker cannot be reached or opened.' },
   BROKER_LOST: { exit: exitStatus.unavailable, meaning: 'The connection to the broker was lost during the operation.' },
+  CONSUMPTION_STUCK: {
+    exit: exitStatus.tempFail,
+    meaning:
+      'Messages are ready and children are free, but none was delivered, and neither a new subscription nor a new connection helped.',
+  },
   BROKER_URL_INVALID: { exit: exitStatus.config, meaning: 'The broker URL has an unknown scheme or a malformed part.' },
   BACKEND_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The result backend cannot be reached or opened.' },
   BACKEND_DISABLED: { exit: exitStatus.config, meaning: 'A result was asked for, but no result backend is configured.' },

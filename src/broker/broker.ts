@@ -100,6 +100,15 @@ export interface Subscription {
   /** No new deliveries until `resume`; held ones stay valid. */
   pause(): void;
   resume(): void;
+  /** It would take a message now if it got one: neither paused nor cancelled, and room under the prefetch. */
+  readonly hasRoom: boolean;
+  /**
+   * Grows with every answer to it: messages taken (delivered or set aside), queues found empty, a refusal that was logged. One that
+   * stands still while messages are ready and there is room has come to a standstill.
+   */
+  readonly activity: number;
+  /** Take messages anew, on the connection there is, whatever it was waiting for. Held deliveries stay valid; nothing is delivered twice. */
+  rebuild(): Promise<void>;
   /** Stop delivering for good. Unsettled deliveries stay valid until `release` or settlement (a warm shutdown needs them). */
   cancel(): Promise<void>;
   /** Give every unsettled delivery back, in order, redeliverable at once. Implies `cancel`. */
@@ -144,6 +153,8 @@ export interface Broker {
   /** Flush what was promised, then disconnect. Idempotent, safe before `start`. */
   stop(): Promise<void>;
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void;
+  /** Give up a connection that looks well and make another: 'lost', with all that a loss means, then 'connected'. Only when connected. */
+  reconnect(reason: string): void;
   declareQueue(queue: QueueDeclaration): Promise<void>;
   deleteQueue(name: string): Promise<void>;
   /** Ready messages removed. */

@@ -6,6 +6,8 @@ import { setting } from './setting.ts';
 const logLevel = oneOf(['debug', 'info', 'warning', 'error', 'critical'], { aliases: { fatal: 'critical' } });
 export type LogLevelName = 'debug' | 'info' | 'warning' | 'error' | 'critical';
 
+export type ConsumptionStepName = 'rebuild' | 'reconnect' | 'exit';
+
 /** A flag of `umbel worker`. */
 function workerFlag(group: string, names: readonly string[], argument: string | null, means?: unknown) {
   return { names, argument, on: ['worker'], group, ...(means === undefined ? {} : { means }) } as const;
@@ -112,6 +114,24 @@ export const workerSettings = {
     flag: workerFlag('Queue options', ['--purge', '--discard'], null, true),
     celeryEnvironment: ['CELERY_WORKER_PURGE'],
     celeryDiffers: 'In Celery a flag only.',
+  }),
+  worker_consumption_check_interval: setting<number>({
+    kind: seconds(),
+    default: 30,
+    doc: 'A worker with a free child that hears nothing from the broker for so many seconds asks whether messages are ready. If they are, and still after the same time again, it takes a step: it consumes anew, then connects anew, then ends with status 75, one step per interval. 0 is off.',
+    celeryDiffers: 'Not in Celery.',
+  }),
+  worker_consumption_check_limit: setting<ConsumptionStepName>({
+    kind: oneOf(['rebuild', 'reconnect', 'exit']),
+    default: 'exit',
+    doc: 'The last of those steps: `rebuild` consumes anew, `reconnect` connects anew as well, `exit` ends the worker for its supervisor to start again.',
+    celeryDiffers: 'Not in Celery.',
+  }),
+  worker_consumption_exit_timeout: setting<number>({
+    kind: seconds(),
+    default: 300,
+    doc: 'How many seconds running tasks get when the worker ends for that reason. `worker_shutdown_timeout` counts when it is shorter.',
+    celeryDiffers: 'Not in Celery.',
   }),
   worker_shutdown_timeout: setting<number | null>({
     kind: seconds(),

@@ -70,6 +70,10 @@ export class Consumer {
     return this.#received;
   }
 
+  get subscription(): Subscription | null {
+    return this.#subscription;
+  }
+
   get prefetch(): number {
     return this.#prefetch;
   }

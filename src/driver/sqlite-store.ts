@@ -173,6 +173,14 @@ export class SqliteStore {
     }
   }
 
+  /** Close the file and open it again, as if it had failed as a whole. */
+  reopen(reason: string): void {
+    if (this.#state !== 'open') return;
+    this.#watch.stop();
+    this.#watch.start();
+    this.#openAnew(`the SQLite database is opened anew: ${reason} (${this.path})`);
+  }
+
   /** After every commit of this process that announced topics, and after every commit of another one (all topics). */
   onChange(listener: (topics: number) => void): () => void {
     this.#changeListeners.add(listener);
@@ -364,6 +372,12 @@ export class SqliteStore {
     this.#reopen = false;
   }
 
+  #openAnew(why: string): void {
+    this.#reopen = true;
+    this.#setState('lost', new SqliteFailure('missing', why));
+    this.#flush();
+  }
+
   #changed(topics: number): void {
     for (const listener of this.#changeListeners) listener(topics);
   }
@@ -381,9 +395,7 @@ export class SqliteStore {
     const inode = statSync(this.path, { throwIfNoEntry: false })?.ino ?? 0;
     if (inode === this.#inode) return;
     this.#params.log.error('sqlite.replaced', `The SQLite database was removed or replaced while in use: ${this.path}; opening it anew`);
-    this.#reopen = true;
-    this.#setState('lost', new SqliteFailure('missing', `the SQLite database was removed or replaced (${this.path})`));
-    this.#flush();
+    this.#openAnew(`the SQLite database was removed or replaced (${this.path})`);
   }
 }
 

@@ -10,16 +10,17 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → statedb → pool → broker → backend → consumer → READY; stop in the reverse order. The pool goes first, because
- * what it offers decides what may be consumed; the consumer last, because it needs all the others.
+ * Start: pidfile → reaper → statedb → pool → broker → backend → consumer → its watch → READY; stop in the reverse order. The pool goes first, because
+ * what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
+import { ConsumptionWatch } from '../consumer/consumption-watch.ts';
 import type { Request } from '../consumer/request.ts';
 import { Settler } from '../consumer/settle.ts';
-import { exitStatus, messageOf, UmbelError } from '../errors.ts';
+import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
 import { BootOrder, type Component } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { toggleInspector } from '../os/inspector-switch.ts';
@@ -32,7 +33,9 @@ import { listenSignals, type ReceivedSignal, type SignalListener } from '../os/s
 import { PreforkPool } from '../pool/prefork-pool.ts';
 import { Producer } from '../producer/producer.ts';
 import { StateDb } from '../statedb/state-db.ts';
+import { systemClock } from '../std/clock.ts';
 import { banner } from './banner.ts';
+import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { configuredConnections } from './open-client.ts';
 import { Shutdown } from './shutdown.ts';
@@ -47,6 +50,9 @@ export interface WorkerNodeParams {
   /** Shows the banner. */
   show(text: string): void;
 }
+
+/** What settling, ending children and giving back may take beyond the time of the tasks. */
+const stuckGraceMs = 30_000;
 
 type NodeState = 'new' | 'running' | 'stopping' | 'stopped';
 
@@ -153,9 +159,25 @@ export class WorkerNode {
       reaper,
       stateDb,
       this.#pool,
-      this.#brokerComponent(),
+      brokerComponent({
+        broker: this.#broker,
+        purge: settings.worker_purge ? queues : [],
+        log,
+        onGivenUp: (error) => {
+          if (this.#state === 'running') this.#fatal(error);
+        },
+      }),
       this.#backendComponent(),
       this.#consumer,
+      new ConsumptionWatch({
+        broker: this.#broker,
+        subscription: () => this.#consumer.subscription,
+        hasFreeSlot: () => this.#pool.jobCount < this.#pool.size * settings.worker_child_concurrency,
+        intervalMs: settings.worker_consumption_check_interval * 1000,
+        limit: settings.worker_consumption_check_limit,
+        log,
+        onStuck: (error) => this.#stuck(error),
+      }),
     ]);
   }
 
@@ -210,7 +232,7 @@ export class WorkerNode {
       handlers: {
         warm: (received) => stop('warm', received),
         cold: (received) => stop('cold', received),
-        hard: () => this.#hardStop(),
+        hard: () => this.#hardStop('killed by request', exitStatus.failure),
         restart: () => void this.#tryRestart(),
         dump: () => void dump({ log: this.#log, pool: this.#pool, consumer: this.#consumer, state: this.#state }),
         inspect: () => toggleInspector(this.#params.config.settings.worker_enable_inspector, this.#log),
@@ -244,7 +266,7 @@ export class WorkerNode {
     this.#enter('stopping');
     this.#ending = ending;
     this.#notify.stopping();
-    if (mode === 'warm' && ending.kind === 'exit' && ending.status !== 0) {
+    if (mode === 'warm' && ending.kind === 'exit' && ending.status !== 0 && !this.#hasFailed) {
       this.#log.warning('worker.stop-hint', 'worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!');
     }
     await this.#shutdown.run(mode);
@@ -262,9 +284,9 @@ export class WorkerNode {
     this.#ended?.(this.#ending);
   }
 
-  /** Third Ctrl-C: nothing is waited for. Children die with this process; the broker gets everything back by its lease. */
-  #hardStop(): never {
-    this.#log.critical('worker.stop', 'worker: killed by request, nothing is waited for', { mode: 'hard' });
+  /** Nothing is waited for. Children die with this process; the broker gets everything back by its lease. */
+  #hardStop(why: string, status: number): never {
+    this.#log.critical('worker.stop', `worker: ${why}, nothing is waited for`, { mode: 'hard' });
     this.#log.flushSync();
     for (const pid of this.#pool.pids) {
       try {
@@ -274,7 +296,7 @@ export class WorkerNode {
       }
     }
     this.#pidfile?.release();
-    process.exit(exitStatus.failure);
+    process.exit(status);
   }
 
   /** HUP: look before leaping. A bad configuration or a module that does not load is refused, and the worker carries on. */
@@ -336,12 +358,21 @@ export class WorkerNode {
     this.#log.info('pool.resized', `pool: ${this.#pool.size} ${this.#pool.size === 1 ? 'child' : 'children'}`, { size: this.#pool.size });
   }
 
-  #fatal(error: UmbelError): void {
+  /** What runs gets its time; then it ends, whether the broker takes the rest back or not. */
+  #stuck(error: UmbelError): void {
+    const { worker_consumption_exit_timeout: exitTimeout, worker_soft_shutdown_timeout: softTimeout } = this.#params.config.settings;
+    const end = (): never => this.#hardStop(`not stopped within ${exitTimeout}s and its grace`, error.exitStatus);
+    systemClock.setTimer(() => this.#shutdown.hurry(), exitTimeout * 1000, { ref: false });
+    systemClock.setTimer(end, (exitTimeout + softTimeout) * 1000 + stuckGraceMs, { ref: false });
+    this.#fatal(error, 'warm');
+  }
+
+  #fatal(error: UmbelError, mode: 'warm' | 'cold' = 'cold'): void {
     // The pool says it again for every child that fails after it.
     if (this.#hasFailed) return;
     this.#hasFailed = true;
     this.#log.critical('worker.fatal', `Unrecoverable error: ${error.message}`, { code: error.code });
-    void this.#stop('cold', { kind: 'exit', status: error.exitStatus });
+    void this.#stop(mode, { kind: 'exit', status: error.exitStatus });
   }
 
   #enter(state: NodeState): void {
@@ -357,33 +388,6 @@ export class WorkerNode {
       },
       // Released at the very end, after the last message is given back; kept over a restart in place.
       stop: async () => {},
-    };
-  }
-
-  #brokerComponent(): Component {
-    const broker = this.#broker;
-    broker.onStateChange((state, cause) => {
-      if (state === 'lost')
-        this.#log.warning(
-          'broker.lost',
-          `consumer: Connection to broker lost. Trying to re-establish the connection... (${cause?.message ?? 'no cause given'})`,
-        );
-      else if (state === 'connected') this.#log.info('broker.connected', `Connected to ${broker.displayUrl}`);
-      else if (state === 'stopped' && cause !== null && this.#state === 'running')
-        this.#fatal(new UmbelError('BROKER_LOST', `the connection to the broker is given up: ${cause.message}`, { cause }));
-    });
-    return {
-      name: 'broker',
-      start: async () => {
-        await broker.start();
-        if (!this.#params.config.settings.worker_purge) return;
-        for (const queue of this.#names.queues) {
-          await broker.declareQueue({ name: queue });
-          const purged = await broker.purgeQueue(queue);
-          this.#log.warning('queue.purged', `purge: Erased ${purged} messages from queue ${queue}`, { queue, purged });
-        }
-      },
-      stop: () => broker.stop(),
     };
   }
 

@@ -106,6 +106,13 @@ export class RecordingSubscription implements Subscription {
     return this.outcome;
   }
 
+  hasRoom = true;
+  activity = 0;
+
+  rebuild(): Promise<void> {
+    return this.#recorder.call('rebuild', '');
+  }
+
   setPrefetch(count: number): void {
     this.prefetches.push(count);
   }
@@ -171,6 +178,10 @@ export class RecordingBroker implements Broker {
     this.#listeners.push(listener);
   }
 
+  reconnect(reason: string): void {
+    this.#recorder.calls.push({ name: 'reconnect', detail: reason });
+  }
+
   declareQueue({ name }: { readonly name: string }): Promise<void> {
     return this.#recorder.call('declare', name);
   }
@@ -188,8 +199,12 @@ export class RecordingBroker implements Broker {
     return notHere();
   }
 
-  countReady(): Promise<number> {
-    return notHere();
+  /** Of every queue. */
+  ready = 0;
+
+  async countReady(name: string): Promise<number> {
+    await this.#recorder.call('count', name);
+    return this.ready;
   }
 
   consume(): Promise<never> {

@@ -75,6 +75,14 @@ export class MemoryBroker implements Broker {
     this.#state.onChange(listener);
   }
 
+  /** There is none to lose; what is held stays valid. */
+  reconnect(): void {
+    if (this.#state.value !== 'connected') return;
+    this.#state.set('lost', null);
+    this.#state.set('connected', null);
+    this.#hub.pump();
+  }
+
   async declareQueue(queue: QueueDeclaration): Promise<void> {
     this.#mustBeStarted();
     const type = queue.exchangeType ?? 'direct';

@@ -13,6 +13,7 @@ export class MemorySubscription implements Subscription, MemoryTaker {
   #prefetch: number;
   #paused = false;
   #cancelled = false;
+  #activity = 0;
 
   constructor(hub: MemoryHub, params: ConsumeParams, epoch: number) {
     this.#hub = hub;
@@ -28,8 +29,17 @@ export class MemorySubscription implements Subscription, MemoryTaker {
     return this.#queues;
   }
 
+  get hasRoom(): boolean {
+    return !this.#paused && !this.#cancelled && (this.#prefetch === 0 || this.#held.size < this.#prefetch);
+  }
+
+  get activity(): number {
+    return this.#activity;
+  }
+
   takeOne(): boolean {
-    if (this.#paused || this.#cancelled || (this.#prefetch > 0 && this.#held.size >= this.#prefetch)) return false;
+    if (!this.hasRoom) return false;
+    this.#activity++;
     for (const queue of this.#queues) {
       const item = this.#hub.take(queue);
       if (item === undefined) continue;
@@ -98,6 +108,12 @@ export class MemorySubscription implements Subscription, MemoryTaker {
   resume(): void {
     this.#paused = false;
     this.#hub.pump();
+  }
+
+  async rebuild(): Promise<void> {
+    if (this.#cancelled) return;
+    this.#hub.removeTaker(this);
+    this.#hub.addTaker(this);
   }
 
   async cancel(): Promise<void> {

@@ -101,6 +101,19 @@ export class ReadyWatch {
     this.#wakeAll();
   }
 
+  /** As if nothing were tracked: what the server has been told is told anew, and everybody looks. */
+  rebuild(): void {
+    const { connection } = this.#params;
+    if (connection.state === 'connected') this.#off();
+    this.#unsupported = false;
+    for (const member of this.#members) {
+      member.looking = false;
+      member.asleep = true;
+    }
+    this.#armSafety();
+    this.#wakeAll();
+  }
+
   stop(): void {
     this.#members.clear();
     this.#rest();
@@ -111,14 +124,8 @@ export class ReadyWatch {
   }
 
   #start(): void {
-    const { connection, clock, log } = this.#params;
-    if (this.#safety === undefined) {
-      const look = (): void => {
-        this.#safety = clock.setTimer(look, safetyLookMs, { ref: false });
-        this.#wakeAll();
-      };
-      this.#safety = clock.setTimer(look, safetyLookMs, { ref: false });
-    }
+    const { connection, log } = this.#params;
+    if (this.#safety === undefined) this.#armSafety();
     if (this.#subscription !== null) return;
     // On a new connection of the subscriber the old redirection leads nowhere.
     this.#stopReady = connection.subscriber.onReady(() => {
@@ -131,6 +138,16 @@ export class ReadyWatch {
       if (connection.state === 'stopped') return;
       this.#giveUp(error, log);
     });
+  }
+
+  #armSafety(): void {
+    const { clock } = this.#params;
+    clock.clearTimer(this.#safety);
+    const look = (): void => {
+      this.#armSafety();
+      this.#wakeAll();
+    };
+    this.#safety = clock.setTimer(look, safetyLookMs, { ref: false });
   }
 
   #rest(): void {

@@ -173,6 +173,10 @@ export class RedisBroker implements Broker {
     });
   }
 
+  reconnect(reason: string): void {
+    if (this.#state.value === 'connected') this.connection.reconnect(reason);
+  }
+
   async declareQueue(queue: QueueDeclaration): Promise<void> {
     if (queue.exchangeType === 'headers') throw noHeaders(`queue ${queue.name}, exchange ${queue.exchange ?? queue.name}`);
     await this.#commit(this.#routing.declare(queue));
@@ -189,7 +193,13 @@ export class RedisBroker implements Broker {
   }
 
   async countReady(name: string): Promise<number> {
-    return sum(await this.#commit(this.#layout.lists(name).map((list): RedisCommand => ['LLEN', list])));
+    // By themselves: out of memory, Redis takes no MULTI.
+    return sum(
+      await this.#commit(
+        this.#layout.lists(name).map((list): RedisCommand => ['LLEN', list]),
+        false,
+      ),
+    );
   }
 
   publish(message: Message, destination: Destination): Promise<void> {
@@ -277,11 +287,11 @@ export class RedisBroker implements Broker {
     return new UmbelError('BROKER_UNAVAILABLE', `the Redis broker is not started (${this.displayUrl})`);
   }
 
-  async #commit(commands: readonly RedisCommand[]): Promise<readonly unknown[]> {
+  async #commit(commands: readonly RedisCommand[], atomic = true): Promise<readonly unknown[]> {
     if (!this.#state.started) throw this.#notStarted();
     if (commands.length === 0) return [];
     try {
-      return await this.connection.commit(commands, { keep: false });
+      return await this.connection.commit(commands, { keep: false, atomic });
     } catch (error) {
       throw brokerUnavailable(error);
     }

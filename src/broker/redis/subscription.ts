@@ -46,12 +46,12 @@ export interface RedisSubscriptionParams {
   ended(subscription: RedisSubscription): void;
 }
 
-/** One reservation as it was sent. */
+/** One reservation; the first three are known when it is sent. */
 interface Reservation {
   /** Sequence number of its first tag. */
-  readonly first: number;
-  readonly room: number;
-  readonly lists: readonly QueueList[];
+  first: number;
+  room: number;
+  lists: readonly QueueList[];
   readonly generation: number;
 }
 
@@ -77,12 +77,9 @@ export class RedisSubscription implements Subscription {
   #paused = false;
   #cancelled = false;
   #asleep = false;
-  #claiming = false;
-  /** Sequence numbers of the reservation under way: what it takes is ours before we hear of it. */
-  #reservingFirst = 0;
-  #reservingCount = 0;
-  /** The look-up under way. */
-  #fetching: readonly DeferredTag[] = [];
+  /** The reservation or look-up under way: what it takes is ours before we hear of it. A late answer to an earlier one is not acted on. */
+  #claiming: Reservation | readonly DeferredTag[] | null = null;
+  #activity = 0;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
 
@@ -121,11 +118,19 @@ export class RedisSubscription implements Subscription {
     this.#params.consume.onHeld();
   }
 
+  get hasRoom(): boolean {
+    return !this.#paused && !this.#cancelled && this.#room() > 0;
+  }
+
+  get activity(): number {
+    return this.#activity + this.#params.lease.refusals;
+  }
+
   /** Tags of everything that must be renewed. */
   *heldTags(): IterableIterator<string> {
     yield* this.#held.keys();
-    for (let at = 0; at < this.#reservingCount; at++) yield `${this.#params.lease.id}.${this.#reservingFirst + at}`;
-    for (const due of this.#fetching) yield due.tag;
+    const claiming = this.#claiming ?? [];
+    for (const { tag } of 'first' in claiming ? this.#tagsOf(claiming) : claiming) yield tag;
     for (const due of this.#due) yield due.tag;
     yield* this.#delayed.tags();
   }
@@ -210,6 +215,17 @@ export class RedisSubscription implements Subscription {
     this.wake();
   }
 
+  /** What a reservation without an answer may have taken is looked up under its tags, behind it on the same connection. */
+  async rebuild(): Promise<void> {
+    if (this.#cancelled) return;
+    const given = this.#claiming ?? [];
+    this.#claiming = null;
+    this.#due.unshift(...('first' in given ? this.#tagsOf(given) : given));
+    this.#params.watch.rebuild();
+    this.#params.lease.reconnected();
+    this.wake();
+  }
+
   /** What is deferred goes back at once: nobody here will run it. */
   async cancel(): Promise<void> {
     await this.#end();
@@ -259,7 +275,7 @@ export class RedisSubscription implements Subscription {
   /** Reserve, if there is room and reason. */
   claim(): void {
     if (this.#broadcasts.waiting > 0) this.#handBroadcasts();
-    if (this.#claiming || this.#paused || this.#cancelled || this.#room() <= 0) return;
+    if (this.#claiming !== null || !this.hasRoom) return;
     if (this.#connection.state !== 'connected' || !this.#params.lease.held) return;
     if (this.#due.length > 0) this.#fetch();
     else if (!this.#asleep && this.#order.queues.length > 0) this.#reserve();
@@ -300,33 +316,37 @@ export class RedisSubscription implements Subscription {
   }
 
   #reserve(): void {
-    this.#claiming = true;
-    const generation = this.#generation;
-    let room = 0;
-    let first = 0;
-    let lists: readonly QueueList[] = [];
+    const reservation: Reservation = { first: 0, room: 0, lists: [], generation: this.#generation };
+    this.#claiming = reservation;
     this.#connection.enqueue({
       keep: false,
       atomic: false,
       bytes: 0,
       // Asked when it is sent: settlements of the same turn have made room, a pause has made it pointless.
       commands: () => {
-        room = this.#room();
-        lists = this.#order.lists;
-        if (this.#paused || this.#cancelled || room <= 0 || lists.length === 0) return [];
-        first = this.#params.takeSequence(room);
-        this.#reservingFirst = first;
-        this.#reservingCount = room;
-        return [this.#reserveCommand(first, room)];
+        const { lists } = this.#order;
+        if (this.#claiming !== reservation || !this.hasRoom || lists.length === 0) return [];
+        reservation.room = this.#room();
+        reservation.lists = lists;
+        reservation.first = this.#params.takeSequence(reservation.room);
+        return [this.#reserveCommand(reservation.first, reservation.room)];
       },
       done: ([reply]) => {
-        this.#claiming = false;
-        this.#reservingCount = 0;
-        if (reply !== undefined) this.#reserved(reply, { first, room, lists, generation });
+        if (!this.#ended(reservation)) return;
+        if (reply !== undefined) this.#reserved(reply, reservation);
       },
-      failed: (failure) => this.#reserveFailed(failure, { first, room, lists, generation }),
+      failed: (failure) => {
+        if (this.#ended(reservation)) this.#reserveFailed(failure, reservation);
+      },
     });
     this.#watched.reserving();
+  }
+
+  /** false: it was given up before it was answered. */
+  #ended(claim: Reservation | readonly DeferredTag[]): boolean {
+    if (this.#claiming !== claim) return false;
+    this.#claiming = null;
+    return true;
   }
 
   #reserveCommand(first: number, room: number): RedisCommand {
@@ -346,6 +366,7 @@ export class RedisSubscription implements Subscription {
       return;
     }
     if (reply.length > 0) this.#watched.busy();
+    this.#activity++;
     if (reply.length / 2 < reservation.room) this.#asleep = this.#watched.empty();
     this.#handOver(reply, reservation);
     this.claim();
@@ -377,18 +398,22 @@ export class RedisSubscription implements Subscription {
   }
 
   /** Without a reply the server may have done it: look for what would be there. */
-  #reserveFailed(failure: RedisFailure, { first, room, lists }: Reservation): void {
-    this.#claiming = false;
-    this.#reservingCount = 0;
-    const [from] = lists;
-    if (failure.uncertain && from !== undefined) {
-      const { id } = this.#params.lease;
-      for (let sequence = first; sequence < first + room; sequence++) this.#due.push({ tag: `${id}.${sequence}`, from });
-    } else if (failure.kind !== 'lost' && failure.kind !== 'stopped') {
-      this.#params.log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
-      this.#asleep = true;
-      this.#watched.empty();
-    }
+  #reserveFailed(failure: RedisFailure, reservation: Reservation): void {
+    if (failure.uncertain) this.#due.push(...this.#tagsOf(reservation));
+    else if (failure.kind !== 'lost' && failure.kind !== 'stopped') this.#refused(failure);
+  }
+
+  /** Whatever it took is in `unacked` under its tags. */
+  #tagsOf({ first, room, lists: [from] }: Reservation): DeferredTag[] {
+    if (from === undefined) return [];
+    return Array.from({ length: room }, (_, at) => ({ tag: `${this.#params.lease.id}.${first + at}`, from }));
+  }
+
+  #refused(failure: RedisFailure): void {
+    this.#activity++;
+    this.#params.log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
+    this.#asleep = true;
+    this.#watched.empty();
   }
 
   #isDue(due: readonly DeferredTag[]): void {
@@ -398,22 +423,20 @@ export class RedisSubscription implements Subscription {
 
   /** Bodies of messages that are ours already. */
   #fetch(): void {
-    this.#claiming = true;
     const wanted = this.#due.splice(0, this.#room());
-    this.#fetching = wanted;
+    this.#claiming = wanted;
     const tags = wanted.map(({ tag }) => tag);
     this.#connection.call('HMGET', this.#params.layout.unacked, ...tags).then(
       (reply) => {
-        this.#claiming = false;
-        this.#fetching = [];
+        if (!this.#ended(wanted)) return;
         this.#fetched(wanted, Array.isArray(reply) ? reply : []);
         this.claim();
       },
-      () => {
-        this.#claiming = false;
-        this.#fetching = [];
+      (failure: RedisFailure) => {
+        if (!this.#ended(wanted)) return;
         this.#due.unshift(...wanted);
         if (this.#cancelled) void this.#unacked.giveBack(this.#due.splice(0));
+        else if (failure.kind !== 'lost' && failure.kind !== 'stopped') this.#refused(failure);
       },
     );
   }
@@ -424,6 +447,7 @@ export class RedisSubscription implements Subscription {
       const entry = entries[at];
       // Never reserved, or restored by somebody while we were away.
       if (typeof entry !== 'string') continue;
+      this.#activity++;
       const from = this.#listOf(entry, deferred.from);
       if (this.#paused && !this.#cancelled) this.#due.push({ tag: deferred.tag, from });
       else if (this.#cancelled || !this.#order.queues.includes(from.queue)) unwelcome.push({ tag: deferred.tag, from });

@@ -59,6 +59,8 @@ export class WorkerLease {
   #connectedAtMs: number;
   /** A sign of life was refused since the last good one. */
   #missed = false;
+  /** Signs of life that were refused so far. */
+  #refusals = 0;
   #saying = false;
 
   constructor(params: WorkerLeaseParams) {
@@ -79,6 +81,10 @@ export class WorkerLease {
   /** Monotonic; until then nobody else can have what is held. */
   get heldUntilMs(): number {
     return this.#heldUntil.ms;
+  }
+
+  get refusals(): number {
+    return this.#refusals;
   }
 
   /** Register. Rejects with a RedisFailure. */
@@ -113,7 +119,7 @@ export class WorkerLease {
       },
       () => {
         this.#saying = false;
-        this.#missed = true;
+        this.#refused();
       },
     );
   }
@@ -148,6 +154,11 @@ export class WorkerLease {
         this.#renewing = null;
       });
     return this.#renewing;
+  }
+
+  #refused(): void {
+    this.#missed = true;
+    if (this.#params.connection.state === 'connected') this.#refusals++;
   }
 
   async #renewAll(): Promise<void> {
@@ -217,9 +228,7 @@ export class WorkerLease {
     this.#life = clock.setTimer(
       () => {
         if (connection.state === 'connected') {
-          this.#sayAlive(false).catch(() => {
-            this.#missed = true;
-          });
+          this.#sayAlive(false).catch(() => this.#refused());
         }
         if (this.#held) this.#armLife();
       },

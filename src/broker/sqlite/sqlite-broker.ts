@@ -151,6 +151,10 @@ export class SqliteBroker implements Broker {
     });
   }
 
+  reconnect(reason: string): void {
+    if (this.#state.value === 'connected') this.store.reopen(reason);
+  }
+
   async declareQueue(queue: QueueDeclaration): Promise<void> {
     const type = queue.exchangeType ?? 'direct';
     const exchange = queue.exchange ?? queue.name;

@@ -48,7 +48,9 @@ export class SqliteSubscription implements Subscription {
   #paused = false;
   #cancelled = false;
   #dry = false;
-  #claiming = false;
+  /** The claim under way. */
+  #claiming: SqliteOperation | null = null;
+  #activity = 0;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
   #batch: SettleBatch | null = null;
@@ -69,6 +71,14 @@ export class SqliteSubscription implements Subscription {
 
   get heldUntilMs(): number {
     return this.#lease.heldUntilMs;
+  }
+
+  get hasRoom(): boolean {
+    return !this.#paused && !this.#cancelled && this.#room() > 0;
+  }
+
+  get activity(): number {
+    return this.#activity;
   }
 
   ack(delivery: Delivery): Promise<SettleOutcome> {
@@ -112,6 +122,14 @@ export class SqliteSubscription implements Subscription {
     this.claim();
   }
 
+  /** A claim under way takes nothing any more, unless it has. */
+  async rebuild(): Promise<void> {
+    if (this.#lease.id === null) this.#lease.renew();
+    this.#claiming = null;
+    this.#dry = false;
+    this.claim();
+  }
+
   async cancel(): Promise<void> {
     this.#end();
     this.#maybeEnded();
@@ -144,6 +162,7 @@ export class SqliteSubscription implements Subscription {
     if (!this.#dry || this.#paused || this.#cancelled) return;
     // A look before the write lock: most commits of other workers are acknowledgements.
     this.#dry = !this.#queues.some((queue) => this.#store.peek((database) => hasReady(database, queue), true));
+    if (this.#dry) this.#activity++;
     this.claim();
   }
 
@@ -155,10 +174,10 @@ export class SqliteSubscription implements Subscription {
 
   /** Claim in the next transaction, if there is room and reason. */
   claim(): void {
-    if (this.#claiming || this.#dry || this.#paused || this.#cancelled || this.#queues.length === 0) return;
+    if (this.#claiming !== null || this.#dry || this.#paused || this.#cancelled || this.#queues.length === 0) return;
     if (this.#room() <= 0 || this.#lease.id === null || this.#store.state !== 'open') return;
-    this.#claiming = true;
-    this.#store.enqueue(this.#claimOperation());
+    this.#claiming = this.#claimOperation();
+    this.#store.enqueue(this.#claiming);
   }
 
   #room(): number {
@@ -169,12 +188,15 @@ export class SqliteSubscription implements Subscription {
     let claimed: Claimed[] = [];
     let owner: number | null = null;
     let room = 0;
-    return {
+    const ended = (): void => {
+      if (this.#claiming === operation) this.#claiming = null;
+    };
+    const operation: SqliteOperation = {
       topics: 0,
       keep: false,
       run: (database) => {
         claimed = [];
-        room = this.#room();
+        room = this.#claiming === operation ? this.#room() : 0;
         owner = this.#lease.id;
         if (room <= 0 || this.#paused || this.#cancelled || owner === null) return;
         if (!leaseExists(database, owner)) {
@@ -185,23 +207,26 @@ export class SqliteSubscription implements Subscription {
         claimed = this.#claimFairly(database, owner, room);
       },
       committed: () => {
-        this.#claiming = false;
+        ended();
         if (owner === null) {
           this.#lease.renew();
           return;
         }
+        if (room > 0) this.#activity++;
         this.#dry = claimed.length < room;
         this.#handOver(claimed, owner);
         this.claim();
       },
       failed: (failure) => {
-        this.#claiming = false;
+        ended();
         // A file that fails as a whole has been reported, and its return wakes us. Anything else must be neither silent nor final.
         if (failure.kind !== 'statement') return;
         this.#dry = true;
+        this.#activity++;
         this.#log.error('broker.claim-failed', `No message could be taken from ${this.#queues.join(', ')}: ${failure.message}`);
       },
     };
+    return operation;
   }
 
   /** Every queue gets its share of the room first; what is left over goes to those that have more. */
