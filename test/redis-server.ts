@@ -29,6 +29,12 @@ export function redisVersion(): { readonly name: string; readonly major: number 
 
 const readyWithinMs = 30_000;
 
+/** Why a test that takes rights away must be skipped; false: it can run. */
+export function withoutRights(): string | false {
+  const { name, major } = redisVersion();
+  return name === 'redis' && major < 6 ? 'Redis before 6 has no ACL' : false;
+}
+
 export class RedisServer {
   readonly host = '127.0.0.1';
   readonly port: number;

@@ -11,7 +11,7 @@ import { reserveScript } from '../../src/broker/redis/reserve-script.ts';
 import { App, taskHandle } from '../../src/client/umbel.ts';
 import { eventually } from '../pool/eventually.ts';
 import { RedisProxy, type Rewrite } from '../redis-proxy.ts';
-import { RedisServer } from '../redis-server.ts';
+import { RedisServer, withoutRights } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import { liveTasks } from './live-tasks.ts';
 import type { LiveWorker } from './live-worker.ts';
@@ -201,7 +201,7 @@ t.test('no alarm: quiet, and stood still, with messages ready', async (t) => {
   t.match(await worker.stop(), { code: 0 });
 });
 
-t.test('no alarm: Redis refuses for want of a right; then of memory, for longer than the lease', async (t) => {
+t.test('no alarm: Redis refuses for want of a right; then of memory, for longer than the lease', { skip: withoutRights() }, async (t) => {
   const bench = await Bench.start(t);
   const worker = await bench.worker([], { UMBEL_WORKER_CONSUMPTION_CHECK_INTERVAL: '1', UMBEL_REDIS_LEASE_SECONDS: '1.5' });
   bench.server.cli('ACL', 'SETUSER', 'default', '-rpop');
