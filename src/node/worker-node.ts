@@ -37,6 +37,7 @@ import { systemClock } from '../std/clock.ts';
 import { banner } from './banner.ts';
 import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
+import { hardStop } from './hard-stop.ts';
 import { configuredConnections } from './open-client.ts';
 import { Shutdown } from './shutdown.ts';
 import { tryModules } from './try-modules.ts';
@@ -284,19 +285,8 @@ export class WorkerNode {
     this.#ended?.(this.#ending);
   }
 
-  /** Nothing is waited for. Children die with this process; the broker gets everything back by its lease. */
   #hardStop(why: string, status: number): never {
-    this.#log.critical('worker.stop', `worker: ${why}, nothing is waited for`, { mode: 'hard' });
-    this.#log.flushSync();
-    for (const pid of this.#pool.pids) {
-      try {
-        process.kill(-pid, 'SIGKILL');
-      } catch {
-        // Already gone.
-      }
-    }
-    this.#pidfile?.release();
-    process.exit(status);
+    hardStop({ why, status, pids: this.#pool.pids, pidfile: this.#pidfile, log: this.#log });
   }
 
   /** HUP: look before leaping. A bad configuration or a module that does not load is refused, and the worker carries on. */
