@@ -13,6 +13,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { RedisConnection } from '../../driver/redis.ts';
+import { RedisFailure } from '../../driver/redis-failure.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
@@ -117,9 +118,9 @@ export class WorkerLease {
         this.#saying = false;
         this.#params.onAlive();
       },
-      () => {
+      (error: unknown) => {
         this.#saying = false;
-        this.#refused();
+        this.#unheard(error);
       },
     );
   }
@@ -156,9 +157,10 @@ export class WorkerLease {
     return this.#renewing;
   }
 
-  #refused(): void {
+  #unheard(error: unknown): void {
     this.#missed = true;
-    if (this.#params.connection.state === 'connected') this.#refusals++;
+    // A connection that broke has refused nothing.
+    if (error instanceof RedisFailure && error.kind !== 'lost' && error.kind !== 'stopped') this.#refusals++;
   }
 
   async #renewAll(): Promise<void> {
@@ -228,7 +230,7 @@ export class WorkerLease {
     this.#life = clock.setTimer(
       () => {
         if (connection.state === 'connected') {
-          this.#sayAlive(false).catch(() => this.#refused());
+          this.#sayAlive(false).catch((error: unknown) => this.#unheard(error));
         }
         if (this.#held) this.#armLife();
       },
