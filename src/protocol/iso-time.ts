@@ -47,9 +47,17 @@ export function formatIsoTime(unixMs: number): string {
   const microseconds = wholeMs === unixMs ? 0 : Math.floor((unixMs - wholeMs) * 1000 + 0.5);
   if (microseconds === 1000) return formatIsoTime(wholeMs + 1);
   if (!(wholeMs >= minMs && wholeMs <= maxMs)) throw new RangeError(`a time must lie in the years 1 to 9999, got ${unixMs} ms`);
-  const text = new Date(wholeMs).toISOString().slice(0, 23);
-  return `${text}${microseconds === 0 ? '000' : String(microseconds).padStart(3, '0')}+00:00`;
+  const second = Math.floor(wholeMs / 1000);
+  if (second !== lastSecond) {
+    lastText = new Date(wholeMs).toISOString().slice(0, 20);
+    lastSecond = second;
+  }
+  return `${lastText}${String((wholeMs - second * 1000) * 1000 + microseconds).padStart(6, '0')}+00:00`;
 }
+
+/** Most times that are written lie in the same second as the one before; up to its point the text is the same. */
+let lastSecond = Number.NaN;
+let lastText = '';
 
 const minMs = Date.parse('0001-01-01T00:00:00Z');
 const maxMs = Date.parse('9999-12-31T23:59:59.999Z');
