@@ -20,11 +20,12 @@ export interface RedisServerOptions {
 export const redisProgram = process.env.REDIS_SERVER || 'redis-server';
 
 /** Of the server that the tests start. */
-export function redisVersion(): { readonly name: string; readonly major: number } {
+export function redisVersion(): { readonly name: string; readonly major: number; readonly minor: number } {
   const text = execFileSync(redisProgram, ['--version'], { encoding: 'utf8' });
-  const [, name, major] = /^(\w+) server v=(\d+)/.exec(text) ?? [];
-  if (name === undefined) throw new Error(`${redisProgram} --version says ${text}`);
-  return { name: name.toLowerCase(), major: Number(major) };
+  // Valkey 7.2 leaves its name out.
+  const [, name = 'valkey', major, minor] = /^(?:(\w+) s|S)erver v=(\d+)\.(\d+)/.exec(text) ?? [];
+  if (major === undefined) throw new Error(`${redisProgram} --version says ${text}`);
+  return { name: name.toLowerCase(), major: Number(major), minor: Number(minor) };
 }
 
 const readyWithinMs = 30_000;
@@ -33,6 +34,12 @@ const readyWithinMs = 30_000;
 export function withoutRights(): string | false {
   const { name, major } = redisVersion();
   return name === 'redis' && major < 6 ? 'Redis before 6 has no ACL' : false;
+}
+
+/** ACL rules of a user who may do everything. Channels have rights since 6.2. */
+export function everyRight(): string[] {
+  const { major, minor } = redisVersion();
+  return ['on', '>secret', '~*', '+@all', ...(major === 6 && minor < 2 ? [] : ['&*'])];
 }
 
 export class RedisServer {

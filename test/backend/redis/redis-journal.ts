@@ -4,7 +4,7 @@
  * So a test sees what was visible at every instant, and after a crash at any of them, without having to look in time. The server must run with
  * `appendonly yes` and must not have rewritten the file.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RedisServer } from '../../redis-server.ts';
 
@@ -13,8 +13,9 @@ export type JournalCommand = readonly string[];
 export type JournalStep = readonly JournalCommand[];
 
 export function journalOf(server: RedisServer): JournalStep[] {
-  const folder = join(server.folder, 'appendonlydir');
-  const files = readdirSync(folder).filter((name) => name.endsWith('.incr.aof'));
+  // Before Redis 7 it is one file beside the others.
+  const folder = existsSync(join(server.folder, 'appendonlydir')) ? join(server.folder, 'appendonlydir') : server.folder;
+  const files = readdirSync(folder).filter((name) => name.endsWith('.incr.aof') || name === 'appendonly.aof');
   const [file] = files;
   if (file === undefined || files.length > 1) throw new Error(`one append-only file is wanted, got ${files.join(', ')}`);
   const steps: JournalStep[] = [];

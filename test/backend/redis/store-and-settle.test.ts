@@ -9,7 +9,7 @@ import { type Arrivals, openInbox, textMessage, textOf } from '../../broker/inbo
 import type { RecordingLog } from '../../driver/recording-log.ts';
 import { link } from '../../driver/redis-link.ts';
 import { monitor } from '../../redis-monitor.ts';
-import { freePort, RedisServer } from '../../redis-server.ts';
+import { everyRight, freePort, RedisServer, redisVersion, withoutRights } from '../../redis-server.ts';
 import { record } from '../conformance.ts';
 import { balance, journalOf } from './redis-journal.ts';
 
@@ -124,7 +124,10 @@ t.test('scripts are forgotten in mid-run', async (t) => {
   }
   t.ok((await Promise.all(outcomes)).every((outcome) => outcome === 'done'));
   await Promise.all(flushes);
-  t.match(server.cli('INFO', 'errorstats'), /errorstat_NOSCRIPT:count=[1-9]/, 'and were missed');
+  // Counted since 6.2.
+  const { major, minor } = redisVersion();
+  if (major > 6 || (major === 6 && minor >= 2))
+    t.match(server.cli('INFO', 'errorstats'), /errorstat_NOSCRIPT:count=[1-9]/, 'and were missed');
   t.match(server.cli('INFO', 'commandstats'), /cmdstat_eval:calls=[1-9]/, 'the second time they came as text');
   const { together, alone } = balance(journalOf(server), idOf);
   t.strictSame(alone, []);
@@ -336,14 +339,14 @@ t.test('a MULTI whose reply got lost is sent again, and changes nothing', async 
   t.equal(await worker.settle(four), 'stale');
 });
 
-t.test('results that may not be written wait, and the command is named', async (t) => {
+t.test('results that may not be written wait, and the command is named', { skip: withoutRights() }, async (t) => {
   for (const [command, named] of [
     ['set', /\bSET celery-task-meta-one\b/],
     ['publish', /\bPUBLISH celery-task-meta-one\b/],
     ['setrange', /setrange/],
   ] as const) {
     const server = await RedisServer.start(t);
-    server.cli('ACL', 'SETUSER', 'limited', 'on', '>secret', '~*', '&*', '+@all');
+    server.cli('ACL', 'SETUSER', 'limited', ...everyRight());
     const worker = await work(t, `redis://limited:secret@${server.host}:${server.port}/0`);
     await publish(worker, ['one']);
     const one = await worker.deliveries.next();
