@@ -27,7 +27,7 @@ export interface ChordPart {
 }
 
 export type ChordOutcome =
-  /** Others are missing, or the chord was completed by another part. */
+  /** Others are missing, or the chord was completed by another part; or the message is somebody else's by now, who counts it. */
   | { readonly kind: 'counted' }
   /** Every part is there: the body is to be published, with this JSON list as its one argument. */
   | { readonly kind: 'complete'; readonly resultsJson: string }
@@ -35,11 +35,15 @@ export type ChordOutcome =
   | { readonly kind: 'failed'; readonly exception: ExceptionDocument; readonly traceback: string };
 
 export interface GroupStore {
-  /** `store` of the record (its state is a ready one) and the counting of the part, in one step. */
-  storeChordPart(record: ResultRecord, part: ChordPart): Promise<ChordOutcome>;
+  /**
+   * `store` of the record (its state is a ready one) and the counting of the part, in one step. Where `commitsWith` says so, in the
+   * same step what `settle` asks of the broker (one acknowledgement), if the outcome is `counted`; if not, the message stays held and is
+   * to be settled again. `settle` is called at once, or not at all. A rejection means that the message is not acknowledged.
+   */
+  storeChordPart(record: ResultRecord, part: ChordPart, settle?: (() => Promise<unknown>) | undefined): Promise<ChordOutcome>;
   /**
    * The body is published: forget the counters. In one turn of the event loop with the acknowledgement of the part that
-   * completed the chord, both are one step where `commitsWith` says so. After an outcome `failed` Celery leaves them to expire.
+   * completed the chord, both go out together where `commitsWith` says so. After an outcome `failed` Celery leaves them to expire.
    */
   endChord(groupId: string): Promise<void>;
   /** How many parts there are. To be stored before the last one is published. */

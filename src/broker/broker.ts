@@ -65,8 +65,11 @@ export interface Delivery extends Message {
   readonly plain?: PlainTask;
 }
 
-/** 'stale': the delivery no longer belongs to this subscription (connection or lease lost); nothing was changed. */
-export type SettleOutcome = 'done' | 'stale';
+/**
+ * 'stale': the delivery no longer belongs to this subscription (connection or lease lost); nothing was changed.
+ * 'kept': only where the result backend had to decide (`GroupStore.storeChordPart`): it still belongs to it, to be settled later.
+ */
+export type SettleOutcome = 'done' | 'stale' | 'kept';
 
 export interface ConsumeParams {
   readonly queues: readonly string[];

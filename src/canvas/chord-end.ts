@@ -77,6 +77,8 @@ export function lastTasksOf(sig: Signature, where: string): LastTask[] {
 
 export class ChordEnds {
   readonly list: ChordEnd[] = [];
+  /** Error callbacks that could not be applied, one sentence each. */
+  readonly unsupported: string[] = [];
   readonly #task: FinishedTask;
   readonly #sources: FollowUpSources;
 
@@ -126,6 +128,7 @@ export class ChordEnds {
     const { link_error } = sig.options;
     const errbacks = Array.isArray(link_error) ? link_error : link_error === null || link_error === undefined ? [] : [link_error];
     application.applyAsGroup(errbacks, [bodyId], { parent_id: bodyId, root_id: bodyId }, 'error callbacks of the chord');
+    this.unsupported.push(...application.unsupported);
     const failed = namedTasksOf(sig, last);
     const outer = last.flatMap((task) => this.#end(task, task.chord, depth + 1) ?? []);
     return { errbacks: application.publish, failed, outer };

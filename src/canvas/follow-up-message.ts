@@ -49,22 +49,42 @@ function followUpMessage(task: OutgoingTaskWithRoute, protocol: 1 | 2, chord?: C
   };
 }
 
-/** All of them, and what is to be said of them; absent: nothing. Throws what encodeTask throws. */
+/** All of them, and what is to be said of them; absent: nothing. Throws what encodeTask throws, unless `lenient`. */
 export function encodeFollowUps(applied: FollowUps, protocol: 1 | 2): { messages: FollowUpMessage[]; about: FollowUpNotes } {
-  const { unsupported, failedSteps, chords } = applied;
-  const messages = applied.publish.map((task) => followUpMessage(task, protocol));
+  const { failedSteps, chords, lenient } = applied;
+  const unsupported = [...applied.unsupported];
+  const messages: FollowUpMessage[] = [];
+  for (const task of applied.publish) {
+    if (lenient === true) tryMessage(task, protocol, undefined, messages, unsupported);
+    else messages.push(followUpMessage(task, protocol));
+  }
+  const parts = chords.length === 0 ? null : { chordParts: chordParts(chords, protocol, messages, unsupported) };
   return {
     messages,
     about: {
       ...(unsupported.length === 0 ? null : { unsupported }),
       ...(failedSteps.length === 0 ? null : { failedSteps }),
-      ...(chords.length === 0 ? null : { chordParts: chordParts(chords, protocol, messages) }),
+      ...parts,
     },
   };
 }
 
+function tryMessage(
+  task: OutgoingTaskWithRoute,
+  protocol: 1 | 2,
+  chord: ChordMessage | undefined,
+  messages: FollowUpMessage[],
+  unsupported: string[],
+): void {
+  try {
+    messages.push(followUpMessage(task, protocol, chord));
+  } catch (error) {
+    unsupported.push(`an error callback: ${messageOf(error)}`);
+  }
+}
+
 /** The parts, numbered; messages are added to `messages`. */
-function chordParts(ends: readonly ChordEnd[], protocol: 1 | 2, messages: FollowUpMessage[]): ChordPartEnd[] {
+function chordParts(ends: readonly ChordEnd[], protocol: 1 | 2, messages: FollowUpMessage[], unsupported: string[]): ChordPartEnd[] {
   let number = 0;
   const partOf = (end: ChordEnd): ChordPartEnd => {
     number += 1;
@@ -81,7 +101,7 @@ function chordParts(ends: readonly ChordEnd[], protocol: 1 | 2, messages: Follow
       messages.length = mark;
       bodyError = messageOf(error);
     }
-    for (const task of end.errbacks) messages.push(followUpMessage(task, protocol, { part, on: 'failed' }));
+    for (const task of end.errbacks) tryMessage(task, protocol, { part, on: 'failed' }, messages, unsupported);
     const { taskId, groupId, groupIndex, chordSize, failed, outer } = end;
     return { part, taskId, groupId, groupIndex, chordSize, resultsToken, bodyError, failed, outer: outer.map(partOf) };
   };

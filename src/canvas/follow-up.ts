@@ -18,6 +18,8 @@ import type { OutgoingTaskWithRoute } from './signature-task.ts';
 
 export interface FollowUps {
   readonly publish: readonly OutgoingTaskWithRoute[];
+  /** After a failure, which must be told all the same: what of `publish` cannot be written as a message is left out, and said. */
+  readonly lenient?: boolean;
   /** What could not be applied, one sentence each. */
   readonly unsupported: readonly string[];
   /** Result tuples of what was applied, for `children` of the result document. */
@@ -49,12 +51,13 @@ export function followUpsOfSuccess(task: FinishedTask, content: TaskContent, res
     // The last step is sent with an empty list, not null: it was in a chain.
     children.push(application.apply(chain[chain.length - 1], [result], { ...options, chain: chain.slice(0, -1) }, 'chain'));
   }
+  const ends = chordsOf(task, content, sources);
   return {
     publish: application.publish,
-    unsupported: application.unsupported,
+    unsupported: [...application.unsupported, ...ends.unsupported],
     children: children.filter((child) => child !== null),
     failedSteps: [],
-    chords: chordsOf(task, content, sources),
+    chords: ends.list,
   };
 }
 
@@ -80,7 +83,8 @@ export function followUpsOfFailure(task: FinishedTask, content: TaskContent, sou
   }
   return {
     publish: application.publish,
-    unsupported: application.unsupported,
+    lenient: true,
+    unsupported: [...application.unsupported, ...ends.unsupported],
     children: [],
     failedSteps: [...failedSteps].map(([taskId, groupId]) => ({ taskId, groupId })),
     chords: ends.list,
@@ -88,11 +92,10 @@ export function followUpsOfFailure(task: FinishedTask, content: TaskContent, sou
 }
 
 /** The chord a task is told to be a part of, whatever its end. */
-export function chordsOf(task: FinishedTask, content: TaskContent, sources: FollowUpSources = {}): readonly ChordEnd[] {
-  if (isNothing(content.chord)) return [];
+export function chordsOf(task: FinishedTask, content: TaskContent, sources: FollowUpSources = {}): ChordEnds {
   const ends = new ChordEnds(task, sources);
-  ends.add(ownPart(task), content.chord);
-  return ends.list;
+  if (!isNothing(content.chord)) ends.add(ownPart(task), content.chord);
+  return ends;
 }
 
 function ownPart({ id, group, groupIndex }: FinishedTask): ChordMembership {

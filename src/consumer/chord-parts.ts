@@ -1,9 +1,10 @@
 /**
  * The end of tasks that are parts of chords.
  *
- * Owns the order (backend/group-store.ts has the reasons): the result is stored and the part counted in one step → if that completed
- * the chord: body published, or its failure stored and its error callbacks published → the message of the part acknowledged, in
- * one turn with the end of the chord. So a worker that dies in between completes it again when the message comes again.
+ * Owns the order (backend/group-store.ts has the reasons): the result is stored and the part counted in one step, and the message
+ * acknowledged in the same step where backend and broker are one place → if that completed the chord, the message was kept: body
+ * published, or its failure stored and its error callbacks published → the message acknowledged, in one turn with the end of the chord.
+ * So a worker that dies in between completes it again when the message comes again.
  *
  * A body that fails without having run may be a part of another chord: that one is told in the same way.
  * Source: redis.md §5.4, messages.md §9; Celery's words.
@@ -96,8 +97,15 @@ export class ChordParts {
     if (ending.ignoreResult) recordOf.delete(ending.record.taskId);
     const rest: Rest = { groups: backend.groups, records: [], endedGroupIds: [] };
     let stored: Promise<unknown>[] = [...recordOf.values()].map((record) => backend.store(record));
+    const [only] = pending;
+    if (joint && only !== undefined && pending.length === 1) {
+      if (stored.length > 0) await Promise.all(stored.splice(0));
+      const outcome = await this.#count(only, rest.groups, acknowledge);
+      if (outcome.kind === 'counted') return;
+      pending = await this.#finish(only.part, outcome, ending.followUps, rest);
+    }
     while (pending.length > 0) {
-      const counting = pending.map((counted) => this.#count(counted, rest.groups));
+      const counting = pending.map((counted) => this.#count(counted, rest.groups, undefined));
       const [outcomes] = await Promise.all([Promise.all(counting), ...stored]);
       stored = [];
       const next: CountedPart[] = [];
@@ -109,14 +117,26 @@ export class ChordParts {
     }
     await Promise.all(stored);
     if (!joint) await Promise.all(rest.records.map((record) => backend.store(record)));
-    const ended = rest.endedGroupIds.map((groupId) => rest.groups.endChord(groupId));
+    const ended = rest.endedGroupIds.map((groupId) => this.#end(groupId, rest.groups));
     const settled = joint && rest.records.length > 0 ? backend.storeAndSettle(rest.records, acknowledge) : acknowledge();
     await Promise.all([...ended, settled]);
   }
 
-  #count({ part, record, ignoreResult }: CountedPart, groups: GroupStore): Promise<ChordOutcome> {
+  #count(counted: CountedPart, groups: GroupStore, acknowledge: (() => Promise<unknown>) | undefined): Promise<ChordOutcome> {
+    const { part, record, ignoreResult } = counted;
     const { groupId, groupIndex, chordSize } = part;
-    return groups.storeChordPart(record, { groupId, groupIndex, chordSize, ignoreResult });
+    return groups.storeChordPart(record, { groupId, groupIndex, chordSize, ignoreResult }, acknowledge);
+  }
+
+  /** The body is on its way: what is left of the chord is no reason to run a part again. */
+  async #end(groupId: string, groups: GroupStore): Promise<void> {
+    try {
+      await groups.endChord(groupId);
+    } catch (error) {
+      this.#params.log.warning('chord.not-ended', `The counters of chord ${groupId} could not be deleted: ${messageOf(error)}`, {
+        groupId,
+      });
+    }
   }
 
   /** Parts of other chords that end with this one. */

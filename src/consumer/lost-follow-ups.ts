@@ -31,13 +31,10 @@ export function lostFollowUps(task: LostTask): LostFollowUps {
 /** Only the chord is told of a task that was never run. Most tasks are in no group, and their bodies are not looked at. */
 export function chordOfUnrun(task: LostTask): LostFollowUps {
   if (task.header.group === null) return nothing;
-  return read(task, 'its chord', (finished, content) => ({
-    publish: [],
-    unsupported: [],
-    children: [],
-    failedSteps: [],
-    chords: chordsOf(finished, content),
-  }));
+  return read(task, 'its chord', (finished, content) => {
+    const { list, unsupported } = chordsOf(finished, content);
+    return { publish: [], unsupported, children: [], failedSteps: [], chords: list };
+  });
 }
 
 function read({ delivery, header }: LostTask, what: string, apply: (task: FinishedTask, content: TaskContent) => FollowUps): LostFollowUps {

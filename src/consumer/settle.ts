@@ -291,7 +291,7 @@ export class Settler implements RequestListener {
     const { delivery } = request;
     const outcome = action === 'ack' ? subscription.ack(delivery) : subscription.reject(delivery, { requeue: action === 'requeue' });
     return outcome.then((result) => {
-      request.acknowledged = true;
+      request.acknowledged = result !== 'kept';
       if (result === 'stale') this.#noteStale(request);
     });
   }

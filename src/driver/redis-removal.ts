@@ -12,6 +12,8 @@ export interface RedisRemoval {
   readonly member: string;
   /** What it goes with is written, and so is this. */
   removed(wasThere: boolean): void;
+  /** What it goes with is written, and it was to stay: it is still there. */
+  kept(): void;
   /** Neither is. */
   failed(failure: RedisFailure): void;
 }

@@ -20,7 +20,7 @@ const chordError = { exc_type: 'ChordError', exc_message: ["Dependency x raised 
 const failed = { kind: 'failed', exception: chordError, traceback: 'ChordError\n' } as const;
 
 class ChordBench extends SettleBench {
-  readonly groups = new RecordingGroups(this.recorder);
+  readonly groups = new RecordingGroups(this.recorder, this.subscription);
 
   constructor(joint = false) {
     super({ joint });
@@ -50,14 +50,18 @@ function finished({ header }: Request): FinishedTask {
   return { id, rootId, group, groupIndex, priority: null, origin: 'gen2@test' };
 }
 
-t.test('others are missing: counted with the result, then acknowledged; nothing is published', async (t) => {
+/** Where broker and backend are one place the acknowledgement goes along with the counting, which may keep the message. */
+const counting = (joint: boolean): string[] => (joint ? ['count', 'keep'] : ['count']);
+
+t.test('others are missing: counted with the result, and acknowledged: with it where that is one step, after it where not', async (t) => {
   for (const joint of [true, false]) {
     const bench = new ChordBench(joint);
     bench.recorder.hold('count');
     const { request, job } = await bench.part();
     succeed(request, job);
     await settled();
-    t.same(bench.recorder.names, ['count'], 'not acknowledged with the result: nobody knows yet whether it completes the chord');
+    t.same(bench.recorder.names, joint ? ['count', 'ack'] : ['count']);
+    t.equal(bench.settledRequests.length, 0);
     await bench.recorder.pass('count');
     await bench.settler.idle();
     t.same(bench.recorder.names, ['count', 'ack', 'settled']);
@@ -80,11 +84,11 @@ t.test('the last part: counted, body published, then acknowledged in one turn wi
     const { request, job } = await bench.part();
     succeed(request, job);
     await settled();
-    t.same(recorder.names, ['count']);
+    t.same(recorder.names, counting(joint));
     await recorder.pass('count');
-    t.same(recorder.names, ['count', 'declare', 'publish']);
+    t.same(recorder.names, [...counting(joint), 'declare', 'publish']);
     await recorder.pass('publish');
-    t.same(recorder.names.slice(3), ['end', 'ack'], 'both, and not before the body is there for good');
+    t.same(recorder.names.slice(counting(joint).length + 2), ['end', 'ack'], 'both, and not before the body is there for good');
     await recorder.pass('end');
     t.equal(bench.settledRequests.length, 0);
     await recorder.pass('ack');
@@ -149,7 +153,7 @@ t.test('a worker that dies before the acknowledgement: the same part completes i
     const { request, job } = await bench.part();
     succeed(request, job);
     await settled();
-    t.equal(bench.recorder.names.at(-1), step);
+    t.equal(bench.recorder.names.filter((name) => name !== 'keep').at(-1), step);
     t.notOk(bench.recorder.names.includes('ack'), `dies at ${step}: the message is still the broker's`);
     // The next worker has nothing but the message.
     const again = new ChordBench(true);
@@ -157,7 +161,7 @@ t.test('a worker that dies before the acknowledgement: the same part completes i
     const redelivered = await again.part();
     succeed(redelivered.request, redelivered.job);
     await again.settler.idle();
-    t.same(again.recorder.names, ['count', 'declare', 'publish', 'end', 'ack', 'settled']);
+    t.same(again.recorder.names, ['count', 'keep', 'declare', 'publish', 'end', 'ack', 'settled']);
     t.equal(again.broker.published[0]?.message.headers?.id, 'body', 'the same body');
   }
 });
@@ -169,6 +173,53 @@ t.test('early acknowledgement: the same, without one at the end', async (t) => {
   succeed(request, job);
   await bench.settler.idle();
   t.same(bench.recorder.names, ['count', 'declare', 'publish', 'end', 'settled']);
+});
+
+t.test('early acknowledgement in one place: nothing is left to acknowledge with the counting', async (t) => {
+  const bench = new ChordBench(true);
+  const { request, job } = await bench.part({}, {});
+  succeed(request, job);
+  await bench.settler.idle();
+  t.same(bench.recorder.names, ['count', 'settled']);
+});
+
+t.test('a message that turns out to be somebody else’s by now is counted by that one', async (t) => {
+  const bench = new ChordBench(true);
+  bench.subscription.outcome = 'stale';
+  const { request, job } = await bench.part();
+  succeed(request, job);
+  await bench.settler.idle();
+  t.same(bench.recorder.names, ['count', 'ack', 'settled']);
+  t.ok(request.lost);
+  await bench.log.event('task.ack-stale');
+});
+
+t.test('counters that cannot be deleted are no reason to run the part again', async (t) => {
+  for (const joint of [true, false]) {
+    const bench = new ChordBench(joint);
+    bench.groups.outcomes.set('g', complete);
+    bench.recorder.fail('end', new UmbelError('BACKEND_UNAVAILABLE', 'too much waits'));
+    const { request, job } = await bench.part();
+    succeed(request, job);
+    await bench.settler.idle();
+    t.same(bench.recorder.names.slice(-3), ['end', 'ack', 'settled']);
+    t.match(await bench.log.event('chord.not-ended'), { level: 'warning', message: /counters of chord g .*too much waits/ });
+  }
+});
+
+t.test('several parts end with one task: all are counted before it is acknowledged', async (t) => {
+  const last = (groupId: string): Signature =>
+    signature('tasks.last', [], {}, { task_id: `last-${groupId}`, group_id: groupId, chord: body });
+  const bench = new ChordBench(true);
+  bench.recorder.hold('count');
+  const { request, job } = await bench.part({ chain: [last('outer')] });
+  fail(request, job);
+  await settled();
+  await bench.recorder.pass('count');
+  t.same(bench.recorder.names, ['count', 'count']);
+  await bench.recorder.pass('count');
+  await bench.settler.idle();
+  t.same(bench.recorder.names, ['count', 'count', 'ack', 'settled']);
 });
 
 t.test('follow-ups of the task itself go before the counting', async (t) => {
@@ -191,7 +242,7 @@ t.test('a chord that failed: error callbacks, then the failure of the body with 
     const { request, job } = await bench.part({ chord: failing });
     finish(request, job);
     await bench.settler.idle();
-    t.same(bench.recorder.names, ['count', 'declare', 'publish', 'store', 'ack', 'settled']);
+    t.same(bench.recorder.names, [...counting(joint), 'declare', 'publish', 'store', 'ack', 'settled']);
     t.match(bench.broker.published[0]?.message.headers, { task: 'tasks.oops', root_id: 'body', parent_id: 'body' });
     t.match(readContent(bench.broker.published[0]!.message, 2).args, ['body']);
     t.match(bench.backend.records, [
@@ -330,6 +381,37 @@ t.test('a body that cannot be sent, or that the broker refuses: the body has fai
   }
 });
 
+t.test('an error callback that cannot be written: the part is counted all the same, and it is said', async (t) => {
+  const wrong = signature('tasks.oops', [], {}, { serializer: 'pickle' });
+  const broken = signature('tasks.oops', [], {}, { countdown: 'soon' });
+  const right = signature('tasks.told');
+  for (const [finish, status] of [
+    [succeed, 'SUCCESS'],
+    [fail, 'FAILURE'],
+    [loseChild, 'FAILURE'],
+  ] as const) {
+    for (const link_error of [[wrong, right], [broken]]) {
+      const bench = new ChordBench();
+      bench.groups.outcomes.set('g', failed);
+      const { request, job } = await bench.part({ chord: { ...body, options: { ...body.options, link_error } }, errbacks: [wrong, right] });
+      finish(request, job);
+      await bench.settler.idle();
+      t.match(bench.groups.parts, [{ record: { status } }]);
+      t.equal(bench.recorder.names.at(-2), 'ack');
+      const sent = bench.broker.published.map(({ message }) => message.headers?.task);
+      const expected = (status === 'FAILURE' ? 1 : 0) + (link_error.includes(right) ? 1 : 0);
+      t.strictSame(sent, Array(expected).fill('tasks.told'), 'the others are sent');
+      const said = bench.log.lines.filter(({ event }) => event === 'task.follow-up-unsupported');
+      t.equal(said.length, status === 'FAILURE' ? 2 : 1);
+      const words = link_error.includes(wrong) ? /an error callback: .*"pickle"/ : /countdown/;
+      t.ok(
+        said.some(({ message }) => words.test(message)),
+        String(words),
+      );
+    }
+  }
+});
+
 t.test('a broker that is away is waited for; one that stops gets the message back', async (t) => {
   const bench = new ChordBench();
   bench.groups.outcomes.set('g', complete);
@@ -345,11 +427,11 @@ t.test('a broker that is away is waited for; one that stops gets the message bac
 
 t.test('counting that fails: the message goes back', async (t) => {
   const bench = new ChordBench(true);
-  bench.recorder.fail('count', new UmbelError('BACKEND_UNAVAILABLE', 'gone'));
+  for (const step of ['count', 'ack']) bench.recorder.fail(step, new UmbelError('BACKEND_UNAVAILABLE', 'gone'));
   const { request, job } = await bench.part();
   succeed(request, job);
   await bench.settler.idle();
-  t.same(bench.recorder.names, ['count', 'requeue', 'settled']);
+  t.same(bench.recorder.names, ['count', 'ack', 'requeue', 'settled'], 'neither counted nor acknowledged, and then put back');
 });
 
 t.test('a callback that is refused fails the task, and the part with it', async (t) => {

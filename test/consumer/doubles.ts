@@ -82,6 +82,8 @@ export class RecordingSubscription implements Subscription {
   heldUntilMs = Number.POSITIVE_INFINITY;
   /** Settlements answer this. */
   outcome: SettleOutcome = 'done';
+  /** Whoever decides it says that the message stays. */
+  keeping = false;
   readonly prefetches: number[] = [];
 
   constructor(recorder: Recorder, queues: readonly string[] = ['celery']) {
@@ -102,8 +104,9 @@ export class RecordingSubscription implements Subscription {
   }
 
   async #settle(name: string, delivery: Delivery): Promise<SettleOutcome> {
-    await this.#recorder.call(name, String(delivery.tag));
-    return this.outcome;
+    const { keeping } = this;
+    await this.#recorder.call(keeping ? 'keep' : name, String(delivery.tag));
+    return keeping ? 'kept' : this.outcome;
   }
 
   hasRoom = true;
@@ -221,15 +224,22 @@ export class RecordingGroups implements GroupStore {
   readonly parts: { readonly record: ResultRecord; readonly part: ChordPart }[] = [];
   readonly outcomes = new Map<string, ChordOutcome>();
   readonly #recorder: Recorder;
+  readonly #subscription: RecordingSubscription;
 
-  constructor(recorder: Recorder) {
+  constructor(recorder: Recorder, subscription: RecordingSubscription) {
     this.#recorder = recorder;
+    this.#subscription = subscription;
   }
 
-  async storeChordPart(record: ResultRecord, part: ChordPart): Promise<ChordOutcome> {
+  async storeChordPart(record: ResultRecord, part: ChordPart, settle?: () => Promise<unknown>): Promise<ChordOutcome> {
     this.parts.push({ record, part });
-    await this.#recorder.call('count', record.taskId);
-    return this.outcomes.get(part.groupId) ?? { kind: 'counted' };
+    const outcome = this.outcomes.get(part.groupId) ?? { kind: 'counted' };
+    const counting = this.#recorder.call('count', record.taskId);
+    this.#subscription.keeping = outcome.kind !== 'counted';
+    const settled = settle?.();
+    this.#subscription.keeping = false;
+    await Promise.all([counting, settled]);
+    return outcome;
   }
 
   endChord(groupId: string): Promise<void> {

@@ -21,6 +21,7 @@ import { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, defaultRetryPolicy, ResultReader, type ResultRetryPolicy } from './result-reader.ts';
 import { ResultWatch, type WaitOptions } from './result-watch.ts';
 import { StoreBatch, type StoreUnit } from './store-batch.ts';
+import { refuseTooLarge } from './value-limit.ts';
 
 export interface RedisBackendParams {
   readonly connection: RedisConnection;
@@ -35,9 +36,6 @@ export interface RedisBackendParams {
   readonly retryPolicy?: Partial<ResultRetryPolicy>;
   readonly clock?: Clock;
 }
-
-/** Redis takes no longer value. */
-const longestValueBytes = 512 * 1024 * 1024;
 
 export class RedisBackend implements ResultBackend {
   readonly displayUrl: string;
@@ -190,17 +188,5 @@ export class RedisBackend implements ResultBackend {
 
   #mustBeStarted(): void {
     if (!this.#started) throw new UmbelError('BACKEND_UNAVAILABLE', `the result backend is not started (${this.displayUrl})`);
-  }
-}
-
-function refuseTooLarge(text: string, taskId: string): void {
-  // A character is at most three bytes.
-  if (text.length * 3 <= longestValueBytes) return;
-  const bytes = Buffer.byteLength(text);
-  if (bytes > longestValueBytes) {
-    throw new UmbelError(
-      'RESULT_TOO_LARGE',
-      `a result in Redis must not be larger than ${longestValueBytes} bytes, got ${bytes} (task ${taskId})`,
-    );
   }
 }

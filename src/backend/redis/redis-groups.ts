@@ -5,7 +5,8 @@
  * Source: protocol notes, redis.md §5.4 and §5.6.
  */
 import type { RedisConnection } from '../../driver/redis.ts';
-import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
+import type { RedisFailure } from '../../driver/redis-failure.ts';
+import type { RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf, UmbelError } from '../../errors.ts';
 import { chordMemberHead, encodeChordMember } from '../../protocol/chord-member.ts';
 import { encodeJson, parseJson } from '../../protocol/json.ts';
@@ -14,10 +15,11 @@ import { type ResultTuple, readResultTuple, taskIdsOf } from '../../protocol/res
 import type { Clock } from '../../std/clock.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../group-store.ts';
 import { joinFailed, joinTimedOut, outcomeOfGroup, outcomeOfMembers } from './chord-outcome.ts';
+import { PartCount } from './part-count.ts';
 import type { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, type ResultReader } from './result-reader.ts';
 import type { ResultWatch } from './result-watch.ts';
-import { storePartScript } from './store-script.ts';
+import { refuseTooLarge } from './value-limit.ts';
 
 export interface RedisGroupsParams {
   readonly connection: RedisConnection;
@@ -43,27 +45,38 @@ export class RedisGroups implements GroupStore {
     this.#ttl = params.resultExpiresMs === null ? '' : String(Math.max(1, Math.round(params.resultExpiresMs)));
   }
 
-  async storeChordPart(record: ResultRecord, part: ChordPart): Promise<ChordOutcome> {
-    const { keys, chordOrdered } = this.#params;
+  async storeChordPart(record: ResultRecord, part: ChordPart, settle?: () => Promise<unknown>): Promise<ChordOutcome> {
+    const { keys, chordOrdered, connection } = this.#params;
     const { taskId, status, resultJson } = record;
     const chord = keys.chord(part.groupId);
-    const command = evalCommand(
-      storePartScript,
-      [keys.task(taskId), chord.parts, chord.added, chord.size, chord.claim, chord.group],
-      [
-        part.ignoreResult ? '' : encodeResultDocument(record),
+    const document = part.ignoreResult ? '' : encodeResultDocument(record);
+    const member = encodeChordMember({ taskId, state: status, resultJson });
+    refuseTooLarge(document, taskId);
+    refuseTooLarge(member, taskId);
+    const params = {
+      keys: [keys.task(taskId), chord.parts, chord.added, chord.size, chord.claim, chord.group],
+      args: [
+        document,
         this.#ttl,
         chordOrdered ? '1' : '0',
         part.groupIndex === null ? '+inf' : String(part.groupIndex),
-        encodeChordMember({ taskId, state: status, resultJson }),
+        member,
         chordMemberHead(taskId),
         taskId,
         part.chordSize === null ? '' : String(part.chordSize),
       ],
-    );
-    const [reply] = await this.#write([command]);
-    if (!Array.isArray(reply)) return { kind: 'counted' };
-    const [group, members]: unknown[] = reply;
+    };
+    let settled: Promise<unknown> | undefined;
+    const removals = connection.removalsOf(() => {
+      settled = settle?.();
+    });
+    const stored = new Promise<readonly unknown[] | null>((resolve, reject) => {
+      const refuse = (failure: RedisFailure): void => reject(backendUnavailable(failure));
+      connection.enqueue(new PartCount({ ...params, removal: removals[0] ?? null, resolve, reject: refuse }));
+    });
+    const [complete] = await Promise.all([stored, settled]);
+    if (complete === null) return { kind: 'counted' };
+    const [group, members] = complete;
     try {
       if (typeof group === 'string') return await this.#join(readGroup(group));
       return outcomeOfMembers(Array.isArray(members) ? members.map(String) : []);

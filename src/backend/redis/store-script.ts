@@ -28,6 +28,12 @@ local function must(what, key, reply)
   if type(reply) == 'table' and reply.err then error(reply.err .. ' (' .. what .. ' ' .. key .. ')') end
 end
 
+local function run(what, key, ...)
+  local reply = redis.pcall(what, key, ...)
+  must(what, key, reply)
+  return reply
+end
+
 local function store(key, document, ttl)
   if ttl == '' then must('SET', key, redis.pcall('SET', key, document)) else must('SET', key, redis.pcall('SET', key, document, 'PX', ttl)) end
   must('PUBLISH', key, redis.pcall('PUBLISH', key, document))
@@ -80,67 +86,82 @@ return { refused, gone }
 `);
 
 /**
- * KEYS: document, parts, added, size, claim, group.
+ * KEYS: document, parts, added, size, claim, group; then the hash and the sorted set of what is removed, if anything is.
  * ARGV: document or '' (not stored), milliseconds to live or '', '1' for a sorted set, score, member, what every member of the
- * task begins with, task id, size for want of a stored one or ''.
- * 0: counted. Else { saved group or false, { members } }: complete, and this task's to finish.
+ * task begins with, task id, size for want of a stored one or ''; then the member to be removed.
+ * 0: counted, and removed. 1: what is to be removed was not there, and nothing was done: whoever took it counts. Else { saved group or
+ * false, { members } }: complete, and this task's to finish; nothing was removed.
  *
  * A task counts once, whatever its results: a member of the same task is looked for among those of the same score, or, where
  * there may be many (no index, a list), when the task has a result already. A success takes the place of a failure.
+ *
+ * The removal comes last: whatever ends the script before, nothing is removed.
  */
 export const storePartScript = redisScript(`${common}
 local parts, ttl, score, member, head, taskId = KEYS[2], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local hash, index, held = KEYS[7], KEYS[8], ARGV[9]
+if hash then
+  run('ZSCORE', index, held)
+  if run('HEXISTS', hash, held) == 0 then return 1 end
+end
 local state, reason = storedState(KEYS[1])
 if reason then return redis.error_reply(reason) end
 if ARGV[1] ~= '' and state ~= 'SUCCESS' then store(KEYS[1], ARGV[1], ttl) end
 
-local kind = redis.call('TYPE', parts).ok
+local kind = run('TYPE', parts).ok
 local list = kind == 'list' or (kind == 'none' and ARGV[3] ~= '1')
 local again = ARGV[1] == '' or state == 'SUCCESS' or state == 'FAILURE' or state == 'REVOKED'
 
 local function isOfTask(text) return string.sub(text, 1, #head) == head end
 local function succeeded(text) return string.sub(text, #head + 1, #head + 9) == '"SUCCESS"' end
+local function counted()
+  if hash then
+    run('HDEL', hash, held)
+    run('ZREM', index, held)
+  end
+  return 0
+end
 
-local counted = false
+local present = false
 if list then
   if again then
-    for index, text in ipairs(redis.call('LRANGE', parts, 0, -1)) do
+    for at, text in ipairs(run('LRANGE', parts, 0, -1)) do
       if isOfTask(text) then
-        counted = true
-        if succeeded(member) and not succeeded(text) then redis.call('LSET', parts, index - 1, member) end
+        present = true
+        if succeeded(member) and not succeeded(text) then run('LSET', parts, at - 1, member) end
         break
       end
     end
   end
-  if not counted then redis.call('RPUSH', parts, member) end
+  if not present then run('RPUSH', parts, member) end
 else
   if again or score ~= '+inf' then
-    for _, text in ipairs(redis.call('ZRANGEBYSCORE', parts, score, score)) do
+    for _, text in ipairs(run('ZRANGEBYSCORE', parts, score, score)) do
       if isOfTask(text) then
-        counted = true
+        present = true
         if succeeded(member) and not succeeded(text) then
-          redis.call('ZREM', parts, text)
-          redis.call('ZADD', parts, score, member)
+          run('ZREM', parts, text)
+          run('ZADD', parts, score, member)
         end
         break
       end
     end
   end
-  if not counted then redis.call('ZADD', parts, score, member) end
+  if not present then run('ZADD', parts, score, member) end
 end
 
-local count = list and redis.call('LLEN', parts) or redis.call('ZCARD', parts)
-local size = tonumber(redis.call('GET', KEYS[4]) or ARGV[8])
-local added = tonumber(redis.call('GET', KEYS[3]) or 0) or 0
+local count = list and run('LLEN', parts) or run('ZCARD', parts)
+local size = tonumber(run('GET', KEYS[4]) or ARGV[8])
+local added = tonumber(run('GET', KEYS[3]) or 0) or 0
 if ttl ~= '' then
-  redis.call('PEXPIRE', parts, ttl)
-  redis.call('PEXPIRE', KEYS[3], ttl)
-  redis.call('PEXPIRE', KEYS[4], ttl)
+  run('PEXPIRE', parts, ttl)
+  run('PEXPIRE', KEYS[3], ttl)
+  run('PEXPIRE', KEYS[4], ttl)
 end
-if size == nil or count ~= size + added then return 0 end
+if size == nil or count ~= size + added then return counted() end
 
-local claim = redis.call('GET', KEYS[5])
-if claim and claim ~= taskId then return 0 end
-redis.call('SET', KEYS[5], taskId, 'PX', ttl == '' and '86400000' or ttl)
-return { redis.call('GET', KEYS[6]), redis.call(list and 'LRANGE' or 'ZRANGE', parts, 0, -1) }
+local claim = run('GET', KEYS[5])
+if claim and claim ~= taskId then return counted() end
+run('SET', KEYS[5], taskId, 'PX', ttl == '' and '86400000' or ttl)
+return { run('GET', KEYS[6]), run(list and 'LRANGE' or 'ZRANGE', parts, 0, -1) }
 `);

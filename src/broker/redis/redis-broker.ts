@@ -243,6 +243,7 @@ export class RedisBroker implements Broker {
         return first;
       },
       ended: (ended) => this.#subscriptions.delete(ended),
+      holdsAgain: (again) => this.#subscriptions.add(again),
     });
     this.#subscriptions.add(subscription);
     this.#restorer.start();

@@ -44,6 +44,8 @@ export interface RedisSubscriptionParams {
   takeSequence(count: number): number;
   /** It was cancelled and holds nothing. */
   ended(subscription: RedisSubscription): void;
+  /** After `ended`: an acknowledgement came to nothing. */
+  holdsAgain(subscription: RedisSubscription): void;
 }
 
 /** One reservation; the first three are known when it is sent. */
@@ -91,6 +93,7 @@ export class RedisSubscription implements Subscription {
     this.#delayed = new DelayedTags(params.clock, (due) => this.#isDue(due));
     this.#unacked = new UnackedMessages(params.connection, params.layout, params.log, (unsettled) => {
       this.#held.set(String(unsettled.delivery.tag), unsettled);
+      if (this.#cancelled) params.holdsAgain(this);
     });
     this.#broadcasts = new BroadcastQueues({ ...params, onArrival: () => this.#handBroadcasts() });
     this.#watched = params.watch.add([], () => this.wake());

@@ -27,7 +27,7 @@ export class UnackedMessages {
   readonly #onUnsettled: (unsettled: Unsettled) => void;
   #batch: SettleBatch | null = null;
 
-  /** `onUnsettled`: an acknowledgement failed, the message is still there. */
+  /** `onUnsettled`: an acknowledgement failed or was not to be, the message is still there. */
   constructor(connection: RedisConnection, layout: KeyLayout, log: Logger, onUnsettled: (unsettled: Unsettled) => void) {
     this.#connection = connection;
     this.#layout = layout;
@@ -53,6 +53,10 @@ export class UnackedMessages {
         index: this.#layout.unackedIndex,
         member: String(unsettled.delivery.tag),
         removed: (wasThere) => resolve(wasThere ? 'done' : 'stale'),
+        kept: () => {
+          this.#onUnsettled(unsettled);
+          resolve('kept');
+        },
         failed: (failure) => {
           this.#onUnsettled(unsettled);
           reject(brokerUnavailable(failure));

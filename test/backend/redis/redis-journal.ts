@@ -84,3 +84,45 @@ export function balance(steps: readonly JournalStep[], idOf: (entry: string) => 
   }
   return { together, alone };
 }
+
+export interface PartBalance {
+  /** Ids of parts whose result, count and acknowledgement came in one step. */
+  readonly together: Set<string>;
+  /** Of those that completed a chord: result and count in one step, the acknowledgement in a later one. */
+  readonly completing: Set<string>;
+  /** Everything else, as `what id`. */
+  readonly alone: string[];
+}
+
+/** The same for tasks that are parts of chords, whose ids begin with `prefix`. */
+export function partBalance(steps: readonly JournalStep[], idOf: (entry: string) => string, prefix: string): PartBalance {
+  const ids = new Map<string, string>();
+  const together = new Set<string>();
+  const completing = new Set<string>();
+  const alone: string[] = [];
+  const open = new Set<string>();
+  const isPart = (id: string | undefined): id is string => id?.startsWith(prefix) === true;
+  for (const step of steps) {
+    const seen = { result: new Set<string>(), count: new Set<string>(), ack: new Set<string>(), claim: new Set<string>() };
+    for (const [command, key = '', ...rest] of step) {
+      const name = command?.toUpperCase();
+      if (name === 'HSET' && key === 'unacked')
+        for (let at = 0; at < rest.length; at += 2) ids.set(rest[at] ?? '', idOf(rest[at + 1] ?? ''));
+      if (name === 'HDEL' && key === 'unacked') for (const tag of rest) seen.ack.add(ids.get(tag) ?? `${prefix}?${tag}`);
+      if (name === 'SET' && key.startsWith('celery-task-meta-')) seen.result.add(key.slice('celery-task-meta-'.length));
+      if (name === 'ZADD' && key.endsWith('.j')) seen.count.add(String(JSON.parse(rest[1] ?? '')[1]));
+      if (name === 'SET' && key.endsWith('.umbel-claim')) seen.claim.add(rest[0] ?? '');
+    }
+    for (const id of new Set([...seen.result, ...seen.count, ...seen.ack, ...seen.claim])) {
+      if (!isPart(id)) continue;
+      const what = (['result', 'count', 'ack', 'claim'] as const).filter((one) => seen[one].has(id)).join(' ');
+      if (what === 'result count ack') together.add(id);
+      else if (what === 'result count claim') open.add(id);
+      else if (what === 'ack' && open.delete(id)) completing.add(id);
+      // Completed once more, by the same part.
+      else if (what !== 'claim' || !open.has(id)) alone.push(`${what} ${id}`);
+    }
+  }
+  for (const id of open) alone.push(`never acknowledged ${id}`);
+  return { together, completing, alone };
+}

@@ -1,59 +1,14 @@
 /** A result and the acknowledgement of its task: neither without the other, whatever the server does in between. */
-import { connect, createServer, type Socket } from 'node:net';
-import t, { type Test } from 'tap';
-import { RedisBackend } from '../../../src/backend/redis/redis-backend.ts';
-import type { Delivery, SettleOutcome, Subscription } from '../../../src/broker/broker.ts';
-import { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
-import type { RedisConnection, RedisConnectionParams } from '../../../src/driver/redis.ts';
-import { type Arrivals, openInbox, textMessage, textOf } from '../../broker/inbox.ts';
-import type { RecordingLog } from '../../driver/recording-log.ts';
+import t from 'tap';
+import type { Delivery, SettleOutcome } from '../../../src/broker/broker.ts';
+import { textOf } from '../../broker/inbox.ts';
 import { link } from '../../driver/redis-link.ts';
 import { monitor } from '../../redis-monitor.ts';
-import { everyRight, freePort, RedisServer, redisVersion, withoutRights } from '../../redis-server.ts';
+import { everyRight, RedisServer, redisVersion, withoutRights } from '../../redis-server.ts';
 import { record } from '../conformance.ts';
+import { lossy } from './lossy-relay.ts';
 import { balance, journalOf } from './redis-journal.ts';
-
-const journaled = { config: { appendonly: 'yes', appendfsync: 'always', 'auto-aof-rewrite-percentage': '0' } };
-
-interface Worker {
-  readonly broker: RedisBroker;
-  readonly backend: RedisBackend;
-  readonly connection: RedisConnection;
-  readonly subscription: Subscription;
-  readonly deliveries: Arrivals<Delivery>;
-  readonly log: RecordingLog;
-  /** As the settling code does it. */
-  settle(delivery: Delivery, status?: string): Promise<SettleOutcome>;
-  state(state: string): Promise<void>;
-}
-
-async function work(t: Test, url: string, more: Partial<RedisConnectionParams> = {}): Promise<Worker> {
-  const { connection, state, log } = link(t, url, {}, more);
-  const broker = new RedisBroker({ connection, log });
-  const backend = new RedisBackend({ connection, resultExpiresMs: 86_400_000 });
-  await broker.start();
-  await backend.start();
-  const { subscription, deliveries } = await openInbox(broker, ['celery']);
-  const settle = async (delivery: Delivery, status = 'SUCCESS'): Promise<SettleOutcome> => {
-    let outcome: SettleOutcome = 'stale';
-    await backend.storeAndSettle([record(textOf(delivery), status, 1)], async () => {
-      outcome = await subscription.ack(delivery);
-    });
-    return outcome;
-  };
-  return { broker, backend, connection, subscription, deliveries, log, settle, state: (wanted) => state(wanted as 'lost') };
-}
-
-async function publish(worker: Worker, ids: readonly string[]): Promise<void> {
-  for (let at = 0; at < ids.length; at += 500) {
-    await Promise.all(ids.slice(at, at + 500).map((id) => worker.broker.publish(textMessage(id), { exchange: '', routingKey: 'celery' })));
-  }
-}
-
-const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `task${index}`);
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-/** `[envelope,"","celery"]` */
-const idOf = (entry: string): string => Buffer.from(String(JSON.parse(entry)[0].body), 'base64').toString();
+import { idOf, journaled, names, nextTurn, publish, work } from './settling-worker.ts';
 
 t.test('one MULTI', async (t) => {
   const server = await RedisServer.start(t);
@@ -254,50 +209,6 @@ t.test('what cannot be stored at all is not acknowledged', async (t) => {
   await worker.backend.start();
   t.equal(await worker.settle(one), 'done');
 });
-
-/** Between a client and its server: loses the replies that fit, and the connection with them. */
-async function lossy(
-  t: Test,
-  server: RedisServer,
-): Promise<{ readonly url: string; loseReplies(fits: RegExp): void; readonly lost: () => number }> {
-  const port = await freePort();
-  let losing: RegExp | null = null;
-  let lost = 0;
-  const sockets = new Set<Socket>();
-  const relay = createServer((client) => {
-    const upstream = connect(server.port, server.host);
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        client.destroy();
-        upstream.destroy();
-      });
-    }
-    client.on('data', (bytes) => upstream.write(bytes));
-    upstream.on('data', (bytes) => {
-      if (losing?.test(bytes.toString('latin1')) !== true) {
-        client.write(bytes);
-        return;
-      }
-      losing = null;
-      lost++;
-      client.destroy();
-    });
-  });
-  await new Promise<void>((resolve) => relay.listen(port, '127.0.0.1', resolve));
-  t.teardown(() => {
-    relay.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  return {
-    url: `redis://127.0.0.1:${port}/0`,
-    loseReplies: (fits) => {
-      losing = fits;
-    },
-    lost: () => lost,
-  };
-}
 
 t.test('a MULTI whose reply got lost is sent again, and changes nothing', async (t) => {
   const server = await RedisServer.start(t, journaled);
