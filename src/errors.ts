@@ -60,6 +60,11 @@ export const catalogue = {
     meaning:
       'Messages are ready and children are free, but none was delivered, and neither a new subscription nor a new connection helped.',
   },
+  BROKER_REFUSED: {
+    exit: exitStatus.unavailable,
+    meaning:
+      'The broker did what it was asked only in part or not at all: no such exchange, no queue for a mandatory message, a full queue, a queue of another connection.',
+  },
   BROKER_URL_INVALID: { exit: exitStatus.config, meaning: 'The broker URL has an unknown scheme or a malformed part.' },
   BACKEND_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The result backend cannot be reached or opened.' },
   BACKEND_DISABLED: { exit: exitStatus.config, meaning: 'A result was asked for, but no result backend is configured.' },
@@ -72,6 +77,7 @@ export const catalogue = {
   },
   QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
   MESSAGE_INVALID: { exit: exitStatus.dataError, meaning: 'A message does not follow the task protocol; it was rejected without requeue.' },
+  MESSAGE_UNWRITABLE: { exit: exitStatus.dataError, meaning: 'A message has properties or headers that the broker cannot carry.' },
   MESSAGE_UNDECODABLE: { exit: exitStatus.dataError, meaning: 'The body of a message could not be decoded or decompressed.' },
   CONTENT_DISALLOWED: { exit: exitStatus.dataError, meaning: 'The content type of a message is not in accept_content.' },
   NOT_SUPPORTED: { exit: exitStatus.usage, meaning: 'The feature is known but not built in this version.' },

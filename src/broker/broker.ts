@@ -22,6 +22,17 @@ import type { PlainTask } from '../protocol/plain-task.ts';
 
 export type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
 
+/** One more binding of a queue. */
+export interface QueueBinding {
+  readonly exchange: string;
+  /** Default: 'direct'. */
+  readonly exchangeType?: ExchangeType;
+  /** Default: ''. */
+  readonly routingKey?: string;
+  /** For a headers exchange: what must match, and x-match. */
+  readonly arguments?: Readonly<Record<string, unknown>>;
+}
+
 /** A queue with its exchange and binding, as Celery declares it. */
 export interface QueueDeclaration {
   readonly name: string;
@@ -39,6 +50,16 @@ export interface QueueDeclaration {
   readonly exclusive?: boolean;
   /** x-arguments (RabbitMQ); other brokers ignore what has no meaning for them. */
   readonly arguments?: Readonly<Record<string, unknown>>;
+  /** Of the binding to `exchange`. */
+  readonly bindingArguments?: Readonly<Record<string, unknown>>;
+  /** Further ones. */
+  readonly bindings?: readonly QueueBinding[];
+  /** The exchange outlives a restart of the server. Default: true. */
+  readonly exchangeDurable?: boolean;
+  /** Of each consumption from it, e.g. x-priority. */
+  readonly consumerArguments?: Readonly<Record<string, unknown>>;
+  /** It must exist already: nothing is declared or bound. */
+  readonly noDeclare?: boolean;
 }
 
 /** Where a message goes. Exchange '' is the default exchange: the routing key is a queue name. */
@@ -47,6 +68,8 @@ export interface Destination {
   readonly routingKey: string;
   /** Unix milliseconds before which nobody should receive it. Brokers without delayed delivery may deliver early: the consumer defers. */
   readonly dueAtMs?: number;
+  /** A message that no queue takes is an error (BROKER_REFUSED) instead of dropped, where the broker can tell (RabbitMQ). */
+  readonly mandatory?: boolean;
 }
 
 /** A message handed to a consumer, not yet settled. */
@@ -124,6 +147,8 @@ export interface ListenParams {
   readonly exchangeType: ExchangeType;
   /** Binding key; '#' and '*' as in AMQP topics. */
   readonly routingKey: string;
+  /** The exchange outlives a restart of the server. Default, as Celery has them: topic exchanges do, others do not. */
+  readonly exchangeDurable?: boolean;
   onMessage(message: Message, routingKey: string): void;
 }
 
@@ -140,6 +165,8 @@ export interface BrokerFeatures {
   readonly delayedDelivery: boolean;
   /** `deliveryCount` is a number. */
   readonly countsDeliveries: boolean;
+  /** Deliveries lost with a connection come again, to anybody (RabbitMQ). Otherwise what is lost has been given to somebody (a lease ran out). */
+  readonly redelivers?: boolean;
   /** Other processes can use the same broker (memory cannot). */
   readonly shared: boolean;
   /** What a Python worker holds for longer goes to somebody else as well; null: it does not for that. */

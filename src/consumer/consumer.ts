@@ -165,7 +165,9 @@ export class Consumer {
 
   #onDelivery(delivery: Delivery): void {
     this.#received += 1;
-    this.#carryOut(delivery, this.#decide(delivery));
+    const decision = this.#decide(delivery);
+    const { orphans } = this.#params.settler;
+    if (!orphans.reunite(delivery, decision, this.#requests, this.#subscription)) this.#carryOut(delivery, decision);
   }
 
   /** A message that we stumble over must not end the worker: it would come again, and end the next one. */
@@ -253,7 +255,7 @@ export class Consumer {
   #onLost(deliveries: readonly Delivery[]): void {
     for (const delivery of deliveries) {
       const held = this.#requests.get(delivery);
-      if (held === undefined) continue;
+      if (held === undefined || this.#params.settler.orphans.goesOn(held.request)) continue;
       held.request.lost = true;
       held.job.withdrawn = true;
       this.#params.pool.abort(held.job, 'the message was taken away from this worker');

@@ -23,7 +23,8 @@ export interface RequestListener {
 }
 
 export class Request implements JobListener {
-  readonly delivery: Delivery;
+  /** Another one when its message was delivered again while it ran; written by consumer/orphans.ts. */
+  delivery: Delivery;
   readonly header: TaskHeader;
   readonly offer: TaskOffer;
   /** No result is to be stored. */

@@ -23,6 +23,7 @@ import { type ChordEnding, ChordParts } from './chord-parts.ts';
 import { FollowUpPublisher } from './follow-up-publisher.ts';
 import { chordOfUnrun, type LostTask, lostFollowUps } from './lost-follow-ups.ts';
 import { mayPass } from './may-pass.ts';
+import { Orphans } from './orphans.ts';
 import type { Request, RequestListener } from './request.ts';
 import { type RecordSource, ResultRecords } from './result-records.ts';
 
@@ -56,6 +57,7 @@ type AckAction = 'ack' | 'requeue' | 'drop';
 
 export class Settler implements RequestListener {
   readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0, returned: 0 };
+  readonly orphans: Orphans;
   readonly #params: SettlerParams;
   readonly #log: Logger;
   readonly #publisher: FollowUpPublisher;
@@ -72,6 +74,7 @@ export class Settler implements RequestListener {
     this.#log = params.log;
     this.#publisher = new FollowUpPublisher(params);
     this.#records = new ResultRecords(params);
+    this.orphans = new Orphans(params);
     this.#joint = params.backend?.commitsWith(params.broker) ?? false;
     this.#chords = new ChordParts({ backend: params.backend, publisher: this.#publisher, joint: this.#joint, log: params.log });
   }
@@ -96,7 +99,7 @@ export class Settler implements RequestListener {
     this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, this.#fields(request.header));
     if (!request.offer.acksLate) {
       request.acknowledged = true;
-      this.#track(this.#acknowledge(request, 'ack'));
+      this.#track(this.#acknowledge(request, 'ack', true));
     }
     if (request.offer.trackStarted && !request.ignoreResult) {
       const resultJson = JSON.stringify({ pid, hostname: this.#params.nodeName });
@@ -285,19 +288,19 @@ export class Settler implements RequestListener {
     return request.acknowledged ? nothingToDo : this.#acknowledge(request, action);
   }
 
-  #acknowledge(request: Request, action: AckAction): Promise<unknown> {
+  #acknowledge(request: Request, action: AckAction, early = false): Promise<unknown> {
     const subscription = this.#subscription;
     if (subscription === null) return nothingToDo;
     const { delivery } = request;
     const outcome = action === 'ack' ? subscription.ack(delivery) : subscription.reject(delivery, { requeue: action === 'requeue' });
     return outcome.then((result) => {
       request.acknowledged = result !== 'kept';
-      if (result === 'stale') this.#noteStale(request);
+      if (result === 'stale') this.#noteStale(request, action, early);
     });
   }
 
-  #noteStale(request: Request): void {
-    request.lost = true;
+  #noteStale(request: Request, action: AckAction, early: boolean): void {
+    this.orphans.stale(request, action, early);
     this.#log.warning(
       'task.ack-stale',
       `${request.label}: the message was no longer ours when it was acknowledged; it is delivered again`,

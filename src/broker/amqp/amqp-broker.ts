@@ -1,0 +1,394 @@
+/**
+ * The RabbitMQ broker, on kombu's topology, shared with Python producers and workers.
+ *
+ * Owns: its state, its subscriptions and listeners, and two connections: one to consume over, one to publish over (which the server may stop reading
+ * from when it is short of memory or disk). The state is that of the first.
+ *
+ *   stopped ──start──► connecting ──► connected ⇄ lost        (lost: the connection repairs itself; every delivery is lost with it)
+ *      ▲──────────────────stop────────────┴─────────┘
+ */
+import { AmqpConnection, type AmqpConnectOptions, type AmqpState } from '../../driver/amqp.ts';
+import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import { AmqpPublisher } from '../../driver/amqp-publisher.ts';
+import type { RawPublish } from '../../driver/amqp-raw.ts';
+import type { AmqpPlace } from '../../driver/amqp-url.ts';
+import { messageOf, UmbelError } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { Message } from '../../protocol/message.ts';
+import { type Clock, systemClock } from '../../std/clock.ts';
+import type {
+  Broker,
+  BrokerFeatures,
+  BrokerState,
+  ConsumeParams,
+  Destination,
+  Listener,
+  ListenParams,
+  QueueDeclaration,
+  Subscription,
+} from '../broker.ts';
+import { AmqpListener } from './amqp-listener.ts';
+import { DelayQueues } from './delay-queues.ts';
+import { AmqpSubscription } from './subscription.ts';
+import { Topology } from './topology.ts';
+import { brokerUnavailable } from './unavailable.ts';
+import { toWire } from './wire-message.ts';
+
+export interface AmqpBrokerOptions {
+  /** The server confirms each message before it counts as published. Default: true. */
+  readonly confirmPublish?: boolean;
+  /** How long a message waits for a server that is away before publishing it fails; null: for ever. Default: Celery's retry policy, 0.6 s. */
+  readonly publishPatienceMs?: number | null;
+  /** Messages due later than this are parked in the broker. Must be well below the broker's consumer timeout. Default: 10 minutes. */
+  readonly holdDeferredMs?: number;
+  /** Count the prefetch per consumer even where the server could count per channel. Default: when a queue or the server needs it. */
+  readonly perConsumerPrefetch?: boolean;
+}
+
+export interface AmqpBrokerParams {
+  readonly place: AmqpPlace;
+  readonly connection?: Partial<AmqpConnectOptions>;
+  readonly options?: AmqpBrokerOptions;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+/** max_retries 3, interval_start 0, interval_step 0.2, interval_max 1. */
+const defaultPatienceMs = 600;
+const defaultHoldDeferredMs = 600_000;
+/** Older servers count per channel what AMQP calls global; RabbitMQ 4 is about to stop. */
+const perConsumerFrom = 4;
+
+export class AmqpBroker implements Broker {
+  readonly features: BrokerFeatures = {
+    priorityOrder: 'higher-first',
+    delayedDelivery: false,
+    countsDeliveries: false,
+    redelivers: true,
+    shared: true,
+    visibilityTimeoutMs: null,
+  };
+  readonly displayUrl: string;
+  /** Over which it consumes; others may open channels on it while it is started. */
+  readonly connection: AmqpConnection;
+  readonly topology: Topology;
+  readonly #params: AmqpBrokerParams;
+  readonly #options: AmqpBrokerOptions;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #delayQueues: DelayQueues;
+  readonly #subscriptions = new Set<AmqpSubscription>();
+  readonly #listeners = new Set<AmqpListener>();
+  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
+  #publisher: AmqpPublisher;
+  #state: BrokerState = 'stopped';
+  /** Start and stop take turns. */
+  #turn: Promise<void> = Promise.resolve();
+  #unlisten: (() => void) | null = null;
+  /** Of channels with deliveries. */
+  #epoch = 0;
+  /** A quorum queue refused a prefetch per channel. */
+  #perConsumer = false;
+
+  constructor(params: AmqpBrokerParams) {
+    const { place, connection: options, log } = params;
+    this.#params = params;
+    this.#options = params.options ?? {};
+    this.#log = log;
+    this.#clock = params.clock ?? systemClock;
+    this.connection = new AmqpConnection({ place, options: { ...options }, log, clock: this.#clock });
+    this.displayUrl = this.connection.displayUrl;
+    this.topology = new Topology({ connection: this.connection, log });
+    this.#publisher = this.#newPublisher();
+    this.#delayQueues = new DelayQueues({
+      topology: this.topology,
+      publisher: () => this.#publisher,
+      server: () => this.connection.server,
+    });
+  }
+
+  get state(): BrokerState {
+    return this.#state;
+  }
+
+  /** For others who publish, such as rpc results; ends with the broker. */
+  get publisher(): AmqpPublisher {
+    return this.#publisher;
+  }
+
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
+    this.#stateListeners.add(listener);
+  }
+
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state !== 'stopped') return;
+      this.#setState('connecting', null);
+      try {
+        await this.connection.acquire();
+      } catch (error) {
+        const code = error instanceof AmqpFailure && error.kind === 'lost' ? 'does not answer' : 'refuses us';
+        const unavailable = new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${code}: ${messageOf(error)}`, { cause: error });
+        this.#setState('stopped', unavailable);
+        throw unavailable;
+      }
+      this.#unlisten = this.connection.onStateChange((state, cause) => this.#onConnection(state, cause));
+      if (this.#publisher.stopped) this.#publisher = this.#newPublisher();
+      this.#setState(this.connection.state === 'lost' ? 'lost' : 'connected', null);
+    });
+  }
+
+  stop(): Promise<void> {
+    // One that is still looking for a server would keep us waiting for as long as there is none.
+    if (this.#state === 'connecting' && this.connection.state === 'connecting') this.connection.abandon();
+    return this.#inTurn(async () => {
+      if (this.#state === 'stopped') return;
+      // Without a connection nothing can be given back, and need not: the server did so when it was lost.
+      const connected = this.connection.state === 'connected';
+      const endings = [this.#publisher.stop(), ...(connected ? this.#endings() : [])];
+      for (const result of await Promise.allSettled(endings)) {
+        if (result.status === 'rejected')
+          this.#log.warning('broker.stop', `The RabbitMQ broker did not stop cleanly: ${messageOf(result.reason)}`);
+      }
+      this.#unlisten?.();
+      this.#unlisten = null;
+      this.#abandonAll();
+      await this.connection.release();
+      this.#setState('stopped', null);
+    });
+  }
+
+  reconnect(reason: string): void {
+    if (this.#state === 'connected') this.connection.reconnect(reason);
+  }
+
+  /** As a crash would: nothing is given back, nothing is said. For tests. */
+  abandon(): void {
+    this.#unlisten?.();
+    this.#unlisten = null;
+    this.connection.abandon();
+    this.#publisher.abandon();
+    this.#abandonAll();
+    this.#setState('stopped', null);
+  }
+
+  async declareQueue(queue: QueueDeclaration): Promise<void> {
+    await this.#ask(() => this.topology.declare(queue));
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    await this.#ask(() => this.topology.delete(name));
+  }
+
+  purgeQueue(name: string): Promise<number> {
+    return this.#ask(() => this.topology.purge(name));
+  }
+
+  async countReady(name: string): Promise<number> {
+    return (await this.#ask(() => this.topology.look(name)))?.messages ?? 0;
+  }
+
+  publish(message: Message, destination: Destination): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+      const { exchange, routingKey, mandatory = false } = destination;
+      let wire: RawPublish;
+      try {
+        wire = toWire(message, exchange, routingKey, mandatory);
+      } catch (error) {
+        throw brokerUnavailable(error);
+      }
+      this.#publisher.publish(wire, message.body, (failure) => {
+        if (failure === null) resolve();
+        else reject(brokerUnavailable(failure));
+      });
+    });
+  }
+
+  async consume(params: ConsumeParams): Promise<Subscription> {
+    this.#mustBeStarted();
+    try {
+      return await this.#consume(params);
+    } catch (error) {
+      if (!(error instanceof AmqpFailure) || error.kind !== 'global-qos') throw brokerUnavailable(error);
+    }
+    // The server has ended the connection for it; the next one counts per consumer.
+    this.#noteQuorum();
+    try {
+      await this.#connectedAgain();
+      return await this.#consume(params);
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  async listen(params: ListenParams): Promise<Listener> {
+    this.#mustBeStarted();
+    const listener = new AmqpListener({
+      connection: this.connection,
+      topology: this.topology,
+      listen: params,
+      log: this.#log,
+      clock: this.#clock,
+      stopped: (stopped) => this.#listeners.delete(stopped),
+    });
+    this.#listeners.add(listener);
+    try {
+      await listener.start();
+    } catch (error) {
+      listener.abandon();
+      this.#listeners.delete(listener);
+      throw brokerUnavailable(error);
+    }
+    return listener;
+  }
+
+  async #consume(params: ConsumeParams): Promise<AmqpSubscription> {
+    const subscription = new AmqpSubscription({
+      connection: this.connection,
+      topology: this.topology,
+      delayQueues: this.#delayQueues,
+      consume: params,
+      holdDeferredMs: this.#options.holdDeferredMs ?? defaultHoldDeferredMs,
+      countsPerConsumer: (queues) => this.#countsPerConsumer(queues),
+      nextEpoch: () => ++this.#epoch,
+      log: this.#log,
+      clock: this.#clock,
+      ended: (ended) => this.#subscriptions.delete(ended),
+    });
+    this.#subscriptions.add(subscription);
+    try {
+      await subscription.start();
+    } catch (error) {
+      this.#subscriptions.delete(subscription);
+      throw error;
+    }
+    return subscription;
+  }
+
+  #newPublisher(): AmqpPublisher {
+    const { place, connection: options, log } = this.#params;
+    const { connectionName = null } = options ?? {};
+    // Who publishes waits as long as its patience lasts; whether it goes on after a loss is for the first connection to say.
+    const own = {
+      startRetries: 0,
+      reconnectRetries: null,
+      connectionName: connectionName === null ? null : `${connectionName} (publishing)`,
+    };
+    const { confirmPublish = true, publishPatienceMs = defaultPatienceMs } = this.#options;
+    return new AmqpPublisher({
+      connection: new AmqpConnection({ place, options: { ...options, ...own }, log, clock: this.#clock }),
+      confirm: confirmPublish,
+      patienceMs: publishPatienceMs,
+      log,
+      clock: this.#clock,
+    });
+  }
+
+  #countsPerConsumer(queues: Iterable<string>): boolean {
+    if (this.#perConsumer || this.#options.perConsumerPrefetch === true) return true;
+    const { server } = this.connection;
+    if (server !== null && server.product === 'RabbitMQ' && server.majorVersion >= perConsumerFrom) return true;
+    for (const queue of queues) if (this.topology.isQuorum(queue)) this.#noteQuorum();
+    return this.#perConsumer;
+  }
+
+  #noteQuorum(): void {
+    if (this.#perConsumer) return;
+    this.#perConsumer = true;
+    this.#log.info(
+      'broker.per-consumer',
+      'Global QoS is disabled: a quorum queue is consumed from, and each queue has a prefetch of its own',
+    );
+  }
+
+  #endings(): Promise<unknown>[] {
+    return [
+      ...[...this.#subscriptions].map((subscription) => subscription.release()),
+      ...[...this.#listeners].map((listener) => listener.stop()),
+    ];
+  }
+
+  #abandonAll(): void {
+    for (const subscription of this.#subscriptions) subscription.abandon();
+    for (const listener of this.#listeners) listener.abandon();
+    this.#subscriptions.clear();
+    this.#listeners.clear();
+  }
+
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(step);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  #notStarted(): UmbelError {
+    return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker is not started (${this.displayUrl})`);
+  }
+
+  #mustBeStarted(): void {
+    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+  }
+
+  async #ask<T>(operation: () => Promise<T>): Promise<T> {
+    this.#mustBeStarted();
+    try {
+      return await operation();
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
+  }
+
+  #connectedAgain(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      // The connection's end may not have been told yet: the first change is the loss.
+      const unlisten = this.connection.onStateChange((state) => {
+        if (state === 'lost' || state === 'connecting') return;
+        unlisten();
+        if (state === 'connected') resolve();
+        else reject(this.connection.unavailable());
+      });
+    });
+  }
+
+  #onConnection(state: AmqpState, cause: AmqpFailure | null): void {
+    if (this.#state === 'stopped') return;
+    switch (state) {
+      case 'connected':
+        this.#delayQueues.reconnected();
+        this.#setState('connected', null);
+        this.#resume();
+        return;
+      case 'lost':
+        if (cause?.kind === 'global-qos') this.#noteQuorum();
+        this.#setState('lost', cause === null ? null : brokerUnavailable(cause));
+        return;
+      case 'connecting':
+        return;
+      case 'stopped':
+        // It gave up reconnecting.
+        this.#abandonAll();
+        this.#setState('stopped', cause === null ? null : brokerUnavailable(cause));
+        return;
+    }
+  }
+
+  /** Another connection, maybe another server: what was declared here is declared again before anything is consumed. */
+  #resume(): void {
+    for (const subscription of this.#subscriptions) subscription.reconnected();
+    for (const listener of this.#listeners) listener.reconnected();
+    const consumed = new Set([...this.#subscriptions].flatMap((subscription) => subscription.queues));
+    const others = this.topology.known.filter(({ name }) => !consumed.has(name));
+    const declared = Promise.all(others.map((queue) => this.topology.declare(queue)));
+    declared.catch((error: unknown) => {
+      if (this.connection.state === 'connected')
+        this.#log.warning('broker.redeclare', `Queues could not be declared again: ${messageOf(error)}`);
+    });
+  }
+
+  #setState(state: BrokerState, cause: Error | null): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    for (const listener of this.#stateListeners) listener(state, cause);
+  }
+}

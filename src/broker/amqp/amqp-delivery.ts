@@ -1,0 +1,63 @@
+/** A message on its way through a subscription: what the consumer sees, and the tag it has on its channel. */
+import type { RawMessage } from '../../driver/amqp-raw.ts';
+import type { MessageProperties } from '../../protocol/message.ts';
+import type { Delivery } from '../broker.ts';
+import { type PlacedMessage, restored } from './parked-message.ts';
+import { fromWire } from './wire-message.ts';
+
+export class AmqpDelivery implements Delivery {
+  readonly properties: MessageProperties;
+  readonly headers: Readonly<Record<string, unknown>> | null;
+  readonly body: Buffer;
+  readonly tag: number;
+  readonly queue: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly redelivered: boolean;
+  readonly deliveryCount: number | null;
+  readonly epoch: number;
+
+  private constructor(delivery: Delivery, tag: number) {
+    this.properties = delivery.properties;
+    this.headers = delivery.headers;
+    this.body = delivery.body;
+    this.tag = tag;
+    this.queue = delivery.queue;
+    this.exchange = delivery.exchange;
+    this.routingKey = delivery.routingKey;
+    this.redelivered = delivery.redelivered;
+    this.deliveryCount = delivery.deliveryCount;
+    this.epoch = delivery.epoch;
+  }
+
+  static received(raw: RawMessage, queue: string, epoch: number): AmqpDelivery {
+    const { fields } = raw;
+    const received = {
+      headers: raw.properties.headers ?? null,
+      exchange: fields.exchange,
+      routingKey: fields.routingKey,
+      redelivered: fields.redelivered,
+    };
+    const { headers, exchange, routingKey, redelivered, expiration }: PlacedMessage = restored(received) ?? received;
+    const properties = fromWire(raw.properties);
+    const count = headers?.['x-delivery-count'];
+    const delivery: Delivery = {
+      properties: expiration === undefined ? properties : { ...properties, expiration },
+      headers,
+      body: raw.content,
+      tag: fields.deliveryTag,
+      queue,
+      exchange,
+      routingKey,
+      redelivered,
+      deliveryCount: typeof count === 'number' ? count : null,
+      epoch,
+    };
+    return new AmqpDelivery(delivery, fields.deliveryTag);
+  }
+
+  /** The same message for another time, as another delivery. Its body no longer keeps the whole chunk alive that it came in. */
+  fresh(): AmqpDelivery {
+    return new AmqpDelivery({ ...this, body: Buffer.from(this.body) }, this.tag);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The consumers of one subscription on the server, one per queue, brought in line with what is wanted.
+ *
+ * Owns their tags, and one loop (`align`) that begins and ends them, whatever asked for it: a queue added, a pause, a cancellation by the server. Changes
+ * take turns. A queue that the server does not let us consume from is left out for a while, because each attempt ends the channel of the others.
+ */
+import type { AmqpConnection } from '../../driver/amqp.ts';
+import type { AmqpChannel } from '../../driver/amqp-channel.ts';
+import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import type { RawMessage } from '../../driver/amqp-raw.ts';
+import { messageOf } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import { backoffDelayMs } from '../../std/backoff.ts';
+import type { Clock } from '../../std/clock.ts';
+import type { Topology } from './topology.ts';
+
+export interface Consumer {
+  readonly queue: string;
+  readonly tag: string;
+  /** What still arrives is not for us. */
+  ended: boolean;
+}
+
+export interface ConsumerSetParams {
+  readonly connection: AmqpConnection;
+  readonly topology: Topology;
+  /** On which to consume; null: there is none, or it is being made. */
+  channel(): AmqpChannel | null;
+  /** Queues to consume from now. */
+  wanted(): ReadonlySet<string>;
+  /** The queue is consumed from, or will be again after a pause. */
+  belongs(queue: string): boolean;
+  onMessage(consumer: Consumer, message: RawMessage): void;
+  /** A queue that was consumed from cannot be any more; true: the refusal is to be said and tried again. */
+  onRefused(): boolean;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+const firstRetryMs = 100;
+const lastRetryMs = 5000;
+
+export class ConsumerSet {
+  readonly #params: ConsumerSetParams;
+  readonly #consumers = new Map<string, Consumer>();
+  readonly #refused = new Set<string>();
+  #turn: Promise<void> = Promise.resolve();
+  #tagNumber = 0;
+  /** Changes when the channel does. */
+  #generation = 0;
+
+  constructor(params: ConsumerSetParams) {
+    this.#params = params;
+  }
+
+  get queues(): string[] {
+    return [...this.#consumers.keys()];
+  }
+
+  /** The channel is no more, and they with it. */
+  clear(): void {
+    this.#generation += 1;
+    this.#consumers.clear();
+  }
+
+  /** There is another connection: those refused may be tried again. */
+  forgive(): void {
+    this.#refused.clear();
+  }
+
+  /** What still arrives from this queue (of all without one) is not wanted. */
+  end(queue?: string): void {
+    for (const consumer of this.#consumers.values()) if (queue === undefined || consumer.queue === queue) consumer.ended = true;
+  }
+
+  /** Brings the consumers in line with what is wanted. Never rejects: a failure ends the channel, which tells. */
+  align(): Promise<void> {
+    return this.#inTurn(async (channel) => this.#alignOn(channel));
+  }
+
+  /** As `align`, on a channel that is being made. Rejects with an AmqpFailure. */
+  async begin(channel: AmqpChannel): Promise<void> {
+    await this.#alignOn(channel);
+    if (channel.closed) throw new AmqpFailure('channel', 'the channel ended while consuming was begun');
+  }
+
+  /** Others in the place of all there are; `before` is done first. What the old ones had under way still arrives. */
+  renew(before: (channel: AmqpChannel) => Promise<void> = async () => {}): Promise<void> {
+    return this.#inTurn(async (channel) => {
+      await before(channel);
+      for (const consumer of [...this.#consumers.values()]) {
+        if (!this.#params.wanted().has(consumer.queue) || this.#params.channel() !== channel) continue;
+        this.#consumers.delete(consumer.queue);
+        await channel.cancel(consumer.tag);
+      }
+      await this.#alignOn(channel);
+    });
+  }
+
+  #inTurn(step: (channel: AmqpChannel) => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      const channel = this.#params.channel();
+      if (channel !== null) await step(channel);
+    });
+    this.#turn = turn.catch(() => {});
+    return this.#turn;
+  }
+
+  async #alignOn(channel: AmqpChannel): Promise<void> {
+    const generation = this.#generation;
+    for (const consumer of [...this.#consumers.values()]) {
+      if (this.#params.wanted().has(consumer.queue) || this.#generation !== generation) continue;
+      this.#consumers.delete(consumer.queue);
+      await channel.cancel(consumer.tag);
+    }
+    for (const queue of [...this.#params.wanted()]) {
+      if (this.#consumers.has(queue) || this.#refused.has(queue)) continue;
+      if (this.#generation === generation && this.#params.wanted().has(queue)) await this.#consume(channel, queue);
+    }
+  }
+
+  async #consume(channel: AmqpChannel, queue: string): Promise<void> {
+    const consumer: Consumer = { queue, tag: `umbel-${++this.#tagNumber}`, ended: false };
+    this.#consumers.set(queue, consumer);
+    const { consumerArguments = {} } = this.#params.topology.declaration(queue);
+    const options = { consumerTag: consumer.tag, noAck: false, exclusive: false, arguments: consumerArguments };
+    try {
+      await channel.consume(queue, options, (message) => {
+        if (message === null) this.#cancelledByServer(consumer);
+        else this.#params.onMessage(consumer, message);
+      });
+    } catch (error) {
+      if (error instanceof AmqpFailure && (error.kind === 'not-found' || error.kind === 'locked' || error.kind === 'denied')) {
+        this.#refusedBy(queue, error);
+      }
+      throw error;
+    }
+  }
+
+  #refusedBy(queue: string, failure: AmqpFailure): void {
+    if (!this.#params.onRefused()) return;
+    const { topology, clock, log } = this.#params;
+    log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${failure.message}. Trying again`);
+    this.#refused.add(queue);
+    const again = async (): Promise<void> => {
+      if (!this.#params.belongs(queue) || !this.#refused.has(queue)) return;
+      // A right that is missing shows only when consuming: that waits for the next connection.
+      const there = failure.kind !== 'denied' && (await topology.look(queue).catch(() => null)) !== null;
+      if (there) {
+        this.#refused.delete(queue);
+        await this.align();
+      } else clock.setTimer(() => void again(), lastRetryMs, { ref: false });
+    };
+    clock.setTimer(() => void again(), lastRetryMs, { ref: false });
+  }
+
+  #cancelledByServer(consumer: Consumer): void {
+    if (this.#consumers.get(consumer.queue) !== consumer) return;
+    this.#consumers.delete(consumer.queue);
+    if (consumer.ended) return;
+    this.#params.log.warning(
+      'broker.consumer-cancelled',
+      `RabbitMQ ended the consumption from queue ${consumer.queue} (it was deleted, or moved). Consuming anew`,
+    );
+    this.#consumeAnew(consumer.queue, 0);
+  }
+
+  /** The queue may be on its way from one node to another: that takes a moment. */
+  #consumeAnew(queue: string, attempt: number): void {
+    const { topology, connection, clock, log } = this.#params;
+    const generation = this.#generation;
+    const unwanted = (): boolean => this.#generation !== generation || !this.#params.belongs(queue);
+    topology
+      .ensure(queue)
+      .then(() => (unwanted() ? undefined : this.align()))
+      .catch((error: unknown) => {
+        if (unwanted() || connection.state !== 'connected') return;
+        if (attempt === 0) log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(error)}. Trying again`);
+        const delayMs = backoffDelayMs({ attempt, baseMs: firstRetryMs, maxMs: lastRetryMs });
+        clock.setTimer(() => (unwanted() ? undefined : this.#consumeAnew(queue, attempt + 1)), delayMs, { ref: false });
+      });
+  }
+}

@@ -1,0 +1,521 @@
+/**
+ * One consumption from queues of RabbitMQ, on a channel of its own.
+ *
+ * Owns: its channel (opened again when it ends, by itself or with the connection), what it holds, the prefetch count, and which queues are
+ * consumed. Everything of a channel that has ended is 'stale': its tags mean nothing any more, and its messages come again.
+ *
+ *   closed ──open──► opening ──► open ──channel or connection lost──► closed          ended: cancelled and nothing held, or released
+ *
+ * RabbitMQ's prefetch counts the channel (`global`) or, where quorum queues or RabbitMQ 4 want it, each consumer. What arrives and is not wanted
+ * right now (a pause, more consumers than the prefetch allows for) waits here undelivered.
+ */
+import type { AmqpConnection } from '../../driver/amqp.ts';
+import type { AmqpChannel } from '../../driver/amqp-channel.ts';
+import type { AmqpFailure } from '../../driver/amqp-failure.ts';
+import type { RawMessage } from '../../driver/amqp-raw.ts';
+import { messageOf } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import { backoffDelayMs } from '../../std/backoff.ts';
+import type { Clock, Timer } from '../../std/clock.ts';
+import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import { HeldUntil } from '../held-until.ts';
+import { AckWindow } from './ack-window.ts';
+import { AmqpDelivery } from './amqp-delivery.ts';
+import { type Consumer, ConsumerSet } from './consumer-set.ts';
+import { Deferrals } from './deferrals.ts';
+import type { DelayQueues } from './delay-queues.ts';
+import type { Topology } from './topology.ts';
+
+export interface AmqpSubscriptionParams {
+  readonly connection: AmqpConnection;
+  readonly topology: Topology;
+  readonly delayQueues: DelayQueues;
+  readonly consume: ConsumeParams;
+  /** Longer waits are parked in the broker. */
+  readonly holdDeferredMs: number;
+  /** Must the prefetch be counted per consumer, for these queues on this server? */
+  countsPerConsumer(queues: Iterable<string>): boolean;
+  nextEpoch(): number;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** It will never deliver again and holds nothing. */
+  ended(subscription: AmqpSubscription): void;
+}
+
+const maxPrefetch = 65_535;
+/** Per-consumer counts change by consuming anew: not more often than this. */
+const recountMs = 1000;
+const firstRetryMs = 100;
+const lastRetryMs = 5000;
+const noQueues: ReadonlySet<string> = new Set();
+const stale: Promise<SettleOutcome> = Promise.resolve('stale');
+const done: Promise<SettleOutcome> = Promise.resolve('done');
+
+export class AmqpSubscription implements Subscription {
+  readonly #params: AmqpSubscriptionParams;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #queues: Set<string>;
+  readonly #consumers: ConsumerSet;
+  /** Delivered and not settled. */
+  readonly #held = new Set<AmqpDelivery>();
+  /** Arrived and not yet delivered, in order. */
+  #buffer: AmqpDelivery[] = [];
+  readonly #deferrals: Deferrals;
+  /** On their way into a delay queue. */
+  #parking = 0;
+  #channel: AmqpChannel | null = null;
+  #window: AckWindow | null = null;
+  #epoch = 0;
+  #opening = false;
+  #started = false;
+  #paused = false;
+  #cancelled = false;
+  #released = false;
+  #prefetch: number;
+  #perConsumer = false;
+  /** What the server was told last. */
+  #told = -1;
+  /** Messages that came, and refusals that were logged. */
+  #activity = 0;
+  #counting = false;
+  /** The server takes everything back when it has heard nothing of us for two heartbeats. */
+  #heldUntil: HeldUntil | null = null;
+  #proofTimer: Timer | undefined;
+  #retryTimer: Timer | undefined;
+  #retries = 0;
+  #recountTimer: Timer | undefined;
+  #saidUnlimited = false;
+  #saidParking = false;
+
+  constructor(params: AmqpSubscriptionParams) {
+    this.#params = params;
+    this.#log = params.log;
+    this.#clock = params.clock;
+    this.#queues = new Set(params.consume.queues);
+    this.#prefetch = params.consume.prefetch;
+    this.#deferrals = new Deferrals(params.clock, (delivery) => this.#due(delivery));
+    this.#consumers = new ConsumerSet({
+      ...params,
+      channel: () => (this.#opening ? null : this.#channel),
+      wanted: () => (this.#paused || this.#cancelled ? noQueues : this.#queues),
+      belongs: (queue) => !this.#cancelled && this.#queues.has(queue),
+      onMessage: (consumer, message) => this.#onMessage(consumer, message),
+      onRefused: () => {
+        this.#activity += 1;
+        // At the start that is for the caller to know.
+        return this.#started;
+      },
+    });
+  }
+
+  get queues(): readonly string[] {
+    return [...this.#queues];
+  }
+
+  get hasRoom(): boolean {
+    return !this.#paused && !this.#cancelled && (this.#prefetch === 0 || this.#held.size < this.#prefetch);
+  }
+
+  get activity(): number {
+    return this.#activity;
+  }
+
+  get heldUntilMs(): number {
+    return this.#heldUntil?.ms ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Rejects with an AmqpFailure; then it has no channel. Nothing is delivered in this turn of the event loop. */
+  async start(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (error) {
+      this.#cancelled = true;
+      this.#drop();
+      throw error;
+    }
+    setImmediate(() => {
+      this.#started = true;
+      this.#handOver();
+    });
+  }
+
+  /** There is a connection again. */
+  reconnected(): void {
+    this.#started = true;
+    this.#retries = 0;
+    this.#consumers.forgive();
+    this.#reopen();
+  }
+
+  /** The broker stops, or was dropped: without a word to the server. */
+  abandon(): void {
+    this.#cancelled = true;
+    this.#released = true;
+    this.#drop();
+  }
+
+  ack(delivery: Delivery): Promise<SettleOutcome> {
+    const window = this.#take(delivery);
+    if (window === null) return stale;
+    const settled = window.ack(delivery.tag as number);
+    this.#settled();
+    return settled;
+  }
+
+  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+    const window = this.#take(delivery);
+    if (window === null) return stale;
+    const settled = window.reject(delivery.tag as number, options.requeue);
+    this.#settled();
+    return settled;
+  }
+
+  defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome> {
+    const window = this.#take(delivery);
+    if (window === null) return stale;
+    const waitMs = dueAtMs - this.#clock.now();
+    const again = (delivery as AmqpDelivery).fresh();
+    let outcome = done;
+    if (waitMs > this.#params.holdDeferredMs && waitMs >= 1000) outcome = this.#park(window, again, dueAtMs, waitMs);
+    else this.#deferrals.add(again, dueAtMs);
+    this.#settled();
+    this.#recount();
+    return outcome;
+  }
+
+  setPrefetch(count: number): void {
+    this.#prefetch = count;
+    if (this.#window !== null) this.#window.prefetch = count;
+    this.#recount();
+    this.#handOver();
+  }
+
+  async addQueue(queue: string): Promise<void> {
+    await this.#params.topology.ensure(queue);
+    if (this.#cancelled) return;
+    this.#queues.add(queue);
+    await this.#consumers.align();
+  }
+
+  async cancelQueue(queue: string): Promise<void> {
+    this.#queues.delete(queue);
+    const kept: AmqpDelivery[] = [];
+    for (const delivery of this.#buffer) {
+      if (delivery.queue === queue) this.#giveBack(delivery);
+      else kept.push(delivery);
+    }
+    this.#buffer = kept;
+    this.#consumers.end(queue);
+    await this.#consumers.align();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    void this.#consumers.align();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#handOver();
+    void this.#consumers.align();
+  }
+
+  /** Other consumers on the same channel. */
+  async rebuild(): Promise<void> {
+    if (this.#cancelled) return;
+    if (this.#channel === null) this.#reopen();
+    else await this.#consumers.renew();
+  }
+
+  async cancel(): Promise<void> {
+    this.#cancelled = true;
+    this.#consumers.end();
+    for (const delivery of this.#buffer) this.#giveBack(delivery);
+    this.#buffer = [];
+    // Nobody will take them when they are due.
+    for (const delivery of this.#deferrals.clear()) this.#giveBack(delivery);
+    await this.#consumers.align();
+    this.#settled();
+  }
+
+  /** The channel is closed behind the last acknowledgement; RabbitMQ puts back in order what is left. */
+  async release(): Promise<void> {
+    this.#cancelled = true;
+    this.#released = true;
+    this.#held.clear();
+    this.#buffer = [];
+    this.#deferrals.clear();
+    const channel = this.#channel;
+    const window = this.#window;
+    this.#channel = null;
+    this.#window = null;
+    this.#stopTimers();
+    window?.flush();
+    await channel?.close();
+    window?.end('done');
+    this.#params.ended(this);
+  }
+
+  /** The channel or its connection has ended. */
+  #lost(channel: AmqpChannel, cause: AmqpFailure): void {
+    if (this.#channel !== channel) return;
+    this.#drop();
+    if (this.#released || this.#cancelled) {
+      this.#params.ended(this);
+      return;
+    }
+    if (cause.kind !== 'lost') {
+      const what = cause.kind === 'timeout' ? 'broker.consumer-timeout' : 'broker.channel-lost';
+      this.#log.error(what, `${cause.message}. What was held comes again; consuming goes on with another channel`);
+    }
+    this.#retryLater();
+  }
+
+  /** Forget everything of this channel; what was delivered is lost. */
+  #drop(): void {
+    const window = this.#window;
+    this.#channel = null;
+    this.#window = null;
+    this.#consumers.clear();
+    this.#buffer = [];
+    this.#deferrals.clear();
+    this.#parking = 0;
+    this.#told = -1;
+    this.#stopTimers();
+    window?.end('stale');
+    const deliveries = [...this.#held];
+    this.#held.clear();
+    if (deliveries.length > 0 && !this.#released) this.#params.consume.onLost(deliveries);
+  }
+
+  #stopTimers(): void {
+    this.#clock.clearTimer(this.#retryTimer);
+    this.#clock.clearTimer(this.#recountTimer);
+    this.#clock.clearTimer(this.#proofTimer);
+    this.#recountTimer = undefined;
+  }
+
+  /** In a later turn: when it is the connection that has gone, that is known by then, and its return wakes us. */
+  #retryLater(): void {
+    if (this.#cancelled) return;
+    const delayMs = this.#retries === 0 ? 0 : backoffDelayMs({ attempt: this.#retries - 1, baseMs: firstRetryMs, maxMs: lastRetryMs });
+    this.#retries += 1;
+    this.#clock.clearTimer(this.#retryTimer);
+    this.#retryTimer = this.#clock.setTimer(() => this.#reopen(), delayMs);
+  }
+
+  #reopen(): void {
+    if (this.#cancelled || this.#opening || this.#channel !== null || this.#params.connection.state !== 'connected') return;
+    this.#open().then(
+      () => {
+        this.#retries = 0;
+        this.#log.info('broker.consuming', `Consuming again from ${this.#consumers.queues.join(', ')}`);
+      },
+      (error: unknown) => {
+        if (this.#cancelled) return;
+        if (this.#params.connection.state === 'connected')
+          this.#log.error(
+            'broker.consume-failed',
+            `No channel to consume from ${this.queues.join(', ')}: ${messageOf(error)}. Trying again`,
+          );
+        this.#retryLater();
+      },
+    );
+  }
+
+  async #open(): Promise<void> {
+    this.#opening = true;
+    try {
+      const { connection, topology } = this.#params;
+      // Those that are not there any more would end the channel.
+      for (const queue of this.#queues) if (this.#epoch > 0) await topology.ensure(queue);
+      const channel = await connection.openChannel();
+      if (this.#cancelled) {
+        void channel.close();
+        return;
+      }
+      this.#channel = channel;
+      this.#epoch = this.#params.nextEpoch();
+      this.#window = new AckWindow(channel, this.#clock);
+      this.#window.prefetch = this.#prefetch;
+      this.#perConsumer = this.#params.countsPerConsumer(this.#queues);
+      this.#told = this.#count();
+      let cause: AmqpFailure | null = null;
+      channel.onClose((failure) => {
+        cause = failure;
+        this.#lost(channel, failure);
+      });
+      if (cause !== null) throw cause;
+      const sentAtMs = this.#clock.monotonic();
+      await channel.qos(this.#told, !this.#perConsumer);
+      this.#proven(channel, sentAtMs);
+      await this.#consumers.begin(channel);
+    } finally {
+      this.#opening = false;
+    }
+    // For what was wanted meanwhile.
+    void this.#consumers.align();
+    this.#recount();
+  }
+
+  /** The server has answered what was sent then: until two heartbeats after that it keeps what is held here for us. */
+  #proven(channel: AmqpChannel, sentAtMs: number): void {
+    if (channel !== this.#channel) return;
+    const heartbeatMs = (this.#params.connection.heartbeatSeconds ?? 0) * 1000;
+    const leaseMs = heartbeatMs === 0 ? Number.POSITIVE_INFINITY : 2 * heartbeatMs;
+    const onHeld = (): void => {
+      // At the start nothing has passed.
+      if (this.#started) this.#params.consume.onHeld();
+    };
+    this.#heldUntil ??= new HeldUntil({ clock: this.#clock, leaseMs, onHeld });
+    this.#heldUntil.moveTo(sentAtMs + leaseMs);
+    if (heartbeatMs === 0) return;
+    const prove = (): void => {
+      const againAtMs = this.#clock.monotonic();
+      // The channel's end tells.
+      channel.barrier().then(
+        () => this.#proven(channel, againAtMs),
+        () => {},
+      );
+    };
+    this.#proofTimer = this.#clock.setTimer(prove, heartbeatMs / 2, { ref: false });
+  }
+
+  #onMessage(consumer: Consumer, raw: RawMessage): void {
+    const window = this.#window;
+    if (window === null) return;
+    this.#activity += 1;
+    window.delivered(raw.fields.deliveryTag);
+    if (consumer.ended || this.#cancelled) {
+      void window.reject(raw.fields.deliveryTag, true);
+      return;
+    }
+    if (raw.properties.headersProblem !== undefined)
+      this.#log.error(
+        'broker.undecodable',
+        `The headers of a message in queue ${consumer.queue} cannot be read: ${raw.properties.headersProblem}`,
+      );
+    this.#offer(AmqpDelivery.received(raw, consumer.queue, this.#epoch));
+  }
+
+  #offer(delivery: AmqpDelivery): void {
+    if (this.#buffer.length > 0 || !this.#mayDeliver()) {
+      this.#buffer.push(delivery);
+      return;
+    }
+    this.#held.add(delivery);
+    this.#params.consume.onDelivery(delivery);
+  }
+
+  #mayDeliver(): boolean {
+    return this.#started && this.hasRoom;
+  }
+
+  #handOver(): void {
+    while (this.#buffer.length > 0 && this.#mayDeliver()) {
+      const delivery = this.#buffer.shift();
+      if (delivery === undefined) return;
+      this.#held.add(delivery);
+      this.#params.consume.onDelivery(delivery);
+    }
+  }
+
+  /** The window to settle it in, or null when it is not ours (any more). */
+  #take(delivery: Delivery): AckWindow | null {
+    return this.#held.delete(delivery as AmqpDelivery) ? this.#window : null;
+  }
+
+  #giveBack(delivery: AmqpDelivery): void {
+    void this.#window?.reject(delivery.tag, true);
+  }
+
+  #settled(): void {
+    if (this.#buffer.length > 0) this.#handOver();
+    if (this.#cancelled && this.#held.size === 0 && this.#parking === 0 && !this.#released) this.#endQuietly();
+  }
+
+  /** Cancelled and empty: its channel has no more use, once what was settled is with the server. */
+  #endQuietly(): void {
+    void this.release();
+  }
+
+  #due(delivery: AmqpDelivery): void {
+    this.#recount();
+    this.#offer(delivery);
+  }
+
+  async #park(window: AckWindow, delivery: AmqpDelivery, dueAtMs: number, waitMs: number): Promise<SettleOutcome> {
+    this.#parking += 1;
+    let failure: unknown = null;
+    try {
+      await this.#params.delayQueues.park(delivery, waitMs);
+    } catch (error) {
+      failure = error ?? new Error('unknown');
+    }
+    // The channel may have ended meanwhile: then the message comes again, and maybe twice.
+    if (this.#window !== window) return 'stale';
+    this.#parking -= 1;
+    if (failure === null) {
+      const outcome = window.ack(delivery.tag);
+      this.#recount();
+      this.#settled();
+      return outcome;
+    }
+    if (!this.#saidParking) {
+      this.#saidParking = true;
+      this.#log.warning(
+        'broker.parking-failed',
+        `A message that is due much later could not be parked in the broker and is held here: ${messageOf(failure)}. The broker takes it back after its consumer timeout`,
+      );
+    }
+    if (this.#cancelled) this.#giveBack(delivery);
+    else this.#deferrals.add(delivery, dueAtMs);
+    this.#settled();
+    return 'done';
+  }
+
+  /** What the server is to be told: deferred messages do not count, and beyond 65535 there is no limit. */
+  #count(): number {
+    if (this.#prefetch === 0) return 0;
+    const count = this.#prefetch + this.#deferrals.size + this.#parking;
+    if (count <= maxPrefetch) return count;
+    if (!this.#saidUnlimited) {
+      this.#saidUnlimited = true;
+      this.#log.warning(
+        'broker.prefetch-unlimited',
+        `AMQP counts no more than ${maxPrefetch} messages held, got ${count}: prefetch has no limit meanwhile`,
+      );
+    }
+    return 0;
+  }
+
+  /** Once per turn of the event loop at most. */
+  #recount(): void {
+    if (this.#counting || this.#channel === null || this.#opening) return;
+    if (this.#perConsumer) {
+      this.#recountTimer ??= this.#clock.setTimer(() => this.#consumeWithNewCount(), recountMs, { ref: false });
+      return;
+    }
+    this.#counting = true;
+    setImmediate(() => {
+      this.#counting = false;
+      const channel = this.#channel;
+      const count = this.#count();
+      if (channel === null || this.#opening || count === this.#told) return;
+      this.#told = count;
+      channel.qos(count, true).catch(() => {});
+    });
+  }
+
+  /** A count per consumer holds for consumers that begin after it was set. */
+  #consumeWithNewCount(): void {
+    this.#recountTimer = undefined;
+    const channel = this.#channel;
+    const count = this.#count();
+    if (channel === null || count === this.#told || this.#paused || this.#cancelled) return;
+    this.#told = count;
+    void this.#consumers.renew((used) => used.qos(count, false));
+  }
+}

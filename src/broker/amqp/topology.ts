@@ -1,0 +1,172 @@
+/**
+ * Exchanges, queues and bindings on the server, declared as kombu does, and what is known of them for the next time.
+ *
+ * Owns a channel of its own: an operation that the server refuses ends its channel, and that must not be one with deliveries. Operations take turns, so that
+ * one refusal is the failure of one operation.
+ *
+ * A queue that exists with other properties (406) is used as it is, after an error in the log that names the argument and both values. Celery
+ * would end the worker there, and with it the consumption from all its other queues; the messages are the same either way.
+ */
+import type { AmqpConnection } from '../../driver/amqp.ts';
+import type { AmqpChannel, QueueState } from '../../driver/amqp-channel.ts';
+import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import { UmbelError } from '../../errors.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { ExchangeType, QueueDeclaration } from '../broker.ts';
+
+export interface TopologyParams {
+  readonly connection: AmqpConnection;
+  readonly log: Logger;
+}
+
+type Step<T> = (channel: AmqpChannel) => Promise<T>;
+
+export class Topology {
+  readonly #connection: AmqpConnection;
+  readonly #log: Logger;
+  readonly #known = new Map<string, QueueDeclaration>();
+  #channel: AmqpChannel | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Differences said already. */
+  readonly #said = new Set<string>();
+
+  constructor(params: TopologyParams) {
+    this.#connection = params.connection;
+    this.#log = params.log;
+  }
+
+  /** Queues declared here, in their order. */
+  get known(): readonly QueueDeclaration[] {
+    return [...this.#known.values()];
+  }
+
+  declaration(queue: string): QueueDeclaration {
+    return this.#known.get(queue) ?? { name: queue };
+  }
+
+  /** Its declaration says so; the server's own default for queues is not known here. */
+  isQuorum(queue: string): boolean {
+    const type = this.#known.get(queue)?.arguments?.['x-queue-type'];
+    return type === 'quorum' || type === 'stream';
+  }
+
+  /** Rejects with an AmqpFailure, or BROKER_REFUSED for a queue that is to be there and is not. */
+  async declare(queue: QueueDeclaration): Promise<void> {
+    this.#known.set(queue.name, queue);
+    if (queue.noDeclare === true) {
+      await this.#mustExist(queue.name);
+      return;
+    }
+    const { name, exchange = name, exchangeType = 'direct', exchangeDurable = true, routingKey = name } = queue;
+    if (exchange !== '') await this.declareExchange(exchange, exchangeType, exchangeDurable);
+    await this.#declareQueue(queue);
+    if (exchange !== '') await this.#bind(name, exchange, routingKey, queue.bindingArguments);
+    for (const binding of queue.bindings ?? []) {
+      await this.declareExchange(binding.exchange, binding.exchangeType ?? 'direct', exchangeDurable);
+      await this.#bind(name, binding.exchange, binding.routingKey ?? '', binding.arguments);
+    }
+  }
+
+  /** As it was declared before; one that never was, as Celery creates missing queues. */
+  ensure(queue: string): Promise<void> {
+    return this.declare(this.declaration(queue));
+  }
+
+  async declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void> {
+    // Names that belong to the server cannot be declared, and are there.
+    if (exchange.startsWith('amq.')) return;
+    try {
+      await this.run((channel) => channel.declareExchange(exchange, type, { durable, autoDelete: false }));
+    } catch (error) {
+      this.#tolerate(error, `exchange ${exchange}`);
+    }
+  }
+
+  async delete(queue: string): Promise<void> {
+    this.#known.delete(queue);
+    await this.run((channel) => channel.deleteQueue(queue));
+  }
+
+  /** null: there is no such queue. */
+  async look(queue: string): Promise<QueueState | null> {
+    try {
+      return await this.run((channel) => channel.checkQueue(queue));
+    } catch (error) {
+      if (error instanceof AmqpFailure && error.kind === 'not-found') return null;
+      throw error;
+    }
+  }
+
+  async purge(queue: string): Promise<number> {
+    try {
+      return await this.run((channel) => channel.purgeQueue(queue));
+    } catch (error) {
+      if (error instanceof AmqpFailure && error.kind === 'not-found') return 0;
+      throw error;
+    }
+  }
+
+  /** One operation, on a channel that nobody else uses meanwhile. Rejects with an AmqpFailure. */
+  run<T>(step: Step<T>): Promise<T> {
+    const turn = this.#turn.then(async () => step(await this.#open()));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #open(): Promise<AmqpChannel> {
+    if (this.#channel === null || this.#channel.closed) this.#channel = await this.#connection.openChannel();
+    return this.#channel;
+  }
+
+  async #declareQueue(queue: QueueDeclaration): Promise<void> {
+    const { name, durable = true, exclusive = false, autoDelete = false, arguments: args = {} } = queue;
+    try {
+      await this.run((channel) => channel.declareQueue(name, { durable, exclusive, autoDelete, arguments: args }));
+    } catch (error) {
+      this.#tolerate(error, `queue ${name}`);
+      // A user who may not declare may well consume.
+      if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name);
+    }
+  }
+
+  async #bind(queue: string, exchange: string, routingKey: string, args: Readonly<Record<string, unknown>> | undefined): Promise<void> {
+    try {
+      await this.run((channel) => channel.bindQueue(queue, exchange, routingKey, args));
+    } catch (error) {
+      this.#tolerate(error, `binding of queue ${queue} to exchange ${exchange}`);
+    }
+  }
+
+  async #mustExist(queue: string): Promise<void> {
+    if ((await this.look(queue)) !== null) return;
+    throw new UmbelError(
+      'BROKER_REFUSED',
+      `queue ${queue} must exist on the server, because it is not declared here; there is none (${this.#connection.displayUrl})`,
+    );
+  }
+
+  /** What exists in another form, or may not be declared by this user, is used as it is. Anything else is thrown. */
+  #tolerate(error: unknown, what: string): void {
+    if (!(error instanceof AmqpFailure) || (error.kind !== 'differs' && error.kind !== 'denied')) throw error;
+    const said = `${what}: ${error.replyText}`;
+    if (this.#said.has(said)) return;
+    this.#said.add(said);
+    if (error.kind === 'differs') {
+      this.#log.error(
+        'broker.differs',
+        `${what} exists on the server with other properties and is used as it is: ${difference(error.replyText)}`,
+      );
+    } else {
+      this.#log.warning('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyText}`);
+    }
+  }
+}
+
+/** RabbitMQ's sentence names the argument and both values; ours puts them in one order. */
+function difference(text: string): string {
+  const [, argument, received, current] =
+    /inequivalent arg '([^']*)' for .*: received (?:the value )?(.*?),? but current is (.*)$/s.exec(
+      text.replace(/^PRECONDITION_FAILED - /, ''),
+    ) ?? [];
+  return argument === undefined ? text : `${argument} is ${current} there and ${received} here`;
+}

@@ -1,0 +1,35 @@
+/** A failure of RabbitMQ in the broker's words. */
+import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import { type ErrorCode, messageOf, UmbelError } from '../../errors.ts';
+
+export function brokerUnavailable(failure: unknown): UmbelError {
+  if (failure instanceof UmbelError) return failure;
+  if (!(failure instanceof AmqpFailure))
+    return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker does not answer: ${messageOf(failure)}`, { cause: failure });
+  return new UmbelError(codeOf(failure), failure.message, { cause: failure });
+}
+
+function codeOf(failure: AmqpFailure): ErrorCode {
+  switch (failure.kind) {
+    case 'lost':
+    case 'channel':
+    case 'full':
+    case 'timeout':
+      return 'BROKER_LOST';
+    case 'auth':
+    case 'vhost':
+    case 'stopped':
+    case 'denied':
+    case 'protocol':
+    case 'global-qos':
+      return 'BROKER_UNAVAILABLE';
+    case 'not-found':
+    case 'locked':
+    case 'differs':
+    case 'returned':
+    case 'nacked':
+      return 'BROKER_REFUSED';
+    case 'message':
+      return 'MESSAGE_UNWRITABLE';
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * One channel: amqplib's callbacks as promises, its errors as ours.
+ *
+ * Owns the channel's end: whoever listens hears once why, and everything unanswered rejects. A channel dies alone, its connection goes on; it
+ * is never opened again under the same object, so a delivery tag belongs to exactly one AmqpChannel.
+ */
+import { AmqpFailure, toAmqpFailure } from './amqp-failure.ts';
+import { type RawCallback, type RawChannel, type RawMessage, type RawPublish, rawMethod } from './amqp-raw.ts';
+import type { AmqpSession } from './amqp-session.ts';
+import { taggedTable } from './amqp-table.ts';
+
+export interface QueueOptions {
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly exclusive: boolean;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+export interface ExchangeOptions {
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly arguments?: Readonly<Record<string, unknown>>;
+}
+
+export interface ConsumeOptions {
+  readonly consumerTag: string;
+  readonly noAck: boolean;
+  readonly exclusive: boolean;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+export interface QueueState {
+  readonly name: string;
+  readonly messages: number;
+  readonly consumers: number;
+}
+
+export class AmqpChannel {
+  readonly #raw: RawChannel;
+  readonly #session: AmqpSession;
+  #closed: AmqpFailure | null = null;
+  #cause: AmqpFailure | null = null;
+  #closing = false;
+  readonly #listeners: ((cause: AmqpFailure) => void)[] = [];
+
+  private constructor(raw: RawChannel, session: AmqpSession) {
+    this.#raw = raw;
+    this.#session = session;
+    raw.on('error', (error: unknown) => {
+      this.#cause ??= toAmqpFailure(error, session.where);
+    });
+    raw.on('close', () => this.#ended());
+  }
+
+  /** Rejects with an AmqpFailure. */
+  static async open(session: AmqpSession, options: { readonly confirm?: boolean } = {}): Promise<AmqpChannel> {
+    return new AmqpChannel(await session.openChannel(options.confirm ?? false), session);
+  }
+
+  get closed(): boolean {
+    return this.#closed !== null;
+  }
+
+  /** Called once, when the channel is no more, unless `close` ended it; in the same turn when that is so already. */
+  onClose(listener: (cause: AmqpFailure) => void): void {
+    if (this.#closed !== null) listener(this.#closed);
+    else this.#listeners.push(listener);
+  }
+
+  /** mandatory messages for which no queue is bound. Comes before their confirmation. */
+  onReturn(listener: (message: RawMessage) => void): void {
+    this.#raw.on('return', listener);
+  }
+
+  async declareExchange(exchange: string, type: string, options: ExchangeOptions): Promise<void> {
+    const { durable, autoDelete, arguments: args = {} } = options;
+    const fields = { exchange, type, durable, autoDelete, passive: false, internal: false, nowait: false, ticket: 0 };
+    await this.#rpc(rawMethod.exchangeDeclare, { ...fields, arguments: taggedTable(args) }, rawMethod.exchangeDeclareOk);
+  }
+
+  async declareQueue(queue: string, options: QueueOptions): Promise<QueueState> {
+    const fields = { queue, ...options, arguments: taggedTable(options.arguments), passive: false, nowait: false, ticket: 0 };
+    return queueState(await this.#rpc(rawMethod.queueDeclare, fields, rawMethod.queueDeclareOk));
+  }
+
+  /** Rejects with a failure of kind 'not-found', and the channel ends, when there is no such queue. */
+  async checkQueue(queue: string): Promise<QueueState> {
+    const fields = { queue, passive: true, durable: true, autoDelete: false, exclusive: false, arguments: {}, nowait: false, ticket: 0 };
+    return queueState(await this.#rpc(rawMethod.queueDeclare, fields, rawMethod.queueDeclareOk));
+  }
+
+  async bindQueue(queue: string, exchange: string, routingKey: string, args: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const fields = { queue, exchange, routingKey, arguments: taggedTable(args), nowait: false, ticket: 0 };
+    await this.#rpc(rawMethod.queueBind, fields, rawMethod.queueBindOk);
+  }
+
+  async bindExchange(destination: string, source: string, routingKey: string): Promise<void> {
+    const fields = { destination, source, routingKey, arguments: {}, nowait: false, ticket: 0 };
+    await this.#rpc(rawMethod.exchangeBind, fields, rawMethod.exchangeBindOk);
+  }
+
+  async purgeQueue(queue: string): Promise<number> {
+    return Number((await this.#rpc(rawMethod.queuePurge, { queue, nowait: false, ticket: 0 }, rawMethod.queuePurgeOk)).messageCount);
+  }
+
+  async deleteQueue(queue: string): Promise<void> {
+    await this.#rpc(rawMethod.queueDelete, { queue, ifUnused: false, ifEmpty: false, nowait: false, ticket: 0 }, rawMethod.queueDeleteOk);
+  }
+
+  async qos(prefetchCount: number, global: boolean): Promise<void> {
+    await this.#rpc(rawMethod.basicQos, { prefetchCount, prefetchSize: 0, global }, rawMethod.basicQosOk);
+  }
+
+  /** Resolves when the server has worked through everything sent on this channel before. */
+  async barrier(): Promise<void> {
+    await this.#rpc(rawMethod.channelFlow, { active: true }, rawMethod.channelFlowOk);
+  }
+
+  /** null: the server ended this consumption (queue deleted, node gone). `onMessage` must not throw. */
+  async consume(queue: string, options: ConsumeOptions, onMessage: (message: RawMessage | null) => void): Promise<void> {
+    const { consumerTag, noAck, exclusive } = options;
+    const fields = { consumerTag, noAck, exclusive, arguments: taggedTable(options.arguments) };
+    await this.#call((done) => this.#raw.consume(queue, onMessage, fields, done));
+  }
+
+  /** Deliveries may still come until it resolves. */
+  async cancel(consumerTag: string): Promise<void> {
+    await this.#call((done) => this.#raw.cancel(consumerTag, done));
+  }
+
+  /** Has no answer, and no effect on a channel that has ended. */
+  ack(deliveryTag: number, multiple: boolean): void {
+    this.#send(rawMethod.basicAck, { deliveryTag, multiple });
+  }
+
+  /** As `ack`. */
+  reject(deliveryTag: number, requeue: boolean): void {
+    this.#send(rawMethod.basicReject, { deliveryTag, requeue });
+  }
+
+  /** On a confirm channel. `done` is called once: null when every queue has it, a failure when not, or when the channel ended before an answer. */
+  publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
+    if (this.#closed !== null) {
+      done(this.#closed);
+      return;
+    }
+    try {
+      this.#raw.sendMessage(message, message, content);
+    } catch (error) {
+      done(this.#refusal(error));
+      return;
+    }
+    this.#raw.pushConfirmCallback((error) => done(error === null ? null : this.#unconfirmed(error)));
+  }
+
+  /** On a channel without confirms. Throws an AmqpFailure of kind 'message' for what cannot be written. */
+  publishUnconfirmed(message: RawPublish, content: Buffer): void {
+    if (this.#closed !== null) throw this.#closed;
+    try {
+      this.#raw.sendMessage(message, message, content);
+    } catch (error) {
+      throw this.#refusal(error);
+    }
+  }
+
+  /** With a farewell: everything sent before has been worked through when it resolves, and what is not settled is back in its queue. */
+  close(): Promise<void> {
+    if (this.#closed !== null || this.#closing) return Promise.resolve();
+    this.#closing = true;
+    return new Promise((resolve) => {
+      // A connection that ends first ends the channel too.
+      this.#raw.once('close', () => resolve());
+      try {
+        this.#raw.close(() => {});
+      } catch {
+        resolve();
+      }
+    });
+  }
+
+  #send(method: number, fields: Readonly<Record<string, unknown>>): void {
+    if (this.#closed !== null) return;
+    try {
+      this.#raw.sendImmediately(method, fields);
+    } catch {
+      // It is closing; `onClose` tells.
+    }
+  }
+
+  #rpc(method: number, fields: Readonly<Record<string, unknown>>, expected: number): Promise<Readonly<Record<string, unknown>>> {
+    return this.#call((done) => this.#raw.rpc(method, fields, expected, done));
+  }
+
+  #call(start: (done: RawCallback) => unknown): Promise<Readonly<Record<string, unknown>>> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed !== null) {
+        reject(this.#closed);
+        return;
+      }
+      try {
+        start((error, value) => {
+          if (error === null) resolve(value ?? {});
+          else reject(this.#failed(error));
+        });
+      } catch (error) {
+        reject(this.#failed(error));
+      }
+    });
+  }
+
+  /** The channel's own end explains more than amqplib's "no reply will be forthcoming". */
+  #failed(error: unknown): AmqpFailure {
+    const failure = toAmqpFailure(error, this.#session.where);
+    return failure.replyCode === null ? this.#end() : failure;
+  }
+
+  /** Why there is no answer: a channel that the server ends says why first, so without a word it is the connection that went. */
+  #end(): AmqpFailure {
+    if (this.#closed !== null) return this.#closed;
+    const { where } = this.#session;
+    if (this.#closing) return new AmqpFailure('stopped', `the channel was closed (${where})`);
+    return this.#cause ?? this.#session.cause ?? new AmqpFailure('lost', `the connection to RabbitMQ was closed (${where})`);
+  }
+
+  #unconfirmed(error: Error): AmqpFailure {
+    const { where } = this.#session;
+    if (error.message === 'message nacked') return new AmqpFailure('nacked', `a queue refused the message (${where})`, { cause: error });
+    const cause = this.#end();
+    return new AmqpFailure(cause.kind, cause.message, { cause, replyCode: cause.replyCode, replyText: cause.replyText, uncertain: true });
+  }
+
+  /** Thrown while a message is encoded: nothing has been sent. */
+  #refusal(error: unknown): AmqpFailure {
+    if (error instanceof TypeError || error instanceof RangeError)
+      return new AmqpFailure('message', `the message cannot be written in AMQP: ${error.message}`, { cause: error });
+    return this.#failed(error);
+  }
+
+  #ended(): void {
+    if (this.#closed !== null) return;
+    const ended = this.#end();
+    this.#closed = ended;
+    if (!this.#closing) for (const listener of this.#listeners) listener(ended);
+  }
+}
+
+function queueState(fields: Readonly<Record<string, unknown>>): QueueState {
+  return { name: String(fields.queue), messages: Number(fields.messageCount), consumers: Number(fields.consumerCount) };
+}

@@ -1,0 +1,394 @@
+/**
+ * Publishing over a connection of its own, with confirms.
+ *
+ * A connection of its own, because a server that is short of memory or disk stops reading from connections that publish: acknowledgements and
+ * consuming must not stand behind that. It connects with the first message.
+ *
+ * Owns: two lanes, one channel each. Messages for the default exchange never end their channel; one for an exchange that does not exist
+ * ends the channel of all in flight with it, so those have another. A lane sends up to `windowSize` messages ahead of their
+ * confirmations and keeps the others in order. While the server is away or refuses to read, messages wait: for as long as their patience lasts,
+ * without limit when it is null. What was in flight when a connection broke is sent again and may arrive twice.
+ */
+import type { Logger } from '../log/logger.ts';
+import { type Clock, systemClock, type Timer } from '../std/clock.ts';
+import type { AmqpConnection } from './amqp.ts';
+import type { AmqpChannel } from './amqp-channel.ts';
+import { AmqpFailure } from './amqp-failure.ts';
+import type { RawMessage, RawPublish } from './amqp-raw.ts';
+
+export interface AmqpPublisherParams {
+  readonly connection: AmqpConnection;
+  /** Ask the server to confirm each message. Without, a message counts as published when it is written, and those with `mandatory` are confirmed all the same. */
+  readonly confirm: boolean;
+  /** How long a message waits for a server that is away; null: for ever. */
+  readonly patienceMs: number | null;
+  readonly windowSize?: number;
+  /** More may not wait. */
+  readonly maxWaiting?: number;
+  readonly maxWaitingBytes?: number;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+interface Item {
+  readonly message: RawPublish;
+  readonly content: Buffer;
+  readonly done: (failure: AmqpFailure | null) => void;
+  /** When its patience began: it was published, or the connection broke. */
+  sinceMs: number;
+  returned: AmqpFailure | null;
+  finished: boolean;
+}
+
+/** How long the last confirmations may take at the end. */
+const stopGraceMs = 5000;
+const defaultWindowSize = 2000;
+const defaultMaxWaiting = 100_000;
+const defaultMaxWaitingBytes = 256 * 1024 * 1024;
+
+export class AmqpPublisher {
+  readonly #params: AmqpPublisherParams;
+  readonly #connection: AmqpConnection;
+  readonly #clock: Clock;
+  readonly #unconfirmed: Lane | null;
+  readonly #toQueues: Lane;
+  readonly #toExchanges: Lane;
+  #acquired: Promise<void> | null = null;
+  #stopped = false;
+  #unlisten: (() => void)[] = [];
+  #impatience: Timer | undefined;
+
+  constructor(params: AmqpPublisherParams) {
+    this.#params = params;
+    this.#connection = params.connection;
+    this.#clock = params.clock ?? systemClock;
+    const lane = (confirm: boolean): Lane => new Lane(params, this.#clock, confirm, () => this.#armImpatience());
+    this.#unconfirmed = params.confirm ? null : lane(false);
+    this.#toQueues = lane(true);
+    this.#toExchanges = lane(true);
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** `done` is called exactly once. */
+  publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
+    if (this.#stopped) {
+      done(new AmqpFailure('stopped', `the connection to RabbitMQ was stopped (${this.#connection.displayUrl})`));
+      return;
+    }
+    if (this.#acquired === null) this.#acquire();
+    const unconfirmed = message.mandatory ? null : this.#unconfirmed;
+    const lane = unconfirmed ?? (message.exchange === '' ? this.#toQueues : this.#toExchanges);
+    lane.add({ message, content, done, sinceMs: this.#clock.monotonic(), returned: null, finished: false });
+  }
+
+  /** What was given is with the server, as long as there is one; then the connection is given back. */
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    const lanes = this.#lanes();
+    if (this.#acquired !== null) {
+      await this.#acquired.catch(() => {});
+      await this.#flushed(lanes);
+    }
+    this.#end();
+    if (this.#acquired !== null && this.#connection.state !== 'stopped') await this.#connection.release();
+  }
+
+  /** As a crash would. */
+  abandon(): void {
+    this.#stopped = true;
+    this.#end();
+    this.#connection.abandon();
+  }
+
+  #lanes(): readonly Lane[] {
+    return this.#unconfirmed === null ? [this.#toQueues, this.#toExchanges] : [this.#unconfirmed, this.#toQueues, this.#toExchanges];
+  }
+
+  /** A connection that goes, or a server that does not read, is not waited for: what is left fails. */
+  #flushed(lanes: readonly Lane[]): Promise<void> {
+    if (this.#connection.state !== 'connected') return Promise.resolve();
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        unlisten();
+        this.#clock.clearTimer(timer);
+        resolve();
+      };
+      const unlisten = this.#connection.onStateChange(finish);
+      const timer = this.#clock.setTimer(finish, stopGraceMs);
+      void Promise.all(lanes.map((lane) => lane.drained())).then(finish);
+    });
+  }
+
+  #end(): void {
+    for (const unlisten of this.#unlisten) unlisten();
+    this.#unlisten = [];
+    this.#clock.clearTimer(this.#impatience);
+    for (const lane of this.#lanes()) {
+      lane.end(new AmqpFailure('stopped', `the connection to RabbitMQ was stopped (${this.#connection.displayUrl})`));
+    }
+  }
+
+  #acquire(): void {
+    const lanes = this.#lanes();
+    this.#unlisten = [
+      this.#connection.onStateChange((state) => {
+        if (state === 'connected') for (const lane of lanes) lane.wake();
+        if (state === 'stopped' && !this.#stopped) {
+          for (const lane of lanes) lane.end(this.#connection.unavailable());
+          for (const unlisten of this.#unlisten) unlisten();
+          this.#acquired = null;
+        }
+      }),
+      this.#connection.onBlocked((reason) => {
+        if (reason === null) for (const lane of lanes) lane.wake();
+      }),
+    ];
+    this.#acquired = this.#connection.acquire();
+    this.#acquired.catch((failure: unknown) => {
+      for (const unlisten of this.#unlisten) unlisten();
+      this.#acquired = null;
+      for (const lane of lanes) lane.end(failure instanceof AmqpFailure ? failure : this.#connection.unavailable());
+    });
+  }
+
+  /** Messages wait for a server that is away: look again when the first has waited long enough. */
+  #armImpatience(): void {
+    const { patienceMs } = this.#params;
+    if (patienceMs === null || this.#impatience !== undefined || this.#stopped) return;
+    const look = (): void => {
+      this.#impatience = undefined;
+      if (this.#connection.state === 'connected') return;
+      const beforeMs = this.#clock.monotonic() - patienceMs;
+      let waiting = false;
+      for (const lane of this.#lanes()) waiting = lane.giveUp(beforeMs) || waiting;
+      if (waiting) this.#armImpatience();
+    };
+    this.#impatience = this.#clock.setTimer(look, Math.max(20, patienceMs / 4));
+  }
+}
+
+/**
+ * One channel and what goes over it.
+ *
+ *   idle ──first item──► opening ──► open ──channel or connection lost──► idle        ended: by its owner, for good or until the next item
+ */
+class Lane {
+  readonly #params: AmqpPublisherParams;
+  readonly #connection: AmqpConnection;
+  readonly #clock: Clock;
+  readonly #confirm: boolean;
+  readonly #onWaiting: () => void;
+  readonly #windowSize: number;
+  #waiting: Item[] = [];
+  /** Of #waiting, those before this are gone. */
+  #at = 0;
+  #waitingBytes = 0;
+  readonly #inFlight = new Set<Item>();
+  #channel: AmqpChannel | null = null;
+  #opening = false;
+  #drainedWaiters: (() => void)[] = [];
+
+  constructor(params: AmqpPublisherParams, clock: Clock, confirm: boolean, onWaiting: () => void) {
+    this.#params = params;
+    this.#connection = params.connection;
+    this.#clock = clock;
+    this.#confirm = confirm;
+    this.#onWaiting = onWaiting;
+    this.#windowSize = params.windowSize ?? defaultWindowSize;
+  }
+
+  add(item: Item): void {
+    const channel = this.#channel;
+    if (
+      channel !== null &&
+      this.#at === this.#waiting.length &&
+      this.#inFlight.size < this.#windowSize &&
+      this.#connection.blocked === null
+    ) {
+      this.#send(channel, item);
+      return;
+    }
+    const { maxWaiting = defaultMaxWaiting, maxWaitingBytes = defaultMaxWaitingBytes } = this.#params;
+    if (this.#waiting.length - this.#at >= maxWaiting || this.#waitingBytes + item.content.length > maxWaitingBytes) {
+      item.done(new AmqpFailure('full', `too many messages are waiting for RabbitMQ already (${this.#connection.displayUrl})`));
+      return;
+    }
+    this.#waiting.push(item);
+    this.#waitingBytes += item.content.length;
+    if (this.#connection.state !== 'connected') this.#onWaiting();
+    this.wake();
+  }
+
+  /** There may be a connection, or it reads again. */
+  wake(): void {
+    if (this.#at === this.#waiting.length) return;
+    if (this.#channel !== null) this.#pump(this.#channel);
+    else if (this.#connection.state === 'connected' && !this.#opening) this.#open();
+  }
+
+  /** Resolves when nothing waits or is in flight; also when the connection goes. */
+  drained(): Promise<void> {
+    if (this.#isEmpty()) return this.#confirm || this.#channel === null ? Promise.resolve() : this.#channel.barrier().catch(() => {});
+    return new Promise((resolve) => this.#drainedWaiters.push(resolve));
+  }
+
+  /** Those that have waited since before this fail; are there others? */
+  giveUp(beforeMs: number): boolean {
+    const left: Item[] = [];
+    for (const item of this.#takeWaiting()) {
+      if (item.sinceMs > beforeMs) left.push(item);
+      else this.#finish(item, this.#connection.unavailable());
+    }
+    for (const item of left) this.#keep(item);
+    this.#tellDrained();
+    return left.length > 0;
+  }
+
+  end(failure: AmqpFailure): void {
+    this.#channel = null;
+    const items = [...this.#inFlight, ...this.#takeWaiting()];
+    this.#inFlight.clear();
+    for (const item of items) this.#finish(item, failure);
+    this.#tellDrained();
+  }
+
+  #open(): void {
+    this.#opening = true;
+    const { epoch } = this.#connection;
+    this.#connection.openChannel({ confirm: this.#confirm }).then(
+      (channel) => {
+        this.#opening = false;
+        channel.onReturn((message) => this.#onReturn(message));
+        channel.onClose((cause) => this.#onClose(channel, cause));
+        if (this.#connection.epoch !== epoch || channel.closed) {
+          this.wake();
+          return;
+        }
+        this.#channel = channel;
+        this.#pump(channel);
+      },
+      (error: unknown) => {
+        this.#opening = false;
+        // Without a connection its return wakes us. A server that opens no channel (all are in use) would be asked in vain again.
+        if (this.#connection.state === 'connected' && this.#connection.epoch === epoch) {
+          this.end(error instanceof AmqpFailure ? error : this.#connection.unavailable());
+        } else {
+          this.#onWaiting();
+          this.wake();
+        }
+      },
+    );
+  }
+
+  #pump(channel: AmqpChannel): void {
+    while (this.#at < this.#waiting.length && this.#inFlight.size < this.#windowSize && this.#connection.blocked === null) {
+      const item = this.#waiting[this.#at];
+      this.#at += 1;
+      if (item === undefined) continue;
+      this.#waitingBytes -= item.content.length;
+      this.#send(channel, item);
+      if (this.#channel !== channel) return;
+    }
+    if (this.#at === this.#waiting.length) this.#takeWaiting();
+  }
+
+  #send(channel: AmqpChannel, item: Item): void {
+    if (!this.#confirm) {
+      try {
+        channel.publishUnconfirmed(item.message, item.content);
+        this.#finish(item, null);
+      } catch (error) {
+        this.#finish(item, error instanceof AmqpFailure ? error : this.#connection.unavailable());
+      }
+      return;
+    }
+    this.#inFlight.add(item);
+    channel.publish(item.message, item.content, (failure) => {
+      // A channel's end is dealt with as a whole, in #onClose.
+      if (failure?.uncertain === true) return;
+      if (!this.#inFlight.delete(item)) return;
+      this.#finish(item, failure ?? item.returned);
+      if (this.#at < this.#waiting.length && this.#channel === channel) this.#pump(channel);
+      this.#tellDrained();
+    });
+  }
+
+  /** Comes before the confirmation of its message, and carries it: the first in flight to the same place. */
+  #onReturn({ fields, properties }: RawMessage): void {
+    for (const item of this.#inFlight) {
+      const { mandatory, exchange, routingKey, correlationId } = item.message;
+      if (!mandatory || item.returned !== null || exchange !== fields.exchange || routingKey !== fields.routingKey) continue;
+      if (correlationId !== properties.correlationId) continue;
+      const to = exchange === '' ? `a queue ${routingKey}` : `exchange ${exchange} with routing key ${routingKey}`;
+      item.returned = new AmqpFailure('returned', `no queue takes the message for ${to}: ${fields.replyCode} ${fields.replyText}`, {
+        replyCode: fields.replyCode ?? null,
+        replyText: fields.replyText ?? '',
+      });
+      return;
+    }
+  }
+
+  /** The innocent are sent again, ahead of the others; those that named an exchange which is not there, or may not be used, have failed. */
+  #onClose(channel: AmqpChannel, cause: AmqpFailure): void {
+    if (this.#channel !== channel) return;
+    this.#channel = null;
+    const again: Item[] = [];
+    const nowMs = this.#clock.monotonic();
+    const guilty =
+      cause.kind === 'lost' ? [] : [...this.#inFlight].filter(({ message }) => cause.replyText.includes(`'${message.exchange}'`));
+    for (const item of this.#inFlight) {
+      const failed = cause.kind !== 'lost' && (guilty.length === 0 || guilty.includes(item));
+      if (failed) {
+        this.#finish(item, new AmqpFailure(cause.kind, cause.message, { cause, replyCode: cause.replyCode, replyText: cause.replyText }));
+        continue;
+      }
+      item.sinceMs = nowMs;
+      item.returned = null;
+      again.push(item);
+    }
+    this.#inFlight.clear();
+    const waiting = this.#takeWaiting();
+    for (const item of [...again, ...waiting]) this.#keep(item);
+    if (this.#isEmpty()) this.#tellDrained();
+    // In a later turn: when it is the connection that has gone, that is not known yet.
+    else
+      setImmediate(() => {
+        if (this.#connection.state === 'connected') this.wake();
+        else this.#onWaiting();
+      });
+  }
+
+  #keep(item: Item): void {
+    this.#waiting.push(item);
+    this.#waitingBytes += item.content.length;
+  }
+
+  #takeWaiting(): Item[] {
+    const waiting = this.#at === 0 ? this.#waiting : this.#waiting.slice(this.#at);
+    this.#waiting = [];
+    this.#at = 0;
+    this.#waitingBytes = 0;
+    return waiting;
+  }
+
+  #finish(item: Item, failure: AmqpFailure | null): void {
+    if (item.finished) return;
+    item.finished = true;
+    item.done(failure);
+  }
+
+  #isEmpty(): boolean {
+    return this.#inFlight.size === 0 && this.#at === this.#waiting.length;
+  }
+
+  #tellDrained(): void {
+    if (this.#drainedWaiters.length === 0 || !this.#isEmpty()) return;
+    const waiters = this.#drainedWaiters;
+    this.#drainedWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}

@@ -1,0 +1,121 @@
+/** Which acknowledgements become one, how long one may wait, and when it is called done. */
+import t from 'tap';
+import { AckWindow } from '../../../src/broker/amqp/ack-window.ts';
+import type { SettleOutcome } from '../../../src/broker/broker.ts';
+import type { AmqpChannel } from '../../../src/driver/amqp-channel.ts';
+import { FakeClock } from '../../../src/std/clock.ts';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+class FakeChannel {
+  readonly sent: string[] = [];
+  readonly barriers: (() => void)[] = [];
+
+  ack(tag: number, multiple: boolean): void {
+    this.sent.push(multiple ? `ack ..${tag}` : `ack ${tag}`);
+  }
+
+  reject(tag: number, requeue: boolean): void {
+    this.sent.push(`${requeue ? 'requeue' : 'drop'} ${tag}`);
+  }
+
+  barrier(): Promise<void> {
+    this.sent.push('barrier');
+    return new Promise((resolve) => this.barriers.push(resolve));
+  }
+
+  /** What was sent since the last look. */
+  take(): string[] {
+    return this.sent.splice(0);
+  }
+}
+
+function bench(deliveries: number, prefetch = 0) {
+  const channel = new FakeChannel();
+  const clock = new FakeClock();
+  const window = new AckWindow(channel as unknown as AmqpChannel, clock);
+  window.prefetch = prefetch;
+  for (let tag = 1; tag <= deliveries; tag++) window.delivered(tag);
+  return { channel, clock, window };
+}
+
+t.test('those of a turn become one frame as far as they reach from the oldest on', async (t) => {
+  const { channel, window } = bench(6);
+  for (const tag of [3, 1, 2]) void window.ack(tag);
+  t.strictSame(channel.take(), [], 'at the end of the turn');
+  await turn();
+  t.strictSame(channel.take(), ['ack ..3', 'barrier']);
+  void window.ack(4);
+  await turn();
+  t.strictSame(channel.take(), ['ack 4'], 'no second barrier before the first is answered');
+});
+
+t.test('one behind a gap waits for it a few milliseconds, and then no more for the same gap', async (t) => {
+  const { channel, clock, window } = bench(9);
+  for (const tag of [1, 3, 4]) void window.ack(tag);
+  await turn();
+  t.strictSame(channel.take(), ['ack 1']);
+  void window.ack(2);
+  await turn();
+  t.strictSame(channel.take(), ['ack ..4', 'barrier'], 'the gap has closed');
+  void window.ack(6);
+  await turn();
+  t.strictSame(channel.take(), []);
+  clock.advance(5);
+  t.strictSame(channel.take(), ['ack 6'], 'within 5 ms');
+  void window.ack(7);
+  await turn();
+  t.strictSame(channel.take(), ['ack 7'], 'the oldest is a long task');
+  void window.ack(5);
+  void window.ack(8);
+  await turn();
+  t.strictSame(channel.take(), ['ack ..8']);
+});
+
+t.test('few may wait when the prefetch is small: the server would send no more', async (t) => {
+  const { channel, window } = bench(8, 8);
+  for (const tag of [2, 3, 4]) void window.ack(tag);
+  await turn();
+  t.strictSame(channel.take(), ['ack 2', 'ack 3', 'ack 4', 'barrier']);
+});
+
+t.test('rejected ones are no gap and are never acknowledged', async (t) => {
+  const { channel, window } = bench(4);
+  void window.reject(2, true);
+  void window.ack(1);
+  void window.ack(3);
+  await turn();
+  t.strictSame(channel.take(), ['requeue 2', 'ack ..3', 'barrier']);
+  t.equal(await window.ack(2), 'stale');
+  t.equal(await window.reject(3, false), 'stale');
+});
+
+t.test('done when the server has answered behind it, stale when the channel ended before', async (t) => {
+  const { channel, window } = bench(4);
+  const outcomes: SettleOutcome[] = [];
+  void window.ack(1).then((outcome) => outcomes.push(outcome));
+  await turn();
+  await turn();
+  t.strictSame(outcomes, []);
+  const second = window.ack(2);
+  await turn();
+  channel.barriers[0]?.();
+  await turn();
+  t.strictSame(outcomes, ['done'], 'the second was written behind the barrier');
+  t.strictSame(channel.take(), ['ack 1', 'barrier', 'ack 2', 'barrier']);
+  window.end('stale');
+  t.equal(await second, 'stale');
+  t.equal(await window.ack(3), 'stale');
+  await turn();
+  t.strictSame(channel.take(), [], 'nothing goes to a channel that has ended');
+});
+
+t.test('before a farewell everything is written', async (t) => {
+  const { channel, window } = bench(4);
+  for (const tag of [1, 3]) void window.ack(tag);
+  const last = window.ack(4);
+  window.flush();
+  t.strictSame(channel.take(), ['ack 1', 'ack 3', 'ack 4', 'barrier']);
+  window.end('done');
+  t.equal(await last, 'done');
+});

@@ -1,0 +1,23 @@
+/** Brokers on a test's RabbitMQ server, each with connections of its own, as in processes of their own. */
+import { AmqpBroker, type AmqpBrokerOptions } from '../../../src/broker/amqp/amqp-broker.ts';
+import type { AmqpConnectOptions } from '../../../src/driver/amqp.ts';
+import { type AmqpPlace, amqpPlaceFromUrl } from '../../../src/driver/amqp-url.ts';
+import type { Logger } from '../../../src/log/logger.ts';
+import { RecordingLog } from '../../driver/recording-log.ts';
+
+export interface PlaceOptions {
+  readonly options?: AmqpBrokerOptions;
+  readonly connection?: Partial<AmqpConnectOptions>;
+  readonly log?: Logger;
+}
+
+export function amqpPlace(url: string): AmqpPlace {
+  const place = amqpPlaceFromUrl(url);
+  if ('problem' in place) throw new Error(place.problem);
+  return place;
+}
+
+export function amqpBroker(url: string, options: PlaceOptions = {}): AmqpBroker {
+  const { log = new RecordingLog(), ...others } = options;
+  return new AmqpBroker({ place: amqpPlace(url), log, ...others });
+}

@@ -1,0 +1,218 @@
+/** What losing RabbitMQ costs: deliveries of the connection, and nothing else. */
+import t, { type Test } from 'tap';
+import type { AmqpBroker } from '../../../src/broker/amqp/amqp-broker.ts';
+import type { BrokerState } from '../../../src/broker/broker.ts';
+import { systemClock } from '../../../src/std/clock.ts';
+import { RecordingLog } from '../../driver/recording-log.ts';
+import { eventually } from '../../pool/eventually.ts';
+import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { TcpProxy } from '../../tcp-proxy.ts';
+import { openInbox, textMessage, textOf } from '../inbox.ts';
+import { amqpBroker, type PlaceOptions } from './amqp-place.ts';
+
+// A server takes its time to start on a busy machine.
+t.setTimeout(300_000);
+
+const publish = (broker: AmqpBroker, queue: string, text: string) => broker.publish(textMessage(text), { exchange: '', routingKey: queue });
+
+async function started(
+  t: Test,
+  url: string,
+  options: PlaceOptions = {},
+): Promise<{ broker: AmqpBroker; log: RecordingLog; states: BrokerState[] }> {
+  const log = new RecordingLog();
+  const broker = amqpBroker(url, { log, ...options });
+  const states: BrokerState[] = [];
+  broker.onStateChange((state) => states.push(state));
+  t.teardown(() => broker.stop());
+  await broker.start();
+  return { broker, log, states };
+}
+
+t.test('outages', async (t) => {
+  const server = await RabbitmqServer.start(t);
+
+  t.test('connections closed by an operator: what was held comes again, what was held before is stale', async (t) => {
+    const { broker, log, states } = await started(t, server.url());
+    await broker.declareQueue({ name: 'closed' });
+    for (const text of ['0', '1', '2']) await publish(broker, 'closed', text);
+    const inbox = await openInbox(broker, ['closed'], 2);
+    const [first, second] = await inbox.deliveries.take(2);
+    t.equal(await inbox.subscription.ack(first!), 'done');
+    const third = await inbox.deliveries.next();
+    await server.ctl('close_all_connections', 'test');
+    t.strictSame((await inbox.lost.next()).map(textOf), ['1', '2']);
+    t.equal(await inbox.subscription.ack(second!), 'stale');
+    const again = await inbox.deliveries.take(2);
+    t.strictSame(again.map(textOf).sort(), ['1', '2']);
+    t.ok(again.every(({ redelivered, epoch }) => redelivered && epoch > second!.epoch));
+    t.equal(await inbox.subscription.reject(third, { requeue: true }), 'stale', 'the same message, the delivery of before');
+    for (const delivery of again) t.equal(await inbox.subscription.ack(delivery), 'done');
+    t.equal(await broker.countReady('closed'), 0);
+    await publish(broker, 'closed', '3');
+    t.equal(textOf(await inbox.deliveries.next()), '3', 'both connections are there again');
+    t.strictSame(states, ['connecting', 'connected', 'lost', 'connected']);
+    t.match((await log.event('amqp.lost')).message, /closed/i);
+  });
+
+  t.test('an acknowledgement under way when the connection goes is not called done', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const { broker } = await started(t, `amqp://127.0.0.1:${proxy.port}//`);
+    await broker.declareQueue({ name: 'under way' });
+    await publish(broker, 'under way', 'x');
+    const inbox = await openInbox(broker, ['under way']);
+    const delivery = await inbox.deliveries.next();
+    proxy.freeze();
+    const outcome = inbox.subscription.ack(delivery);
+    proxy.thaw();
+    t.equal(await outcome, 'stale');
+    const again = await inbox.deliveries.next();
+    t.equal(again.redelivered, true);
+    t.equal(await inbox.subscription.ack(again), 'done');
+  });
+
+  t.test('a server restart: durable messages, listeners and consuming come back', async (t) => {
+    const { broker } = await started(t, server.url(), { options: { publishPatienceMs: null } });
+    await broker.declareQueue({ name: 'restart' });
+    await publish(broker, 'restart', 'before');
+    const heard: string[] = [];
+    const hear = async (): Promise<void> =>
+      void (await broker.publish(textMessage('heard'), { exchange: 'restart.pidbox', routingKey: '' }));
+    await broker.listen({
+      exchange: 'restart.pidbox',
+      exchangeType: 'fanout',
+      routingKey: '',
+      onMessage: (message) => heard.push(textOf(message)),
+    });
+    const inbox = await openInbox(broker, ['restart'], 1);
+    t.equal(textOf(await inbox.deliveries.next()), 'before');
+    await server.stop();
+    t.equal((await inbox.lost.next()).length, 1);
+    const during = publish(broker, 'restart', 'during');
+    await server.start();
+    const upAtMs = performance.now();
+    const again = await inbox.deliveries.next();
+    t.ok(performance.now() - upAtMs < 5000, 'consuming within 5 s of the server being back');
+    t.equal(textOf(again), 'before');
+    t.equal(again.redelivered, true);
+    await inbox.subscription.ack(again);
+    await during;
+    t.equal(textOf(await inbox.deliveries.next()), 'during', 'what waited for the server');
+    await eventually(t, 'the listener is back', async () => {
+      await hear();
+      return heard.length > 0;
+    });
+  });
+
+  t.test('without patience publishing fails while the server is away', async (t) => {
+    const { broker } = await started(t, server.url(), { options: { publishPatienceMs: 50 } });
+    await broker.declareQueue({ name: 'impatient' });
+    await publish(broker, 'impatient', 'x');
+    await server.stop();
+    await t.rejects(publish(broker, 'impatient', 'y'), { code: 'BROKER_LOST' });
+    await t.rejects(broker.declareQueue({ name: 'impatient' }), { code: 'BROKER_LOST' });
+    await server.start();
+    await eventually(t, 'connected again', () => broker.state === 'connected');
+    t.equal(await broker.countReady('impatient'), 1);
+  });
+
+  t.test('a server that stands still is found out by its missing heartbeats', async (t) => {
+    const { broker, log } = await started(t, server.url(), { connection: { heartbeatSeconds: 1, connectTimeoutMs: 500 } });
+    t.equal(broker.connection.heartbeatSeconds, 1);
+    await broker.declareQueue({ name: 'still' });
+    await publish(broker, 'still', 'x');
+    const inbox = await openInbox(broker, ['still']);
+    await inbox.deliveries.next();
+    server.pause();
+    t.equal((await inbox.lost.next()).length, 1);
+    t.match((await log.event('amqp.lost')).message, /no sign of life within two heartbeats/);
+    await log.event('amqp.unreachable');
+    server.resume();
+    const again = await inbox.deliveries.next();
+    t.equal(again.redelivered, true);
+    t.equal(await inbox.subscription.ack(again), 'done');
+  });
+
+  t.test('until when what is held is certainly ours: two heartbeats after the server answered, and on', async (t) => {
+    const { broker } = await started(t, server.url(), { connection: { heartbeatSeconds: 1, connectTimeoutMs: 500 } });
+    await broker.declareQueue({ name: 'until' });
+    let held = 0;
+    const lost: number[] = [];
+    const subscription = await broker.consume({
+      queues: ['until'],
+      prefetch: 1,
+      onDelivery: () => {},
+      onLost: (gone) => lost.push(gone.length),
+      onHeld: () => held++,
+    });
+    const first = subscription.heldUntilMs;
+    t.ok(first > systemClock.monotonic() && first <= systemClock.monotonic() + 2000);
+    await publish(broker, 'until', 'x');
+    await eventually(t, 'it moves on', () => subscription.heldUntilMs > first);
+    server.pause();
+    await eventually(t, 'it passes', () => systemClock.monotonic() > subscription.heldUntilMs);
+    const before = held;
+    server.resume();
+    await eventually(t, 'said again', () => held > before);
+    t.ok(subscription.heldUntilMs > systemClock.monotonic());
+  });
+
+  t.test('a half-open connection is found out as well, and the other end gets its messages back', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const { broker } = await started(t, `amqp://127.0.0.1:${proxy.port}//?heartbeat=1`, { connection: { connectTimeoutMs: 500 } });
+    await broker.declareQueue({ name: 'half-open' });
+    await publish(broker, 'half-open', 'x');
+    const inbox = await openInbox(broker, ['half-open']);
+    await inbox.deliveries.next();
+    proxy.freeze();
+    t.equal((await inbox.lost.next()).length, 1);
+    proxy.thaw();
+    const again = await inbox.deliveries.next();
+    t.equal(again.redelivered, true);
+    t.equal(await inbox.subscription.ack(again), 'done');
+  });
+
+  t.test('a queue that is deleted is declared and consumed from again', async (t) => {
+    const { broker, log } = await started(t, server.url());
+    const { broker: other } = await started(t, server.url());
+    for (const name of ['deleted', 'untouched']) await broker.declareQueue({ name });
+    const inbox = await openInbox(broker, ['deleted', 'untouched']);
+    await publish(broker, 'untouched', 'held');
+    const held = await inbox.deliveries.next();
+    await other.deleteQueue('deleted');
+    t.match((await log.event('broker.consumer-cancelled')).message, /deleted/);
+    await eventually(t, 'it is there again', async () => (await other.topology.look('deleted'))?.consumers === 1);
+    await publish(other, 'deleted', 'again');
+    t.equal(textOf(await inbox.deliveries.next()), 'again');
+    t.equal(await inbox.subscription.ack(held), 'done', 'the channel has not ended');
+  });
+
+  t.test('a memory alarm: publishing waits, consuming goes on, and it is said once', async (t) => {
+    const { broker, log } = await started(t, server.url());
+    await broker.declareQueue({ name: 'alarm' });
+    for (const text of ['0', '1']) await publish(broker, 'alarm', text);
+    await server.ctl('set_vm_memory_high_watermark', 'absolute', '1');
+    let confirmed = 0;
+    const waiting = ['2', '3', '4'].map((text) => publish(broker, 'alarm', text).then(() => confirmed++));
+    await log.event('amqp.blocked');
+    const late = publish(broker, 'alarm', '5').then(() => confirmed++);
+    const inbox = await openInbox(broker, ['alarm'], 1);
+    for (const text of ['0', '1']) {
+      const delivery = await inbox.deliveries.next();
+      t.equal(textOf(delivery), text);
+      t.equal(await inbox.subscription.ack(delivery), 'done');
+    }
+    t.equal(confirmed, 0);
+    await server.ctl('set_vm_memory_high_watermark', '0.4');
+    await Promise.all([...waiting, late]);
+    const rest: string[] = [];
+    for (let count = 0; count < 4; count++) {
+      const delivery = await inbox.deliveries.next();
+      rest.push(textOf(delivery));
+      await inbox.subscription.ack(delivery);
+    }
+    t.strictSame(rest, ['2', '3', '4', '5']);
+    await log.event('amqp.unblocked');
+    t.equal(log.lines.filter(({ event }) => event === 'amqp.blocked').length, 1);
+  });
+});

@@ -1,0 +1,188 @@
+/** Exchanges, queues and routing on a real server, and what happens where they differ from what is there. */
+import t from 'tap';
+import type { Message } from '../../../src/protocol/message.ts';
+import { RecordingLog } from '../../driver/recording-log.ts';
+import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { openInbox, textMessage, textOf } from '../inbox.ts';
+import { amqpBroker } from './amqp-place.ts';
+
+// A server takes its time to start on a busy machine.
+t.setTimeout(120_000);
+
+const withHeaders = (text: string, headers: Record<string, unknown>): Message => ({ ...textMessage(text), headers });
+
+t.test('topology', async (t) => {
+  const server = await RabbitmqServer.start(t);
+  const log = new RecordingLog();
+  const broker = amqpBroker(server.url(), { log });
+  t.teardown(() => broker.stop());
+  await broker.start();
+  const send = (text: string, queue: string) => broker.publish(textMessage(text), { exchange: '', routingKey: queue });
+
+  t.test('declared as kombu declares it', async (t) => {
+    await broker.declareQueue({ name: 'kombu' });
+    await broker.declareQueue({ name: 'many', arguments: { 'x-max-priority': 5, 'x-message-ttl': 3_600_000 } });
+    const queues = await server.ctl('list_queues', 'name', 'durable', 'auto_delete', 'exclusive', 'arguments', '--formatter', 'json');
+    const found = (JSON.parse(queues) as { name: string }[]).find(({ name }) => name === 'kombu');
+    t.match(found, { durable: true, auto_delete: false, exclusive: false });
+    const plain = await server.ctl('list_queues', 'name', 'arguments');
+    t.match(plain, /^kombu\t\[\]$/m);
+    t.match(plain, /^many\t\[\{"x-max-priority",5\},\s*\{"x-message-ttl",3600000\}\]$/m);
+    const exchanges = JSON.parse(await server.ctl('list_exchanges', 'name', 'type', 'durable', 'auto_delete', '--formatter', 'json')) as {
+      name: string;
+    }[];
+    t.match(
+      exchanges.find(({ name }) => name === 'kombu'),
+      { type: 'direct', durable: true, auto_delete: false },
+    );
+    const bindings = JSON.parse(
+      await server.ctl('list_bindings', 'source_name', 'destination_name', 'routing_key', '--formatter', 'json'),
+    ) as object[];
+    t.ok(bindings.some((binding) => JSON.stringify(binding).includes('"source_name":"kombu"')));
+  });
+
+  t.test('a queue with other arguments: said with both values, used as it is, and the others are not touched', async (t) => {
+    await broker.declareQueue({ name: 'differs', arguments: { 'x-max-priority': 3 } });
+    await broker.declareQueue({ name: 'bystander' });
+    const inbox = await openInbox(broker, ['bystander', 'differs']);
+    await send('held', 'bystander');
+    const held = await inbox.deliveries.next();
+    await broker.declareQueue({ name: 'differs', arguments: { 'x-max-priority': 10 } });
+    const { message } = await log.event('broker.differs');
+    t.match(message, /^queue differs exists/);
+    t.match(message, /x-max-priority is .*3.* there and .*10.* here$/);
+    t.equal(await inbox.subscription.ack(held), 'done', 'nothing was lost');
+    await send('works', 'differs');
+    t.equal(textOf(await inbox.deliveries.next()), 'works');
+    await inbox.subscription.release();
+  });
+
+  t.test('an exchange of another type is used as it is', async (t) => {
+    await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'topic', routingKey: 'a.#' });
+    await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'direct', routingKey: 'b' });
+    const inbox = await openInbox(broker, ['typed']);
+    await broker.publish(textMessage('topic'), { exchange: 'typed', routingKey: 'a.b.c' });
+    t.equal(textOf(await inbox.deliveries.next()), 'topic');
+    await inbox.subscription.release();
+  });
+
+  t.test('headers exchange and several bindings', async (t) => {
+    await broker.declareQueue({
+      name: 'bound',
+      exchange: 'bound.headers',
+      exchangeType: 'headers',
+      routingKey: '',
+      bindingArguments: { 'x-match': 'all', format: 'pdf', pages: 3 },
+      bindings: [
+        { exchange: 'bound.direct', routingKey: 'one' },
+        { exchange: 'bound.topic', exchangeType: 'topic', routingKey: '*.two' },
+      ],
+    });
+    const inbox = await openInbox(broker, ['bound']);
+    await broker.publish(withHeaders('no', { format: 'pdf', pages: 4 }), { exchange: 'bound.headers', routingKey: '' });
+    await broker.publish(withHeaders('yes', { format: 'pdf', pages: 3 }), { exchange: 'bound.headers', routingKey: '' });
+    await broker.publish(textMessage('direct'), { exchange: 'bound.direct', routingKey: 'one' });
+    await broker.publish(textMessage('topic'), { exchange: 'bound.topic', routingKey: 'x.two' });
+    t.strictSame((await inbox.deliveries.take(3)).map(textOf), ['yes', 'direct', 'topic']);
+    await inbox.subscription.release();
+  });
+
+  t.test('a queue that is not to be declared must be there', async (t) => {
+    await t.rejects(broker.declareQueue({ name: 'absent', noDeclare: true }), { code: 'BROKER_REFUSED', message: /absent must exist/ });
+    await broker.declareQueue({ name: 'present' });
+    await broker.declareQueue({ name: 'present', noDeclare: true });
+  });
+
+  t.test('a queue of another connection cannot be consumed from, and says why', async (t) => {
+    const other = amqpBroker(server.url());
+    t.teardown(() => other.stop());
+    await other.start();
+    await other.declareQueue({ name: 'locked', exclusive: true });
+    await t.rejects(openInbox(broker, ['locked']), { code: 'BROKER_REFUSED', message: /belongs to another connection/ });
+    await t.rejects(openInbox(broker, ['no such queue']), { code: 'BROKER_REFUSED', message: /no queue 'no such queue'/ });
+  });
+
+  t.test('dead letters', async (t) => {
+    await broker.declareQueue({ name: 'dead', exchange: 'dlx', routingKey: 'dead' });
+    await broker.declareQueue({ name: 'mortal', arguments: { 'x-dead-letter-exchange': 'dlx', 'x-dead-letter-routing-key': 'dead' } });
+    const inbox = await openInbox(broker, ['mortal', 'dead']);
+    await send('bad', 'mortal');
+    const delivery = await inbox.deliveries.next();
+    t.equal(delivery.queue, 'mortal');
+    await inbox.subscription.reject(delivery, { requeue: false });
+    const dead = await inbox.deliveries.next();
+    t.equal(dead.queue, 'dead');
+    t.match(dead.headers, { 'x-first-death-queue': 'mortal', 'x-first-death-reason': 'rejected' });
+    await inbox.subscription.ack(dead);
+    await inbox.subscription.release();
+  });
+
+  t.test('a quorum queue: counted per consumer, deliveries counted, the prefetch can change', async (t) => {
+    const quorum = amqpBroker(server.url());
+    t.teardown(() => quorum.stop());
+    await quorum.start();
+    await quorum.declareQueue({ name: 'quorum', arguments: { 'x-queue-type': 'quorum' } });
+    for (let number = 0; number < 5; number++) await send(`${number}`, 'quorum');
+    const inbox = await openInbox(quorum, ['quorum'], 2);
+    const [first, second] = await inbox.deliveries.take(2);
+    t.equal(await inbox.subscription.reject(second!, { requeue: true }), 'done');
+    t.equal((await inbox.deliveries.take(1)).length, 1);
+    inbox.subscription.setPrefetch(4);
+    const more = await inbox.deliveries.take(2);
+    t.ok(more.length === 2, 'with a consumer that counts anew');
+    t.equal(await inbox.subscription.ack(first!), 'done', 'of the consumer of before');
+    for (const delivery of more) await inbox.subscription.ack(delivery);
+    const all = [...more, await inbox.deliveries.next()];
+    const again = all.find((delivery) => textOf(delivery) === '1');
+    t.match(again, { redelivered: true, deliveryCount: 1 });
+  });
+
+  t.test('a quorum queue that nobody announced: learned from the refusal', async (t) => {
+    const other = amqpBroker(server.url());
+    t.teardown(() => other.stop());
+    await other.start();
+    await broker.declareQueue({ name: 'quorum2', arguments: { 'x-queue-type': 'quorum' } });
+    await send('x', 'quorum2');
+    const inbox = await openInbox(other, ['quorum2'], 1);
+    t.equal(textOf(await inbox.deliveries.next()), 'x');
+    await inbox.subscription.release();
+  });
+
+  t.test('mandatory, refused and unwritable messages are told; others are not harmed', async (t) => {
+    await broker.declareQueue({ name: 'full', arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } });
+    await broker.declareQueue({ name: 'fine' });
+    const destination = { exchange: '', routingKey: 'nobody' };
+    await broker.publish(textMessage('dropped'), destination);
+    await send('first', 'full');
+    const results = await Promise.allSettled([
+      send('a', 'fine'),
+      broker.publish(textMessage('x'), { ...destination, mandatory: true }),
+      send('second', 'full'),
+      broker.publish(textMessage('x'), { exchange: 'no such exchange', routingKey: 'x' }),
+      broker.publish({ ...textMessage('x'), headers: { huge: 2n ** 64n } }, { exchange: '', routingKey: 'fine' }),
+      broker.publish(textMessage('x', { expiration: 'soon' }), { exchange: '', routingKey: 'fine' }),
+      broker.publish(textMessage('x', { priority: 1000 }), { exchange: '', routingKey: 'fine' }),
+      broker.publish({ ...textMessage('x'), headers: { long: 'x'.repeat(70_000) } }, { exchange: '', routingKey: 'fine' }),
+      broker.publish(textMessage('b'), { exchange: 'fine', routingKey: 'fine', mandatory: true }),
+      send('c', 'fine'),
+    ]);
+    const codes = results.map((result) => (result.status === 'fulfilled' ? 'ok' : (result.reason as { code: string }).code));
+    t.strictSame(codes, [
+      'ok',
+      'BROKER_REFUSED',
+      'BROKER_REFUSED',
+      'BROKER_REFUSED',
+      'MESSAGE_UNWRITABLE',
+      'MESSAGE_UNWRITABLE',
+      'MESSAGE_UNWRITABLE',
+      'MESSAGE_UNWRITABLE',
+      'ok',
+      'ok',
+    ]);
+    const [, returned, nacked, missing] = results as PromiseRejectedResult[];
+    t.match(returned!.reason.message, /no queue takes the message for a queue nobody: 312 NO_ROUTE/);
+    t.match(nacked!.reason.message, /a queue refused the message/);
+    t.match(missing!.reason.message, /no exchange 'no such exchange'/);
+    t.equal(await broker.countReady('fine'), 3);
+  });
+});

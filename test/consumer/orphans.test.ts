@@ -1,0 +1,114 @@
+/** Tasks whose messages are delivered again while they run here, or after they ended here: known again, and by nothing else. */
+import t from 'tap';
+import type { Broker, Delivery, Subscription } from '../../src/broker/broker.ts';
+import { Orphans } from '../../src/consumer/orphans.ts';
+import { Request } from '../../src/consumer/request.ts';
+import type { Decision } from '../../src/consumer/strategy.ts';
+import type { TaskHeader } from '../../src/protocol/task-message.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
+import { taskOffer } from './doubles.ts';
+
+let tags = 0;
+const delivery = (redelivered = true): Delivery => ({ tag: ++tags, redelivered }) as unknown as Delivery;
+const header = (id: string, retries = 0): TaskHeader =>
+  ({ id, retries, task: 'tasks.add', shadow: null, ignoreResult: null }) as unknown as TaskHeader;
+
+function bench(redelivers = true) {
+  const settled: string[] = [];
+  const log = new RecordingLog();
+  const orphans = new Orphans({ log, broker: { features: { redelivers } } as unknown as Broker });
+  const held = new Map<Delivery, { request: Request }>();
+  const subscription: Pick<Subscription, 'ack' | 'reject'> = {
+    ack: async ({ tag }) => {
+      settled.push(`ack ${tag}`);
+      return 'done';
+    },
+    reject: async ({ tag }) => {
+      settled.push(`drop ${tag}`);
+      return 'done';
+    },
+  };
+  const active = (id: string, acksLate = true): Request => {
+    const offer = taskOffer('tasks.add', { acksLate });
+    const request = new Request({ delivery: delivery(), header: header(id), offer, listener: {} as never });
+    request.state = 'active';
+    request.acknowledged = !acksLate;
+    held.set(request.delivery, { request });
+    return request;
+  };
+  const reunite = (one: Delivery, of: TaskHeader): boolean =>
+    orphans.reunite(one, { kind: 'run', header: of } as unknown as Decision, held, subscription);
+  return { orphans, settled, log, held, active, reunite };
+}
+
+t.test('a running task gets its message back', async (t) => {
+  const { orphans, settled, log, held, active, reunite } = bench();
+  const request = active('a');
+  const lost = request.delivery;
+  t.equal(orphans.goesOn(request), true);
+  t.equal(reunite(delivery(), header('b')), false, 'another task');
+  t.equal(reunite(delivery(), header('a', 1)), false, 'a retry of it is another message');
+  t.equal(reunite(delivery(false), header('a')), false, 'not marked: another message');
+  const again = delivery();
+  t.equal(reunite(again, header('a')), true);
+  t.equal(request.delivery, again);
+  t.equal(request.lost, false);
+  t.strictSame([held.has(lost), held.get(again)?.request], [false, request]);
+  t.strictSame(settled, [], 'to be acknowledged when it ends');
+  t.equal(reunite(delivery(), header('a')), false, 'once');
+  t.match((await log.event('task.redelivered')).message, /running here: it is not started a second time/);
+});
+
+t.test('what has not begun does not go on, nor does anything where lost means that somebody has it', async (t) => {
+  const { orphans, active } = bench();
+  const waiting = active('waiting');
+  waiting.state = 'reserved';
+  t.equal(orphans.goesOn(waiting), false);
+  const leased = bench(false);
+  const request = leased.active('a', false);
+  t.equal(leased.orphans.goesOn(request), false);
+  leased.orphans.stale(request, 'ack', true);
+  t.equal(request.lost, true);
+  t.equal(leased.reunite(delivery(), request.header), false, 'its end here is not recorded, so it must run again');
+});
+
+t.test('acknowledged early and in vain: at once, also when it has ended since', async (t) => {
+  const { orphans, settled, active, reunite } = bench();
+  const [running, over] = [active('running', false), active('over', false)];
+  for (const request of [running, over]) orphans.stale(request, 'ack', true);
+  t.strictSame([running.lost, over.lost], [false, false], 'their ends are recorded');
+  over.state = 'settled';
+  const deliveries = [delivery(), delivery()];
+  t.equal(reunite(deliveries[0]!, running.header), true);
+  t.equal(reunite(deliveries[1]!, over.header), true);
+  t.strictSame(
+    settled,
+    deliveries.map(({ tag }) => `ack ${tag}`),
+  );
+});
+
+t.test('one that ended and could not say so is not run again, and one that is to run again is', async (t) => {
+  const { orphans, settled, active, reunite } = bench();
+  const requests = [active('done'), active('dropped'), active('requeued')];
+  for (const [index, request] of requests.entries()) {
+    orphans.goesOn(request);
+    request.state = 'settled';
+    orphans.stale(request, (['ack', 'drop', 'requeue'] as const)[index]!, false);
+  }
+  const deliveries = requests.map(() => delivery());
+  t.strictSame(
+    requests.map((request, index) => reunite(deliveries[index]!, request.header)),
+    [true, true, false],
+  );
+  t.strictSame(settled, [`ack ${deliveries[0]!.tag}`, `drop ${deliveries[1]!.tag}`]);
+  t.equal(reunite(delivery(), requests[0]!.header), false, 'once: what comes after that is another message');
+});
+
+t.test('messages that went elsewhere do not pile up', async (t) => {
+  const { orphans, active, reunite } = bench();
+  const first = active('first');
+  orphans.stale(first, 'ack', false);
+  for (let number = 0; number < 10_000; number++) orphans.stale({ header: header(`${number}`) } as Request, 'ack', false);
+  t.equal(reunite(delivery(), first.header), false);
+  t.equal(reunite(delivery(), header('9999')), true);
+});
