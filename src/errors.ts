@@ -76,6 +76,10 @@ export const catalogue = {
     meaning: 'A task asked for the result of another task; a pool whose tasks wait for each other comes to a stop.',
   },
   QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
+  ROUTER_FAILED: {
+    exit: exitStatus.dataError,
+    meaning: 'A router of task.routes could not be loaded, threw, or returned what is no route; the message was not sent.',
+  },
   MESSAGE_INVALID: { exit: exitStatus.dataError, meaning: 'A message does not follow the task protocol; it was rejected without requeue.' },
   MESSAGE_UNWRITABLE: { exit: exitStatus.dataError, meaning: 'A message has properties or headers that the broker cannot carry.' },
   MESSAGE_UNDECODABLE: { exit: exitStatus.dataError, meaning: 'The body of a message could not be decoded or decompressed.' },

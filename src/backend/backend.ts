@@ -31,6 +31,8 @@ export interface ResultBackend {
   /** The document once its state is ready (SUCCESS, FAILURE, REVOKED). Rejects with RESULT_TIMEOUT or the signal's reason. */
   wait(taskId: string, options: { readonly timeoutMs: number | null; readonly signal?: AbortSignal }): Promise<ResultDocument>;
   forget(taskId: string): Promise<void>;
+  /** Results come as replies: the address for them, to be sent with each task; ready when it resolves. Absent: results are looked up. */
+  openReplies?(): Promise<string>;
   /** Delete what has expired; how many. */
   cleanup(): Promise<number>;
 }

@@ -31,7 +31,15 @@ export interface FollowUpNotes {
   readonly chordParts?: readonly ChordPartEnd[];
 }
 
-function followUpMessage(task: OutgoingTaskWithRoute, protocol: 1 | 2, chord?: ChordMessage): FollowUpMessage {
+/** What is known here of where a task goes: what its signature says, perhaps completed by what the task says. */
+export type RouteOf = (taskName: string, route: SignatureRoute) => SignatureRoute;
+
+interface Encoding {
+  readonly protocol: 1 | 2;
+  readonly routeOf: RouteOf;
+}
+
+function followUpMessage(task: OutgoingTaskWithRoute, { protocol, routeOf }: Encoding, chord?: ChordMessage): FollowUpMessage {
   const { route, chords, ...sent } = task;
   const message = encodeTask({ ...sent, protocol });
   return {
@@ -40,7 +48,7 @@ function followUpMessage(task: OutgoingTaskWithRoute, protocol: 1 | 2, chord?: C
       taskId: task.id,
       headers: message.headers,
       properties: message.properties,
-      route,
+      route: routeOf(task.task, route),
       dueAtMs: task.etaMs ?? null,
       ...(chords === undefined ? null : { chords }),
       ...(chord === undefined ? null : { chord }),
@@ -50,15 +58,20 @@ function followUpMessage(task: OutgoingTaskWithRoute, protocol: 1 | 2, chord?: C
 }
 
 /** All of them, and what is to be said of them; absent: nothing. Throws what encodeTask throws, unless `lenient`. */
-export function encodeFollowUps(applied: FollowUps, protocol: 1 | 2): { messages: FollowUpMessage[]; about: FollowUpNotes } {
+export function encodeFollowUps(
+  applied: FollowUps,
+  protocol: 1 | 2,
+  routeOf: RouteOf = (_name, route) => route,
+): { messages: FollowUpMessage[]; about: FollowUpNotes } {
+  const encoding = { protocol, routeOf };
   const { failedSteps, chords, lenient } = applied;
   const unsupported = [...applied.unsupported];
   const messages: FollowUpMessage[] = [];
   for (const task of applied.publish) {
-    if (lenient === true) tryMessage(task, protocol, undefined, messages, unsupported);
-    else messages.push(followUpMessage(task, protocol));
+    if (lenient === true) tryMessage(task, encoding, undefined, messages, unsupported);
+    else messages.push(followUpMessage(task, encoding));
   }
-  const parts = chords.length === 0 ? null : { chordParts: chordParts(chords, protocol, messages, unsupported) };
+  const parts = chords.length === 0 ? null : { chordParts: chordParts(chords, encoding, messages, unsupported) };
   return {
     messages,
     about: {
@@ -71,20 +84,20 @@ export function encodeFollowUps(applied: FollowUps, protocol: 1 | 2): { messages
 
 function tryMessage(
   task: OutgoingTaskWithRoute,
-  protocol: 1 | 2,
+  encoding: Encoding,
   chord: ChordMessage | undefined,
   messages: FollowUpMessage[],
   unsupported: string[],
 ): void {
   try {
-    messages.push(followUpMessage(task, protocol, chord));
+    messages.push(followUpMessage(task, encoding, chord));
   } catch (error) {
     unsupported.push(`an error callback: ${messageOf(error)}`);
   }
 }
 
 /** The parts, numbered; messages are added to `messages`. */
-function chordParts(ends: readonly ChordEnd[], protocol: 1 | 2, messages: FollowUpMessage[], unsupported: string[]): ChordPartEnd[] {
+function chordParts(ends: readonly ChordEnd[], encoding: Encoding, messages: FollowUpMessage[], unsupported: string[]): ChordPartEnd[] {
   let number = 0;
   const partOf = (end: ChordEnd): ChordPartEnd => {
     number += 1;
@@ -95,13 +108,13 @@ function chordParts(ends: readonly ChordEnd[], protocol: 1 | 2, messages: Follow
       // What it is compressed with waits until the results are in it.
       for (const { compression, ...task } of end.body) {
         const more = typeof compression === 'string' ? { compression } : null;
-        messages.push(followUpMessage(task, protocol, { part, on: 'complete', ...more }));
+        messages.push(followUpMessage(task, encoding, { part, on: 'complete', ...more }));
       }
     } catch (error) {
       messages.length = mark;
       bodyError = messageOf(error);
     }
-    for (const task of end.errbacks) tryMessage(task, protocol, { part, on: 'failed' }, messages, unsupported);
+    for (const task of end.errbacks) tryMessage(task, encoding, { part, on: 'failed' }, messages, unsupported);
     const { taskId, groupId, groupIndex, chordSize, failed, outer } = end;
     return { part, taskId, groupId, groupIndex, chordSize, resultsToken, bodyError, failed, outer: outer.map(partOf) };
   };

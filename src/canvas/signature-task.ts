@@ -14,15 +14,15 @@ import type { Signature } from './signature.ts';
 
 /** Where a task is to be published; what is absent is decided by the routing of the sender. */
 export interface SignatureRoute {
-  readonly queue?: string;
-  readonly exchange?: string;
-  readonly exchangeType?: string;
-  readonly routingKey?: string;
-  readonly priority?: number;
-  /** Retry the publishing itself, and how (Celery's retry_policy keys). */
-  readonly retry?: boolean;
-  readonly retryPolicy?: unknown;
+  readonly queue?: string | undefined;
+  readonly exchange?: string | undefined;
+  readonly exchangeType?: ExchangeType | undefined;
+  readonly routingKey?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly deliveryMode?: 1 | 2 | undefined;
 }
+
+type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
 
 export interface OutgoingTaskWithRoute extends OutgoingTask {
   readonly route: SignatureRoute;
@@ -79,18 +79,19 @@ interface Option {
   readonly nowMs: number;
 }
 
-/** Known and used elsewhere: the id is given, stamps have addStamps. */
-const usedElsewhere: ReadonlySet<string> = new Set(['task_id', 'stamped_headers']);
+/** Known: the id is given, stamps have addStamps, and what follows from a task is sent until the broker has it, whatever its retry policy. */
+const usedElsewhere: ReadonlySet<string> = new Set(['task_id', 'stamped_headers', 'retry', 'retry_policy']);
 
 const routeReaders: ReadonlyMap<string, (option: Option) => SignatureRoute> = new Map(
   Object.entries({
     queue: (option: Option) => ({ queue: text(option) }),
     exchange: (option: Option) => ({ exchange: text(option) }),
-    exchange_type: (option: Option) => ({ exchangeType: text(option) }),
+    exchange_type: (option: Option) => ({ exchangeType: exchangeType(option) }),
     routing_key: (option: Option) => ({ routingKey: text(option) }),
     priority: (option: Option) => ({ priority: number(option) }),
-    retry: (option: Option) => ({ retry: option.value === true }),
-    retry_policy: (option: Option) => ({ retryPolicy: option.value }),
+    delivery_mode: (option: Option): SignatureRoute => ({
+      deliveryMode: option.value === 1 || option.value === 'transient' ? 1 : 2,
+    }),
   }),
 );
 
@@ -130,6 +131,12 @@ const taskReaders: ReadonlyMap<string, (option: Option) => Partial<OutgoingTask>
 function text(option: Option): string {
   if (typeof option.value !== 'string') throw wrong(option, 'a string');
   return option.value;
+}
+
+function exchangeType(option: Option): ExchangeType {
+  const { value } = option;
+  if (value === 'direct' || value === 'topic' || value === 'fanout' || value === 'headers') return value;
+  throw wrong(option, 'direct, topic, fanout or headers');
 }
 
 function number(option: Option): number {

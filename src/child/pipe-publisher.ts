@@ -13,6 +13,7 @@ import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult } from '../task/async-result.ts';
 import type { Publisher, TaskCall } from '../task/publisher.ts';
 import { currentTask } from '../task/task-context.ts';
+import { routeOfCall } from '../task/task-route.ts';
 import { origin } from './origin.ts';
 import type { ChildPipe } from './pipe.ts';
 
@@ -37,7 +38,7 @@ export class PipePublisher implements Publisher {
     const caller = currentTask();
     const id = options.taskId ?? newUuid();
     const etaMs = dueTime(call);
-    const inherited = this.#settings.inheritParentPriority ? (caller?.deliveryInfo.priority ?? null) : null;
+    const inherited = this.#settings.inheritParentPriority ? (caller?.deliveryInfo.priority ?? undefined) : undefined;
     const message = encodeTask({
       task: call.task,
       id,
@@ -51,21 +52,16 @@ export class PipePublisher implements Publisher {
       parentId: caller?.id ?? null,
       shadow: options.shadow ?? null,
       ignoreResult: options.ignoreResult ?? null,
-      priority: options.priority ?? inherited ?? this.#settings.defaultPriority,
+      priority: options.priority ?? null,
       headers: options.headers ?? null,
       protocol: this.#settings.taskProtocol,
     });
-    const { queue, exchange, routingKey } = options;
     const meta: PublishMeta = {
       taskName: call.task,
       taskId: id,
       headers: message.headers,
       properties: message.properties,
-      route: {
-        ...(queue === undefined ? null : { queue }),
-        ...(exchange === undefined ? null : { exchange }),
-        ...(routingKey === undefined ? null : { routingKey }),
-      },
+      route: { ...routeOfCall(options), inheritedPriority: inherited },
       dueAtMs: etaMs,
     };
     await this.ask((request) => this.#pipe.send(toParent.publish, request, 0, encodeJson(meta), message.body));

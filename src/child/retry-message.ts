@@ -50,7 +50,7 @@ export function retryMessage(task: PreparedTask, settings: ChildSettings, retry:
       taskId: header.id,
       headers: message.headers,
       properties: message.properties,
-      route: exchange === '' ? { queue: routingKey } : { exchange, routingKey },
+      route: { ...(exchange === '' ? { queue: routingKey } : { exchange, routingKey }), priority: priority ?? undefined },
       dueAtMs: retry.etaMs,
     },
     body: message.body,

@@ -22,6 +22,7 @@ import { bindArguments } from '../task/bind-arguments.ts';
 import { Ignore, Reject, Retry } from '../task/control-flow.ts';
 import type { TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, runInContext, TaskContext } from '../task/task-context.ts';
+import { followUpRoute } from './follow-up-route.ts';
 import { origin } from './origin.ts';
 import { PlainRun } from './plain-run.ts';
 import { requestOf } from './request-of.ts';
@@ -34,6 +35,7 @@ export interface PreparedTask {
   readonly content: TaskContent;
   readonly meta: RunMeta;
   readonly definition: TaskDefinition;
+  readonly registry: TaskRegistry;
 }
 
 export interface OutgoingMessage {
@@ -74,7 +76,7 @@ function prepareTask(header: TaskHeader, message: Message, meta: RunMeta, regist
   const definition = registry.get(header.task);
   if (definition === undefined) return ended('invalid', `the task modules of this child have no task '${header.task}'`);
   try {
-    return { header, content: readContent(message, header.protocol), meta, definition };
+    return { header, content: readContent(message, header.protocol), meta, definition, registry };
   } catch (error) {
     const invalid = error instanceof UmbelError && error.code === 'MESSAGE_INVALID';
     return ended(invalid ? 'invalid' : 'undecodable', messageOf(error));
@@ -126,7 +128,7 @@ function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): T
   try {
     const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
     const children = applied.children.length === 0 ? null : { children: JSON.stringify(applied.children) };
-    const { messages, about } = encodeFollowUps(applied, settings.taskProtocol);
+    const { messages, about } = encodeFollowUps(applied, settings.taskProtocol, followUpRoute(task.registry));
     return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...about }, followUps: messages };
   } catch (error) {
     return fail(task, settings, error);
@@ -177,7 +179,8 @@ function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, re
   let followUps: readonly OutgoingMessage[] = none;
   let about: Partial<EndedMeta> | null = null;
   try {
-    ({ messages: followUps, about } = encodeFollowUps(followUpsOfFailure(sourceOf(task, settings), task.content), settings.taskProtocol));
+    const applied = followUpsOfFailure(sourceOf(task, settings), task.content);
+    ({ messages: followUps, about } = encodeFollowUps(applied, settings.taskProtocol, followUpRoute(task.registry)));
   } catch (error) {
     about = { unsupported: [`its error callbacks: ${messageOf(error)}`] };
   }

@@ -29,6 +29,11 @@ export const command: Command = {
   async run(ctx) {
     const [id = ''] = ctx.args;
     const client = openClient(ctx.loadConfig(), ctx.env);
+    if (client.resultsAreReplies)
+      throw new UmbelError(
+        'NOT_SUPPORTED',
+        'result.backend must be one that keeps results, got rpc://: only the program that sent a task gets its result',
+      );
     await client.start();
     try {
       const result = client.result(id);

@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
 import { UmbelError } from '../errors.ts';
-import { Producer } from '../producer/producer.ts';
+import { Producer, type ProducerParams } from '../producer/producer.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { RemoteTaskError } from '../protocol/remote-error.ts';
 import { propagateStates } from '../protocol/result.ts';
@@ -17,33 +17,38 @@ import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult, GetOptions } from '../task/async-result.ts';
 import { type Publisher, setPublisher, type TaskCall } from '../task/publisher.ts';
+import { routeOfCall } from '../task/task-route.ts';
 
 export interface ClientParams {
   readonly broker: Broker;
   readonly backend: ResultBackend | null;
-  readonly defaultQueue: string;
-  readonly createMissingQueues: boolean;
-  readonly defaultPriority: number | null;
+  readonly routing: RoutingParams;
   readonly taskProtocol: 1 | 2;
 }
+
+/** Where what is sent goes: everything a producer takes but the broker. */
+export type RoutingParams = Omit<ProducerParams, 'broker'>;
 
 export class Client implements Publisher {
   readonly #params: ClientParams;
   readonly #producer: Producer;
+  /** Where results come to; null: they are looked up. Written by start. */
+  #replyTo: string | null = null;
   readonly #origin = `gen${process.pid}@${hostname()}`;
 
   constructor(params: ClientParams) {
     this.#params = params;
-    const { broker, defaultQueue, createMissingQueues } = params;
-    this.#producer = new Producer({ broker, defaultQueue, createMissingQueues, queues: [] });
+    this.#producer = new Producer({ broker: params.broker, ...params.routing });
   }
 
   /** Connect, and send for `task.delay()` in this process. */
   async start(): Promise<void> {
     const { broker, backend } = this.#params;
+    await this.#producer.start();
     await broker.start();
     try {
       await backend?.start();
+      this.#replyTo = (await backend?.openReplies?.()) ?? null;
     } catch (error) {
       await broker.stop();
       throw error;
@@ -61,6 +66,11 @@ export class Client implements Publisher {
     return this.#params.backend !== null;
   }
 
+  /** Only results of tasks that this client has sent itself can be read. */
+  get resultsAreReplies(): boolean {
+    return this.#params.backend?.openReplies !== undefined;
+  }
+
   async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     const { options } = call;
     const id = options.taskId ?? newUuid();
@@ -76,17 +86,12 @@ export class Client implements Publisher {
       retries: options.retries ?? 0,
       shadow: options.shadow ?? null,
       ignoreResult: options.ignoreResult ?? null,
-      priority: options.priority ?? this.#params.defaultPriority,
+      priority: options.priority ?? null,
       headers: options.headers ?? null,
+      replyTo: this.#replyTo,
       protocol: this.#params.taskProtocol,
     });
-    const { queue, exchange, routingKey } = options;
-    const route = {
-      ...(queue === undefined ? null : { queue }),
-      ...(exchange === undefined ? null : { exchange }),
-      ...(routingKey === undefined ? null : { routingKey }),
-    };
-    await this.#producer.publish(message, route, dueAtMs);
+    await this.#producer.publish(message, { taskName: call.task, taskId: id, route: routeOfCall(options), dueAtMs });
     return this.result<R>(id);
   }
 

@@ -11,11 +11,15 @@ import type { ResultBackend } from '../backend/backend.ts';
 import { MemoryBackend } from '../backend/memory.ts';
 import { RedisBackend } from '../backend/redis/redis-backend.ts';
 import type { ResultRetryPolicy } from '../backend/redis/result-reader.ts';
+import { RpcBackend } from '../backend/rpc.ts';
 import { SqliteBackend } from '../backend/sqlite.ts';
+import { AmqpBroker, type AmqpBrokerOptions } from '../broker/amqp/amqp-broker.ts';
 import type { Broker } from '../broker/broker.ts';
 import { MemoryBroker } from '../broker/memory/memory-broker.ts';
 import { RedisBroker, type RedisBrokerOptions } from '../broker/redis/redis-broker.ts';
 import { SqliteBroker } from '../broker/sqlite/sqlite-broker.ts';
+import type { AmqpConnectOptions } from '../driver/amqp.ts';
+import { type AmqpTls, amqpPlaceFromUrl, isAmqpUrl } from '../driver/amqp-url.ts';
 import { RedisConnection, type RedisConnectOptions } from '../driver/redis.ts';
 import { isRedisUrl, type RedisPlace, type RedisTls, redisPlaceFromUrl } from '../driver/redis-url.ts';
 import type { SqliteSynchronous } from '../driver/sqlite.ts';
@@ -37,8 +41,12 @@ export interface ConnectionParams {
   readonly leaseMs: number;
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
+  /** rpc:// only: replies survive a restart of the broker. Default: false. */
+  readonly resultPersistent?: boolean;
   /** Defaults: those of the broker. */
   readonly redisBroker?: RedisBrokerParams;
+  /** Defaults: those of the broker. */
+  readonly amqpBroker?: AmqpBrokerParams;
   /** Defaults: those of the backend. */
   readonly redisResults?: RedisResultParams;
   readonly log: Logger;
@@ -48,6 +56,13 @@ export interface RedisBrokerParams {
   readonly connection?: Partial<RedisConnectOptions>;
   readonly tls?: Partial<RedisTls> | null;
   readonly broker?: RedisBrokerOptions;
+}
+
+export interface AmqpBrokerParams {
+  readonly connection?: Partial<AmqpConnectOptions>;
+  /** null: TLS where the URL says so. */
+  readonly tls?: Partial<AmqpTls> | null;
+  readonly broker?: AmqpBrokerOptions;
 }
 
 /** A Redis result backend. Where the broker is in the same database its connection serves both, as the broker wants it. */
@@ -70,7 +85,7 @@ export interface Connections {
 }
 
 /** Schemes that later versions bring. */
-const notBuiltYet = /^(amqp|amqps|pyamqp|rpc|db\+|cache\+|mongodb|file|sqs|kafka)/;
+const notBuiltYet = /^(amqp|db\+|cache\+|mongodb|file|sqs|kafka)/;
 
 /** The file of the embedded broker when no URL is given. */
 export function defaultBrokerPath(env: NodeJS.ProcessEnv): string {
@@ -101,7 +116,8 @@ export function openConnections(params: ConnectionParams): Connections {
     return connection;
   };
   const broker = openBroker(params, store, redis);
-  return { broker, backend: openBackend(params, store, redis) };
+  const isRpc = /^rpc:\/\//i.test(params.backendUrl ?? '');
+  return { broker, backend: isRpc ? openRpcBackend(params, broker) : openBackend(params, store, redis) };
 }
 
 function makeStateFolder(folder: string): void {
@@ -130,6 +146,12 @@ function openBroker(params: ConnectionParams, store: StoreOf, redis: RedisOf): B
     if ('problem' in place) throw new UmbelError('BROKER_URL_INVALID', `broker.url: ${place.problem}`);
     return new RedisBroker({ connection: redis(place, connection), options: broker, log });
   }
+  if (isAmqpUrl(url)) {
+    const { connection = {}, tls = null, broker = {} } = params.amqpBroker ?? {};
+    const place = amqpPlaceFromUrl(url, tls);
+    if ('problem' in place) throw new UmbelError('BROKER_URL_INVALID', `broker.url: ${place.problem}`);
+    return new AmqpBroker({ place, connection, options: broker, log });
+  }
   throw unknownScheme('broker.url', url, 'BROKER_URL_INVALID');
 }
 
@@ -142,6 +164,13 @@ function openBackend(params: ConnectionParams, store: StoreOf, redis: RedisOf): 
   if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs });
   if (isRedisUrl(url)) return openRedisBackend(url, resultExpiresMs, params.redisResults ?? {}, redis);
   throw unknownScheme('result.backend', url, 'BACKEND_URL_INVALID');
+}
+
+/** Its replies go over the broker of the tasks; the URL says nothing more. */
+function openRpcBackend({ backendUrl, resultExpiresMs, resultPersistent = false, log }: ConnectionParams, broker: Broker): RpcBackend {
+  if (!/^rpc:\/\/\/?$/i.test(backendUrl ?? ''))
+    throw new UmbelError('BACKEND_URL_INVALID', `result.backend must be rpc:// with nothing behind it, got ${maskUrl(backendUrl ?? '')}`);
+  return new RpcBackend({ broker, resultExpiresMs, persistent: resultPersistent, log });
 }
 
 function openRedisBackend(url: string, resultExpiresMs: number | null, results: RedisResultParams, redis: RedisOf): RedisBackend {
@@ -163,7 +192,7 @@ function pathOf(url: string, code: ErrorCode, workdir: string): string {
 }
 
 function unknownScheme(where: string, url: string, code: ErrorCode): UmbelError {
-  const known = 'sqlite:///FILE, sqla+sqlite:///FILE or redis://HOST';
+  const known = where === 'broker.url' ? 'sqlite:///FILE, amqp://HOST or redis://HOST' : 'sqlite:///FILE, redis://HOST or rpc://';
   if (notBuiltYet.test(url))
     return new UmbelError(
       'NOT_SUPPORTED',

@@ -3,11 +3,15 @@
  * name gives the embedded copy (child/embed-api.ts).
  */
 import { createLogger } from '../log/create-logger.ts';
+import { QueueTable, type TaskQueue } from '../producer/queue-table.ts';
+import { FunctionRouter, MapRouter, type RouteOptions, type RouterFunction } from '../producer/router.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { Client } from './client.ts';
 import { openConnections } from './connections.ts';
 
 export { UmbelError } from '../errors.ts';
+export type { TaskQueue } from '../producer/queue-table.ts';
+export type { RouteOptions, RouterFunction, TaskToRoute } from '../producer/router.ts';
 export { RemoteTaskError } from '../protocol/remote-error.ts';
 export type { AsyncResult, GetOptions } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
@@ -23,6 +27,10 @@ export interface AppOptions {
   readonly backend?: string;
   /** Default: celery. */
   readonly defaultQueue?: string;
+  /** Queues that are more than a name: an exchange, several bindings, arguments. Others are made when they are named. */
+  readonly queues?: readonly TaskQueue[];
+  /** Which task goes where, asked in this order: maps from names and patterns (`mail.*`, `/regular expression/`), and functions. */
+  readonly routes?: readonly (RouterFunction | Readonly<Record<string, string | RouteOptions>>)[];
   /** Task modules and folders, as the worker has them with -A: tasks imported from them are called under the names they have there. */
   readonly tasks?: readonly string[];
 }
@@ -46,9 +54,16 @@ export class App extends Client {
     });
     super({
       ...connections,
-      defaultQueue: options.defaultQueue ?? 'celery',
-      createMissingQueues: true,
-      defaultPriority: null,
+      routing: {
+        queues: new QueueTable({
+          queues: options.queues ?? [],
+          defaultQueue: { name: options.defaultQueue ?? 'celery' },
+          createMissing: true,
+        }),
+        routers: (options.routes ?? []).map((routes) =>
+          typeof routes === 'function' ? new FunctionRouter(routes, routes.name || 'function') : new MapRouter(Object.entries(routes)),
+        ),
+      },
       taskProtocol: 2,
     });
     this.#tasks = options.tasks ?? [];

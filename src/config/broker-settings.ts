@@ -1,4 +1,5 @@
 /** Settings of the broker and of the embedded SQLite database: `[broker]` and `[sqlite]`. */
+import { amqpBrokerSettings } from './amqp-settings.ts';
 import { oneOf, seconds } from './kind.ts';
 import { redisBrokerSettings } from './redis-broker-settings.ts';
 import { setting } from './setting.ts';
@@ -8,13 +9,13 @@ export const brokerSettings = {
   broker_url: setting<string | null>({
     kind: url({
       noun: 'a broker URL',
-      schemes: ['sqlite', 'sqla+sqlite', 'redis', 'rediss', 'redis+socket', 'sentinel', 'memory'],
+      schemes: ['sqlite', 'sqla+sqlite', 'amqp', 'amqps', 'pyamqp', 'redis', 'rediss', 'redis+socket', 'sentinel', 'memory'],
       list: true,
-      notBuilt: ['amqp', 'amqps', 'pyamqp', 'librabbitmq', 'sqs', 'gcpubsub', 'kafka', 'mongodb', 'zookeeper', 'confluentkafka'],
+      notBuilt: ['librabbitmq', 'sqs', 'gcpubsub', 'kafka', 'mongodb', 'zookeeper', 'confluentkafka'],
     }),
     default: null,
     defaultText: 'the embedded broker in $XDG_STATE_HOME/umbel/umbel.db (~/.local/state)',
-    doc: 'Where tasks come from and go to. `sqlite:////absolute/path.db` is the embedded broker in that file, `sqlite:///relative.db` in one relative to the folder of the configuration file; `sqla+sqlite:` says the same the way Python Celery does. A Redis server as Celery has it: `redis://[user]:[password]@host:port/db`, `rediss://` with TLS, `redis+socket:///path?virtual_host=db`, `sentinel://host:port/db`; several, as a list or joined by `;`, are tried in turn. `memory://` lives and dies with one process and is meant for tests.',
+    doc: 'Where tasks come from and go to. `sqlite:////absolute/path.db` is the embedded broker in that file, `sqlite:///relative.db` in one relative to the folder of the configuration file; `sqla+sqlite:` says the same the way Python Celery does. RabbitMQ as Celery has it: `amqp://user:password@host:port/vhost` (or `pyamqp://`), `amqps://` with TLS. A Redis server as Celery has it: `redis://[user]:[password]@host:port/db`, `rediss://` with TLS, `redis+socket:///path?virtual_host=db`, `sentinel://host:port/db`; several of one kind, as a list or joined by `;`, are tried in turn. `memory://` lives and dies with one process and is meant for tests.',
     flag: { names: ['-b', '--broker'], argument: 'URL', on: 'global', group: 'Global options' },
     celeryEnvironment: ['CELERY_BROKER_URL', 'CELERY_BROKER_READ_URL', 'CELERY_BROKER_WRITE_URL'],
     secret: 'url',
@@ -22,6 +23,7 @@ export const brokerSettings = {
     example: 'sqlite:////var/lib/umbel/umbel.db',
   }),
   ...redisBrokerSettings,
+  ...amqpBrokerSettings,
 } as const;
 
 export const sqliteSettings = {

@@ -21,7 +21,7 @@ export function exampleConfig(): string {
 
 function exampleSetting(name: SettingName): string {
   const { kind, doc, default: value, defaultText, example, celeryDiffers, flag } = settingsTable[name];
-  const unset = value === null || (Array.isArray(value) && value.length === 0);
+  const unset = value === null || (typeof value === 'object' && Object.keys(value).length === 0);
   const text = [doc, `Must be ${kind.rule}.`, defaultText === undefined ? null : `Default: ${defaultText}.`, celeryDiffers ?? null]
     .filter((one) => one !== null)
     .join(' ');

@@ -9,9 +9,17 @@ import { isAbsolute, resolve } from 'node:path';
 /** Why a value was refused: completes "worker.pool …". */
 export class Refusal {
   readonly reason: string;
+  /** Where inside the value: keys and indexes, outermost first. Empty: the value as a whole. */
+  readonly path: readonly (string | number)[];
 
-  constructor(reason: string) {
+  constructor(reason: string, path: readonly (string | number)[] = []) {
     this.reason = reason;
+    this.path = path;
+  }
+
+  /** The same, seen from one level further out. */
+  within(...outer: readonly (string | number)[]): Refusal {
+    return new Refusal(this.reason, [...outer, ...this.path]);
   }
 }
 

@@ -34,9 +34,9 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
   const folder = workingFolder(flags, env, cwd);
 
   /** Layers are applied weakest first; a bad value of a layer is a problem even when a stronger one hides it. */
-  const apply = (name: SettingName, value: unknown, origin: Origin, base: string): void => {
+  const apply = (name: SettingName, value: unknown, origin: Origin, base: string, placeOf?: (path: Refusal['path']) => string): void => {
     if (value instanceof Refusal) {
-      problems.push({ message: refusalText(name, value), place: origin.text });
+      problems.push({ message: refusalText(name, value), place: placeOf?.(value.path) ?? origin.text });
       return;
     }
     const { kind } = settingsTable[name];
@@ -50,8 +50,8 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
     try {
       const fromFile = readFileSettings(parseToml(file.source), display);
       problems.push(...fromFile.problems);
-      for (const { name, value, place } of fromFile.values) {
-        apply(name, settingsTable[name].kind.readValue(value), { kind: 'file', text: place }, dirname(file.path));
+      for (const { name, value, place, placeOf } of fromFile.values) {
+        apply(name, settingsTable[name].kind.readValue(value), { kind: 'file', text: place }, dirname(file.path), placeOf);
       }
       problems.sort((one, other) => lineOf(one) - lineOf(other));
     } catch (thrown) {
@@ -103,9 +103,10 @@ function readTexts(kind: Kind<unknown>, texts: readonly string[], argument: stri
 }
 
 /** `worker.concurrency must be …`, with nothing secret in it. */
-export function refusalText(name: SettingName, { reason }: Refusal): string {
+export function refusalText(name: SettingName, { reason, path }: Refusal): string {
   const { secret, kind } = settingsTable[name];
-  return `${dottedName(name)} ${secret === 'whole' ? `must be ${kind.rule}` : masked(secret, reason)}`;
+  const inside = path.map((part) => (typeof part === 'number' ? `[${part}]` : /^[\w-]+$/.test(part) ? `.${part}` : `."${part}"`)).join('');
+  return `${dottedName(name)}${inside} ${secret === 'whole' ? `must be ${kind.rule}` : masked(secret, reason)}`;
 }
 
 /** What relative paths of flags and variables are relative to. */

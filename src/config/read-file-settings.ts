@@ -9,6 +9,8 @@ export interface FileValue {
   readonly name: SettingName;
   readonly value: unknown;
   readonly place: string;
+  /** Of something inside the value. */
+  placeOf(path: readonly (string | number)[]): string;
 }
 
 interface FileSettings {
@@ -20,25 +22,35 @@ interface FileSettings {
 export function readFileSettings({ data, lines }: TomlDocument, display: string): FileSettings {
   const values: FileValue[] = [];
   const problems: ConfigProblem[] = [];
-  const place = (path: readonly string[]): string => {
+  /** The nearest thing around it that has a line. */
+  const place = (path: readonly (string | number)[]): string => {
     const line = lines.lineOf(path);
+    if (line === null && path.length > 1) return place(path.slice(0, -1));
     return line === null ? display : `${display}:${line}`;
+  };
+  const found = (name: SettingName, value: unknown, path: readonly string[]): void => {
+    values.push({ name, value, place: place(path), placeOf: (inner) => place([...path, ...inner]) });
   };
   for (const [key, value] of Object.entries(data)) {
     if (!isSection(key)) {
-      if (isSettingName(key) && dottedName(key) === key) values.push({ name: key, value, place: place([key]) });
+      const name = settingAtTop(key);
+      if (name !== null) found(name, value, [key]);
       else problems.push({ message: isTable(value) ? unknownSection(key) : unknownKey(key), place: place([key]) });
     } else if (!isTable(value)) {
       problems.push({ message: `${key} must be a section, written [${key}]`, place: place([key]) });
     } else {
       for (const [inner, innerValue] of Object.entries(value)) {
         const name = `${key}_${inner}`;
-        if (isSettingName(name)) values.push({ name, value: innerValue, place: place([key, inner]) });
+        if (isSettingName(name) && dottedName(name) === `${key}.${inner}`) found(name, innerValue, [key, inner]);
         else problems.push({ message: unknownKey(`${key}.${inner}`), place: place([key, inner]) });
       }
     }
   }
   return { values, problems };
+}
+
+function settingAtTop(key: string): SettingName | null {
+  return settingNames.find((name) => dottedName(name) === key) ?? null;
 }
 
 function isSection(key: string): key is Section {
@@ -50,8 +62,9 @@ function isTable(value: unknown): value is Record<string, unknown> {
 }
 
 function unknownSection(key: string): string {
-  const nearest = nearestName(key, sections);
-  const hint = nearest === null ? `the sections are ${sections.map((one) => `[${one}]`).join(', ')}` : `did you mean [${nearest}]?`;
+  const known = [...sections, 'queues'];
+  const nearest = nearestName(key, known);
+  const hint = nearest === null ? `the sections are ${known.map((one) => `[${one}]`).join(', ')}` : `did you mean [${nearest}]?`;
   return `[${key}] is not a section; ${hint}`;
 }
 

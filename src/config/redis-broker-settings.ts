@@ -1,4 +1,6 @@
-/** Settings of the broker that matter with Redis: how to connect, and `broker_transport_options`. */
+/** Settings of a broker that is a server: how to connect, and `broker_transport_options`; with the keys that matter with Redis. */
+
+import { amqpTlsFields, amqpTransportFields } from './amqp-settings.ts';
 import { boolean, integer, listOf, oneOf, seconds, secondsOrNever, text } from './kind.ts';
 import { redisTlsFields, sentinelFields } from './redis-settings.ts';
 import { setting } from './setting.ts';
@@ -6,7 +8,7 @@ import { field, fieldsText, type TableOf, table } from './table-kind.ts';
 import { booleanOr } from './union-kind.ts';
 
 /** Keys of `broker_transport_options`. */
-export const brokerTransportFields = {
+export const redisTransportFields = {
   visibility_timeout: field(
     seconds({ above: 0 }),
     'after so many seconds without renewal Python workers give a message to somebody else; equal for all workers of a database. A living umbel worker renews what it holds, however long tasks and ETAs take. Default 3600.',
@@ -50,8 +52,15 @@ export const brokerTransportFields = {
   sentinel_kwargs: field(table(sentinelFields), 'the connection to the sentinels.'),
 };
 
-const transportOptions = table(brokerTransportFields, {
+const transportFields = { ...redisTransportFields, ...amqpTransportFields };
+const tlsFields = { ...redisTlsFields, ...amqpTlsFields };
+
+const transportOptions = table(transportFields, {
   max_connections: 'is not needed: a worker has two connections to Redis',
+  read_timeout: 'is not needed: broker.heartbeat finds dead connections',
+  write_timeout: 'is not needed: broker.heartbeat finds dead connections',
+  on_blocked: 'is a Python function; umbel waits until RabbitMQ takes messages again, and says so',
+  queue_prefix: 'is for other transports',
   socket_keepalive_options: 'cannot be set by a program in Node; the system has these values',
   ack_emulation: 'cannot be switched off: messages that are not acknowledged would be lost',
   min_other_sentinels: 'is not supported: the first sentinel that answers is believed',
@@ -59,34 +68,35 @@ const transportOptions = table(brokerTransportFields, {
 });
 
 export const redisBrokerSettings = {
-  broker_transport_options: setting<TableOf<typeof brokerTransportFields>>({
+  broker_transport_options: setting<TableOf<typeof transportFields>>({
     kind: transportOptions,
     default: {},
-    doc: `Options of a Redis broker. ${fieldsText(brokerTransportFields)}`,
-    celeryDiffers: 'socket_timeout and socket_keepalive are on by default: without them a dead connection may go unnoticed.',
+    doc: `Options of the broker. With Redis: ${fieldsText(redisTransportFields)} With RabbitMQ: ${fieldsText(amqpTransportFields)}`,
+    celeryDiffers:
+      'socket_timeout and socket_keepalive are on by default: without them a dead connection may go unnoticed. So is confirm_publish: without it a message may be lost although sending it succeeded.',
     example: { visibility_timeout: 3600, queue_order_strategy: 'round_robin' },
   }),
-  broker_use_ssl: setting<boolean | TableOf<typeof redisTlsFields>>({
-    kind: booleanOr(table(redisTlsFields), 'a table'),
+  broker_use_ssl: setting<boolean | TableOf<typeof tlsFields>>({
+    kind: booleanOr(table(tlsFields), 'a table'),
     default: false,
-    doc: `TLS to the broker, for redis:// and sentinel:// URLs; what a rediss:// URL says itself is stronger. ${fieldsText(redisTlsFields)}`,
+    doc: `TLS to the broker, for redis://, sentinel:// and amqp:// URLs; what a rediss:// or amqps:// URL says itself is stronger. ${fieldsText(tlsFields)}`,
     example: { ssl_cert_reqs: 'required', ssl_ca_certs: '/etc/ssl/redis-ca.pem' },
   }),
   broker_connection_timeout: setting<number>({
     kind: seconds({ above: 0 }),
     default: 4,
-    doc: 'How long connecting to a Redis broker may take before the next URL is tried.',
+    doc: 'How long connecting to a Redis or RabbitMQ broker may take before the next URL is tried.',
   }),
   broker_connection_retry: setting<boolean>({
     kind: boolean(),
     default: true,
-    doc: 'Whether a worker connects again to a Redis broker it has lost. Without, it ends.',
+    doc: 'Whether a worker connects again to a broker it has lost. Without, it ends.',
   }),
   broker_connection_retry_on_startup: setting<boolean | null>({
     kind: boolean(),
     default: null,
     defaultText: 'as broker.connection_retry',
-    doc: 'Whether a worker that starts waits for a Redis broker that is not there.',
+    doc: 'Whether a worker that starts waits for a broker that is not there.',
     example: false,
   }),
   broker_connection_max_retries: setting<number>({

@@ -1,5 +1,6 @@
 /** Settings of the Redis result backend: `[redis]`, and the tables that describe a Redis connection. */
-import { boolean, integer, oneOf, path, seconds, secondsOrNever, text } from './kind.ts';
+import { boolean, oneOf, path, seconds, secondsOrNever, text } from './kind.ts';
+import { retryPolicyFields } from './route-kind.ts';
 import { setting } from './setting.ts';
 import { field, fieldsText, type TableOf, table } from './table-kind.ts';
 
@@ -20,13 +21,6 @@ export const redisTlsFields = {
 export const sentinelFields = {
   username: field(text(), 'user at the sentinels.'),
   password: field(text(), 'password at the sentinels.', { secret: true }),
-};
-
-const retryPolicyFields = {
-  max_retries: field(integer({ min: 0 }), 'how often.'),
-  interval_start: field(seconds(), 'before the first.'),
-  interval_step: field(seconds(), 'added before each further one.'),
-  interval_max: field(seconds(), 'never more than this.'),
 };
 
 /** Keys of `result_backend_transport_options`. */

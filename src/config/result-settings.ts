@@ -8,13 +8,13 @@ export const resultSettings = {
   result_backend: setting<string | null>({
     kind: url({
       noun: 'a result backend',
-      schemes: ['sqlite', 'db+sqlite', 'redis', 'rediss', 'redis+socket', 'socket', 'sentinel', 'memory'],
-      notBuilt: ['rpc', 'amqp', 'db', 'db+postgresql', 'db+mysql', 'cache', 'cache+memcached', 'mongodb', 'file', 's3'],
+      schemes: ['sqlite', 'db+sqlite', 'redis', 'rediss', 'redis+socket', 'socket', 'sentinel', 'rpc', 'memory'],
+      notBuilt: ['amqp', 'db', 'db+postgresql', 'db+mysql', 'cache', 'cache+memcached', 'mongodb', 'file', 's3'],
       words: ['disabled'],
     }),
     default: null,
     defaultText: 'with the embedded broker, the file of the broker',
-    doc: 'Where states and results are kept: `sqlite:////absolute/path.db` (or `db+sqlite:`, as Python Celery says), a Redis database as Celery keeps it (`redis://[user]:[password]@host:port/db`, `rediss://` with TLS, `redis+socket:///path?virtual_host=db`, `sentinel://host:port/db` with further sentinels after `;`), or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker, or in the Redis database of the broker, are the fastest: result and acknowledgement are one commit.',
+    doc: 'Where states and results are kept: `sqlite:////absolute/path.db` (or `db+sqlite:`, as Python Celery says), a Redis database as Celery keeps it (`redis://[user]:[password]@host:port/db`, `rediss://` with TLS, `redis+socket:///path?virtual_host=db`, `sentinel://host:port/db` with further sentinels after `;`), `rpc://` sends them as messages to whoever sent the task, who alone can read them, or `disabled` for nowhere. `memory://` lives and dies with one process and is meant for tests. Results in the file of the embedded broker, or in the Redis database of the broker, are the fastest: result and acknowledgement are one commit.',
     flag: { names: ['--result-backend'], argument: 'URL', on: 'global', group: 'Global options' },
     celeryEnvironment: ['CELERY_RESULT_BACKEND'],
     secret: 'url',
@@ -31,6 +31,11 @@ export const resultSettings = {
     kind: boolean(),
     default: false,
     doc: 'Keep name, arguments, worker, retries and queue of the task with its result.',
+  }),
+  result_persistent: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Whether the messages of rpc:// results are persistent.',
   }),
   ...resultRedisSettings,
 } as const;

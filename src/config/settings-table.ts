@@ -7,12 +7,14 @@ import { brokerSettings, sqliteSettings } from './broker-settings.ts';
 import { redisLeaseSetting } from './redis-broker-settings.ts';
 import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
+import { queueSettings } from './routing-settings.ts';
 import type { AnySetting, Setting } from './setting.ts';
 import { generalSettings, taskSettings } from './task-settings.ts';
 import { workerSettings } from './worker-settings.ts';
 
 const declared = {
   ...generalSettings,
+  ...queueSettings,
   ...brokerSettings,
   ...sqliteSettings,
   ...resultSettings,

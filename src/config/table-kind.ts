@@ -23,8 +23,15 @@ export function field<T>(kind: Kind<T>, doc: string, more: { readonly secret?: b
   return { kind, doc, ...more };
 }
 
-/** `refused`: keys that people will try, and why not (completes "its key …"). */
-export function table<F extends Fields>(fields: F, refused: Readonly<Record<string, string>> = {}): Kind<TableOf<F>> {
+/**
+ * `refused`: keys that people will try, and why not (completes "its key …"). `places`: whether a refusal names the table and
+ * speaks of the key ('whole'), or names the place of the key in it ('exact'; for tables that fill many lines).
+ */
+export function table<F extends Fields>(
+  fields: F,
+  refused: Readonly<Record<string, string>> = {},
+  places: 'whole' | 'exact' = 'whole',
+): Kind<TableOf<F>> {
   const names = Object.keys(fields);
   const rule = `a table of ${names.join(', ')}`;
   const readValue = (value: unknown): TableOf<F> | Refusal => {
@@ -32,8 +39,9 @@ export function table<F extends Fields>(fields: F, refused: Readonly<Record<stri
     const read: Record<string, unknown> = {};
     for (const [name, given] of Object.entries(value)) {
       const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
-      if (known === undefined) return new Refusal(unknownKey(name, names, refused));
+      if (known === undefined) return places === 'exact' ? unknownHere(name, names) : new Refusal(unknownKey(name, names, refused));
       const item = known.kind.readValue(given);
+      if (item instanceof Refusal && places === 'exact') return item.within(name);
       if (item instanceof Refusal)
         return new Refusal(`has a key ${name} that ${known.secret === true ? `must be ${known.kind.rule}` : item.reason}`);
       read[name] = item;
@@ -84,6 +92,11 @@ function unknownKey(name: string, names: readonly string[], refused: Readonly<Re
   if (reason !== undefined) return `has a key ${name} that ${reason}`;
   const nearest = nearestName(name, names);
   return `has no key ${name}; ${nearest === null ? `its keys are ${names.join(', ')}` : `did you mean ${nearest}?`}`;
+}
+
+function unknownHere(name: string, names: readonly string[]): Refusal {
+  const nearest = nearestName(name, names);
+  return new Refusal(`is not known; ${nearest === null ? `the keys are ${names.join(', ')}` : `did you mean ${nearest}?`}`, [name]);
 }
 
 function isTable(value: unknown): value is Record<string, unknown> {

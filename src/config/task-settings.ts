@@ -1,5 +1,6 @@
 /** Settings of tasks and their messages: the top level of the file and `[task]`. */
-import { boolean, integer, listOf, oneOf, text } from './kind.ts';
+import { boolean, integer, listOf, oneOf } from './kind.ts';
+import { routingSettings } from './routing-settings.ts';
 import { setting } from './setting.ts';
 
 const contentTypes = oneOf(['json'], {
@@ -59,21 +60,13 @@ export const taskSettings = {
     default: false,
     doc: 'Store the state STARTED when a task starts.',
   }),
-  task_default_queue: setting<string>({
-    kind: text({ rule: 'the name of a queue' }),
-    default: 'celery',
-    doc: 'The queue of tasks that name none.',
-  }),
-  task_create_missing_queues: setting<boolean>({
-    kind: boolean(),
-    default: true,
-    doc: 'Create a queue that is named with `-Q` and not declared. When false, such a name is an error.',
-  }),
+  ...routingSettings,
   task_default_priority: setting<number | null>({
     kind: integer({ min: 0, max: 255 }),
     default: null,
     defaultText: 'none',
-    doc: 'Priority of tasks that name none. Higher is sooner.',
+    doc: 'Priority of tasks for which neither the call nor the task nor a route names one. On RabbitMQ and the embedded broker higher is sooner, on Redis lower.',
+    celeryDiffers: 'In Celery it counts as an option of the task, and is stronger than a route.',
     example: 3,
   }),
   task_inherit_parent_priority: setting<boolean>({

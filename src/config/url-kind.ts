@@ -47,12 +47,20 @@ export function url({ noun, schemes, notBuilt, list = false, words = [] }: UrlPa
     for (const part of parts) {
       const one = read(typeof part === 'string' ? part.trim() : part);
       if (one instanceof Refusal) return one;
-      if (!/^(redis|sentinel)/i.test(one)) return new Refusal(`may be several URLs of Redis only, got ${shown(maskUrl(one))} among them`);
+      const kind = serverKind(one);
+      if (kind === null || kind !== serverKind(urls[0] ?? one))
+        return new Refusal(`may be several URLs of Redis or of RabbitMQ only, got ${shown(maskUrl(one))} among them`);
       urls.push(one);
     }
     return urls.join(';');
   };
   return { rule, label: 'URL', readText: (value) => readAll(value.trim()), readValue: readAll, toToml: tomlString, resolve: resolveSqlite };
+}
+
+/** Of which there may be several. */
+function serverKind(one: string): 'redis' | 'amqp' | null {
+  if (/^(redis|sentinel)/i.test(one)) return 'redis';
+  return /^(py)?amqp/i.test(one) ? 'amqp' : null;
 }
 
 function sqliteProblem(value: string): string | null {

@@ -90,7 +90,7 @@ export const workerSettings = {
   worker_queues: setting<readonly string[]>({
     kind: listOf(text({ rule: 'the name of a queue' }), 'queues'),
     default: [],
-    defaultText: 'the default queue',
+    defaultText: 'those of [queues], else the default queue',
     doc: 'Queues to take tasks from.',
     flag: { ...workerFlag('Queue options', ['-Q', '--queues'], 'LIST'), repeatable: true },
     celeryEnvironment: ['CELERY_WORKER_QUEUES'],
@@ -106,6 +106,11 @@ export const workerSettings = {
     celeryEnvironment: ['CELERY_WORKER_EXCLUDE_QUEUES'],
     celeryDiffers: 'In Celery a flag only.',
     example: ['bulk'],
+  }),
+  worker_direct: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Take tasks from a queue of its own too: `NODE.dq2`, on the exchange `C.dq2`, where NODE is the name of the worker. Who calls a task can then choose the worker.',
   }),
   worker_purge: setting<boolean>({
     kind: boolean(),

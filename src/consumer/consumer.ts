@@ -9,18 +9,20 @@ import type { TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
+import type { TaskQueue } from '../producer/queue-table.ts';
 import { repr } from '../std/safe-repr.ts';
 import { jobOf } from './job-of.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
 import { type Decision, decide, type StrategyParams } from './strategy.ts';
 import { TimeLimitNotes } from './time-limit-notes.ts';
+import { declareQueues, dropBroadcastQueues } from './worker-queues.ts';
 
 export interface ConsumerParams {
   readonly broker: Broker;
   readonly pool: Pool;
   readonly settler: Settler;
-  readonly queues: readonly string[];
+  readonly queues: readonly TaskQueue[];
   readonly childConcurrency: number;
   readonly prefetchMultiplier: number;
   /** Hold more than the multiplier says while tasks prove so short that children would wait. */
@@ -91,10 +93,10 @@ export class Consumer {
   async start(): Promise<void> {
     const { broker, pool, queues, settler } = this.#params;
     Object.assign(this.#strategy, { tasks: pool.tasks });
-    for (const queue of queues) await broker.declareQueue({ name: queue });
+    const names = await declareQueues(broker, queues, this.#log);
     this.#prefetch = this.#wantedPrefetch();
     this.#subscription = await broker.consume({
-      queues,
+      queues: names,
       prefetch: this.#prefetch,
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onLost: (deliveries) => this.#onLost(deliveries),
@@ -122,10 +124,11 @@ export class Consumer {
 
   /** Give every message not settled back to the broker. One that is away is not waited for: it takes them back by itself. */
   async stop(): Promise<void> {
-    const released = this.#subscription?.release();
+    const { broker, queues } = this.#params;
+    const released = this.#subscription?.release().then(() => dropBroadcastQueues(broker, queues));
     this.#subscription = null;
     if (released === undefined) return;
-    if (this.#params.broker.state === 'lost') {
+    if (broker.state === 'lost') {
       released.catch(() => {});
       return;
     }

@@ -68,10 +68,11 @@ export class FollowUpPublisher {
   }
 
   async #publishOne({ meta, body }: FollowUp): Promise<void> {
-    const { headers, properties, route, dueAtMs } = meta;
+    const { headers, properties, taskName, taskId, route, dueAtMs } = meta;
+    const request = { taskName, taskId, route, dueAtMs, retry: false } as const;
     for (let refusals = 0; ; ) {
       try {
-        return await this.#params.producer.publish({ headers, properties, body }, route, dueAtMs);
+        return await this.#params.producer.publish({ headers, properties, body }, request);
       } catch (error) {
         if (!isTransient(error)) throw error;
         const { state } = this.#params.broker;

@@ -213,7 +213,8 @@ export class Settler implements RequestListener {
   /** The result of a task nobody here knows, with which its chord fails. The message itself is the consumer's to reject. */
   storeNotRegistered(task: LostTask): Promise<unknown> {
     const { header } = task;
-    const record = this.#records.make({ header, delivery: null }, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null);
+    const source = { header, delivery: null, replyTo: task.delivery.properties.replyTo };
+    const record = this.#records.make(source, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null);
     const unrun = chordOfUnrun(task);
     const ending = this.#ending({ header, delivery: null }, unrun, unrun.followUps, record, record.status, record.resultJson);
     const stored = ending === null ? this.#store(record) : this.#chords.settle(ending, [], () => nothingToDo);

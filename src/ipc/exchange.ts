@@ -89,8 +89,6 @@ export interface ChildSettings {
   /** result_extended: send the arguments back with the result. */
   readonly wantArguments: boolean;
   readonly taskDefaults: TaskDefaults;
-  /** Priority of messages that name none; null: none. */
-  readonly defaultPriority: number | null;
   readonly taskProtocol: 1 | 2;
   readonly inheritParentPriority: boolean;
 }
@@ -136,9 +134,18 @@ export interface StartFailure {
 
 /** Where a message made by the child should go; the parent's producer fills in the rest. */
 export interface RouteOptions {
-  readonly queue?: string;
-  readonly exchange?: string;
-  readonly routingKey?: string;
+  readonly queue?: string | undefined;
+  readonly exchange?: string | undefined;
+  readonly exchangeType?: 'direct' | 'topic' | 'fanout' | 'headers' | undefined;
+  readonly routingKey?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly deliveryMode?: 1 | 2 | undefined;
+  readonly retry?: boolean | undefined;
+  readonly retryPolicy?:
+    | { readonly maxRetries?: number; readonly intervalStart?: number; readonly intervalStep?: number; readonly intervalMax?: number }
+    | undefined;
+  /** Of the task that calls; only when it is to be inherited. */
+  readonly inheritedPriority?: number | undefined;
 }
 
 export interface PublishMeta {

@@ -1,5 +1,6 @@
 /** The text a worker shows when it starts. Source: worker-behaviour.md §17. */
 import { release } from 'node:os';
+import type { TaskQueue } from '../producer/queue-table.ts';
 import { version } from '../std/version.ts';
 
 export interface BannerParams {
@@ -9,7 +10,7 @@ export interface BannerParams {
   readonly backendUrl: string | null;
   readonly concurrency: number;
   readonly poolName: string;
-  readonly queues: readonly string[];
+  readonly queues: readonly TaskQueue[];
   readonly taskPaths: readonly string[];
   /** null: not shown. */
   readonly tasks: readonly string[] | null;
@@ -32,7 +33,10 @@ export function banner(params: BannerParams): string {
     ` .> concurrency: ${params.concurrency} (${params.poolName})`,
     '',
     ' [queues]',
-    ...params.queues.map((queue) => ` .> ${queue.padEnd(16)} exchange=${queue}(direct) key=${queue}`),
+    ...params.queues.map(
+      ({ name, exchange = name, exchangeType = 'direct', routingKey = name }) =>
+        ` .> ${name.padEnd(16)} exchange=${exchange}(${exchangeType}) key=${routingKey}`,
+    ),
     '',
   ];
   if (params.tasks !== null) lines.push(' [tasks]', ...params.tasks.map((task) => `  . ${task}`), '');

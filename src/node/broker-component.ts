@@ -1,19 +1,20 @@
-/** The broker as a part of a worker: its states in the log, `--purge` at the start. */
+/** The broker as a part of a worker: started with its queues emptied where that is asked for, its ups and downs in the log. */
 import type { Broker } from '../broker/broker.ts';
 import { UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
+import type { TaskQueue } from '../producer/queue-table.ts';
 
 export interface BrokerComponentParams {
   readonly broker: Broker;
-  /** Emptied at the start. */
-  readonly purge: readonly string[];
   readonly log: Logger;
-  /** The connection is given up, unasked. */
+  /** Emptied at the start. */
+  readonly purge: readonly TaskQueue[];
+  /** The connection is given up. */
   onGivenUp(error: UmbelError): void;
 }
 
-export function brokerComponent({ broker, purge, log, onGivenUp }: BrokerComponentParams): Component {
+export function brokerComponent({ broker, log, purge, onGivenUp }: BrokerComponentParams): Component {
   broker.onStateChange((state, cause) => {
     if (state === 'lost')
       log.warning(
@@ -29,9 +30,9 @@ export function brokerComponent({ broker, purge, log, onGivenUp }: BrokerCompone
     start: async () => {
       await broker.start();
       for (const queue of purge) {
-        await broker.declareQueue({ name: queue });
-        const purged = await broker.purgeQueue(queue);
-        log.warning('queue.purged', `purge: Erased ${purged} messages from queue ${queue}`, { queue, purged });
+        await broker.declareQueue(queue);
+        const purged = await broker.purgeQueue(queue.name);
+        log.warning('queue.purged', `purge: Erased ${purged} messages from queue ${queue.name}`, { queue: queue.name, purged });
       }
     },
     stop: () => broker.stop(),

@@ -1,15 +1,21 @@
 /** From a configuration to connections, and to a client for the commands that call tasks. */
+import { hostname } from 'node:os';
 import { Client } from '../client/client.ts';
 import { type Connections, openConnections } from '../client/connections.ts';
 import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import { createLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
+import { amqpBrokerParams } from './amqp-params.ts';
 import { redisBrokerParams, redisResultParams } from './redis-params.ts';
+import { routingParams } from './routing-params.ts';
+import { checkTransportOptions } from './transport-options.ts';
 
-/** `patient`: wait for a broker that is not there, as a worker does. */
-export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger, patient = false): Connections {
+/** `nodeName`: of a worker, which waits for a broker that is not there; a client does not. Throws CONFIG_INVALID. */
+export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger, nodeName: string | null = null): Connections {
   const { settings } = config;
+  const patient = nodeName !== null;
+  checkTransportOptions(config);
   return openConnections({
     brokerUrl: settings.broker_url,
     backendUrl: settings.result_backend,
@@ -19,7 +25,9 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
     busyTimeoutMs: settings.sqlite_busy_timeout_seconds * 1000,
     leaseMs: settings.sqlite_lease_seconds * 1000,
     resultExpiresMs: settings.result_expires === null ? null : settings.result_expires * 1000,
+    resultPersistent: settings.result_persistent,
     redisBroker: redisBrokerParams(settings, patient),
+    amqpBroker: amqpBrokerParams(settings, patient, nodeName ?? `umbel client ${process.pid}@${hostname()}`),
     redisResults: redisResultParams(settings),
     log,
   });
@@ -39,9 +47,7 @@ export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
   }
   return new Client({
     ...connections,
-    defaultQueue: settings.task_default_queue,
-    createMissingQueues: settings.task_create_missing_queues,
-    defaultPriority: settings.task_default_priority,
+    routing: routingParams(settings),
     taskProtocol: settings.task_protocol === 1 ? 1 : 2,
   });
 }

@@ -1,11 +1,11 @@
 /** From the settings of the Redis broker and the Redis result backend to what they take. */
 import type { RedisBrokerParams, RedisResultParams } from '../client/connections.ts';
+import type { amqpTlsFields } from '../config/amqp-settings.ts';
 import type { redisTlsFields } from '../config/redis-settings.ts';
 import type { Settings } from '../config/settings-table.ts';
 import type { TableOf } from '../config/table-kind.ts';
 import type { RedisTls } from '../driver/redis-url.ts';
-import { UmbelError } from '../errors.ts';
-import { maskUrl } from '../std/mask-url.ts';
+import { defined } from './defined.ts';
 
 export function redisTls(table: TableOf<typeof redisTlsFields> | null): Partial<RedisTls> | null {
   if (table === null) return null;
@@ -14,6 +14,18 @@ export function redisTls(table: TableOf<typeof redisTlsFields> | null): Partial<
     caFile: table.ssl_ca_certs,
     certFile: table.ssl_certfile,
     keyFile: table.ssl_keyfile,
+    keyPassword: table.ssl_password,
+    checkHostname: table.ssl_check_hostname,
+  });
+}
+
+/** Of a broker: Celery spells the keys with and without ssl_. */
+export function brokerTls(table: TableOf<typeof redisTlsFields & typeof amqpTlsFields>): Partial<RedisTls> {
+  return defined({
+    certReqs: table.ssl_cert_reqs ?? table.cert_reqs,
+    caFile: table.ssl_ca_certs ?? table.ca_certs,
+    certFile: table.ssl_certfile ?? table.certfile,
+    keyFile: table.ssl_keyfile ?? table.keyfile,
     keyPassword: table.ssl_password,
     checkHostname: table.ssl_check_hostname,
   });
@@ -49,11 +61,10 @@ export function redisResultParams(settings: Settings): RedisResultParams {
   };
 }
 
-/** `patient`: a worker, which waits for its broker; a client does not. Throws CONFIG_INVALID for options of a broker that is none. */
+/** `patient`: a worker, which waits for its broker; a client does not. */
 export function redisBrokerParams(settings: Settings, patient: boolean): RedisBrokerParams {
   const options = settings.broker_transport_options;
-  const { broker_url: url, broker_use_ssl: useSsl } = settings;
-  if (url === null || !/^(redis|sentinel)/i.test(url)) refuseOptions(settings);
+  const { broker_use_ssl: useSsl } = settings;
   const { sentinel_kwargs: sentinel = {}, socket_timeout: socketTimeout, health_check_interval: healthCheckInterval } = options;
   const ms = (seconds: number | undefined): number | undefined => (seconds === undefined ? undefined : seconds * 1000);
   const retries = settings.broker_connection_max_retries === 0 ? null : settings.broker_connection_max_retries;
@@ -74,7 +85,7 @@ export function redisBrokerParams(settings: Settings, patient: boolean): RedisBr
         sentinelPassword: sentinel.password,
       }),
     },
-    tls: useSsl === false ? null : useSsl === true ? {} : redisTls(useSsl),
+    tls: useSsl === false ? null : useSsl === true ? {} : brokerTls(useSsl),
     broker: {
       workerLeaseMs: settings.redis_lease_seconds * 1000,
       ...defined({
@@ -94,19 +105,4 @@ export function redisBrokerParams(settings: Settings, patient: boolean): RedisBr
       }),
     },
   };
-}
-
-function refuseOptions(settings: Settings): void {
-  const given = Object.keys(settings.broker_transport_options)[0];
-  const name = given !== undefined ? `broker.transport_options (${given})` : settings.broker_use_ssl !== false ? 'broker.use_ssl' : null;
-  if (name === null) return;
-  const url = settings.broker_url === null ? 'the embedded broker' : maskUrl(settings.broker_url);
-  throw new UmbelError('CONFIG_INVALID', `${name} must be left out unless the broker is a Redis server, got it with ${url}`);
-}
-
-type Defined<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };
-
-/** Without what is not given, so that defaults apply. */
-function defined<T extends object>(values: T): Defined<T> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>;
 }

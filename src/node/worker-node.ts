@@ -10,8 +10,8 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → statedb → pool → broker → backend → consumer → its watch → READY; stop in the reverse order. The pool goes first, because
- * what it offers decides what may be consumed; the consumer comes after all that it needs.
+ * Start: pidfile → reaper → statedb → pool → broker → backend → producer → consumer → its watch → READY; stop in the reverse order. The pool goes
+ * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
@@ -39,6 +39,7 @@ import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
 import { configuredConnections } from './open-client.ts';
+import { routingParams } from './routing-params.ts';
 import { Shutdown } from './shutdown.ts';
 import { tryModules } from './try-modules.ts';
 import { childCommand, childSettings, type WorkerNames, workerNames } from './worker-params.ts';
@@ -101,14 +102,9 @@ export class WorkerNode {
       sink: logFile === null ? 'stderr' : { path: logFile, where: config.origin('worker_logfile').text },
     });
     const log = this.#log;
-    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log, true));
+    ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log, nodeName));
     const stateDb = new StateDb({ path: this.#names.stateDb, log });
-    const producer = new Producer({
-      broker: this.#broker,
-      defaultQueue: settings.task_default_queue,
-      queues,
-      createMissingQueues: settings.task_create_missing_queues,
-    });
+    const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
     this.#settler = new Settler({
       broker: this.#broker,
       backend: this.#backend,
@@ -130,7 +126,7 @@ export class WorkerNode {
       maxStartFailures: settings.worker_max_start_failures,
       log,
       childLog: (index) => log.as({ processName: `PoolChild-${index}`, voice: 'task' }),
-      publish: (meta, body) => producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta.route, meta.dueAtMs),
+      publish: (meta, body) => producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta),
       storeState: (job, meta, metaJson) => this.#settler.storeState(job.listener as Request, meta.state, metaJson),
       onFatal: (error) => this.#fatal(error),
     });
@@ -169,6 +165,7 @@ export class WorkerNode {
         },
       }),
       this.#backendComponent(),
+      producer,
       this.#consumer,
       new ConsumptionWatch({
         broker: this.#broker,

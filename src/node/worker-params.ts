@@ -10,11 +10,16 @@ import type { Config } from '../config/config.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
 import { cpuCount } from '../os/process-info.ts';
+import { type QueueTable, type TaskQueue, workerDirectQueue } from '../producer/queue-table.ts';
 import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
+import { queueTableOf } from './routing-params.ts';
 
 export interface WorkerNames {
   readonly nodeName: string;
-  readonly queues: readonly string[];
+  /** Queues and routes of everything that is published. */
+  readonly queueTable: QueueTable;
+  /** Those consumed from. */
+  readonly queues: readonly TaskQueue[];
   readonly concurrency: number;
   readonly taskPaths: readonly string[];
   /** Log file of the main process; null: standard error. */
@@ -23,15 +28,13 @@ export interface WorkerNames {
   readonly stateDb: string | null;
 }
 
-/** Throws USAGE when there is nothing to run or to consume, NAME_INVALID. */
+/** Throws USAGE when there is nothing to run or to consume, QUEUE_UNKNOWN, NAME_INVALID. */
 export function workerNames(config: Config): WorkerNames {
   const { settings } = config;
   const nodeName = named(() => parseNodeName(settings.worker_hostname, hostname()));
-  const excluded = new Set(settings.worker_exclude_queues);
-  const wanted = settings.worker_queues.length > 0 ? settings.worker_queues : [settings.task_default_queue];
-  const queues = [...new Set(wanted)].filter((queue) => !excluded.has(queue));
-  if (queues.length === 0)
-    throw new UmbelError('USAGE', `worker.exclude_queues must leave a queue to consume from, got ${[...excluded].join(', ')}`);
+  const queueTable = queueTableOf(settings);
+  const selected = queueTable.select(settings.worker_queues, settings.worker_exclude_queues);
+  const queues = settings.worker_direct ? [...selected, workerDirectQueue(nodeName)] : selected;
   if (settings.worker_tasks.length === 0) {
     throw new UmbelError(
       'USAGE',
@@ -42,6 +45,7 @@ export function workerNames(config: Config): WorkerNames {
     template === null ? null : named(() => expandTemplate(template, { nodeName, index: 0 }));
   return {
     nodeName,
+    queueTable,
     queues,
     concurrency: settings.worker_concurrency ?? cpuCount(),
     taskPaths: settings.worker_tasks,
@@ -91,7 +95,6 @@ export function childSettings(config: Config, names: WorkerNames, index: number,
       storeErrorsEvenIfIgnored: settings.task_store_errors_even_if_ignored,
       trackStarted: settings.task_track_started,
     },
-    defaultPriority: settings.task_default_priority,
     taskProtocol: settings.task_protocol === 1 ? 1 : 2,
     inheritParentPriority: settings.task_inherit_parent_priority,
   };

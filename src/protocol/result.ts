@@ -26,6 +26,8 @@ export interface ResultRecord {
   readonly dateDoneMs: number | null;
   readonly groupId: string | null;
   readonly parentId: string | null;
+  /** Where the sender of the task waits for it; used by rpc:// alone. */
+  readonly replyTo?: string;
   /** With result_extended only. */
   readonly extended?: {
     readonly name: string | null;
@@ -65,6 +67,14 @@ export function encodeResultDocument(record: ResultRecord): string {
     `,"children":${record.childrenJson}` +
     `,"date_done":${record.dateDoneMs === null ? 'null' : `"${formatIsoTime(record.dateDoneMs)}"`}` +
     `${middle},"task_id":${JSON.stringify(record.taskId)}}`
+  );
+}
+
+/** The shorter text that rpc:// sends. Source: results.md §5. */
+export function encodeRpcResult(record: ResultRecord): string {
+  return (
+    `{"task_id":${JSON.stringify(record.taskId)},"status":${JSON.stringify(record.status)},"result":${record.resultJson}` +
+    `,"traceback":${record.traceback === null ? 'null' : JSON.stringify(record.traceback)},"children":${record.childrenJson}}`
   );
 }
 

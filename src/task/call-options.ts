@@ -3,7 +3,20 @@
  *
  * Names are Celery's. Times are seconds or Dates; the publisher turns them into absolute times.
  */
-import { aBoolean, aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import {
+  aBoolean,
+  aCount,
+  aDeliveryMode,
+  aMap,
+  aName,
+  anArray,
+  aPriority,
+  aTime,
+  checkOptions,
+  type OptionKind,
+  seconds,
+} from './option-check.ts';
+import type { DeliveryMode } from './task-route.ts';
 
 export interface CallOptions {
   /** Seconds from now until the task may start. */
@@ -14,9 +27,17 @@ export interface CallOptions {
   readonly expires?: number | Date | undefined;
   readonly queue?: string | undefined;
   readonly exchange?: string | undefined;
+  /** Its type, where no queue that is declared says it. */
+  readonly exchangeType?: 'direct' | 'topic' | 'fanout' | 'headers' | undefined;
   readonly routingKey?: string | undefined;
   /** 0 to 9 (255 on RabbitMQ). */
   readonly priority?: number | undefined;
+  /** Whether the message is to survive a restart of RabbitMQ. */
+  readonly deliveryMode?: DeliveryMode | undefined;
+  /** Try again when the broker is not there. Default: the setting task.publish_retry. */
+  readonly retry?: boolean | undefined;
+  /** How often, and how many seconds between. Default: task.publish_retry_policy. */
+  readonly retryPolicy?: RetryPolicyOptions | undefined;
   /** Default: a new UUID. */
   readonly taskId?: string | undefined;
   /** Retries so far; 0 for a new task. */
@@ -29,7 +50,31 @@ export interface CallOptions {
   readonly headers?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** Seconds. */
+export interface RetryPolicyOptions {
+  readonly maxRetries?: number;
+  readonly intervalStart?: number;
+  readonly intervalStep?: number;
+  readonly intervalMax?: number;
+}
+
 export type Kwargs = Readonly<Record<string, unknown>>;
+
+const policyKinds = { maxRetries: aCount, intervalStart: seconds, intervalStep: seconds, intervalMax: seconds } satisfies Record<
+  keyof RetryPolicyOptions,
+  OptionKind
+>;
+
+function aRetryPolicy(value: unknown): string | null {
+  if (aMap(value) !== null) return 'must be an object';
+  for (const [key, given] of Object.entries(value as object)) {
+    const kind = Object.hasOwn(policyKinds, key) ? policyKinds[key as keyof RetryPolicyOptions] : undefined;
+    if (kind === undefined) return `may have ${Object.keys(policyKinds).join(', ')} only`;
+    const problem = given === undefined ? null : kind(given);
+    if (problem !== null) return `must have a ${key} that ${problem.replace(/^must be/, 'is')}`;
+  }
+  return null;
+}
 
 const kinds = {
   args: anArray,
@@ -42,8 +87,13 @@ const kinds = {
       : 'must be a number of seconds or a Date',
   queue: aName,
   exchange: (value) => (typeof value === 'string' ? null : 'must be a string'),
+  exchangeType: (value) =>
+    ['direct', 'topic', 'fanout', 'headers'].includes(String(value)) ? null : 'must be direct, topic, fanout or headers',
   routingKey: aName,
   priority: aPriority,
+  deliveryMode: aDeliveryMode,
+  retry: aBoolean,
+  retryPolicy: aRetryPolicy,
   taskId: aName,
   retries: aCount,
   ignoreResult: aBoolean,
@@ -67,9 +117,6 @@ const notBuiltYet: readonly string[] = [
   'parentId',
   'argsrepr',
   'kwargsrepr',
-  'deliveryMode',
-  'retry',
-  'retryPolicy',
   'addToParent',
 ];
 

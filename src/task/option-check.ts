@@ -24,6 +24,9 @@ export const aPriority: OptionKind = (value) =>
 
 export const aCount: OptionKind = (value) => (Number.isInteger(value) && Number(value) >= 0 ? null : 'must be an integer, 0 or more');
 
+export const aDeliveryMode: OptionKind = (value) =>
+  value === 1 || value === 2 || value === 'transient' || value === 'persistent' ? null : "must be 'persistent' (2) or 'transient' (1)";
+
 /** A Date, or an ISO 8601 text. */
 export const aTime: OptionKind = (value) => {
   const fits = value instanceof Date ? !Number.isNaN(value.getTime()) : typeof value === 'string' && parseIsoTime(value) !== null;

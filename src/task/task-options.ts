@@ -3,7 +3,8 @@
  *
  * Names, units and defaults are Celery's. What is not given stays undefined, and the worker's setting decides.
  */
-import { aBoolean, aCount, aName, aPriority, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import { aBoolean, aCount, aDeliveryMode, aName, aPriority, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import type { DeliveryMode } from './task-route.ts';
 
 /** A class of errors, or the name of one. */
 export type ErrorMatcher = string | (abstract new (...args: never[]) => unknown);
@@ -35,8 +36,14 @@ export interface TaskOptions {
   readonly throws?: readonly ErrorMatcher[] | undefined;
   /** The queue calls go to. */
   readonly queue?: string | undefined;
+  /** The exchange calls go through, instead of that of the queue. */
+  readonly exchange?: string | undefined;
+  /** Their routing key, instead of that of the queue. */
+  readonly routingKey?: string | undefined;
   /** 0 to 9 (255 on RabbitMQ). */
   readonly priority?: number | undefined;
+  /** Whether messages of calls are to survive a restart of RabbitMQ. */
+  readonly deliveryMode?: DeliveryMode | undefined;
 }
 
 /** The same, with the defaults that do not depend on the worker filled in. */
@@ -54,7 +61,10 @@ export interface ResolvedTaskOptions {
   readonly typing: boolean;
   readonly throws: readonly ErrorMatcher[];
   readonly queue: string | undefined;
+  readonly exchange: string | undefined;
+  readonly routingKey: string | undefined;
   readonly priority: number | undefined;
+  readonly deliveryMode: DeliveryMode | undefined;
 }
 
 const kinds = {
@@ -74,7 +84,10 @@ const kinds = {
       ? null
       : 'must be an array of error classes or names of them',
   queue: aName,
+  exchange: aName,
+  routingKey: aName,
   priority: aPriority,
+  deliveryMode: aDeliveryMode,
 } satisfies Record<keyof TaskOptions, OptionKind>;
 
 /** Celery's options that later versions bring. */
@@ -118,7 +131,10 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     typing: given.typing ?? true,
     throws: given.throws ?? [],
     queue: given.queue,
+    exchange: given.exchange,
+    routingKey: given.routingKey,
     priority: given.priority,
+    deliveryMode: given.deliveryMode,
   };
 }
 

@@ -14,6 +14,7 @@ import { publisher } from './publisher.ts';
 import type { TaskFunction } from './registry.ts';
 import { currentTask, type TaskContext } from './task-context.ts';
 import { defaultTaskOptions, type ResolvedTaskOptions, resolveTaskOptions, type TaskOptions } from './task-options.ts';
+import { completeRoute } from './task-route.ts';
 
 /** Arguments of a call: all of them in `args`, or some by name in `kwargs`. */
 export type CallArguments<Args extends readonly unknown[]> =
@@ -148,13 +149,7 @@ function planWithoutFile(fn: TaskFunction, options: ResolvedTaskOptions): Bindin
 
 /** The call's own options win over the task's. */
 function withTaskDefaults(call: CallOptions, options: ResolvedTaskOptions): CallOptions {
-  const { queue, priority, ignoreResult } = options;
-  if (queue === undefined && priority === undefined && ignoreResult === undefined) return call;
-  return {
-    ...call,
-    // A call that names its exchange has chosen its way; the task's queue would contradict it.
-    queue: call.queue ?? (call.exchange === undefined ? queue : undefined),
-    priority: call.priority ?? priority,
-    ignoreResult: call.ignoreResult ?? ignoreResult,
-  };
+  const ignoreResult = call.ignoreResult ?? options.ignoreResult;
+  const route = completeRoute(call, options);
+  return route === call && ignoreResult === call.ignoreResult ? call : { ...call, ...route, ignoreResult };
 }

@@ -654,6 +654,36 @@ const routingSuite: Suite = (test) => {
     t.equal(inbox.deliveries.size, 0);
   });
 
+  test('a queue has several bindings, and a message that two of them match comes once', async (t, bench) => {
+    const broker = await bench.broker();
+    const [topic, direct] = [bench.name('several.topic'), bench.name('several.direct')];
+    const queue = await bench.queue(broker, 'several', {
+      exchange: topic,
+      exchangeType: 'topic',
+      routingKey: 'news.#',
+      bindings: [
+        { exchange: topic, exchangeType: 'topic', routingKey: '*.sport' },
+        { exchange: direct, routingKey: 'exactly' },
+      ],
+    });
+    const only = await bench.queue(broker, 'only', { exchange: '', bindings: [{ exchange: direct, routingKey: 'exactly' }] });
+    const inbox = await openInbox(broker, [queue]);
+    const other = await openInbox(broker, [only]);
+    for (const [exchange, routingKey] of [
+      [topic, 'weather.sport'],
+      [topic, 'weather.rain'],
+      [topic, 'news.sport'],
+      [direct, 'exactly'],
+      [direct, 'nearly'],
+      [direct, 'several'],
+    ] as const)
+      await broker.publish(textMessage(routingKey), { exchange, routingKey });
+    await publish(broker, queue, 'last');
+    await publish(broker, only, 'last');
+    t.same(texts(await inbox.deliveries.take(4)), ['weather.sport', 'news.sport', 'exactly', 'last']);
+    t.same(texts(await other.deliveries.take(2)), ['exactly', 'last']);
+  });
+
   test('every listener of a broadcast hears it, and nobody else keeps it', async (t, bench) => {
     const one = await bench.broker();
     const two = one.features.shared ? await bench.broker() : one;

@@ -355,9 +355,8 @@ t.test('options find their places', async (t) => {
     exchange: 'x',
     exchangeType: 'topic',
     routingKey: 'k',
-    retry: false,
-    retryPolicy: { max_retries: 1 },
     priority: 7,
+    deliveryMode: 1,
   });
   t.match(task, {
     priority: 7,

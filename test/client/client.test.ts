@@ -11,6 +11,7 @@ import { readContent, readReceipt, type TaskHeader } from '../../src/protocol/ta
 import type { CallOptions } from '../../src/task/call-options.ts';
 import { publisher } from '../../src/task/publisher.ts';
 import { type Inbox, openInbox } from '../broker/inbox.ts';
+import { queueTable } from '../consumer/doubles.ts';
 
 interface Bench {
   readonly client: Client;
@@ -25,9 +26,7 @@ async function open(t: Test, params: Partial<ClientParams> = {}): Promise<Bench>
   const client = new Client({
     broker,
     backend,
-    defaultQueue: 'celery',
-    createMissingQueues: true,
-    defaultPriority: null,
+    routing: { queues: queueTable() },
     taskProtocol: 2,
     ...params,
   });
@@ -114,7 +113,10 @@ t.test('due later: the header says when, and the broker keeps it until then', as
 });
 
 t.test('settings: default queue, default priority, protocol 1, declared queues only', async (t) => {
-  const { client, inbox } = await open(t, { defaultQueue: 'mail', defaultPriority: 4, taskProtocol: 1, createMissingQueues: false });
+  const { client, inbox } = await open(t, {
+    routing: { queues: queueTable({ defaultQueue: { name: 'mail' }, createMissing: false }), defaultPriority: 4 },
+    taskProtocol: 1,
+  });
   await client.call(call());
   const delivery = await inbox.deliveries.next();
   t.equal(delivery.queue, 'mail');
@@ -199,7 +201,7 @@ t.test('a backend that does not start: the broker is stopped again', async (t) =
   const broker = new MemoryBroker();
   const backend = new MemoryBackend({ resultExpiresMs: null });
   backend.start = () => Promise.reject(new UmbelError('BACKEND_UNAVAILABLE', 'no'));
-  const client = new Client({ broker, backend, defaultQueue: 'q', createMissingQueues: true, defaultPriority: null, taskProtocol: 2 });
+  const client = new Client({ broker, backend, routing: { queues: queueTable() }, taskProtocol: 2 });
   await t.rejects(client.start(), { code: 'BACKEND_UNAVAILABLE' });
   t.equal(broker.state, 'stopped');
   await client.stop();

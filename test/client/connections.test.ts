@@ -82,11 +82,13 @@ t.test('a state folder that cannot be made', async (t) => {
 t.test('schemes of later versions and schemes of nobody; passwords are masked', async (t) => {
   const folder = t.testdir();
   const rows: readonly (readonly [string, string | null, string, RegExp])[] = [
-    ['amqp://me:secret@host//', null, 'NOT_SUPPORTED', /broker\.url .* got amqp:\/\/.*not built yet/],
+    ['kafka://me:secret@host//', null, 'NOT_SUPPORTED', /broker\.url .* got kafka:\/\/.*not built yet/],
+    ['amqp://me:secret@host:0//', null, 'BROKER_URL_INVALID', /broker\.url: the port of an AMQP URL must be from 1 to 65535, got 0/],
     ['redis://:secret@host/zero', null, 'BROKER_URL_INVALID', /broker\.url: the database of a Redis URL must be a number, got 'zero'/],
     ['gopher://me:secret@host', null, 'BROKER_URL_INVALID', /broker\.url must be sqlite:\/\/\/FILE, .* got gopher:/],
     ['nonsense', null, 'BROKER_URL_INVALID', /got nonsense/],
-    ['memory://', 'rpc://me:secret@host//', 'NOT_SUPPORTED', /result\.backend .* got rpc:/],
+    ['memory://', 'amqp://me:secret@host//', 'NOT_SUPPORTED', /result\.backend .* got amqp:/],
+    ['memory://', 'rpc://me:secret@host//', 'BACKEND_URL_INVALID', /result\.backend must be rpc:\/\/ with nothing behind it, got rpc:/],
     ['memory://', 'gopher://me:secret@host', 'BACKEND_URL_INVALID', /result\.backend .* got gopher:/],
   ];
   for (const [brokerUrl, backendUrl, code, message] of rows) {

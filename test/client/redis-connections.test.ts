@@ -63,6 +63,6 @@ t.test('what is refused', async (t) => {
   refused('redis://:geheim@h/zero', /must be a number, got 'zero' in 'redis:\/\/:\*\*@h\/zero'/);
   refused('redis://h/0?colour=red', /got 'colour'/);
   refused('rediss://h/0?ssl_cert_reqs=perhaps', /ssl_cert_reqs must be/);
-  t.throws(() => open({ backendUrl: 'rpc://' }), { code: 'NOT_SUPPORTED' });
+  t.throws(() => open({ backendUrl: 'mongodb://h' }), { code: 'NOT_SUPPORTED' });
   await t.rejects(open({ backendUrl: 'sentinel://127.0.0.1:1' }).backend!.start(), { code: 'BACKEND_UNAVAILABLE', message: /master_name/ });
 });

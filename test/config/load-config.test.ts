@@ -88,7 +88,7 @@ t.test('every problem at once, in the order of the file, then environment, then 
       'task_acks_late = true',
       'worker.concurency = 2',
       '[broker]',
-      'url = "amqp://me:geheim@h/0"',
+      'url = "kafka://me:geheim@h/0"',
       '[workr]',
       'x = 1',
       '[task]',
@@ -110,7 +110,7 @@ t.test('every problem at once, in the order of the file, then environment, then 
     `accept_content must be a list of content types; item 1 has 'pickle', which is not built in this version; it may have 'json' (umbel.toml:1)`,
     'task_acks_late is not a setting; did you mean task.acks_late? (umbel.toml:2)',
     'worker.concurency is not a setting; did you mean worker.concurrency? (umbel.toml:3)',
-    `broker.url has the scheme 'amqp', which is not built in this version; it must be a broker URL (sqlite://, sqla+sqlite://, redis://, rediss://, redis+socket://, sentinel://, memory://) (umbel.toml:5)`,
+    `broker.url has the scheme 'kafka', which is not built in this version; it must be a broker URL (sqlite://, sqla+sqlite://, amqp://, amqps://, pyamqp://, redis://, rediss://, redis+socket://, sentinel://, memory://) (umbel.toml:5)`,
     '[workr] is not a section; did you mean [worker]? (umbel.toml:6)',
     'task.acks_late must be true or false, got "yes" (umbel.toml:9)',
     'task.task_protocol is not a setting; did you mean task.protocol? (umbel.toml:10)',
@@ -160,9 +160,9 @@ t.test('a TOML syntax error has line and column, and the other layers are still 
 
 t.test('no message shows a password', async (t) => {
   const cwd = t.testdir({
-    'umbel.toml': '[broker]\nurl = ["amqp://u:geheim@h", "amqp://u:geheim@h2"]\n[result]\nbackend = "ftp://u:geheim@h"\n',
+    'umbel.toml': '[broker]\nurl = ["kafka://u:geheim@h", "kafka://u:geheim@h2"]\n[result]\nbackend = "ftp://u:geheim@h"\n',
   });
-  const found = problems(() => load(cwd, { env: { UMBEL_BROKER_URL: 'amqp://u:geheim@h', UMBEL_RESULT_BACKEND: 'u:geheim@h//x' } }));
+  const found = problems(() => load(cwd, { env: { UMBEL_BROKER_URL: 'kafka://u:geheim@h', UMBEL_RESULT_BACKEND: 'u:geheim@h//x' } }));
   t.equal(found.length, 4);
   t.notMatch(found.slice(0, 3).join('\n'), /geheim/);
 });

@@ -61,6 +61,7 @@ t.test('the example is valid TOML, sets nothing, and uncommented holds every set
     const value = section === null ? all[key] : all[section][key];
     t.not(value, undefined, name);
     const { default: standard, example, kind } = settingsTable[name];
-    t.same(kind.readValue(value), standard === null || (Array.isArray(standard) && standard.length === 0) ? example : standard, name);
+    const isEmpty = standard === null || (typeof standard === 'object' && Object.keys(standard).length === 0);
+    t.same(kind.readValue(value), isEmpty ? example : standard, name);
   }
 });

@@ -14,7 +14,7 @@ import type { Message } from '../../src/protocol/message.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
-import { FakePool, settled, taskOffer } from './doubles.ts';
+import { FakePool, queueTable, settled, taskOffer } from './doubles.ts';
 
 interface BenchOptions {
   readonly poolSize?: number;
@@ -65,7 +65,7 @@ class Bench {
     this.#queue = queues[0]!;
     this.broker = new WatchedBroker({ hub: new MemoryHub(this.clock) });
     this.pool = new FakePool(poolSize, options.offers ?? [taskOffer('tasks.add', { acksLate: true })]);
-    const producer = new Producer({ broker: this.broker, defaultQueue: 'celery', queues: [], createMissingQueues: true });
+    const producer = new Producer({ broker: this.broker, queues: queueTable() });
     this.settler = new Settler({
       broker: this.broker,
       backend: this.backend,
@@ -80,7 +80,7 @@ class Bench {
       broker: this.broker,
       pool: this.pool,
       settler: this.settler,
-      queues,
+      queues: queues.map((name) => ({ name })),
       childConcurrency,
       prefetchMultiplier,
       adaptivePrefetch,
@@ -551,7 +551,7 @@ t.test('stop before start', async () => {
   const broker = new WatchedBroker();
   const pool = new FakePool(1, []);
   const log = new RecordingLog();
-  const producer = new Producer({ broker, defaultQueue: 'celery', queues: [], createMissingQueues: true });
+  const producer = new Producer({ broker, queues: queueTable() });
   const settler = new Settler({
     broker,
     backend: null,
@@ -566,7 +566,7 @@ t.test('stop before start', async () => {
     broker,
     pool,
     settler,
-    queues: ['celery'],
+    queues: [{ name: 'celery' }],
     childConcurrency: 1,
     prefetchMultiplier: 1,
     adaptivePrefetch: false,

@@ -8,6 +8,7 @@ import type { Broker, BrokerFeatures, BrokerState, Delivery, Destination, Settle
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Job } from '../../src/pool/job.ts';
 import type { ChildReport, Pool } from '../../src/pool/pool.ts';
+import { QueueTable, type QueueTableParams } from '../../src/producer/queue-table.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import type { ResultDocument, ResultRecord } from '../../src/protocol/result.ts';
 import type { ResultTuple } from '../../src/protocol/result-tuple.ts';
@@ -443,4 +444,9 @@ export function deliveryOf(message: Partial<Message>, more: Partial<Delivery> = 
     epoch: 1,
     ...more,
   };
+}
+
+/** Every queue there is by its name, made when it is named. */
+export function queueTable(params: Partial<QueueTableParams> = {}): QueueTable {
+  return new QueueTable({ queues: [], defaultQueue: { name: 'celery' }, createMissing: true, ...params });
 }

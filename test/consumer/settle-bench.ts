@@ -6,7 +6,16 @@ import { type ChildExit, Job } from '../../src/pool/job.ts';
 import { Producer } from '../../src/producer/producer.ts';
 import { encodeTask, type OutgoingTask, readReceipt } from '../../src/protocol/task-message.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
-import { deliveryOf, Recorder, RecordingBackend, RecordingBroker, RecordingSubscription, settled, taskOffer } from './doubles.ts';
+import {
+  deliveryOf,
+  queueTable,
+  Recorder,
+  RecordingBackend,
+  RecordingBroker,
+  RecordingSubscription,
+  settled,
+  taskOffer,
+} from './doubles.ts';
 
 interface BenchOptions {
   readonly backend?: boolean;
@@ -28,7 +37,7 @@ export class SettleBench {
 
   constructor(options: BenchOptions = {}) {
     this.backend = new RecordingBackend(this.recorder, options.joint ?? false);
-    const producer = new Producer({ broker: this.broker, defaultQueue: 'celery', queues: [], createMissingQueues: true });
+    const producer = new Producer({ broker: this.broker, queues: queueTable(), retry: false });
     this.settler = new Settler({
       broker: this.broker,
       backend: options.backend === false ? null : this.backend,

@@ -8,7 +8,7 @@ const params: BannerParams = {
   backendUrl: null,
   concurrency: 3,
   poolName: 'prefork',
-  queues: ['celery', 'mail'],
+  queues: [{ name: 'celery' }, { name: 'mail', exchange: 'news', exchangeType: 'topic', routingKey: 'mail.#' }],
   taskPaths: ['tasks.ts', 'jobs'],
   tasks: null,
   now: Date.parse('2026-11-20T08:31:58.123Z'),
@@ -24,7 +24,7 @@ t.test('shows what the worker is and does', (t) => {
     '.> results:     disabled',
     '.> concurrency: 3 (prefork)',
     '.> celery           exchange=celery(direct) key=celery',
-    '.> mail             exchange=mail(direct) key=mail',
+    '.> mail             exchange=news(topic) key=mail.#',
   ])
     t.ok(text.includes(part), part);
   t.notMatch(text, /\[tasks\]/);

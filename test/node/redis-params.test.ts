@@ -105,5 +105,5 @@ t.test('from the environment, and what is wrong with it', async (t) => {
   );
   t.match(options('visibility_timeout = 3600'), /has a key visibility_timeout that has no effect on results; it stands in broker/);
   t.match(options('sentinel_kwargs = { password = 3 }'), /umbel\.toml:\d/, 'with its place');
-  t.match(problem('[result]\nbackend = "rpc://"\n'), /not built in this version/);
+  t.match(problem('[result]\nbackend = "mongodb://h"\n'), /not built in this version/);
 });

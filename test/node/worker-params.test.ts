@@ -21,7 +21,7 @@ function writeToml(cwd: string, toml: string): string {
 
 t.test('names', async (t) => {
   const names = (toml: string) => workerNames(load(t.testdir(), `[worker]\ntasks = ["tasks.ts"]\n${toml}`));
-  t.match(names(''), { nodeName: `celery@${host}`, queues: ['celery'], taskPaths: ['tasks.ts'], logFile: null, pidfile: null });
+  t.match(names(''), { nodeName: `celery@${host}`, queues: [{ name: 'celery' }], taskPaths: ['tasks.ts'], logFile: null, pidfile: null });
   t.match(names('hostname = "w1@example.com"\nlogfile = "/tmp/%n%I.log"\npidfile = "/tmp/%n-%i.pid"'), {
     nodeName: 'w1@example.com',
     logFile: '/tmp/w1.log',
@@ -32,7 +32,7 @@ t.test('names', async (t) => {
 });
 
 t.test('queues: named, or the default one; excluded ones left out, doubles once', async (t) => {
-  const queues = (toml: string) => workerNames(load(t.testdir(), `[worker]\ntasks = ["tasks.ts"]\n${toml}`)).queues;
+  const queues = (toml: string) => workerNames(load(t.testdir(), `[worker]\ntasks = ["tasks.ts"]\n${toml}`)).queues.map(({ name }) => name);
   t.same(queues('queues = ["a", "b", "a"]'), ['a', 'b']);
   t.same(queues('queues = ["a", "b"]\nexclude_queues = ["a"]'), ['b']);
   t.same(queues('[task]\ndefault_queue = "mine"'), ['mine']);

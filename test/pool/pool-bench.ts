@@ -230,7 +230,6 @@ export function childSettings(index: number, concurrency: number, taskPaths: rea
       storeErrorsEvenIfIgnored: false,
       trackStarted: false,
     },
-    defaultPriority: null,
     taskProtocol: 2,
     inheritParentPriority: false,
   };

@@ -17,6 +17,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { bindingsOf } from '../queue-bindings.ts';
 import { StateSignal } from '../state-signal.ts';
 import { MemoryHub } from './memory-hub.ts';
 import { MemorySubscription } from './memory-subscription.ts';
@@ -85,11 +86,12 @@ export class MemoryBroker implements Broker {
 
   async declareQueue(queue: QueueDeclaration): Promise<void> {
     this.#mustBeStarted();
-    const type = queue.exchangeType ?? 'direct';
-    const exchange = queue.exchange ?? queue.name;
-    if (type === 'headers') refuseHeaders(exchange);
+    const bindings = bindingsOf(queue);
+    const headers = bindings.find(({ type }) => type === 'headers');
+    if (headers !== undefined) refuseHeaders(headers.exchange);
     this.#hub.declare(queue.name);
-    if (exchange !== '') this.#hub.bind(exchange, { type, routingKey: queue.routingKey ?? queue.name, queue: queue.name });
+    if (queue.noDeclare) return;
+    for (const { exchange, type, routingKey } of bindings) this.#hub.bind(exchange, { type, routingKey, queue: queue.name });
   }
 
   async deleteQueue(name: string): Promise<void> {

@@ -28,6 +28,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { bindingsOf } from '../queue-bindings.ts';
 import { StateSignal } from '../state-signal.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
 import { mustHaveRights } from './needed-rights.ts';
@@ -178,7 +179,8 @@ export class RedisBroker implements Broker {
   }
 
   async declareQueue(queue: QueueDeclaration): Promise<void> {
-    if (queue.exchangeType === 'headers') throw noHeaders(`queue ${queue.name}, exchange ${queue.exchange ?? queue.name}`);
+    const headers = bindingsOf(queue).find(({ type }) => type === 'headers');
+    if (headers !== undefined) throw noHeaders(`queue ${queue.name}, exchange ${headers.exchange}`);
     await this.#commit(this.#routing.declare(queue));
   }
 

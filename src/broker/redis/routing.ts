@@ -6,14 +6,18 @@
  * Source: protocol notes, redis.md §2.1 and §4.
  */
 import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
+import { UmbelError } from '../../errors.ts';
 import type { Destination, ExchangeType, QueueDeclaration } from '../broker.ts';
+import { bindingsOf } from '../queue-bindings.ts';
 import { bindingMember, type KeyLayout, topicPattern } from './key-layout.ts';
 import { publishScript } from './publish-script.ts';
 
+/** Of one queue. */
 interface Declared {
-  readonly exchange: string;
-  readonly type: ExchangeType;
-  readonly member: string;
+  /** Exchange and member of each binding that is kept in Redis. */
+  readonly members: readonly (readonly [exchange: string, member: string])[];
+  /** It is for the broadcasts of this exchange; null: it is a list. */
+  readonly broadcast: string | null;
 }
 
 export class Routing {
@@ -26,16 +30,28 @@ export class Routing {
     this.#layout = layout;
   }
 
-  /** The commands that make the binding. */
+  /** The commands that make its bindings. Throws NOT_SUPPORTED. */
   declare(queue: QueueDeclaration): RedisCommand[] {
-    const type = queue.exchangeType ?? 'direct';
-    const exchange = queue.exchange ?? queue.name;
-    if (exchange === '') return [];
-    const routingKey = queue.routingKey ?? queue.name;
-    const member = bindingMember(routingKey, type === 'topic' ? topicPattern(routingKey) : '', queue.name, this.#layout.sep);
-    this.#declared.set(queue.name, { exchange, type, member });
-    this.#types.set(exchange, type);
-    return [['SADD', this.#layout.binding(exchange), member]];
+    const bindings = bindingsOf(queue);
+    const broadcast = bindings.find(({ type }) => type === 'fanout')?.exchange ?? null;
+    if (broadcast !== null && bindings.length > 1) {
+      throw new UmbelError(
+        'NOT_SUPPORTED',
+        `on Redis a queue that is bound to a fanout exchange can have no other binding, got ${bindings.length} (queue ${queue.name}, exchange ${broadcast})`,
+      );
+    }
+    const members = bindings.map(({ exchange, type, routingKey }) => {
+      this.#types.set(exchange, type);
+      const pattern = type === 'topic' ? topicPattern(routingKey) : '';
+      return [exchange, bindingMember(routingKey, pattern, queue.name, this.#layout.sep)] as const;
+    });
+    const declared = { members: queue.noDeclare ? [] : members, broadcast };
+    this.#declared.set(queue.name, declared);
+    return this.#bind(declared);
+  }
+
+  #bind({ members }: Declared): RedisCommand[] {
+    return members.map(([exchange, member]): RedisCommand => ['SADD', this.#layout.binding(exchange), member]);
   }
 
   /** A listener says what its exchange is. */
@@ -45,25 +61,23 @@ export class Routing {
 
   /** Everything once more, for a server that may have forgotten it. */
   again(): RedisCommand[] {
-    return [...this.#declared.values()].map(({ exchange, member }) => ['SADD', this.#layout.binding(exchange), member]);
+    return [...this.#declared.values()].flatMap((declared) => this.#bind(declared));
   }
 
   /** The commands that forget a queue with its messages. */
   undeclare(queue: string): RedisCommand[] {
-    const declared = this.#declared.get(queue);
-    this.#declared.delete(queue);
     // As Celery declares a queue that nobody here has declared.
-    const { exchange, member } = declared ?? { exchange: queue, member: bindingMember(queue, '', queue, this.#layout.sep) };
+    const members = this.#declared.get(queue)?.members ?? [[queue, bindingMember(queue, '', queue, this.#layout.sep)] as const];
+    this.#declared.delete(queue);
     return [
       ['DEL', ...this.#layout.lists(queue)],
-      ['SREM', this.#layout.binding(exchange), member],
+      ...members.map(([exchange, member]): RedisCommand => ['SREM', this.#layout.binding(exchange), member]),
     ];
   }
 
   /** The exchange whose broadcasts this queue is for; null: it is a list. */
   broadcastExchange(queue: string): string | null {
-    const declared = this.#declared.get(queue);
-    return declared?.type === 'fanout' ? declared.exchange : null;
+    return this.#declared.get(queue)?.broadcast ?? null;
   }
 
   publish(envelope: string, priority: number | undefined, { exchange, routingKey }: Destination): RedisCommand {

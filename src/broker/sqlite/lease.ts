@@ -18,6 +18,7 @@ import type { Clock, Timer } from '../../std/clock.ts';
 import { HeldUntil } from '../held-until.ts';
 import { giveBackAll } from './message-table.ts';
 import { isGone, ownIdentity, type ProcessIdentity } from './process-identity.ts';
+import { dropTransient } from './transient-queues.ts';
 
 export interface LeaseParams {
   readonly store: SqliteStore;
@@ -137,6 +138,7 @@ export class Lease {
     if (id === null) return;
     await this.#params.store.write((database) => {
       giveBackAll(database, id);
+      dropTransient(database, id);
       database.prepare(sql.dropListeners).run(id);
       database.prepare(sql.drop).run(id);
     });
@@ -224,6 +226,7 @@ export class Lease {
           if (leaseUntilMs !== null && database.prepare(sql.bury).run(id, leaseUntilMs) === 0) return;
           if (leaseUntilMs === null && leaseExists(database, id)) return;
           count = giveBackAll(database, id);
+          dropTransient(database, id);
           database.prepare(sql.dropListeners).run(id);
         },
         { topics: sqliteTopic.message },

@@ -70,6 +70,11 @@ CREATE TABLE IF NOT EXISTS umbel_listener (
   type TEXT NOT NULL,
   routing_key TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS umbel_transient (
+  queue TEXT NOT NULL,
+  consumer INTEGER NOT NULL,
+  PRIMARY KEY (queue, consumer)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS umbel_listener_exchange ON umbel_listener (exchange);
 CREATE TABLE IF NOT EXISTS umbel_broadcast (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -29,6 +29,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { bindingsOf } from '../queue-bindings.ts';
 import { StateSignal } from '../state-signal.ts';
 import { DueTimer } from './due-timer.ts';
 import { Lease } from './lease.ts';
@@ -38,6 +39,7 @@ import { PublishOperation } from './publish.ts';
 import { bindQueue, sweepBroadcasts, unbindQueue } from './routing-table.ts';
 import { installBrokerTables } from './schema.ts';
 import { SqliteSubscription } from './subscription.ts';
+import { consumeTransient } from './transient-queues.ts';
 import { brokerUnavailable } from './unavailable.ts';
 
 export interface SqliteBrokerParams {
@@ -68,6 +70,9 @@ export class SqliteBroker implements Broker {
   readonly #subscriptions = new Set<SqliteSubscription>();
   readonly #listeners = new Set<SqliteListener>();
   readonly #state = new StateSignal();
+  /** Queues declared here that go with their last consumer. */
+  readonly #transient = new Set<string>();
+  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
   /** An own schema function, since the store counts its users by it. */
   readonly #schema = (database: SqliteDatabase): void => installBrokerTables(database);
   /** Start and stop take turns. */
@@ -91,6 +96,7 @@ export class SqliteBroker implements Broker {
       },
       onTake: (database, id) => {
         for (const listener of this.#listeners) listener.register(database, id);
+        for (const { queues } of this.#subscriptions) this.#noteTransient(database, queues, id);
       },
       onTaken: () => {
         for (const subscription of this.#subscriptions) subscription.resumeClaims();
@@ -156,15 +162,25 @@ export class SqliteBroker implements Broker {
   }
 
   async declareQueue(queue: QueueDeclaration): Promise<void> {
-    const type = queue.exchangeType ?? 'direct';
-    const exchange = queue.exchange ?? queue.name;
-    if (type === 'headers') {
-      throw new UmbelError('NOT_SUPPORTED', `the embedded broker has no headers exchanges (queue ${queue.name}, exchange ${exchange})`);
+    const bindings = bindingsOf(queue);
+    const headers = bindings.find(({ type }) => type === 'headers');
+    if (headers !== undefined) {
+      throw new UmbelError(
+        'NOT_SUPPORTED',
+        `the embedded broker has no headers exchanges (queue ${queue.name}, exchange ${headers.exchange})`,
+      );
     }
     await this.#write((database) => {
       addQueue(database, queue.name);
-      if (exchange !== '') bindQueue(database, exchange, type, queue.routingKey ?? queue.name, queue.name);
+      if (queue.noDeclare) return;
+      if (queue.autoDelete) this.#transient.add(queue.name);
+      for (const { exchange, type, routingKey } of bindings) bindQueue(database, exchange, type, routingKey, queue.name);
     });
+  }
+
+  #noteTransient(database: SqliteDatabase, queues: readonly string[], consumer: number | null): void {
+    if (consumer === null) return;
+    for (const queue of queues) if (this.#transient.has(queue)) consumeTransient(database, queue, consumer);
   }
 
   deleteQueue(name: string): Promise<void> {
@@ -200,6 +216,8 @@ export class SqliteBroker implements Broker {
       for (const queue of params.queues) addQueue(database, queue);
     });
     await this.#holdLease();
+    if (params.queues.some((queue) => this.#transient.has(queue)))
+      await this.#write((database) => this.#noteTransient(database, params.queues, this.#lease.id));
     const subscription = new SqliteSubscription({
       store: this.store,
       lease: this.#lease,

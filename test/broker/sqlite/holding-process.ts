@@ -1,12 +1,13 @@
-/** A process that takes messages and keeps them: `node holding-process.ts FILE QUEUE COUNT`. Prints 'holding' when it has them. */
+/** A process that takes messages and keeps them: `node holding-process.ts FILE QUEUE COUNT [LEASE [EXCHANGE]]`. Prints 'holding' when it has them. */
 import { SqliteBroker } from '../../../src/broker/sqlite/sqlite-broker.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { openInbox } from '../inbox.ts';
 import { storeAt } from './temporary-store.ts';
 
-const [path = '', queue = '', count = '0', leaseMs = '60000'] = process.argv.slice(2);
+const [path = '', queue = '', count = '0', leaseMs = '60000', exchange] = process.argv.slice(2);
 const broker = new SqliteBroker({ store: storeAt(path), leaseMs: Number(leaseMs), log: new RecordingLog() });
 await broker.start();
+if (exchange !== undefined) await broker.declareQueue({ name: queue, exchange, exchangeType: 'fanout', autoDelete: true });
 const inbox = await openInbox(broker, [queue], Number(count));
 const held = await inbox.deliveries.take(Number(count));
 process.stdout.write('holding\n');

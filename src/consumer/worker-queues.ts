@@ -1,0 +1,32 @@
+/**
+ * The queues a worker consumes from, as the broker has to know them: declared at the start, and its own broadcast queues taken away at
+ * the end.
+ */
+import type { Broker } from '../broker/broker.ts';
+import { messageOf, UmbelError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { TaskQueue } from '../producer/queue-table.ts';
+
+/** Those that could be declared. One that the broker has with other properties must not keep the worker from the others. */
+export async function declareQueues(broker: Broker, queues: readonly TaskQueue[], log: Logger): Promise<readonly string[]> {
+  const names: string[] = [];
+  let refused: unknown;
+  for (const queue of queues) {
+    try {
+      await broker.declareQueue(queue);
+      names.push(queue.name);
+    } catch (error) {
+      if (!(error instanceof UmbelError && error.code.startsWith('QUEUE_'))) throw error;
+      refused = error;
+      log.error('queue.refused', `No tasks are taken from queue ${queue.alias ?? queue.name}: ${messageOf(error)}`, { queue: queue.name });
+    }
+  }
+  if (names.length === 0) throw refused;
+  return names;
+}
+
+/** Nobody will ever consume from them again. A broker that is away takes them away by itself, or keeps what nobody sends to. */
+export async function dropBroadcastQueues(broker: Broker, queues: readonly TaskQueue[]): Promise<void> {
+  if (broker.state !== 'connected') return;
+  for (const queue of queues) if (queue.broadcast) await broker.deleteQueue(queue.name).catch(() => {});
+}

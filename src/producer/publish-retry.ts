@@ -1,0 +1,42 @@
+/** How often sending is tried again while the broker is not there, and when. Celery's retry policy. */
+import { UmbelError } from '../errors.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
+
+/** In seconds, as Celery has it. */
+export interface RetryPolicy {
+  /** After the first try. */
+  readonly maxRetries: number;
+  readonly intervalStart: number;
+  readonly intervalStep: number;
+  readonly intervalMax: number;
+}
+
+export const defaultRetryPolicy: RetryPolicy = { maxRetries: 3, intervalStart: 0, intervalStep: 0.2, intervalMax: 1 };
+
+/** Before the retry with this number, from 0. */
+export function retryDelayMs(policy: RetryPolicy, retry: number): number {
+  return 1000 * Math.min(policy.intervalStart + retry * policy.intervalStep, policy.intervalMax);
+}
+
+/** The first attempt ended in `failure`: go on. Rejects with the last failure, and at once with one that another try would not mend. */
+export async function tryAgain(
+  attempt: () => Promise<void>,
+  failure: unknown,
+  policy: RetryPolicy,
+  clock: Clock = systemClock,
+): Promise<void> {
+  let last = failure;
+  for (let retry = 0; retry < policy.maxRetries && isAway(last); retry++) {
+    await new Promise<void>((resolve) => clock.setTimer(resolve, retryDelayMs(policy, retry)));
+    try {
+      return await attempt();
+    } catch (error) {
+      last = error;
+    }
+  }
+  throw last;
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
+}

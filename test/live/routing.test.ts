@@ -1,0 +1,117 @@
+/**
+ * Queues and routes of one configuration file, with real workers, on each broker: topic exchange, broadcast, a router module, the queue
+ * of one worker; calls from outside, from inside tasks, from callbacks; results as replies.
+ */
+import { existsSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { openClient } from '../../src/node/open-client.ts';
+import type { CallOptions } from '../../src/task/call-options.ts';
+import { eventually } from '../pool/eventually.ts';
+import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RedisServer } from '../redis-server.ts';
+import { LiveFolder } from './live-folder.ts';
+
+const tasks = `
+import { appendFileSync } from 'node:fs';
+import { currentTask, task, taskHandle } from 'umbel';
+
+export const where = () => {
+  const { hostname, deliveryInfo } = currentTask();
+  return { hostname, ...deliveryInfo };
+};
+export const video = where;
+export const routed = task({}, () => where());
+export const own = () => where();
+export const reload = (file: string) => appendFileSync(file + '.' + currentTask().hostname, 'x');
+const named = taskHandle('tasks.note');
+export const note = (file: string, given?: unknown) => appendFileSync(file, JSON.stringify({ ...where(), given }) + '\\n');
+export const caller = async (file: string) => { await named.applyAsync({ args: [file] }); };
+`;
+
+const router = `
+export function byName({ name, args, options }) {
+  if (name === 'tasks.routed') return { queue: 'video', routingKey: 'video.' + args.length, priority: 4 };
+  return null;
+}
+`;
+
+interface Place {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly hostname: string;
+  readonly priority: number | null;
+}
+
+async function scene(t: Test, url: string, backend: string): Promise<void> {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.ts', tasks);
+  folder.write('router.ts', router);
+  folder.write(
+    'umbel.toml',
+    `
+[broker]
+url = "${url}"
+[result]
+backend = "${backend}"
+[queues.main]
+[queues.video]
+exchange = "media"
+exchange_type = "topic"
+routing_key = "video.#"
+[queues.reload]
+broadcast = true
+[task]
+default_queue = "main"
+routes = ["router.ts:byName", { "tasks.video" = { queue = "video", routing_key = "video.small" }, "tasks.reload" = "reload", "tasks.no*" = "video" }]
+[worker]
+direct = true
+tasks = ["tasks.ts"]
+`,
+  );
+  const [first, second] = await Promise.all([
+    folder.worker(['-c', '1', '-n', 'first@h', '-Q', 'main,reload']).ready(),
+    folder.worker(['-c', '1', '-n', 'second@h', '-X', 'main']).ready(),
+  ]);
+  const client = openClient(loadConfig({ flags: {}, env: folder.env, cwd: folder.path }), folder.env);
+  await client.start();
+  t.teardown(() => client.stop());
+  const call = async (name: string, args: readonly unknown[] = [], options: CallOptions = {}): Promise<Place> => {
+    const result = await client.call<Place>({ task: `tasks.${name}`, args, kwargs: {}, options });
+    const place = await result.get({ timeoutMs: 30_000 });
+    return place;
+  };
+  t.match(await call('where'), { hostname: 'first@h', exchange: '' });
+  t.match(await call('video'), { hostname: 'second@h', exchange: 'media' });
+  t.match(await call('routed', [], { priority: 1 }), { hostname: 'second@h', exchange: 'media', priority: 1 });
+  t.match(await call('routed'), { routingKey: 'video.0', priority: 4 });
+  t.match(await call('own', [], { queue: 'video' }), { hostname: 'second@h', exchange: 'media', routingKey: 'video.#' });
+  t.match(await call('where', [], { exchange: 'media', routingKey: 'video.any' }), { hostname: 'second@h', exchange: 'media' });
+  t.match(await call('where', [], { queue: 'first@h.dq2' }), { hostname: 'first@h' });
+  t.match(await call('where', [], { queue: 'second@h.dq2' }), { hostname: 'second@h' });
+
+  await call('caller', [folder.file('called')]);
+  await eventually(t, 'the called task has run', () => existsSync(folder.file('called')));
+  t.match(JSON.parse(folder.read('called')), { hostname: 'second@h', exchange: 'media' }, 'a call from inside a task is routed');
+
+  await client.call({ task: 'tasks.reload', args: [folder.file('reloaded')], kwargs: {}, options: {} });
+  const copies = ['reloaded.first@h', 'reloaded.second@h'];
+  await eventually(t, 'every worker has its copy', () => copies.every((copy) => existsSync(folder.file(copy))));
+  for (const copy of copies) t.equal(folder.read(copy), 'x', `${copy}: once`);
+  for (const worker of [first, second]) t.strictSame(await worker.stop(), { code: 0, signal: null });
+}
+
+void t.test('embedded broker', async (t) => {
+  const file = t.testdir();
+  await scene(t, `sqlite:///${file}/a.db`, `sqlite:///${file}/a.db`);
+});
+
+void t.test('Redis, results as replies', async (t) => {
+  const server = await RedisServer.start(t);
+  await scene(t, server.url(), 'rpc://');
+});
+
+void t.test('RabbitMQ, results as replies', { timeout: 120_000 }, async (t) => {
+  const server = await RabbitmqServer.start(t);
+  await scene(t, server.url(), 'rpc://');
+});
