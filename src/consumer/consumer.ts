@@ -16,7 +16,7 @@ import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
 import { type Decision, decide, type StrategyParams } from './strategy.ts';
 import { TimeLimitNotes } from './time-limit-notes.ts';
-import { declareQueues, dropBroadcastQueues } from './worker-queues.ts';
+import { consumeFrom, dropBroadcastQueues } from './worker-queues.ts';
 
 export interface ConsumerParams {
   readonly broker: Broker;
@@ -93,10 +93,8 @@ export class Consumer {
   async start(): Promise<void> {
     const { broker, pool, queues, settler } = this.#params;
     Object.assign(this.#strategy, { tasks: pool.tasks });
-    const names = await declareQueues(broker, queues, this.#log);
     this.#prefetch = this.#wantedPrefetch();
-    this.#subscription = await broker.consume({
-      queues: names,
+    this.#subscription = await consumeFrom(broker, queues, this.#log, {
       prefetch: this.#prefetch,
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onLost: (deliveries) => this.#onLost(deliveries),

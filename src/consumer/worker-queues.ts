@@ -2,13 +2,24 @@
  * The queues a worker consumes from, as the broker has to know them: declared at the start, and its own broadcast queues taken away at
  * the end.
  */
-import type { Broker } from '../broker/broker.ts';
+import type { Broker, ConsumeParams, Subscription } from '../broker/broker.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
+import { patiently } from './patient-start.ts';
+
+/** Declare them and consume from them, however often the connection breaks meanwhile. */
+export function consumeFrom(
+  broker: Broker,
+  queues: readonly TaskQueue[],
+  log: Logger,
+  params: Omit<ConsumeParams, 'queues'>,
+): Promise<Subscription> {
+  return patiently(broker, async () => broker.consume({ ...params, queues: await declareQueues(broker, queues, log) }));
+}
 
 /** Those that could be declared. One that the broker has with other properties must not keep the worker from the others. */
-export async function declareQueues(broker: Broker, queues: readonly TaskQueue[], log: Logger): Promise<readonly string[]> {
+async function declareQueues(broker: Broker, queues: readonly TaskQueue[], log: Logger): Promise<readonly string[]> {
   const names: string[] = [];
   let refused: unknown;
   for (const queue of queues) {

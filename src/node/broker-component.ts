@@ -1,5 +1,6 @@
 /** The broker as a part of a worker: started with its queues emptied where that is asked for, its ups and downs in the log. */
 import type { Broker } from '../broker/broker.ts';
+import { patiently } from '../consumer/patient-start.ts';
 import { UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
@@ -30,8 +31,10 @@ export function brokerComponent({ broker, log, purge, onGivenUp }: BrokerCompone
     start: async () => {
       await broker.start();
       for (const queue of purge) {
-        await broker.declareQueue(queue);
-        const purged = await broker.purgeQueue(queue.name);
+        const purged = await patiently(broker, async () => {
+          await broker.declareQueue(queue);
+          return broker.purgeQueue(queue.name);
+        });
         log.warning('queue.purged', `purge: Erased ${purged} messages from queue ${queue.name}`, { queue: queue.name, purged });
       }
     },

@@ -64,6 +64,8 @@ export class LiveWorker {
   }
 
   kill(signal: NodeJS.Signals): void {
+    if (this.#end !== null)
+      throw new Error(this.#story(`must live to get ${signal}, but it ended with ${this.#end.signal ?? this.#end.code}`));
     process.kill(this.pid, signal);
   }
 
