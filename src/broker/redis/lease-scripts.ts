@@ -47,6 +47,23 @@ return gone
 `);
 
 /**
+ * Bodies of messages that are ours, because they are due or because the reply that named them got lost. From here on they may be started:
+ * they are as young as if they had been taken now.
+ * KEYS unacked, index. ARGV tags. Reply: the entry of each, nothing for a tag that is not there.
+ */
+export const fetchScript = redisScript(`
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] + 1)
+local add = {}
+for i = 1, #ARGV do
+  add[2 * i - 1] = now
+  add[2 * i] = ARGV[i]
+end
+redis.call('ZADD', KEYS[2], 'XX', unpack(add))
+return redis.call('HMGET', KEYS[1], unpack(ARGV))
+`);
+
+/**
  * What has been held for too long by whomever: kombu's own rule.
  * KEYS index, mutex. ARGV token, mutex milliseconds, visibility timeout in seconds, most tags.
  * Reply: nothing when somebody else is at it; else the highest score to restore and the tags, the youngest first.

@@ -114,7 +114,8 @@ export class RedisBroker implements Broker {
       visibilityTimeoutMs,
       log,
       clock,
-      heldTags: () => this.#heldTags(),
+      heldTags: () => this.#tags((subscription) => subscription.heldTags()),
+      deferredTags: () => this.#tags((subscription) => subscription.deferredTags()),
       onGone: (tags) => this.#gone(tags),
       onAlive: () => {
         for (const subscription of this.#subscriptions) subscription.wake();
@@ -300,8 +301,8 @@ export class RedisBroker implements Broker {
     }
   }
 
-  *#heldTags(): IterableIterator<string> {
-    for (const subscription of this.#subscriptions) yield* subscription.heldTags();
+  *#tags(of: (subscription: RedisSubscription) => Iterable<string>): IterableIterator<string> {
+    for (const subscription of this.#subscriptions) yield* of(subscription);
   }
 
   #gone(tags: readonly string[]): void {

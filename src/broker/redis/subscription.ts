@@ -20,6 +20,7 @@ import { PlainDelivery } from '../plain-delivery.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
 import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
 import type { KeyLayout } from './key-layout.ts';
+import { fetchScript } from './lease-scripts.ts';
 import type { QueueList } from './queue-list.ts';
 import { QueueOrder, type QueueOrderStrategy } from './queue-order.ts';
 import type { ReadyWatch, Watched } from './ready-watch.ts';
@@ -129,11 +130,15 @@ export class RedisSubscription implements Subscription {
     return this.#activity + this.#params.lease.refusals;
   }
 
-  /** Tags of everything that must be renewed. */
+  /** Tags of everything that runs or may be started. */
   *heldTags(): IterableIterator<string> {
     yield* this.#held.keys();
     const claiming = this.#claiming ?? [];
     for (const { tag } of 'first' in claiming ? this.#tagsOf(claiming) : claiming) yield tag;
+  }
+
+  /** Tags of everything that is to be fetched, sooner or later. */
+  *deferredTags(): IterableIterator<string> {
     for (const due of this.#due) yield due.tag;
     yield* this.#delayed.tags();
   }
@@ -429,7 +434,8 @@ export class RedisSubscription implements Subscription {
     const wanted = this.#due.splice(0, this.#room());
     this.#claiming = wanted;
     const tags = wanted.map(({ tag }) => tag);
-    this.#connection.call('HMGET', this.#params.layout.unacked, ...tags).then(
+    const { unacked, unackedIndex } = this.#params.layout;
+    this.#connection.run(fetchScript, [unacked, unackedIndex], tags).then(
       (reply) => {
         if (!this.#ended(wanted)) return;
         this.#fetched(wanted, Array.isArray(reply) ? reply : []);

@@ -1,37 +1,27 @@
 /**
  * Being alive, as far as Redis knows: our own lease, the age of what we hold, and the leases of others that ended.
  *
- * Owns: the id of this consumer, its sign of life, and the renewal of the scores in `unacked_index`, by which kombu judges. What is to be
- * renewed it asks of others; what turned out to be gone it tells them.
+ * Owns: the id of this consumer, its sign of life, and when the scores in `unacked_index` are renewed (renewal.ts), by which kombu judges.
+ * What is to be renewed it asks of others; what turned out to be gone it tells them.
  *
  * Two leases, for two kinds of peers: our own workers look at the sign of life (short, `workerLeaseMs`) and give back what a dead one of
  * our kind held; kombu looks at the age of each message (`visibilityTimeoutMs`), which we renew at a quarter of that.
  *
  * Until the earlier of the two ends nobody can have taken what we hold (`heldUntilMs`). Both count from when the last thing the server
- * has confirmed was sent. Past it, a sign of life and then a renewal of everything must have come back before it moves on: the first
- * ends what others may take, the second finds what they have taken.
+ * has confirmed was sent. A sign of life that finds our lease proves that nobody has ended it. One that has to bring us back to life
+ * leaves us in doubt: others may have taken something up to then, and only a renewal behind it finds out what. Signs of life given
+ * meanwhile count, however long that takes.
  */
 import { randomBytes } from 'node:crypto';
-import type { RedisConnection } from '../../driver/redis.ts';
 import { RedisFailure } from '../../driver/redis-failure.ts';
-import { messageOf } from '../../errors.ts';
-import type { Logger } from '../../log/logger.ts';
-import type { Clock, Timer } from '../../std/clock.ts';
+import { backoffDelayMs } from '../../std/backoff.ts';
+import type { Timer } from '../../std/clock.ts';
 import { HeldUntil } from '../held-until.ts';
-import type { KeyLayout } from './key-layout.ts';
-import { renewScript, signOfLifeScript } from './lease-scripts.ts';
+import { signOfLifeScript } from './lease-scripts.ts';
+import { Renewal, type RenewalParams } from './renewal.ts';
 
-export interface WorkerLeaseParams {
-  readonly connection: RedisConnection;
-  readonly layout: KeyLayout;
+export interface WorkerLeaseParams extends RenewalParams {
   readonly workerLeaseMs: number;
-  readonly visibilityTimeoutMs: number;
-  readonly log: Logger;
-  readonly clock: Clock;
-  /** The tags of everything held or deferred. */
-  heldTags(): Iterable<string>;
-  /** Somebody else has these now. */
-  onGone(tags: readonly string[]): void;
   /** We are alive (again) as far as the server knows. */
   onAlive(): void;
   /** `heldUntilMs` had passed and has moved on. */
@@ -40,22 +30,33 @@ export interface WorkerLeaseParams {
   onDead(ids: readonly string[]): void;
 }
 
-/** Tags in one call: it holds up everybody else for about a millisecond. */
-const renewAtOnce = 1000;
 const longestRenewalMs = 60_000;
+/** Between attempts to come back to life that do not last. */
+const firstPauseMs = 50;
+const lastPauseMs = 2000;
 
 export class WorkerLease {
   /** Begins every tag of ours. */
   readonly id = `umbel-${randomBytes(8).toString('hex')}`;
   readonly #params: WorkerLeaseParams;
+  readonly #renewal: Renewal;
   #held = false;
+  /** The server takes us for dead. */
+  #ended = false;
   #life: Timer | undefined;
-  #renewal: Timer | undefined;
-  #renewing: Promise<boolean> | null = null;
+  #renewTimer: Timer | undefined;
+  #comeback: Timer | undefined;
   readonly #heldUntil: HeldUntil;
-  /** Monotonic: when others may declare us dead, and when what we hold is old enough for them; each unless it is confirmed again before. */
+  /** Monotonic: when others may declare us dead, unless a sign of life is confirmed before. */
   #lifeEndsAtMs = Number.NEGATIVE_INFINITY;
-  #agesEndAtMs = Number.NEGATIVE_INFINITY;
+  /** We had to be brought back to life, and what others took before that is not known yet. */
+  #inDoubt = false;
+  /** Times at which there was reason for doubt. */
+  #doubts = 0;
+  #clearing: Promise<void> | null = null;
+  /** Monotonic; the last time the server took us for dead, and how often it did so within a lease of the time before. */
+  #endedAtMs = Number.NEGATIVE_INFINITY;
+  #endedAgain = 0;
   /** Monotonic; others are judged only by who has been listening for a whole lease. */
   #connectedAtMs: number;
   /** A sign of life was refused since the last good one. */
@@ -66,6 +67,7 @@ export class WorkerLease {
 
   constructor(params: WorkerLeaseParams) {
     this.#params = params;
+    this.#renewal = new Renewal(params);
     this.#connectedAtMs = params.clock.monotonic();
     const { clock, workerLeaseMs, visibilityTimeoutMs } = params;
     this.#heldUntil = new HeldUntil({
@@ -75,8 +77,9 @@ export class WorkerLease {
     });
   }
 
+  /** Alive as far as we know: messages may be taken. */
   get held(): boolean {
-    return this.#held;
+    return this.#held && !this.#ended;
   }
 
   /** Monotonic; until then nobody else can have what is held. */
@@ -104,10 +107,24 @@ export class WorkerLease {
     this.#comeBack();
   }
 
-  /** The server thinks that we are dead. */
+  /** The server thinks that we are dead. Back to life at once; with a pause when that did not last for a lease. */
   revive(): void {
     this.#lifeEnded();
-    this.#comeBack();
+    if (!this.#held || this.#saying || this.#comeback !== undefined) return;
+    const { clock, workerLeaseMs } = this.#params;
+    const nowMs = clock.monotonic();
+    this.#endedAgain = nowMs - this.#endedAtMs < workerLeaseMs ? this.#endedAgain + 1 : 0;
+    this.#endedAtMs = nowMs;
+    if (this.#endedAgain === 0) {
+      this.#comeBack();
+      return;
+    }
+    const delayMs = backoffDelayMs({ attempt: this.#endedAgain - 1, baseMs: firstPauseMs, maxMs: lastPauseMs });
+    const retry = (): void => {
+      this.#comeback = undefined;
+      this.#comeBack();
+    };
+    this.#comeback = clock.setTimer(retry, delayMs, { ref: false });
   }
 
   #comeBack(): void {
@@ -133,28 +150,17 @@ export class WorkerLease {
   }
 
   stop(): void {
+    const { clock } = this.#params;
     this.#held = false;
-    this.#params.clock.clearTimer(this.#life);
-    this.#params.clock.clearTimer(this.#renewal);
+    for (const timer of [this.#life, this.#renewTimer, this.#comeback]) clock.clearTimer(timer);
+    this.#comeback = undefined;
   }
 
-  /** Renew everything held, in steps; false when that failed. */
-  renew(): Promise<boolean> {
-    this.#renewing ??= this.#renewAll()
-      .then(
-        () => true,
-        (error: unknown) => {
-          // The next round, or the reconnect, tries again; both are well before the timeout.
-          if (this.#params.connection.state === 'connected') {
-            this.#params.log.warning('broker.renewal', `Held messages could not be renewed: ${messageOf(error)}`);
-          }
-          return false;
-        },
-      )
-      .finally(() => {
-        this.#renewing = null;
-      });
-    return this.#renewing;
+  /** Renew everything held; false when that failed. What waits for its time follows by itself. */
+  async renew(): Promise<boolean> {
+    const renewed = await this.#renewal.renew();
+    if (renewed) this.#confirmed();
+    return renewed;
   }
 
   #unheard(error: unknown): void {
@@ -163,50 +169,50 @@ export class WorkerLease {
     if (error instanceof RedisFailure && error.kind !== 'lost' && error.kind !== 'stopped') this.#refusals++;
   }
 
-  async #renewAll(): Promise<void> {
-    const { connection, layout, clock, visibilityTimeoutMs } = this.#params;
-    const beganAtMs = clock.monotonic();
-    let step: string[] = [];
-    const send = async (): Promise<void> => {
-      const tags = step;
-      step = [];
-      const gone = await connection.run(renewScript, [layout.unackedIndex], tags);
-      if (!Array.isArray(gone) || gone.length === 0) return;
-      this.#params.onGone(gone.map((at) => tags[Number(at) - 1] ?? ''));
-    };
-    // A copy: what is held changes while we wait.
-    for (const tag of [...this.#params.heldTags()]) {
-      step.push(tag);
-      if (step.length === renewAtOnce) await send();
-    }
-    if (step.length > 0) await send();
-    this.#agesEndAtMs = beganAtMs + visibilityTimeoutMs;
-    this.#confirmed();
-  }
-
+  /** In doubt it stays where it is. */
   #confirmed(): void {
-    this.#heldUntil.moveTo(Math.min(this.#lifeEndsAtMs, this.#agesEndAtMs));
+    if (!this.#inDoubt) this.#heldUntil.moveTo(Math.min(this.#lifeEndsAtMs, this.#renewal.agesEndAtMs));
   }
 
   #lifeEnded(): void {
+    this.#ended = true;
+    this.#doubt();
     this.#lifeEndsAtMs = Number.NEGATIVE_INFINITY;
-    this.#confirmed();
+    this.#heldUntil.moveTo(Number.NEGATIVE_INFINITY);
   }
 
   /** The server has heard a sign of life that was sent at `sentAtMs`. */
-  async #alive(sentAtMs: number, revived: boolean): Promise<void> {
-    if (revived || this.#heldUntil.passed) {
-      // A renewal under way has not seen what was taken up to now.
-      await this.#renewing;
-      if (!(await this.renew())) return;
-    }
-    this.#lifeEndsAtMs = sentAtMs + this.#params.workerLeaseMs;
+  async #alive(sentAtMs: number): Promise<void> {
+    this.#lifeEndsAtMs = Math.max(this.#lifeEndsAtMs, sentAtMs + this.#params.workerLeaseMs);
+    this.#ended = false;
+    if (this.#inDoubt) {
+      this.#clearing ??= this.#clear().finally(() => {
+        this.#clearing = null;
+      });
+      await this.#clearing;
+    } else if (this.#params.clock.monotonic() >= this.#renewal.agesEndAtMs) await this.#renewal.renew();
     this.#confirmed();
+  }
+
+  #doubt(): void {
+    this.#inDoubt = true;
+    this.#doubts++;
+  }
+
+  /** It ends with a renewal that was sent after the last reason for it. */
+  async #clear(): Promise<void> {
+    let doubts: number;
+    do {
+      doubts = this.#doubts;
+      if (!(await this.#renewal.renewAnew())) return;
+    } while (doubts !== this.#doubts);
+    this.#inDoubt = false;
   }
 
   async #sayAlive(revive: boolean): Promise<void> {
     const { connection, layout, workerLeaseMs, clock } = this.#params;
     const sentAtMs = clock.monotonic();
+    if (revive) this.#doubt();
     const judge = sentAtMs - this.#connectedAtMs >= workerLeaseMs;
     const args = [this.id, workerLeaseMs / 1000, revive ? '1' : '0', judge ? '1' : '0'];
     const reply = await connection.run(signOfLifeScript, [layout.workers, layout.deadWorkers], args);
@@ -214,13 +220,13 @@ export class WorkerLease {
       this.#params.log.warning('broker.declared-dead', 'Other workers took this one for dead; what they have taken is given up');
       this.#lifeEnded();
       await this.#sayAlive(true);
-      this.#params.onAlive();
       return;
     }
     if (reply.length > 1) this.#params.onDead(reply.slice(1).map(String));
-    await this.#alive(sentAtMs, revive);
-    if (!this.#missed) return;
-    // A server that refused our signs of life (out of memory, say) may have let the lease end: whoever gave up meanwhile goes on.
+    const wasEnded = this.#ended;
+    await this.#alive(sentAtMs);
+    if (!this.#missed && !wasEnded) return;
+    // Whoever gave up meanwhile goes on: a server that refused our signs of life (out of memory, say) may have let the lease end, too.
     this.#missed = false;
     this.#params.onAlive();
   }
@@ -241,7 +247,7 @@ export class WorkerLease {
 
   #armRenewal(): void {
     const { clock, visibilityTimeoutMs, connection } = this.#params;
-    this.#renewal = clock.setTimer(
+    this.#renewTimer = clock.setTimer(
       () => {
         if (connection.state === 'connected') void this.renew();
         if (this.#held) this.#armRenewal();

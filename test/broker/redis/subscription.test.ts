@@ -19,7 +19,7 @@ function opened(): { subscription: RedisSubscription; operations: Operation[]; l
     epoch: 1,
     server: { majorVersion: 7, minorVersion: 0 },
     enqueue: (operation: Operation) => operations.push(operation),
-    call: () =>
+    run: () =>
       new Promise((resolve) =>
         looked.push(async (reply) => {
           resolve(reply);
@@ -51,7 +51,7 @@ function opened(): { subscription: RedisSubscription; operations: Operation[]; l
 
 t.test('what a reservation may have taken is held before its reply is there, and while it is looked for', async (t) => {
   const { subscription, operations, looked } = opened();
-  const held = (): string[] => [...subscription.heldTags()];
+  const held = (): string[] => [...subscription.heldTags(), ...subscription.deferredTags()];
   await subscription.start();
   t.equal(subscription.heldUntilMs, 77, 'as the lease says');
   const [reservation] = operations as [Operation];

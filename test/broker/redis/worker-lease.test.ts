@@ -28,7 +28,9 @@ class Bench {
   readonly calls: Call[] = [];
   /** What was told, in order. */
   readonly told: string[] = [];
-  readonly tags = ['a', 'b'];
+  tags = ['a', 'b'];
+  deferred: string[] = [];
+  alive = 0;
   readonly lease: WorkerLease;
   connected = true;
 
@@ -48,8 +50,11 @@ class Bench {
       log: this.log,
       clock: this.clock,
       heldTags: () => this.tags,
+      deferredTags: () => this.deferred,
       onGone: (tags) => this.told.push(`gone ${tags.join()}`),
-      onAlive: () => {},
+      onAlive: () => {
+        this.alive += 1;
+      },
       onHeld: () => this.told.push('held'),
       onDead: () => {},
     });
@@ -140,20 +145,96 @@ t.test('a lost connection does not shorten it; it passes, and comes back when wh
   t.equal(bench.untilMs, 5000 + leaseMs - marginMs);
 });
 
-t.test('a renewal that began before the sign of life was heard has not seen everything', async (t) => {
+t.test('a renewal that began before it came back to life has not seen everything', async (t) => {
   const bench = await Bench.held();
   const early = bench.lease.renew();
   const [renewal] = bench.calls.splice(0);
   await bench.standStill(leaseMs * 2);
+  bench.calls.length = 0;
+  bench.lease.reconnected();
   await bench.answer('sign', [1]);
   await renewal!.reply([]);
   t.equal(await early, true);
   t.same(bench.told, []);
   t.equal(bench.untilMs, leaseMs - marginMs);
-  // Signs of life that fell due meanwhile are further ones; the renewal comes after the one before.
-  const renewed = bench.calls.findIndex(({ name }) => name === 'renew');
-  await bench.calls.splice(renewed, 1)[0]!.reply([1]);
-  t.same(bench.told.slice(0, 1), ['gone a']);
+  await bench.answer('renew', [1]);
+  t.same(bench.told, ['gone a', 'held']);
+});
+
+t.test('a standstill that nobody has noticed costs nothing: the lease is still there', async (t) => {
+  const bench = await Bench.held();
+  bench.connected = false;
+  await bench.standStill(leaseMs * 2);
+  bench.connected = true;
+  const standstillMs = bench.clock.monotonic();
+  await bench.clock.advanceAsync(leaseMs / 3);
+  await bench.answer('sign', [1]);
+  t.same(bench.told, ['held']);
+  t.ok(bench.untilMs >= standstillMs + leaseMs - marginMs);
+});
+
+t.test('a renewal that takes longer than the lease: signs of life given meanwhile count', async (t) => {
+  const bench = await Bench.held();
+  bench.tags = Array.from({ length: 5000 }, (_, at) => `tag ${at}`);
+  bench.lease.revive();
+  await bench.answer('sign', [1]);
+  for (let step = 0; step < 5; step++) {
+    t.same(bench.told, [], 'what was taken is not known yet');
+    await bench.clock.advanceAsync(leaseMs / 2);
+    for (const call of bench.calls.splice(0)) await call.reply(call.name === 'sign' ? [1] : []);
+  }
+  t.same(bench.told, ['held']);
+  t.ok(bench.untilMs > bench.clock.monotonic() + leaseMs / 2);
+  t.same(bench.calls, [], 'and no second renewal is under way');
+});
+
+t.test('what waits for its time is renewed last, and starts do not wait for it', async (t) => {
+  const bench = await Bench.held();
+  bench.deferred = Array.from({ length: 2500 }, (_, at) => `later ${at}`);
+  bench.lease.revive();
+  await bench.answer('sign', [1]);
+  t.same(bench.calls[0]?.args, ['a', 'b'], 'what may be started comes first');
+  await bench.answer('renew', []);
+  t.same(bench.told, ['held']);
+  const sizes: number[] = [];
+  // Coming back to life again meanwhile does not wait for them either.
+  bench.lease.reconnected();
+  const later = bench.calls.shift()!;
+  await bench.answer('sign', [1]);
+  await bench.answer('renew', []);
+  for (let call: Call | undefined = later; call !== undefined; call = bench.calls.shift()) {
+    sizes.push(call.args.length);
+    await call.reply(sizes.length === 2 ? [3] : []);
+  }
+  t.same(sizes, [1000, 1000, 500]);
+  t.same(bench.told, ['held', 'gone later 1002']);
+});
+
+t.test('taken for dead again and again: back at once, then with a pause, and nothing is reserved meanwhile', async (t) => {
+  const bench = await Bench.held();
+  const back = async (): Promise<void> => {
+    for (let call = bench.calls.shift(); call !== undefined; call = bench.calls.shift()) await call.reply(call.name === 'sign' ? [1] : []);
+  };
+  bench.lease.revive();
+  t.equal(bench.lease.held, false);
+  await back();
+  t.equal(bench.lease.held, true);
+  t.ok(bench.alive > 0, 'whoever gave up goes on');
+  for (let again = 0; again < 3; again++) {
+    const { alive } = bench;
+    bench.lease.revive();
+    bench.lease.revive();
+    t.same(bench.calls, [], 'not at once');
+    t.equal(bench.lease.held, false);
+    await bench.clock.advanceAsync(50 * 2 ** again);
+    await back();
+    t.equal(bench.lease.held, true);
+    t.ok(bench.alive > alive);
+  }
+  await bench.clock.advanceAsync(leaseMs);
+  await back();
+  bench.lease.revive();
+  t.equal(bench.calls.length, 1, 'a lease later it is a new beginning');
 });
 
 t.test('a renewal that fails leaves it passed; the next sign of life tries again', async (t) => {

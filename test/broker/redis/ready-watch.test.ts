@@ -1,0 +1,77 @@
+/**
+ * A message that comes while the watch is being armed again must not wait for the look by the clock.
+ *
+ * That look is put off to where it cannot help: a wake-up that got lost then takes a quarter of a minute, and not up to a second.
+ */
+import t from 'tap';
+import { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
+import { encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
+import { type Clock, systemClock } from '../../../src/std/clock.ts';
+import { RecordingLog } from '../../driver/recording-log.ts';
+import { SeededRandom } from '../../live/seeded-random.ts';
+import { RedisServer } from '../../redis-server.ts';
+import { openInbox, textMessage, textOf } from '../inbox.ts';
+import { redisConnection } from './redis-place.ts';
+
+const times = 2000;
+const lookByTheClockMs = 1000;
+const putOffMs = 15_000;
+/** Far below that, and far above what a busy machine makes of a millisecond. */
+const lostAboveMs = 5000;
+/** Reservation, look and reply of an idle queue take about this long: what is sent within it meets all of them. */
+const rearmMicros = 1500;
+/** One message in so many comes while the server is told anew what to track, one in so many while who is told of it has just gone. */
+const anewEvery = 20;
+const goneEvery = 200;
+
+/** As the system's, but nobody looks by the clock. */
+const clock: Clock = {
+  ...systemClock,
+  setTimer: (callback, delayMs, options) => systemClock.setTimer(callback, delayMs === lookByTheClockMs ? putOffMs : delayMs, options),
+};
+
+function spin(micros: number): void {
+  const untilMs = performance.now() + micros / 1000;
+  while (performance.now() < untilMs);
+}
+
+t.test(`${times} messages, each at a random instant while the watch is armed again`, async (t) => {
+  t.setTimeout(120_000);
+  const random = SeededRandom.fromEnvironment('WATCH_SEED');
+  t.comment(`WATCH_SEED=${random.seed}`);
+  const server = await RedisServer.start(t);
+  const log = new RecordingLog();
+  const broker = new RedisBroker({ connection: redisConnection(server.url(), { log }), log, clock });
+  t.teardown(() => broker.stop());
+  await broker.start();
+  const client = redisConnection(server.url());
+  await client.acquire();
+  t.teardown(() => client.release());
+  const inbox = await openInbox(broker, ['celery', 'other'], 4);
+  const latenciesMs: number[] = [];
+  for (let at = 0; at < times; at++) {
+    const queue = random.below(2) === 0 ? 'celery' : 'other';
+    const envelope = encodeEnvelope(textMessage(String(at)), { exchange: '', routingKey: queue, deliveryTag: `tag ${at}` });
+    if (random.below(anewEvery) === 0) void inbox.subscription.rebuild();
+    if (random.below(goneEvery) === 0) client.call('CLIENT', 'KILL', 'TYPE', 'pubsub').catch((error: unknown) => t.error(error));
+    // With the event loop running on, or standing still so that replies pile up.
+    const micros = random.below(rearmMicros);
+    if (random.below(4) === 0) spin(micros);
+    else for (const untilMs = performance.now() + micros / 1000; performance.now() < untilMs; ) await new Promise(setImmediate);
+    const sentAtMs = performance.now();
+    client.call('LPUSH', queue, envelope).catch((error: unknown) => t.error(error));
+    const delivery = await inbox.deliveries.next();
+    latenciesMs.push(performance.now() - sentAtMs);
+    if (textOf(delivery) !== String(at)) t.fail(`it must be message ${at}, got ${textOf(delivery)}`);
+    if (performance.now() - sentAtMs >= lostAboveMs) break;
+    void inbox.subscription.ack(delivery);
+  }
+  latenciesMs.sort((a, b) => a - b);
+  const [median = 0, most = 0] = [latenciesMs[Math.floor(latenciesMs.length / 2)], latenciesMs.at(-1)];
+  t.comment(`publish to delivery: median ${median.toFixed(2)} ms, longest ${most.toFixed(1)} ms`);
+  t.ok(most < lostAboveMs, `no wake-up got lost: the longest took ${most.toFixed(1)} ms`);
+  t.notOk(
+    log.lines.some(({ event }) => event === 'redis.polling'),
+    'the server told of each',
+  );
+});
