@@ -5,6 +5,7 @@ import { workingFolder } from '../config/load-config.ts';
 import { settingsWithFlagOn } from '../config/settings-table.ts';
 import { showConfig } from '../config/show-config.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
+import { checkTransportOptions } from '../node/transport-options.ts';
 import { nearestName } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
@@ -39,7 +40,7 @@ export const command: Command = {
 };
 
 function check(ctx: CommandContext): number {
-  const { file } = ctx.loadConfig();
+  const { file } = checkTransportOptions(ctx.loadConfig());
   ctx.stderr(
     file === null ? 'No configuration file; flags, environment and defaults are valid.' : `${displayPath(file, ctx.cwd)} is valid.`,
   );

@@ -1,6 +1,7 @@
 /** The settings a TOML document holds, each with its line; unknown sections and keys become problems with a suggestion. */
 import { nearestName } from '../std/nearest-name.ts';
 import type { ConfigProblem } from './config-error.ts';
+import { reasonsAgainst } from './not-settings.ts';
 import type { TomlDocument } from './parse-toml.ts';
 import { dottedName, type Section, sections } from './setting.ts';
 import { isSettingName, type SettingName, settingNames } from './settings-table.ts';
@@ -71,6 +72,8 @@ function unknownSection(key: string): string {
 /** `dotted` as it stands in the file. People also write the whole Celery name, or a key outside its section. */
 function unknownKey(dotted: string): string {
   const flat = dotted.replaceAll('.', '_');
+  const reason = Object.hasOwn(reasonsAgainst, flat) ? reasonsAgainst[flat] : undefined;
+  if (reason !== undefined) return `${dotted} is not a setting: ${reason}`;
   const last = dotted.slice(dotted.indexOf('.') + 1);
   const exact = [flat, last].find(isSettingName) ?? settingNames.find((name) => dottedName(name).endsWith(`.${last}`));
   const nearest = exact === undefined ? nearestName(dotted, settingNames.map(dottedName)) : dottedName(exact);

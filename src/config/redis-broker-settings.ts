@@ -1,11 +1,23 @@
 /** Settings of a broker that is a server: how to connect, and `broker_transport_options`; with the keys that matter with Redis. */
 
 import { amqpTlsFields, amqpTransportFields } from './amqp-settings.ts';
-import { boolean, integer, listOf, oneOf, seconds, secondsOrNever, text } from './kind.ts';
+import { boolean, integer, type Kind, listOf, oneOf, Refusal, seconds, secondsOrNever, shown, text } from './kind.ts';
 import { redisTlsFields, sentinelFields } from './redis-settings.ts';
 import { setting } from './setting.ts';
 import { field, fieldsText, type TableOf, table } from './table-kind.ts';
 import { booleanOr } from './union-kind.ts';
+
+/** kombu looks a priority up by bisection and in the last list when it is below all steps, so that other lists would be read in another order there. */
+function prioritySteps(): Kind<readonly number[]> {
+  const steps = listOf(integer({ min: 0, max: 255 }), 'numbers from 0 to 255');
+  const rule = 'a list of numbers from 0 to 255 that begins with 0 and ascends';
+  const read = (value: readonly number[] | Refusal): readonly number[] | Refusal => {
+    if (value instanceof Refusal) return value;
+    const ascends = value[0] === 0 && value.every((step, index) => index === 0 || step > (value[index - 1] ?? step));
+    return ascends ? value : new Refusal(`must be ${rule}, got ${shown(value)}`);
+  };
+  return { ...steps, rule, readText: (given) => read(steps.readText(given)), readValue: (given) => read(steps.readValue(given)) };
+}
 
 /** Keys of `broker_transport_options`. */
 export const redisTransportFields = {
@@ -18,7 +30,7 @@ export const redisTransportFields = {
     'which of several queues comes first: they take turns (round_robin), in the order given (priority), or by name (sorted). Default round_robin.',
   ),
   priority_steps: field(
-    listOf(integer({ min: 0, max: 255 }), 'numbers from 0 to 255'),
+    prioritySteps(),
     'the priorities that have a list of their own; lower is more urgent. Equal for all clients and workers. Default 0, 3, 6, 9.',
   ),
   sep: field(text(), 'what stands between a queue and its priority in the name of a list. Default the characters 6 and 22.'),

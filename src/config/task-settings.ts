@@ -3,7 +3,8 @@ import { boolean, integer, listOf, oneOf } from './kind.ts';
 import { routingSettings } from './routing-settings.ts';
 import { setting } from './setting.ts';
 
-const contentTypes = oneOf(['json'], {
+/** What messages and results may be written in. */
+export const contentTypes = oneOf(['json'], {
   aliases: { 'application/json': 'json' },
   refused: (word) =>
     ['pickle', 'yaml', 'msgpack', 'auth', 'application/x-python-serialize', 'application/x-yaml', 'application/x-msgpack'].includes(word)

@@ -1,8 +1,7 @@
 /**
  * Where Redis URLs point to, in kombu's and redis-py's spelling.
  *
- * Owns: the schemes redis, rediss, redis+socket (also socket, rediss+socket has no meaning), sentinel and sentinel+rediss, and which
- * keys a query may have. Pure: touches neither files nor the network.
+ * Owns: the schemes redis, rediss, redis+socket (also socket) and sentinel, and which keys a query may have. Pure: touches neither files nor the network.
  *
  *   redis://[user]:[password]@host:port/db          rediss://…?ssl_cert_reqs=required&ssl_ca_certs=/path
  *   redis+socket:///path/to.sock?virtual_host=3     sentinel://[:password@]host:26379/db
@@ -259,9 +258,11 @@ function hostText(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-/** Equal for URLs of the same databases, whatever user they log in as: the same user counts too, since rights may differ. */
-export function placeKey(place: RedisPlace): string {
-  return place.endpoints
-    .map((endpoint) => `${endpoint.username ?? ''}@${describeEndpoint({ ...endpoint, username: null, password: null })}`)
-    .join(';');
+/** Equal for URLs of the same databases, whatever their passwords: the same user counts too, since rights may differ, and so does what sentinels watch. */
+export function placeKey(place: RedisPlace, masterName: string | null = null): string {
+  const watched = masterName !== null && place.endpoints.some(({ kind }) => kind === 'sentinel') ? `;${masterName}` : '';
+  const names = place.endpoints.map(
+    (endpoint) => `${endpoint.username ?? ''}@${describeEndpoint({ ...endpoint, username: null, password: null })}`,
+  );
+  return names.join(';') + watched;
 }

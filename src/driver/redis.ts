@@ -107,7 +107,7 @@ export class RedisConnection {
     this.#log = params.log;
     this.#clock = params.clock ?? systemClock;
     this.displayUrl = place.endpoints.map(describeEndpoint).join(';');
-    this.key = placeKey(place);
+    this.key = placeKey(place, this.#options.masterName);
     this.#outbox = new RedisOutbox({
       log: params.log,
       maxWaiting: params.maxWaiting ?? defaultMaxWaiting,

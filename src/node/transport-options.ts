@@ -6,9 +6,16 @@ import { dottedName } from '../config/setting.ts';
 import type { SettingName } from '../config/settings-table.ts';
 import { UmbelError } from '../errors.ts';
 import { maskUrl } from '../std/mask-url.ts';
+import { refuseUselessRedisSettings } from './redis-refusals.ts';
 
-/** Throws CONFIG_INVALID, with the place. */
-export function checkTransportOptions(config: Config): void {
+/** Throws CONFIG_INVALID, with the place; so it does for settings of Redis that do not go together. Gives the configuration back. */
+export function checkTransportOptions(config: Config): Config {
+  checkOptionsOfBroker(config);
+  refuseUselessRedisSettings(config);
+  return config;
+}
+
+function checkOptionsOfBroker(config: Config): void {
   const { broker_url: url, broker_transport_options: options, broker_use_ssl: useSsl } = config.settings;
   const isRedis = url !== null && /^(redis|sentinel)/i.test(url);
   const isAmqp = url !== null && /^(py)?amqp/i.test(url);

@@ -1,12 +1,14 @@
-/** Before a restart in place: does a child with the new configuration load its task modules? */
+/** Before a restart in place: do the new settings go together, and does a child with them load its task modules? */
 import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import { PreforkPool } from '../pool/prefork-pool.ts';
+import { checkTransportOptions } from './transport-options.ts';
 import { childCommand, childSettings, workerNames } from './worker-params.ts';
 
 /** Starts one child and lets it go again. Rejects with what kept it from starting. */
 export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: RootLogger): Promise<void> {
+  checkTransportOptions(config);
   const names = workerNames(config);
   const trial = new PreforkPool({
     concurrency: 1,

@@ -62,7 +62,7 @@ t.test('bad command lines end with 64 and one message', async (t) => {
       ['config', 'show', '-c0', '-P', 'solo'],
       /^umbel: worker\.concurrency must be a positive integer, got 0 \(--concurrency\) \[USAGE\]\n {2}worker\.pool 'solo' is known but not built/,
     ],
-    [['-b', 'amqp://me:geheim@h//', 'config', 'check'], /^umbel: broker\.url has the scheme 'amqp', which is not built/],
+    [['-b', 'sqs://me:geheim@h//', 'config', 'check'], /^umbel: broker\.url has the scheme 'sqs', which is not built/],
   ];
   for (const [argv, message] of cases) {
     const { status, stdout, stderr } = await runInMemory(argv, { cwd });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ConfigError } from '../../src/config/config-error.ts';
 import { type LoadParams, loadConfig } from '../../src/config/load-config.ts';
+import { reasonsAgainst } from '../../src/config/not-settings.ts';
+import { isSettingName } from '../../src/config/settings-table.ts';
 import { UmbelError } from '../../src/errors.ts';
 
 function load(cwd: string, { flags = {}, env = {}, file }: Partial<LoadParams> = {}) {
@@ -120,6 +122,22 @@ t.test('every problem at once, in the order of the file, then environment, then 
     'worker.prefetch_multiplier must be an integer not below 0, got x (UMBEL_WORKER_PREFETCH_MULTIPLIER)',
     'worker.concurrency must be a positive integer, got 0 (--concurrency)',
   ]);
+});
+
+t.test('settings of Celery that are none here are refused with the reason', async (t) => {
+  const cwd = t.testdir({
+    'umbel.toml': '[redis]\nhost = "h"\nmax_connections = 10\n[result]\nserializer = "json"\ncache_max = 5\n[broker]\npool_limit = 10\n',
+  });
+  t.same(
+    problems(() => load(cwd)),
+    [
+      'redis.host is not a setting: write it in result.backend, as redis://[user]:[password]@host:port/db (umbel.toml:2)',
+      'redis.max_connections is not a setting: there is nothing to bound, results have two connections to Redis (umbel.toml:3)',
+      'result.cache_max is not a setting: results are not cached (umbel.toml:6)',
+      'broker.pool_limit is not a setting: there is no pool of connections (umbel.toml:8)',
+    ],
+  );
+  for (const name of Object.keys(reasonsAgainst)) t.notOk(isSettingName(name), `${name} is no setting`);
 });
 
 t.test('the error says everything and has its exit status', async (t) => {

@@ -153,4 +153,6 @@ t.test('for people, and for comparing', async (t) => {
   t.equal(placeKey(place('redis://:a@h/1')), placeKey(place('redis://:a@h:6379/1')));
   t.not(placeKey(place('redis://h/1')), placeKey(place('redis://h/2')));
   t.not(placeKey(place('redis://one:a@h/1')), placeKey(place('redis://two:a@h/1')), 'another user may have other rights');
+  t.not(placeKey(place('sentinel://h'), 'one'), placeKey(place('sentinel://h'), 'two'), 'sentinels watch several servers');
+  t.equal(placeKey(place('redis://h'), 'one'), placeKey(place('redis://h')), 'which means nothing to others');
 });

@@ -105,6 +105,12 @@ void t.test('HUP is refused while the configuration or a module is bad, and the 
 
   const refusals: readonly (readonly [file: string, text: string, repaired: string, message: RegExp])[] = [
     ['umbel.toml', '[worker]\nconcurency = 1\n', '', /restart refused.+worker\.concurency is not a setting.+umbel\.toml:2/],
+    [
+      'umbel.toml',
+      '[result]\nbackend = "redis://h/x"\n',
+      '',
+      /restart refused.+the database of a Redis URL must be a number.+umbel\.toml:2/,
+    ],
     ['umbel.toml', '[worker\n', '', /restart refused.+umbel\.toml:1/],
     ['tasks.js', '\nthrow new Error("half an edit");\n', good, /restart refused.+tasks\.js:2:7: Error: half an edit/],
     ['tasks.js', 'await new Promise(() => {});\n', good, /restart refused.+never settles/],

@@ -142,6 +142,12 @@ t.test('what is wrong with options', async (t) => {
   t.match(options('max_connections = 10'), /max_connections that is not needed/);
   t.match(options('ack_emulation = false'), /ack_emulation that cannot be switched off/);
   t.match(options('priority_steps = [0, "x"]'), /priority_steps that must be a list of numbers/);
+  for (const steps of ['[]', '[3, 6]', '[0, 6, 3]', '[0, 0]'])
+    t.match(
+      options(`priority_steps = ${steps}`),
+      /priority_steps that must be a list of numbers from 0 to 255 that begins with 0 and ascends, got \[/,
+    );
+  t.equal(options('priority_steps = [0, 1, 255]'), 'accepted');
   t.match(options('queue_order_strategy = "fair"'), /'round_robin', 'priority' or 'sorted'/);
   t.match(options('fanout_prefix = 3'), /fanout_prefix that must be true, false or a prefix, got 3/);
 });

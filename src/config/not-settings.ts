@@ -1,0 +1,41 @@
+/**
+ * Settings of Celery for brokers and results that this program does not have, and why not: what an error about them says.
+ *
+ * Owns the reasons only. A name that is here is no setting; a name of Celery that is not here is an unknown one like any other.
+ */
+
+const inUrl = 'write it in result.backend, as redis://[user]:[password]@host:port/db';
+const brokerUrlPart = 'write it in broker.url';
+const oneUrl = 'there is one URL for reading and writing, broker.url';
+const alwaysRetried = 'writing results is always tried again, and reading as result.backend_transport_options.retry_policy says';
+const removed = 'it belongs to the backend amqp://, which Celery has removed';
+
+/** Each completes "… is not a setting: ". */
+export const reasonsAgainst: Readonly<Record<string, string>> = {
+  redis_host: inUrl,
+  redis_port: inUrl,
+  redis_db: inUrl,
+  redis_max_connections: 'there is nothing to bound, results have two connections to Redis',
+  redis_retry_on_timeout: alwaysRetried,
+  redis_backend_credential_provider: 'it names a class of Python; redis.username and redis.password are there',
+  result_accept_content: 'results are JSON, and no other type of them is read',
+  result_compression: 'results are not compressed in this version',
+  result_cache_max: 'results are not cached',
+  result_exchange: removed,
+  result_exchange_type: removed,
+  result_chord_retry_interval: 'no task polls for the end of a chord',
+  result_backend_always_retry: alwaysRetried,
+  result_backend_max_retries: alwaysRetried,
+  result_backend_max_sleep_between_retries_ms: alwaysRetried,
+  result_backend_base_sleep_between_retries_ms: alwaysRetried,
+  broker_read_url: oneUrl,
+  broker_write_url: oneUrl,
+  broker_transport: 'the scheme of broker.url says it',
+  broker_host: brokerUrlPart,
+  broker_port: brokerUrlPart,
+  broker_user: brokerUrlPart,
+  broker_password: brokerUrlPart,
+  broker_vhost: brokerUrlPart,
+  broker_pool_limit: 'there is no pool of connections',
+  broker_pool_acquire_timeout: 'there is no pool of connections',
+};
