@@ -12,7 +12,7 @@ import { UmbelError } from '../errors.ts';
 import { Producer, type ProducerParams } from '../producer/producer.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { RemoteTaskError } from '../protocol/remote-error.ts';
-import { propagateStates } from '../protocol/result.ts';
+import { propagateStates, type ResultDocument, readyStates } from '../protocol/result.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { AsyncResult, GetOptions } from '../task/async-result.ts';
@@ -120,11 +120,19 @@ class ClientResult<R> implements AsyncResult<R> {
   }
 
   async get(options: GetOptions = {}): Promise<R> {
-    const document = await this.#required().wait(this.id, { timeoutMs: options.timeoutMs ?? null });
+    const { timeoutMs = null } = options;
+    const document = timeoutMs === 0 ? await this.#now() : await this.#required().wait(this.id, { timeoutMs });
     if (!propagateStates.has(document.status)) return document.result as R;
     const error = new RemoteTaskError(document);
     if (options.propagate ?? true) throw error;
     return error as R;
+  }
+
+  /** No time to wait is time enough to look: a server cannot answer within none. */
+  async #now(): Promise<ResultDocument> {
+    const document = await this.#required().get(this.id);
+    if (document !== null && readyStates.has(document.status)) return document;
+    throw new UmbelError('RESULT_TIMEOUT', `no result of task ${this.id} within 0 s`);
   }
 
   async state(): Promise<string> {

@@ -114,5 +114,8 @@ function kindOfReply(text: string): RedisFailureKind {
 function connectionText(thrown: unknown, text: string): string {
   if (text === '' && thrown instanceof AggregateError)
     return thrown.errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ');
+  // OpenSSL: number, library, function, reason, source file; on several lines.
+  const tlsReason = /:error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):/.exec(text)?.[1];
+  if (tlsReason !== undefined) return `TLS: ${tlsReason}`;
   return text === 'Connection is closed.' ? 'it was closed' : maskUrl(text);
 }

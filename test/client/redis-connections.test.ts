@@ -1,8 +1,10 @@
 /** Redis URLs to a broker and a result backend: what they share, what is refused. */
 import { tmpdir } from 'node:os';
 import t from 'tap';
+import { Client } from '../../src/client/client.ts';
 import { type ConnectionParams, openConnections } from '../../src/client/connections.ts';
 import { record } from '../backend/conformance.ts';
+import { queueTable } from '../consumer/doubles.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { RedisServer } from '../redis-server.ts';
 
@@ -44,6 +46,19 @@ t.test('user and password of the settings, for a URL without', async (t) => {
   await backend!.store(record('a', 'SUCCESS', 1));
   t.equal(server.cli('KEYS', '*'), 'p:celery-task-meta-a');
   t.notMatch(backend!.displayUrl, /geheim/);
+});
+
+t.test('no time to wait: what is in Redis is found', async (t) => {
+  const server = await RedisServer.start(t);
+  const { broker, backend } = open({ backendUrl: server.url() });
+  const client = new Client({ broker, backend, routing: { queues: queueTable() }, taskProtocol: 2 });
+  await client.start();
+  t.teardown(() => client.stop());
+  await backend!.store(record('here', 'SUCCESS', 1));
+  await backend!.store(record('begun', 'STARTED', 1));
+  t.equal(await client.result('here').get({ timeoutMs: 0 }), 1);
+  await t.rejects(client.result('begun').get({ timeoutMs: 0 }), { code: 'RESULT_TIMEOUT' });
+  await t.rejects(client.result('nowhere').get({ timeoutMs: 0 }), { code: 'RESULT_TIMEOUT' });
 });
 
 t.test('over a Unix socket, in a database of its own', async (t) => {
