@@ -366,17 +366,20 @@ export class PreforkPool implements Pool {
       return;
     }
     const delayMs = Math.round(backoffDelayMs({ attempt: this.#startFailures - 1, baseMs: 200, maxMs: 10_000 }));
-    this.#log.error('child.start-failed', `PoolChild-${index} could not start: ${cause.message}; next try in ${delayMs} ms`, {
-      child: index,
-    });
+    const next = this.#hangsOnOthers() ? 'next try when the others have started, or none' : `next try in ${delayMs} ms`;
+    this.#log.error('child.start-failed', `PoolChild-${index} could not start: ${cause.message}; ${next}`, { child: index });
     this.#respawnLater(index, delayMs);
   }
 
   #respawnLater(index: number, delayMs: number): void {
-    this.#respawns.set(
-      index,
-      setTimeout(() => this.#spawn(index), delayMs),
-    );
+    const respawn = (): void => (this.#hangsOnOthers() ? this.#respawnLater(index, delayMs) : this.#spawn(index));
+    this.#respawns.set(index, setTimeout(respawn, delayMs));
+  }
+
+  /** As many have failed as may: what those come to that are still starting decides. More of them would put that off for ever. */
+  #hangsOnOthers(): boolean {
+    const states = [...this.#children.values()].map(({ state }) => state);
+    return this.#startFailures >= this.#params.maxStartFailures && !states.includes('ready') && states.includes('starting');
   }
 
   /** Children that die as soon as they are ready (a module that throws a moment after it has loaded) must not be replaced in a loop. */

@@ -1,9 +1,13 @@
 /** The prefork pool: the conformance suite with child processes run from source, and what only it has. */
 import { spawnSync } from 'node:child_process';
-import { resolve } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import t from 'tap';
 import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import type { RecordingLog } from '../driver/recording-log.ts';
 import { poolConformance } from './conformance.ts';
+import { eventually } from './eventually.ts';
 import { PoolBench, type PoolFactory } from './pool-bench.ts';
 
 // Children are started as the worker starts them, without the test runner's own loaders.
@@ -16,17 +20,44 @@ function prefork(execPath: string, args: readonly string[]): PoolFactory {
   return (params) => new PreforkPool({ ...params, command: { execPath, args }, startTimeoutMs: 30_000, childLog: () => params.log });
 }
 
+const endedWith3 = {
+  code: 'CHILD_CANNOT_START',
+  message: /no pool child can start: PoolChild-\d ended with exit code 3 while starting/,
+};
+
+function failedStarts(log: RecordingLog): string[] {
+  return log.lines.filter(({ event }) => event === 'child.start-failed').map(({ message }) => message);
+}
+
 t.jobs = 1;
 poolConformance(t, { name: 'prefork', create: prefork(process.execPath, childArguments), processes: true });
 
 t.test('a program that ends at once: tried again with back-off, then CHILD_CANNOT_START', async (t) => {
   const create = prefork(process.execPath, ['-e', 'process.exit(3)']);
-  const { pool, log } = await PoolBench.create(t, create, { concurrency: 2, maxStartFailures: 4 });
-  await t.rejects(pool.start(), {
-    code: 'CHILD_CANNOT_START',
-    message: /no pool child can start: PoolChild-\d ended with exit code 3 while starting/,
-  });
-  t.equal(log.lines.filter(({ event }) => event === 'child.start-failed').length, 3);
+  const { pool, log } = await PoolBench.create(t, create, { maxStartFailures: 4 });
+  await t.rejects(pool.start(), endedWith3);
+  t.equal(failedStarts(log).length, 3);
+});
+
+t.test('several that end while others are still starting: no more is tried before it is known what those come to', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'umbel-pool-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const script = `
+    const { existsSync, mkdirSync, watch } = require('node:fs');
+    try { mkdirSync('${folder}/slow'); } catch { process.exit(3); }
+    watch('${folder}', () => { if (existsSync('${folder}/go')) process.exit(3); });
+    mkdirSync('${folder}/watching');
+    setTimeout(() => process.exit(4), 60_000);
+  `;
+  const { pool, log } = await PoolBench.create(t, prefork(process.execPath, ['-e', script]), { concurrency: 2, maxStartFailures: 3 });
+  const started = pool.start();
+  const refused = t.rejects(started, endedWith3);
+  await eventually(t, 'one of them is slow', () => existsSync(join(folder, 'watching')));
+  await eventually(t, 'no more is tried', () => failedStarts(log).some((text) => text.includes('when the others have started, or none')));
+  t.equal(failedStarts(log).length, 3);
+  mkdirSync(join(folder, 'go'));
+  await refused;
+  t.equal(failedStarts(log).length, 3, 'the end of the slow one was the last');
 });
 
 t.test('a program that is not there', async (t) => {
