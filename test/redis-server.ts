@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -88,7 +88,7 @@ export class RedisServer {
     // A file, and not its standard input: Sentinel has servers rewrite their configuration.
     const configPath = join(this.folder, 'redis.conf');
     writeFileSync(configPath, this.#configText());
-    const process = spawn(redisProgram, [configPath], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const process = spawn(redisProgram, [configPath], { stdio: ['ignore', 'pipe', 'pipe'] });
     endsWithUs(process);
     this.#process = process;
     this.#output = [];
@@ -100,6 +100,7 @@ export class RedisServer {
         if (this.#process === process) this.#process = null;
         reject(new Error(`${redisProgram} ended: ${this.#output.join('\n')}`));
       });
+      createInterface({ input: process.stderr }).on('line', (line) => this.#output.push(line));
       createInterface({ input: process.stdout }).on('line', (line) => {
         this.#output.push(line);
         if (!/Ready to accept connections/.test(line)) return;
@@ -165,13 +166,19 @@ export class RedisServer {
   }
 }
 
-/** Also when the test process ends without its teardown. */
+/**
+ * Also when the test process is killed: by tap, when its time is over. A server that outlived it would keep the output of tap open, and
+ * whoever reads that would wait for ever.
+ */
 export function endsWithUs(child: ChildProcess): void {
-  const kill = (): void => {
-    child.kill('SIGKILL');
-  };
-  process.once('exit', kill);
-  child.once('exit', () => process.off('exit', kill));
+  if (child.pid === undefined) return;
+  const watchdog = spawn('sh', ['-c', 'read -r _; kill -9 "$0"', String(child.pid)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  watchdog.unref();
+  (watchdog.stdin as Socket).unref();
+  child.once('exit', () => watchdog.kill('SIGKILL'));
 }
 
 export function freePort(): Promise<number> {
