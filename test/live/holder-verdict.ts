@@ -6,7 +6,8 @@
  * at any time later.
  *
  * A child that is stopped after its look at the clock and before the first line of its task starts that one task when it goes on, whoever
- * has it by then: nothing can be looked at between the last look and the first line. So much is allowed, once for each child stopped.
+ * has it by then: nothing can be looked at between the last look and the first line. So much is allowed: the look before the child went
+ * on, the first line after it.
  */
 import type { RunLine } from './run-log.ts';
 
@@ -52,11 +53,9 @@ export function judge(params: VerdictParams): Verdict {
   let byKombu = 0;
   let caught = 0;
 
-  /** The first word of a child after it had been stopped. */
-  const isCaught = (run: RunLine): boolean =>
-    standstills.some(
-      ({ children, toMs }) => children.includes(run.child) && starts.find(({ child, atMs }) => child === run.child && atMs >= toMs) === run,
-    );
+  /** Stopped between its look at the clock and the first line of the task. */
+  const isCaught = ({ child, lookedAtMs, atMs }: RunLine): boolean =>
+    lookedAtMs !== null && standstills.some(({ children, toMs }) => children.includes(child) && lookedAtMs < toMs && atMs >= toMs);
 
   /** When the run's worker took the message, as far as it says. */
   const takenAtMs = (run: RunLine): number =>

@@ -36,6 +36,8 @@ const shortestLeaseMs = (leaseSeconds * 1000 * 2) / 3 - 1000;
 /** Beyond the longest task, kombu's way to find what was left behind: every 100 s. */
 const hangsAfterMs = longestMs + (full ? 150_000 : 60_000);
 const few = 10;
+/** Between a child's look at the clock and the first line of a task, half of the time: it is far less. */
+const lookedLongAgoMs = 20;
 
 const events = {
   'kill a child': 8,
@@ -399,6 +401,9 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
       .map(([kind, count]) => `${kind}: ${count}`)
       .join('; '),
   );
+  const looks = lines.flatMap(({ lookedAtMs, atMs }) => (lookedAtMs === null ? [] : [atMs - lookedAtMs])).sort((a, b) => a - b);
+  const usualMs = looks[Math.floor(looks.length / 2)] ?? Number.NaN;
+  t.ok(usualMs >= 0 && usualMs < lookedLongAgoMs, `children say when they looked at the clock: ${usualMs.toFixed(3)} ms before a start`);
   t.same(lost.slice(0, few), [], `no task is lost (${lost.length} are)`);
   t.same(wrong.slice(0, few), [], `every result is SUCCESS with the right value (${wrong.length} are not)`);
   t.same(verdict.doubled.slice(0, few), [], `no task was started twice while its holder lived (${verdict.doubled.length} were)`);

@@ -1,8 +1,9 @@
 /**
  * The file in which tasks, on umbel and on Python workers alike, say when they start and end and who holds them; and the eye on it.
  *
- * Owns the file watch. One line: `received|start|end <task id> umbel|python <worker pid> <child pid> 0|1 <monotonic ns>`, written with a
- * single O_APPEND write. `received` is written by Python workers only, which judge nobody's age but by when they took the message.
+ * Owns the file watch. One line: `received|start|end <task id> umbel|python <worker pid> <child pid> 0|1 <monotonic ns> [<ns>]`, written with
+ * a single O_APPEND write. `received` is written by Python workers only, which judge nobody's age but by when they took the message. The
+ * last is when an umbel child looked at the clock whether it may still start the task.
  */
 import { closeSync, type FSWatcher, fstatSync, openSync, readSync, watch } from 'node:fs';
 
@@ -15,6 +16,8 @@ export interface RunLine {
   readonly redelivered: boolean;
   /** Monotonic, the same clock in every process. */
   readonly atMs: number;
+  /** The child's look at the clock before a start, on the same clock; null: it says nothing of that. */
+  readonly lookedAtMs: number | null;
 }
 
 interface Waiter {
@@ -133,12 +136,12 @@ export class RunLog {
   }
 }
 
-const lineForm = /^(received|start|end) (\S+) (umbel|python) (\d+) (\d+) ([01]) (\d+)$/;
+const lineForm = /^(received|start|end) (\S+) (umbel|python) (\d+) (\d+) ([01]) (\d+)(?: (\d+))?$/;
 
 function parseLine(text: string): RunLine {
   const match = lineForm.exec(text);
   if (match === null) throw new Error(`a line of the log of runs must be like ${lineForm.source}, got ${JSON.stringify(text)}`);
-  const [, what, taskId, kind, worker, child, redelivered, ns] = match as unknown as [
+  const [, what, taskId, kind, worker, child, redelivered, ns, lookedNs] = match as unknown as [
     string,
     RunLine['what'],
     string,
@@ -153,6 +156,7 @@ function parseLine(text: string): RunLine {
     child: Number(child),
     redelivered: redelivered === '1',
     atMs: Number(BigInt(ns ?? 0) / 1000n) / 1000,
+    lookedAtMs: lookedNs === undefined ? null : Number(BigInt(lookedNs) / 1000n) / 1000,
   };
 }
 
