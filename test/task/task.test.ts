@@ -107,7 +107,7 @@ t.test('a bound task called directly', async (t) => {
   const cause = new Error('x');
   const failing = task({ bind: true }, (context, exc: Error | undefined) => context.retry({ exc }));
   t.throws(() => failing(cause), cause, 'the cause itself');
-  t.throws(() => failing(undefined), new Retry({ when: null, message: 'Task can be retried' }));
+  t.throws(() => failing(undefined), { constructor: Retry, message: 'Task can be retried' });
 });
 
 t.test('a bound task called directly logs to the console', async (t) => {

@@ -11,6 +11,7 @@ t.test('amqp', async (t) => {
   const server = await RabbitmqServer.start(t);
   brokerConformance(t, {
     name: 'amqp',
+    drawsLots: true,
     open: async () => ({
       create: async () => amqpBroker(server.url()),
       // Not even the end of its connection is heard: the server misses two heartbeats.
