@@ -190,8 +190,9 @@ export class RpcBackend implements ResultBackend {
       return;
     }
     const { task_id: taskId } = document;
-    // Two runs of one task may tell different ends; the good one stays, as in every other backend.
-    if (this.#current(taskId)?.status === 'SUCCESS') return;
+    // Two runs of one task may tell different ends; the good one stays, as in every other backend. And the news of a retry may be overtaken by its end.
+    const known = this.#current(taskId)?.status;
+    if (known === 'SUCCESS' || (known !== undefined && readyStates.has(known) && !readyStates.has(document.status))) return;
     const expiresMs = this.#params.resultExpiresMs ?? Number.POSITIVE_INFINITY;
     // Deleted first, so that the order of the map is the order of expiry.
     this.#known.delete(taskId);

@@ -3,7 +3,8 @@
  *
  * Owns two rules that amqplib does not keep:
  *  - written: an integer is an int32 or, beyond that, an int64, never narrower. py-amqp up to 5.1.1 reads the narrow tags as something
- *    else, and one such header ends every Python worker that the message reaches (protocol notes, amqp.md §2);
+ *    else, and one such header ends every Python worker that the message reaches (protocol notes, amqp.md §2). It also takes every int64
+ *    for positive: a number below -2^31 is a double, which is the same to both sides (a bigint, which a double cannot hold, is an int64);
  *  - read: every tag that RabbitMQ forwards is known, among them `L` (py-amqp's int64), and a broken table is one bad message and not the end of the
  *    connection. Integers beyond 2^53 become bigints, timestamps Dates.
  */
@@ -58,7 +59,8 @@ function taggedValue(value: unknown): unknown {
 function taggedNumber(value: number): Tagged {
   if (!Number.isInteger(value)) return { '!': 'double', value };
   if (value >= -int32Max - 1 && value <= int32Max) return { '!': 'int', value };
-  return Math.abs(value) < 2 ** 63 ? { '!': 'int64', value } : { '!': 'double', value };
+  if (value < 0) return { '!': 'double', value };
+  return value < 2 ** 63 ? { '!': 'int64', value } : { '!': 'double', value };
 }
 
 function taggedBigint(value: bigint): Tagged {

@@ -154,6 +154,25 @@ t.test('a reply that is none is dropped and said', async (t) => {
   t.equal(log.lines.filter(({ event }) => event === 'result.undecodable').length, 1);
 });
 
+t.test('an end is not taken back by what was sent before it and comes later', async (t) => {
+  const { backend } = await open(t);
+  const replyTo = await backend.openReplies();
+  const tell = (status: string, result: unknown) => backend.store({ ...record('a', status, result), replyTo });
+  for (const [status, shown] of [
+    ['RETRY', 'RETRY'],
+    ['FAILURE', 'FAILURE'],
+    ['RETRY', 'FAILURE'],
+    ['SUCCESS', 'SUCCESS'],
+    ['FAILURE', 'SUCCESS'],
+  ] as const) {
+    await tell(status, 1);
+    // Behind another that is certain to have come.
+    await backend.store({ ...record(`after ${status} ${shown}`, 'SUCCESS', 1), replyTo });
+    await backend.wait(`after ${status} ${shown}`, { timeoutMs: null });
+    t.equal((await backend.get('a'))?.status, shown);
+  }
+});
+
 t.test('a broker that is away is tried again for a while', async (t) => {
   const clock = new FakeClock();
   const { broker, backend } = await open(t, { clock });

@@ -35,6 +35,8 @@ channel = connection.channel()
       short: 1000,
       int: 100_000,
       long: 2 ** 40,
+      minusInt: -(2 ** 31),
+      minusLong: -(2 ** 40),
       float: 1.5,
       list: [1, [2, { deep: 3 }]],
       none: null,

@@ -89,7 +89,7 @@ class Listening {
       for (const socket of [client, server]) socket.on('error', () => socket.destroy());
       // Without the protocol header.
       let skip = 8;
-      let rest = Buffer.alloc(0);
+      let rest: Buffer = Buffer.alloc(0);
       client.on('data', (chunk: Buffer) => {
         rest = Buffer.concat([rest, chunk]);
         const skipped = Math.min(skip, rest.length);
@@ -125,7 +125,9 @@ class Listening {
 
 /** The vector's arguments in amqplib's words. */
 function camel(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(given).map(([key, value]) => [key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), value]));
+  return Object.fromEntries(
+    Object.entries(given).map(([key, value]) => [key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), value]),
+  );
 }
 
 t.test("what is declared, consumed and published is Celery's, method by method", async (t) => {
