@@ -133,6 +133,11 @@ export interface Subscription {
    * stands still while messages are ready and there is room has come to a standstill.
    */
   readonly activity: number;
+  /**
+   * Ready messages that nobody but this subscription should be keeping waiting. Without it: all that are ready in its queues, because whoever has
+   * room gets one.
+   */
+  countOwed?(): Promise<number>;
   /** Take messages anew, on the connection there is, whatever it was waiting for. Held deliveries stay valid; nothing is delivered twice. */
   rebuild(): Promise<void>;
   /** Stop delivering for good. Unsettled deliveries stay valid until `release` or settlement (a warm shutdown needs them). */

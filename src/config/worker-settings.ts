@@ -120,6 +120,12 @@ export const workerSettings = {
     celeryEnvironment: ['CELERY_WORKER_PURGE'],
     celeryDiffers: 'In Celery a flag only.',
   }),
+  worker_cancel_long_running_tasks_on_connection_loss: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'RabbitMQ: whether running tasks that are acknowledged late are ended when the connection is lost, because they will be delivered again. Their signal is aborted; a child whose task goes on for two seconds after that is killed, unless other tasks run in it. Without, they go on, and one that is delivered to this worker again is not started a second time. Other brokers take nothing away with a connection.',
+    celeryDiffers: 'Celery stores the state RETRY for them; here nothing is stored.',
+  }),
   worker_consumption_check_interval: setting<number>({
     kind: seconds(),
     default: 30,

@@ -12,6 +12,7 @@ import type { Pool } from '../pool/pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import { repr } from '../std/safe-repr.ts';
 import { jobOf } from './job-of.ts';
+import { LostDeliveries } from './lost-deliveries.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
 import { type Decision, decide, type StrategyParams } from './strategy.ts';
@@ -28,6 +29,8 @@ export interface ConsumerParams {
   /** Hold more than the multiplier says while tasks prove so short that children would wait. */
   readonly adaptivePrefetch: boolean;
   readonly acceptContent: readonly string[];
+  /** End running tasks that are acknowledged late when their messages go with a lost connection. */
+  readonly cancelOnConnectionLoss: boolean;
   isRevoked(taskId: string): boolean;
   readonly log: Logger;
   /** Unix milliseconds; default: the system's clock. */
@@ -54,11 +57,14 @@ export class Consumer {
   #settledSinceTune = 0;
   #received = 0;
   readonly #timeLimits: TimeLimitNotes;
+  readonly #lost: LostDeliveries;
 
   constructor(params: ConsumerParams) {
     this.#params = params;
     this.#log = params.log;
     this.#timeLimits = new TimeLimitNotes({ visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs, log: params.log });
+    const { cancelOnConnectionLoss: cancelRunning, settler } = params;
+    this.#lost = new LostDeliveries({ ...params, orphans: settler.orphans, held: this.#requests, cancelRunning });
     this.#strategy = {
       tasks: new Map<string, TaskOffer>(),
       acceptContent: params.acceptContent,
@@ -97,10 +103,12 @@ export class Consumer {
     this.#subscription = await consumeFrom(broker, queues, this.#log, {
       prefetch: this.#prefetch,
       onDelivery: (delivery) => this.#onDelivery(delivery),
-      onLost: (deliveries) => this.#onLost(deliveries),
+      onLost: (deliveries) => this.#lost.onLost(deliveries),
       onHeld: () => pool.held(),
     });
     settler.attach(this.#subscription);
+    const carryOut = (delivery: Delivery, decision: Decision): void => this.#carryOut(delivery, decision);
+    settler.orphans.attach({ held: this.#requests, subscription: this.#subscription, carryOut });
   }
 
   /** Stop taking messages and give back what no child has started. Running tasks go on. */
@@ -145,6 +153,7 @@ export class Consumer {
   /** Called by the settler's owner when a request is off our hands. */
   onSettled(request: Request): void {
     this.#requests.delete(request.delivery);
+    this.#params.settler.orphans.gone(request);
     this.#settledSinceTune += 1;
     if (this.#settledSinceTune >= tuneEvery) this.#tunePrefetch();
   }
@@ -167,8 +176,7 @@ export class Consumer {
   #onDelivery(delivery: Delivery): void {
     this.#received += 1;
     const decision = this.#decide(delivery);
-    const { orphans } = this.#params.settler;
-    if (!orphans.reunite(delivery, decision, this.#requests, this.#subscription)) this.#carryOut(delivery, decision);
+    if (!this.#params.settler.orphans.reunite(delivery, decision)) this.#carryOut(delivery, decision);
   }
 
   /** A message that we stumble over must not end the worker: it would come again, and end the next one. */
@@ -250,23 +258,6 @@ export class Consumer {
         this.#guard(this.#subscription?.ack(delivery), String(delivery.tag));
         return;
     }
-  }
-
-  /** The broker took these back: what has not started must not start, what runs may not be acknowledged by us. */
-  #onLost(deliveries: readonly Delivery[]): void {
-    for (const delivery of deliveries) {
-      const held = this.#requests.get(delivery);
-      if (held === undefined || this.#params.settler.orphans.goesOn(held.request)) continue;
-      held.request.lost = true;
-      held.job.withdrawn = true;
-      this.#params.pool.abort(held.job, 'the message was taken away from this worker');
-      const what = held.request.state === 'active' ? 'its run here will not count' : 'it is not started here';
-      this.#log.warning('task.lost', `${held.request.label}: the broker took the message away; ${what}`, {
-        taskId: held.job.taskId,
-        taskName: held.job.taskName,
-      });
-    }
-    this.#params.pool.withdraw();
   }
 
   #guard(work: Promise<unknown> | undefined, id: string): void {

@@ -8,8 +8,8 @@
  * asks how much is ready. Ready at one look and, a whole interval of the same silence later, at the next: one step. Whatever breaks
  * the silence ends the suspicion and forgets the steps.
  *
- * Not taken for a standstill: queues that others empty (whoever looks and finds nothing has been answered), refusals (they are
- * activity, and logged), pauses, a full prefetch, busy children, messages that wait for their time (not ready), a lost connection.
+ * Not taken for a standstill: queues that others empty (whoever looks and finds nothing has been answered), or that the broker lets one
+ * consumer alone empty (`countOwed`), refusals (they are activity, and logged), pauses, a full prefetch, busy children, messages that wait for their time (not ready), a lost connection.
  * An interval is made of ticks, and only those count that came on time: a process that stood still has not watched.
  *
  * A look that is not answered for an interval says nothing about the queue, so it never ends the worker; two in a row are worth a new
@@ -126,14 +126,16 @@ export class ConsumptionWatch {
   #lookAt(subscription: Subscription): void {
     const look = {};
     this.#look = look;
-    Promise.all(subscription.queues.map((queue) => this.#params.broker.countReady(queue))).then(
-      (counts) =>
-        this.#looked(
-          look,
-          counts.reduce((sum, count) => sum + count, 0),
-        ),
+    const counted = subscription.countOwed === undefined ? this.#countReady(subscription) : subscription.countOwed();
+    counted.then(
+      (ready) => this.#looked(look, ready),
       (error: unknown) => this.#failed(look, error),
     );
+  }
+
+  async #countReady({ queues }: Subscription): Promise<number> {
+    const counts = await Promise.all(queues.map((queue) => this.#params.broker.countReady(queue)));
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   #looked(look: object, ready: number): void {

@@ -1,8 +1,9 @@
 /**
  * Tasks whose messages went with a lost connection and will be delivered again (RabbitMQ), to this worker or to another.
  *
- * Owns what is known of them: those that still run here, which must not be started a second time beside themselves, and those that ended here and could
- * not be acknowledged, which need not run again. A message is known again by task id and number of retries, and only when it is marked redelivered: a
+ * Owns what is known of them: those that still run here, which must not be started a second time beside themselves; those that ended here and could
+ * not be acknowledged, which need not run again; and those that are to leave the pool, whose message waits here until it is certain that they
+ * have left, or have begun after all. A message is known again by task id and number of retries, and only when it is marked redelivered: a
  * retry has the same id and is another message.
  */
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
@@ -17,8 +18,24 @@ export interface OrphansParams {
   readonly log: Logger;
 }
 
+/** Whose requests they are: the consumer. */
+export interface OrphansHome {
+  /** Requests by delivery. */
+  readonly held: Map<Delivery, { readonly request: Request; readonly job: { withdrawn: boolean } }>;
+  readonly subscription: Pick<Subscription, 'ack' | 'reject'>;
+  /** As if it had just come. */
+  carryOut(delivery: Delivery, decision: Decision): void;
+}
+
 /** How the message of a task that has ended was to be settled. Not 'requeue': that is what has happened to it. */
 type FinalAction = 'ack' | 'drop';
+
+/** Withdrawn from the pool, which has not said yet what became of it. */
+interface Leaving {
+  readonly request: Request;
+  /** Its message, come again. */
+  again: { readonly delivery: Delivery; readonly decision: Decision } | null;
+}
 
 /** Messages that went to another worker are never heard of again. */
 const mostRemembered = 10_000;
@@ -27,9 +44,15 @@ export class Orphans {
   readonly #params: OrphansParams;
   readonly #running = new Map<string, Request>();
   readonly #ended = new Map<string, FinalAction>();
+  readonly #leaving = new Map<string, Leaving>();
+  #home: OrphansHome | null = null;
 
   constructor(params: OrphansParams) {
     this.#params = params;
+  }
+
+  attach(home: OrphansHome): void {
+    this.#home = home;
   }
 
   /** The message of a request is lost. true: it runs and goes on, because nobody else has the message yet. */
@@ -37,6 +60,37 @@ export class Orphans {
     if (request.state !== 'active' || this.#params.broker.features.redelivers !== true) return false;
     remember(this.#running, keyOf(request.header), request);
     return true;
+  }
+
+  /** The message of a request is lost, and the pool is to give it back or to end it. */
+  leaves(request: Request): void {
+    const key = keyOf(request.header);
+    if (!this.#leaving.has(key)) this.#leaving.set(key, { request, again: null });
+  }
+
+  /** A withdrawn request has begun: the child had not heard of it yet. It counts as running. */
+  started(request: Request): void {
+    const leaving = this.#leaver(request);
+    if (leaving === undefined) return;
+    const held = this.#home?.held.get(request.delivery);
+    if (held !== undefined) held.job.withdrawn = false;
+    request.lost = false;
+    this.goesOn(request);
+    if (leaving.again === null) return;
+    this.#running.delete(keyOf(request.header));
+    this.#reunite(request, leaving.again.delivery);
+  }
+
+  /** A request is out of the pool. Its message, if it has come again meanwhile, is a new one. */
+  gone(request: Request): void {
+    if (this.#leaving.size === 0) return;
+    const again = this.#leaver(request)?.again;
+    if (again !== undefined && again !== null) this.#home?.carryOut(again.delivery, again.decision);
+  }
+
+  /** A message that waited here was lost in its turn. */
+  lost(delivery: Delivery): void {
+    for (const leaving of this.#leaving.values()) if (leaving.again?.delivery === delivery) leaving.again = null;
   }
 
   /** An acknowledgement had no effect. `early`: the task has only begun. */
@@ -49,37 +103,52 @@ export class Orphans {
     if (action !== 'requeue' && (!early || this.#params.broker.features.redelivers === true)) remember(this.#ended, key, action);
   }
 
-  /** true: the message belongs to a task that runs here, or ended here, and has been dealt with. `held` are the requests by delivery. */
-  reunite<H extends { readonly request: Request }>(
-    delivery: Delivery,
-    decision: Decision,
-    held: Map<Delivery, H>,
-    subscription: Pick<Subscription, 'ack' | 'reject'> | null,
-  ): boolean {
-    if (this.#running.size + this.#ended.size === 0 || !delivery.redelivered || !('header' in decision)) return false;
+  /** true: the message belongs to a task that runs here, ended here or is leaving, and is taken care of. */
+  reunite(delivery: Delivery, decision: Decision): boolean {
+    if (this.#running.size + this.#ended.size + this.#leaving.size === 0) return false;
+    if (!delivery.redelivered || !('header' in decision)) return false;
     const { header } = decision;
     const key = keyOf(header);
+    const leaving = this.#leaving.get(key);
+    if (leaving?.again === null) {
+      leaving.again = { delivery, decision };
+      return true;
+    }
     const request = this.#running.get(key);
     this.#running.delete(key);
     if (request?.state === 'active') {
-      const entry = held.get(request.delivery);
-      held.delete(request.delivery);
-      if (entry !== undefined) held.set(delivery, entry);
-      request.delivery = delivery;
-      if (!request.offer.acksLate) this.#settle(subscription, delivery, header, 'ack');
-      this.#say(header, 'is running here');
+      this.#reunite(request, delivery);
       return true;
     }
     // Acknowledged early, in vain, and over since.
     const action = this.#ended.get(key) ?? (request !== undefined && !request.offer.acksLate ? 'ack' : undefined);
     if (action === undefined) return false;
     this.#ended.delete(key);
-    this.#settle(subscription, delivery, header, action);
+    this.#settle(delivery, header, action);
     this.#say(header, 'has ended here');
     return true;
   }
 
-  #settle(subscription: Pick<Subscription, 'ack' | 'reject'> | null, delivery: Delivery, header: TaskHeader, action: FinalAction): void {
+  #leaver(request: Request): Leaving | undefined {
+    const key = keyOf(request.header);
+    const leaving = this.#leaving.get(key);
+    if (leaving?.request !== request) return undefined;
+    this.#leaving.delete(key);
+    return leaving;
+  }
+
+  #reunite(request: Request, delivery: Delivery): void {
+    const held = this.#home?.held;
+    const entry = held?.get(request.delivery);
+    held?.delete(request.delivery);
+    if (entry !== undefined) held?.set(delivery, entry);
+    request.delivery = delivery;
+    if (request.acknowledged) this.#settle(delivery, request.header, 'ack');
+    this.#say(request.header, 'is running here');
+  }
+
+  #settle(delivery: Delivery, header: TaskHeader, action: FinalAction): void {
+    const subscription = this.#home?.subscription;
     const settled = action === 'ack' ? subscription?.ack(delivery) : subscription?.reject(delivery, { requeue: false });
     settled?.catch((error: unknown) =>
       this.#params.log.error('message.settle-failed', `Couldn't ack '${header.id}', reason: ${messageOf(error)}`),

@@ -96,6 +96,7 @@ export class Settler implements RequestListener {
 
   onStarted(request: Request, pid: number, _atSeconds: number): void {
     request.state = 'active';
+    if (request.lost) this.orphans.started(request);
     this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, this.#fields(request.header));
     if (!request.offer.acksLate) {
       request.acknowledged = true;
@@ -173,6 +174,11 @@ export class Settler implements RequestListener {
     this.counts.lost += 1;
     const message = workerLostText({ exitCode: exit.exitCode, signal: exit.signal, job: job.id });
     const fields = { ...this.#fields(header), child: exit.index, pid: exit.pid };
+    if (request.lost) {
+      this.#finish(request, null, null, 'requeue');
+      this.#log.warning('task.worker-lost', `Task ${label}, whose message is no longer ours, has ended: ${message}`, fields);
+      return;
+    }
     // At a cold stop it is the worker that ended the task: one acknowledged late is simply not done yet.
     if (offer.acksLate && (offer.rejectOnWorkerLost || this.#stopping)) {
       this.#finish(request, null, null, 'requeue');

@@ -139,6 +139,7 @@ export class WorkerNode {
       prefetchMultiplier: settings.worker_prefetch_multiplier,
       adaptivePrefetch: settings.worker_optimization !== 'fair' && config.origin('worker_prefetch_multiplier').kind === 'default',
       acceptContent: settings.accept_content,
+      cancelOnConnectionLoss: settings.worker_cancel_long_running_tasks_on_connection_loss,
       isRevoked: (taskId) => stateDb.isRevoked(taskId),
       log,
     });

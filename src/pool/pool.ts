@@ -44,7 +44,12 @@ export interface Pool {
   withdraw(): void;
   /** Abort the signal of a running job; what that means is the task's own business. */
   abort(job: Job, reason: string): void;
-  /** The same for every running job. */
+  /**
+   * Abort the signal of a running job marked `withdrawn`, and end its child when it goes on all the same, unless others run there. Ends as
+   * every job does.
+   */
+  cancel(job: Job, reason: string): void;
+  /** `abort` for every running job. */
   abortAll(reason: string): void;
   grow(count: number): void;
   /** Fewer children, never below one; busy ones finish first. */

@@ -22,6 +22,8 @@ const soonAfterReadyMs = 1000;
 /** A child that is merely kept waiting by a busy machine answers within this time. */
 const dumpTimeoutMs = 1000;
 const inspectorTimeoutMs = 2000;
+/** How long a task may take to heed that it is cancelled. */
+const cancelGraceMs = 2000;
 
 export interface PreforkPoolParams {
   readonly concurrency: number;
@@ -126,6 +128,17 @@ export class PreforkPool implements Pool {
 
   abort(job: Job, reason: string): void {
     job.child?.abort(job, reason);
+  }
+
+  cancel(job: Job, reason: string): void {
+    const { child } = job;
+    if (child === null) return;
+    child.abort(job, reason);
+    const end = (): void => {
+      const others = [...child.jobs.values()].some((other) => other.started && !other.withdrawn);
+      if (child.jobs.has(job.id) && !others) child.kill('SIGKILL');
+    };
+    systemClock.setTimer(end, cancelGraceMs, { ref: false });
   }
 
   abortAll(reason: string): void {
@@ -284,12 +297,17 @@ export class PreforkPool implements Pool {
       for (const job of jobs) this.#return(job);
       return;
     }
+    this.#resubmit(jobs, child);
+  }
+
+  /** Those that are still wanted. */
+  #resubmit(jobs: readonly Job[], from: ChildHandle | null): void {
     const wanted: Job[] = [];
     for (const job of jobs) {
       if (job.withdrawn) this.#return(job);
       else wanted.push(job);
     }
-    this.#dispatcher.resubmit(wanted, child);
+    this.#dispatcher.resubmit(wanted, from);
   }
 
   #onJobDone(job: Job, runtimeSeconds: number): void {
@@ -323,7 +341,7 @@ export class PreforkPool implements Pool {
     }
     if (child.index <= this.#size) this.#replace(child, exit, wasStarting, failure);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
-    if (this.#phase === 'running') this.#dispatcher.resubmit(unstarted, null);
+    if (this.#phase === 'running') this.#resubmit(unstarted, null);
   }
 
   #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {

@@ -85,6 +85,7 @@ class Bench {
       prefetchMultiplier,
       adaptivePrefetch,
       acceptContent: ['json'],
+      cancelOnConnectionLoss: false,
       isRevoked: (id) => this.revoked.has(id),
       log: this.log,
       now: () => this.clock.now(),
@@ -571,6 +572,7 @@ t.test('stop before start', async () => {
     prefetchMultiplier: 1,
     adaptivePrefetch: false,
     acceptContent: ['json'],
+    cancelOnConnectionLoss: false,
     isRevoked: () => false,
     log,
   });

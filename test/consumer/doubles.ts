@@ -377,6 +377,12 @@ export class FakePool implements Pool {
     this.aborted.push(job);
   }
 
+  readonly cancelled: Job[] = [];
+
+  cancel(job: Job): void {
+    this.cancelled.push(job);
+  }
+
   abortAll(): void {
     this.aborted.push(...this.jobs);
   }

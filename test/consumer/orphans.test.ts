@@ -17,7 +17,8 @@ function bench(redelivers = true) {
   const settled: string[] = [];
   const log = new RecordingLog();
   const orphans = new Orphans({ log, broker: { features: { redelivers } } as unknown as Broker });
-  const held = new Map<Delivery, { request: Request }>();
+  const held = new Map<Delivery, { request: Request; job: { withdrawn: boolean } }>();
+  const carriedOut: Delivery[] = [];
   const subscription: Pick<Subscription, 'ack' | 'reject'> = {
     ack: async ({ tag }) => {
       settled.push(`ack ${tag}`);
@@ -33,12 +34,20 @@ function bench(redelivers = true) {
     const request = new Request({ delivery: delivery(), header: header(id), offer, listener: {} as never });
     request.state = 'active';
     request.acknowledged = !acksLate;
-    held.set(request.delivery, { request });
+    held.set(request.delivery, { request, job: { withdrawn: false } });
     return request;
   };
-  const reunite = (one: Delivery, of: TaskHeader): boolean =>
-    orphans.reunite(one, { kind: 'run', header: of } as unknown as Decision, held, subscription);
-  return { orphans, settled, log, held, active, reunite };
+  /** One that the pool is asked to give back. */
+  const leaving = (id: string, acksLate = true): Request => {
+    const request = active(id, acksLate);
+    Object.assign(request, { state: 'reserved', acknowledged: false, lost: true });
+    held.get(request.delivery)!.job.withdrawn = true;
+    orphans.leaves(request);
+    return request;
+  };
+  orphans.attach({ held, subscription, carryOut: (one) => carriedOut.push(one) });
+  const reunite = (one: Delivery, of: TaskHeader): boolean => orphans.reunite(one, { kind: 'run', header: of } as unknown as Decision);
+  return { orphans, settled, log, held, active, leaving, reunite, carriedOut };
 }
 
 t.test('a running task gets its message back', async (t) => {
@@ -111,4 +120,52 @@ t.test('messages that went elsewhere do not pile up', async (t) => {
   for (let number = 0; number < 10_000; number++) orphans.stale({ header: header(`${number}`) } as Request, 'ack', false);
   t.equal(reunite(delivery(), first.header), false);
   t.equal(reunite(delivery(), header('9999')), true);
+});
+
+t.test('one that is to leave the pool: its message waits until it has left', async (t) => {
+  const { orphans, leaving, reunite, carriedOut, settled } = bench();
+  const request = leaving('a');
+  const again = delivery();
+  t.equal(reunite(delivery(), header('a', 1)), false, 'a retry of it is another message');
+  t.equal(reunite(again, request.header), true);
+  t.equal(reunite(delivery(), request.header), false, 'one message waits');
+  t.strictSame(carriedOut, []);
+  orphans.gone(leaving('other'));
+  t.strictSame(carriedOut, []);
+  orphans.gone(request);
+  t.strictSame(carriedOut, [again]);
+  t.strictSame(settled, []);
+  t.equal(reunite(delivery(), request.header), false, 'nothing is remembered');
+});
+
+t.test('one that is to leave and has begun after all is a running one', async (t) => {
+  const { orphans, leaving, reunite, held, carriedOut, settled } = bench();
+  const [before, after] = [leaving('before'), leaving('after', false)];
+  const deliveries = [delivery(), delivery()];
+  t.equal(reunite(deliveries[0]!, before.header), true);
+  for (const request of [before, after]) {
+    request.state = 'active';
+    orphans.started(request);
+    t.equal(request.lost, false, 'its end is recorded');
+  }
+  t.equal(before.delivery, deliveries[0]);
+  t.equal(held.get(deliveries[0]!)?.request, before);
+  after.acknowledged = true;
+  t.equal(reunite(deliveries[1]!, after.header), true);
+  t.equal(held.get(deliveries[1]!)?.job.withdrawn, false);
+  t.strictSame(settled, [`ack ${deliveries[1]!.tag}`], 'what was acknowledged early is so again');
+  for (const request of [before, after]) orphans.gone(request);
+  t.strictSame(carriedOut, []);
+});
+
+t.test('a message that waits can be lost as well', async (t) => {
+  const { orphans, leaving, reunite, carriedOut } = bench();
+  const request = leaving('a');
+  const [second, third] = [delivery(), delivery()];
+  t.equal(reunite(second, request.header), true);
+  orphans.lost(delivery());
+  orphans.lost(second);
+  t.equal(reunite(third, request.header), true);
+  orphans.gone(request);
+  t.strictSame(carriedOut, [third]);
 });

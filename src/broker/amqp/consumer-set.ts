@@ -57,6 +57,11 @@ export class ConsumerSet {
     return [...this.#consumers.keys()];
   }
 
+  /** Its consumption was refused, and it is not asked for. */
+  isRefused(queue: string): boolean {
+    return this.#refused.has(queue);
+  }
+
   /** The channel is no more, and they with it. */
   clear(): void {
     this.#generation += 1;

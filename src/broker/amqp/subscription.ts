@@ -121,6 +121,18 @@ export class AmqpSubscription implements Subscription {
     return this.#activity;
   }
 
+  /** A queue with a single active consumer owes us something only when nobody else consumes from it. */
+  async countOwed(): Promise<number> {
+    const { topology } = this.#params;
+    let owed = 0;
+    for (const queue of this.#queues) {
+      if (this.#consumers.isRefused(queue)) continue;
+      const state = await topology.look(queue);
+      if (state !== null && (state.consumers <= 1 || !topology.hasSingleActiveConsumer(queue))) owed += state.messages;
+    }
+    return owed;
+  }
+
   get heldUntilMs(): number {
     return this.#heldUntil?.ms ?? Number.POSITIVE_INFINITY;
   }

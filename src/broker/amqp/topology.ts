@@ -29,6 +29,8 @@ export class Topology {
   #turn: Promise<unknown> = Promise.resolve();
   /** Differences said already. */
   readonly #said = new Set<string>();
+  /** Queues that others declared so. */
+  readonly #singleActive = new Set<string>();
 
   constructor(params: TopologyParams) {
     this.#connection = params.connection;
@@ -48,6 +50,11 @@ export class Topology {
   isQuorum(queue: string): boolean {
     const type = this.#known.get(queue)?.arguments?.['x-queue-type'];
     return type === 'quorum' || type === 'stream';
+  }
+
+  /** One consumer gets everything, and the others wait for its end: its declaration says so, or the server said that it is there like that. */
+  hasSingleActiveConsumer(queue: string): boolean {
+    return this.#singleActive.has(queue) || this.#known.get(queue)?.arguments?.['x-single-active-consumer'] === true;
   }
 
   /** Rejects with an AmqpFailure, or BROKER_REFUSED for a queue that is to be there and is not. */
@@ -124,6 +131,8 @@ export class Topology {
       await this.run((channel) => channel.declareQueue(name, { durable, exclusive, autoDelete, arguments: args }));
     } catch (error) {
       this.#tolerate(error, `queue ${name}`);
+      const { argument, current } = differenceIn(error);
+      if (argument === 'x-single-active-consumer' && current.includes('true')) this.#singleActive.add(name);
       // A user who may not declare may well consume.
       if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name);
     }
@@ -152,10 +161,7 @@ export class Topology {
     if (this.#said.has(said)) return;
     this.#said.add(said);
     if (error.kind === 'differs') {
-      this.#log.error(
-        'broker.differs',
-        `${what} exists on the server with other properties and is used as it is: ${difference(error.replyText)}`,
-      );
+      this.#log.error('broker.differs', `${what} exists on the server with other properties and is used as it is: ${difference(error)}`);
     } else {
       this.#log.warning('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyText}`);
     }
@@ -163,10 +169,14 @@ export class Topology {
 }
 
 /** RabbitMQ's sentence names the argument and both values; ours puts them in one order. */
-function difference(text: string): string {
-  const [, argument, received, current] =
-    /inequivalent arg '([^']*)' for .*: received (?:the value )?(.*?),? but current is (.*)$/s.exec(
-      text.replace(/^PRECONDITION_FAILED - /, ''),
-    ) ?? [];
-  return argument === undefined ? text : `${argument} is ${current} there and ${received} here`;
+function difference(failure: AmqpFailure): string {
+  const { argument, received, current } = differenceIn(failure);
+  return argument === '' ? failure.replyText : `${argument} is ${current} there and ${received} here`;
+}
+
+function differenceIn(error: unknown): { readonly argument: string; readonly received: string; readonly current: string } {
+  const text = error instanceof AmqpFailure ? error.replyText.replace(/^PRECONDITION_FAILED - /, '') : '';
+  const [, argument = '', received = '', current = ''] =
+    /inequivalent arg '([^']*)' for .*: received (?:the value )?(.*?),? but current is (.*)$/s.exec(text) ?? [];
+  return { argument, received, current };
 }
