@@ -28,6 +28,14 @@ export class LostDeliveries {
 
   constructor(params: LostDeliveriesParams) {
     this.#params = params;
+    params.broker.onStateChange((state) => {
+      if (state === 'lost') this.#rememberAcknowledged();
+    });
+  }
+
+  /** A server that crashed may have forgotten the acknowledgement of what runs here. */
+  #rememberAcknowledged(): void {
+    for (const { request } of this.#params.held.values()) if (request.acknowledged) this.#params.orphans.goesOn(request);
   }
 
   onLost(deliveries: readonly Delivery[]): void {

@@ -1,16 +1,21 @@
 /** What is lost with a connection goes on, is forgotten, or is ended; what is lost with a lease does not count. */
 import t from 'tap';
-import type { Broker, Delivery } from '../../src/broker/broker.ts';
+import type { Broker, BrokerState, Delivery } from '../../src/broker/broker.ts';
 import { LostDeliveries } from '../../src/consumer/lost-deliveries.ts';
 import { Orphans } from '../../src/consumer/orphans.ts';
 import { Request } from '../../src/consumer/request.ts';
+import type { Decision } from '../../src/consumer/strategy.ts';
 import { Job } from '../../src/pool/job.ts';
 import type { TaskHeader } from '../../src/protocol/task-message.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { FakePool, taskOffer } from './doubles.ts';
 
 function bench({ redelivers = true, cancelRunning = false } = {}) {
-  const broker = { features: { redelivers } } as unknown as Broker;
+  let tellState = (_state: BrokerState): void => {};
+  const onStateChange = (listener: typeof tellState): void => {
+    tellState = listener;
+  };
+  const broker = { features: { redelivers }, onStateChange } as unknown as Broker;
   const log = new RecordingLog();
   const orphans = new Orphans({ broker, log });
   const pool = new FakePool(1, []);
@@ -37,7 +42,7 @@ function bench({ redelivers = true, cancelRunning = false } = {}) {
   };
   const lose = (): void => lost.onLost([...held.keys(), { tag: 'unknown' } as unknown as Delivery]);
   const words = (): string[] => log.lines.map(({ event, level }) => `${level} ${event}`);
-  return { pool, log, hold, lose, words };
+  return { pool, log, hold, lose, words, orphans, disconnect: () => tellState('lost') };
 }
 
 t.test('with a connection: what runs goes on, what waits is taken out, and that is said once', async (t) => {
@@ -50,7 +55,7 @@ t.test('with a connection: what runs goes on, what waits is taken out, and that 
   t.strictSame(pool.jobs, [running.job]);
   t.strictSame([pool.aborted, pool.cancelled], [[], []], 'no signal is aborted');
   t.strictSame(words(), ['warning consumer.held-lost']);
-  t.match(log.lines[0], { running: 1, forgotten: 2 });
+  t.match(log.lines[0]?.message, /1 running tasks go on, 2 that have not begun are forgotten/);
 });
 
 t.test('with a connection, to be ended: those that are acknowledged late and have not ended', async (t) => {
@@ -63,6 +68,18 @@ t.test('with a connection, to be ended: those that are acknowledged late and hav
   t.strictSame(pool.cancelled, [late.job]);
   t.strictSame([late.request.lost, early.request.lost, over.request.lost], [true, false, false]);
   t.strictSame(words(), ['warning task.cancelled', 'warning consumer.held-lost']);
+});
+
+t.test('a server that forgot an acknowledgement: its task runs here', async (t) => {
+  const { hold, disconnect, orphans } = bench();
+  const { request } = hold('early', 'active', false);
+  const again = { redelivered: true } as unknown as Delivery;
+  const decision = { kind: 'run', header: request.header } as unknown as Decision;
+  request.acknowledged = true;
+  t.equal(orphans.reunite(again, decision), false);
+  disconnect();
+  t.equal(orphans.reunite(again, decision), true);
+  t.equal(request.delivery, again);
 });
 
 t.test('with a lease: neither counts, and what runs is told', async (t) => {

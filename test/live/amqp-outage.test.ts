@@ -1,0 +1,232 @@
+/**
+ * A worker through everything that can happen to its connection to RabbitMQ: what runs is finished and its result kept, nothing is started a second time
+ * beside itself, what had not begun is forgotten and comes again, and consuming goes on by itself within five seconds of the broker being back.
+ */
+import t, { type Test } from 'tap';
+import { eventually } from '../pool/eventually.ts';
+import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { TcpProxy } from '../tcp-proxy.ts';
+import { AmqpScene } from './amqp-scene.ts';
+import type { LiveWorker } from './live-worker.ts';
+
+const withinMs = 5000;
+const timeoutMs = 30_000;
+const get = { timeoutMs };
+
+interface Outage {
+  /** It is over when it resolves, or when `mend` is called. */
+  readonly strike: (scene: AmqpScene) => Promise<void>;
+  readonly mend?: () => Promise<void>;
+  readonly url?: string;
+  /** The connection stays: a channel alone ends. */
+  readonly channelOnly?: RegExp;
+}
+
+/** Whatever it is, the worker goes through it in the same way. */
+async function survives(t: Test, server: RabbitmqServer, { strike, mend, url, channelOnly }: Outage): Promise<void> {
+  const scene = await AmqpScene.open(t, server, t.name.replaceAll(' ', '-'));
+  const env = { UMBEL_BROKER_HEARTBEAT: '1', UMBEL_BROKER_CONNECTION_TIMEOUT: '1', UMBEL_WORKER_PREFETCH_MULTIPLIER: '2' };
+  const worker = await scene.start(['-c', '3'], env, url).ready();
+  const running = [await scene.call('late', 'runs-on'), await scene.call('late', 'ends-meanwhile'), await scene.call('early', 'early')];
+  await worker.count('task.started', 3);
+  const reserved = [await scene.call('late', 'reserved-1'), await scene.call('late', 'reserved-2')];
+  await worker.count('task.received', 5);
+
+  const since = worker.now();
+  await strike(scene);
+  const lost = await worker.event('consumer.held-lost', undefined, since);
+  t.match(lost, { level: 'warning', running: 2, forgotten: 2 });
+  if (mend !== undefined) {
+    // Gone for the broker: its result is kept all the same, and so is what was acknowledged before it began.
+    scene.open('ends-meanwhile', 'early');
+    t.strictSame([await running[1]!.get(get), await running[2]!.get(get)], ['first', 'first']);
+    await worker.event('task.ack-stale', ({ taskId }) => taskId === 'ends-meanwhile', since);
+    t.strictSame(worker.all('broker.consuming'), []);
+    await mend();
+  }
+  const backAtMs = performance.now();
+  await worker.event('broker.consuming', undefined, since);
+  t.ok(performance.now() - backAtMs < withinMs, `consuming ${Math.round(performance.now() - backAtMs)} ms after the broker was back`);
+  await worker.count('task.redelivered', 2, undefined, since);
+  if (mend === undefined) {
+    scene.open('ends-meanwhile', 'early');
+    t.strictSame([await running[1]!.get(get), await running[2]!.get(get)], ['first', 'first']);
+  }
+  scene.open('runs-on', 'reserved-1', 'reserved-2');
+  t.equal(await running[0]!.get(get), 'first');
+  for (const result of reserved) t.equal(await result.get(get), 'redelivered');
+  await eventually(t, 'all is acknowledged', async () => String(await scene.messages()) === '0,0');
+  t.same(
+    [...scene.starts()].sort(),
+    [
+      ['early', 'first'],
+      ['ends-meanwhile', 'first'],
+      ['reserved-1', 'redelivered'],
+      ['reserved-2', 'redelivered'],
+      ['runs-on', 'first'],
+    ],
+    'each was started once',
+  );
+  const said = (name: string): number => worker.all(name).length;
+  t.equal(said('consumer.held-lost'), 1);
+  t.equal(said('broker.consuming'), 1);
+  if (channelOnly === undefined) t.strictSame([said('amqp.lost'), said('broker.lost'), said('amqp.connected')], [1, 1, 1], 'said once');
+  else {
+    t.strictSame([said('amqp.lost'), said('broker.lost')], [0, 0]);
+    t.equal(worker.events.filter(({ level, message }) => level === 'error' && channelOnly.test(message)).length, 1, 'said once');
+  }
+  t.ok(said('amqp.unreachable') <= 3, 'once per cause');
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+}
+
+t.setTimeout(400_000);
+
+void t.test('connection loss', async (t) => {
+  t.setTimeout(280_000);
+  const server = await RabbitmqServer.start(t);
+
+  t.test('broker restart', (t) => survives(t, server, { strike: () => server.stop(), mend: () => server.start() }));
+
+  t.test('broker killed', (t) => survives(t, server, { strike: () => server.kill(), mend: () => server.start() }));
+
+  t.test('close all connections', (t) =>
+    survives(t, server, { strike: async () => void (await server.ctl('close_all_connections', 'maintenance')) }),
+  );
+
+  t.test('stop app and start app', (t) =>
+    survives(t, server, {
+      strike: async () => void (await server.ctl('stop_app')),
+      mend: async () => void (await server.ctl('start_app')),
+    }),
+  );
+
+  t.test('missing heartbeats', (t) =>
+    survives(t, server, {
+      strike: async () => server.pause(),
+      mend: async () => server.resume(),
+    }),
+  );
+
+  t.test('half-open connection', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    await survives(t, server, {
+      url: `amqp://guest:guest@127.0.0.1:${proxy.port}//`,
+      strike: async () => proxy.freeze(),
+      mend: async () => proxy.thaw(),
+    });
+  });
+
+  t.test('channel closed by the server in mid-task', async (t) => {
+    const env = async (...calls: readonly string[]): Promise<void> => void (await server.ctl('eval', `${calls.join(', ')}.`));
+    await env('application:set_env(rabbit, consumer_timeout, 6000)', 'application:set_env(rabbit, channel_tick_interval, 200)');
+    await survives(t, server, {
+      channelOnly: /consumer timeout/,
+      // Read when a channel begins: the next one has none.
+      strike: () => env('application:unset_env(rabbit, consumer_timeout)'),
+    });
+  });
+
+  t.test('cancel', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'cancel');
+    const env = { UMBEL_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS: 'true' };
+    const worker = await scene.start(['-c', '3'], env).ready();
+    const results = [await scene.call('obedient', 'obedient'), await scene.call('late', 'deaf'), await scene.call('early', 'early')];
+    await worker.count('task.started', 3);
+    await server.ctl('close_all_connections', 'maintenance');
+    await worker.count('task.cancelled', 2);
+    await worker.event('broker.consuming');
+    // The deaf one waits for the end of its first run, which is that of its child.
+    await worker.event('child.lost');
+    await eventually(t, 'both run again', () => scene.starts().length === 5);
+    t.same([...scene.starts()].sort(), [
+      ['deaf', 'first'],
+      ['deaf', 'redelivered'],
+      ['early', 'first'],
+      ['obedient', 'first'],
+      ['obedient', 'redelivered'],
+    ]);
+    scene.open('obedient', 'deaf', 'early');
+    t.strictSame(await Promise.all(results.map((result) => result.get(get))), ['redelivered', 'redelivered', 'first']);
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+    t.strictSame(await scene.messages(), [0, 0]);
+  });
+
+  t.test('sent ahead of a child that is blocked', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'blocked');
+    const ids = (name: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${name}-${n}`);
+    // Enough for the type to count as short; then one that blocks its child, with others sent ahead of it that cannot be recalled.
+    const [warmUps, waiting] = [ids('warm-up', 24), ids('waiting', 300)];
+    for (const id of warmUps) await scene.step(id);
+    await scene.step('block', true);
+    for (const id of waiting) await scene.step(id);
+    const worker = await scene.start(['-c', '2'], { UMBEL_WORKER_PREFETCH_MULTIPLIER: '1000' }).ready();
+    await worker.count('task.received', 325);
+    // The other child has done the rest when all that is left lies behind the block, and the broker knows.
+    const quiet = async (): Promise<boolean> => {
+      const before = scene.starts().length;
+      return String(await scene.messages()) === `0,${326 - before}` && scene.starts().length === before;
+    };
+    await eventually(t, 'only the blocked child has something', quiet);
+    const before = scene.starts().length;
+    await server.ctl('close_all_connections', 'maintenance');
+    t.match(await worker.event('consumer.held-lost'), { running: 1, forgotten: 325 - before });
+    t.ok(before < 325, `${325 - before} are stuck behind the block`);
+    await worker.event('task.redelivered');
+    await eventually(t, 'all are here again', quiet);
+    t.equal(scene.starts().length, before, 'they wait until it is certain that the blocked child will not start them');
+    scene.open('block');
+    await eventually(t, 'all is acknowledged', async () => String(await scene.messages()) === '0,0');
+    const started = scene.starts().map(([id]) => id);
+    t.strictSame([started.length, new Set(started).size], [325, 325], 'each was started once');
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+  });
+});
+
+void t.test('at the start', async (t) => {
+  t.setTimeout(120_000);
+  const server = await RabbitmqServer.start(t);
+  const refused = async (worker: LiveWorker, cause: RegExp): Promise<void> => {
+    t.match((await worker.event('amqp.unreachable')).message, cause);
+    t.notMatch(worker.lines.join('\n'), /secret|:guest@/, 'no password is shown');
+  };
+
+  t.test('a missing virtual host, until it is there', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'vhost');
+    const worker = scene.start(['-c', '1'], {}, server.url('later'));
+    await refused(worker, /virtual host: 530 .*\/later/);
+    await server.addVhost('later');
+    await worker.ready();
+    t.equal(worker.all('amqp.unreachable').length, 1, 'said once');
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+  });
+
+  t.test('wrong credentials, until they are right', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'credentials');
+    await server.ctl('add_user', 'somebody', 'other');
+    await server.ctl('set_permissions', 'somebody', '.*', '.*', '.*');
+    const worker = scene.start(['-c', '1'], {}, `amqp://somebody:secret@127.0.0.1:${server.port}//`);
+    await refused(worker, /user and password of the URL: 403 ACCESS_REFUSED/);
+    await server.ctl('change_password', 'somebody', 'secret');
+    await worker.ready();
+    t.equal(worker.all('amqp.unreachable').length, 1, 'said once');
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+  });
+
+  t.test('the end, where the settings want it', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'impatient');
+    const nowhere = server.url('nowhere');
+    const noRetry = scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_RETRY_ON_STARTUP: 'false' }, nowhere);
+    t.match(await noRetry.end(), { code: 69 });
+    t.match(noRetry.lines.join('\n'), /virtual host: 530/);
+    const twice = scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_MAX_RETRIES: '2' }, nowhere);
+    t.match(await twice.end(), { code: 69 });
+    const noReconnect = await scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_RETRY: 'false' }).ready();
+    const counted = await scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_MAX_RETRIES: '2' }).ready();
+    await server.stop();
+    for (const worker of [noReconnect, counted]) {
+      t.match(await worker.end(), { code: 69 });
+      t.match(worker.all('worker.fatal'), [{ code: 'BROKER_LOST' }]);
+    }
+    t.equal(noReconnect.all('amqp.unreachable').length, 0);
+  });
+});
