@@ -294,31 +294,6 @@ const shutdownSuite: Suite = (test) => {
     t.ok(rest.every(({ kind }) => kind === 'succeeded'));
     t.equal(pool.jobCount, 0);
   });
-
-  test(
-    'withdrawn jobs do not run when the child that has them dies',
-    { concurrency: 1 },
-    async (t, { gates, pool, run, runMany, proveShort }) => {
-      await proveShort('mostlyShort');
-      const held = run('mostlyShort', [gates.path, 'held']);
-      const [gone, kept] = runMany(2, 'mostlyShort');
-      await gates.arrival('held');
-      gone!.job.withdrawn = true;
-      process.kill(pool.pids[0]!, 'SIGKILL');
-      t.equal((await held.end).kind, 'lost');
-      t.equal((await gone!.end).kind, 'returned');
-      t.equal((await kept!.end).kind, 'succeeded');
-    },
-  );
-
-  test('a cancelled job that goes on is ended with its child', { concurrency: 1 }, async (t, { gates, pool, run }) => {
-    const { job, end } = run('mostlyShort', [gates.path, 'deaf']);
-    await gates.arrival('deaf');
-    job.withdrawn = true;
-    pool.cancel(job, 'enough');
-    t.equal((await end).kind, 'lost');
-    t.equal(pool.jobCount, 0);
-  });
 };
 
 const sizeSuite: Suite = (test) => {

@@ -1,4 +1,4 @@
-/** The part of the pool's conformance suite about time: what is held is certainly ours up to a point, and not past it. */
+/** The part of the pool's conformance suite about what is no longer ours: past the time up to which it certainly was, or because it was withdrawn. */
 import type { Test } from 'tap';
 import { systemClock } from '../../src/std/clock.ts';
 import { eventually } from './eventually.ts';
@@ -33,5 +33,30 @@ export function holdingSuite(test: PoolTest): void {
     pool.held();
     for (const { end } of [...ahead, ...later]) t.match(await end, { kind: 'succeeded' });
     await log.event('pool.held');
+  });
+
+  test(
+    'withdrawn jobs do not run when the child that has them dies',
+    { concurrency: 1 },
+    async (t, { gates, pool, run, runMany, proveShort }) => {
+      await proveShort('mostlyShort');
+      const held = run('mostlyShort', [gates.path, 'held']);
+      const [gone, kept] = runMany(2, 'mostlyShort');
+      await gates.arrival('held');
+      gone!.job.withdrawn = true;
+      process.kill(pool.pids[0]!, 'SIGKILL');
+      t.equal((await held.end).kind, 'lost');
+      t.equal((await gone!.end).kind, 'returned');
+      t.equal((await kept!.end).kind, 'succeeded');
+    },
+  );
+
+  test('a cancelled job that goes on is ended with its child', { concurrency: 1 }, async (t, { gates, pool, run }) => {
+    const { job, end } = run('mostlyShort', [gates.path, 'deaf']);
+    await gates.arrival('deaf');
+    job.withdrawn = true;
+    pool.cancel(job, 'enough');
+    t.equal((await end).kind, 'lost');
+    t.equal(pool.jobCount, 0);
   });
 }
