@@ -9,15 +9,16 @@
  * Repeat a run with the seed it prints: CHAOS_SEED=… (the plan and the tasks are then the same; the kernel's scheduling is not).
  * CHAOS_ROUNDS=20 is the full run: 50,000 tasks of up to 30 s with ETAs of up to 30 s, in about half an hour.
  */
-import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { App } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RedisServer } from '../redis-server.ts';
-import { judge, type Standstill } from './holder-verdict.ts';
+import { ChaosFleet, elapsed } from './chaos-fleet.ts';
+import { planEvents, planWork, publish, pythonTasks, wrongResults } from './chaos-plan.ts';
+import { judge } from './holder-verdict.ts';
 import { LiveFolder } from './live-folder.ts';
-import { childrenOf, isRunning, type LiveWorker } from './live-worker.ts';
+import type { LiveWorker } from './live-worker.ts';
 import { endInGoodOrder } from './python-worker-end.ts';
 import { monotonicMs, RunLog } from './run-log.ts';
 import { SeededRandom } from './seeded-random.ts';
@@ -27,8 +28,6 @@ const full = rounds >= 20;
 const taskCount = Math.round(2500 * rounds);
 /** Longer than the visibility timeout, so that only renewal keeps a long one from being given to somebody else. */
 const longestMs = full ? 30_000 : 12_000;
-const longTasks = Math.max(3, Math.round(taskCount / 1000));
-const publishedAtOnce = 100;
 const visibilityTimeoutSeconds = 10;
 const leaseSeconds = 6;
 /** A sign of life is given three times in a lease; a second for a busy machine. */
@@ -51,136 +50,36 @@ const events = {
 } as const;
 type Kind = keyof typeof events;
 
-interface Event {
-  readonly kind: Kind;
-  /** When so many executions have begun. */
-  readonly at: number;
-}
-
-function planEvents(random: SeededRandom): Event[] {
-  const kinds = (Object.keys(events) as Kind[]).flatMap((kind) =>
-    Array.from({ length: Math.max(1, Math.round(events[kind] * rounds)) }, () => kind),
-  );
-  random.shuffle(kinds);
-  const counts = kinds.map(() => 1 + random.below(Math.floor(taskCount * 0.9))).sort((a, b) => a - b);
-  return kinds.map((kind, index) => ({ kind, at: counts[index] as number }));
-}
-
-interface Work {
-  readonly ms: number;
-  readonly busy: boolean;
-  readonly countdownMs: number;
-}
-
-/** Mostly short; a few beyond the visibility timeout; a tenth with an ETA. */
-function planWork(random: SeededRandom): Work[] {
-  const long = Array.from({ length: longTasks }, () => ({ ms: 1000 + random.below(longestMs - 1000), busy: false, countdownMs: 0 }));
-  const longest = { ms: longestMs, busy: false, countdownMs: 0 };
-  const farAway = { ms: 1, busy: false, countdownMs: longestMs };
-  const short = Array.from({ length: taskCount - longTasks - 2 }, () => {
-    const kind = random.below(100);
-    const ms = kind < 60 ? 1 + random.below(5) : kind < 95 ? 5 + random.below(75) : 100 + random.below(900);
-    const later = random.below(10) === 0;
-    return {
-      ms,
-      busy: ms < 10 && random.below(2) === 0,
-      countdownMs: later ? 1 + random.below(random.below(10) === 0 ? longestMs : 1000) : 0,
-    };
-  });
-  return random.shuffle([...long, longest, farAway, ...short]);
-}
-
-const tasksModule = (url: string, logPath: string): string => `
-import os, time
-from celery import Celery
-from celery.signals import task_received
-app = Celery('tasks', broker='${url}', backend='${url}')
-app.conf.broker_transport_options = {'visibility_timeout': ${visibilityTimeoutSeconds}}
-app.conf.worker_prefetch_multiplier = 4
-app.conf.worker_redirect_stdouts = False
-
-log = os.open('${logPath}', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-
-def note(what, task_id, worker, child, redelivered):
-    os.write(log, b'%s %s python %d %d %d %d\\n' % (what, task_id.encode(), worker, child, 1 if redelivered else 0, time.clock_gettime_ns(time.CLOCK_MONOTONIC)))
-
-@task_received.connect
-def received(request=None, **kwargs):
-    note(b'received', request.id, os.getpid(), 0, request.delivery_info.get('redelivered'))
-
-@app.task(name='chaos.work', bind=True, acks_late=True, reject_on_worker_lost=True)
-def work(self, value, ms, busy):
-    redelivered = self.request.delivery_info.get('redelivered')
-    note(b'start', self.request.id, os.getpid(), os.getpid(), redelivered)
-    if busy:
-        until = time.monotonic() + ms / 1000
-        while time.monotonic() < until:
-            pass
-    else:
-        time.sleep(ms / 1000)
-    note(b'end', self.request.id, os.getpid(), os.getpid(), redelivered)
-    return value
-`;
-
-/** Two umbel workers, a Python worker and their Redis; and what has been done to them. */
-class Fleet {
-  readonly killedAtMs = new Map<number, number>();
-  readonly standstills: Standstill[] = [];
-  readonly done: Record<string, number> = {};
-  /** Publishing waits while Redis is away: a client's message that was perhaps sent is not the question here. */
-  redisBack: Promise<unknown> = Promise.resolve();
-  publishing: Promise<unknown> = Promise.resolve();
-  readonly workers: LiveWorker[];
-  readonly #start: readonly (() => LiveWorker)[];
+/** The fleet and its Redis. */
+class RedisChaos {
+  readonly fleet: ChaosFleet;
   readonly #server: RedisServer;
-  readonly #celery: PythonCelery;
   readonly #clientBack: () => Promise<unknown>;
-  readonly #log: RunLog;
   readonly #random: SeededRandom;
-  #python: Promise<ChildProcess>;
-  readonly #standing = new Set<Promise<void>>();
 
-  constructor(params: {
-    readonly server: RedisServer;
-    readonly celery: PythonCelery;
-    /** Resolves when the client that publishes has its connection again: it comes back a while after the server. */
-    clientBack(): Promise<unknown>;
-    readonly log: RunLog;
-    readonly random: SeededRandom;
-    readonly start: readonly (() => LiveWorker)[];
-  }) {
-    this.#server = params.server;
-    this.#celery = params.celery;
-    this.#clientBack = () => params.clientBack();
-    this.#log = params.log;
-    this.#random = params.random;
-    this.#start = params.start;
-    this.workers = params.start.map((start) => start());
-    this.#python = this.#startPython();
-  }
-
-  /** All have come up. */
-  async ready(): Promise<void> {
-    await Promise.all([...this.workers.map((worker) => worker.ready()), this.#python]);
+  /** `clientBack` resolves when the client that publishes has its connection again: it comes back a while after the server. */
+  constructor(fleet: ChaosFleet, server: RedisServer, random: SeededRandom, clientBack: () => Promise<unknown>) {
+    this.fleet = fleet;
+    this.#server = server;
+    this.#random = random;
+    this.#clientBack = clientBack;
   }
 
   async suffer(kind: Kind): Promise<void> {
-    const which = this.#random.below(this.workers.length);
-    const { pid } = this.workers[which] as LiveWorker;
+    const which = this.#random.below(this.fleet.workers.length);
+    const { pid } = this.fleet.workers[which] as LiveWorker;
     switch (kind) {
       case 'kill a child':
-        await this.#killChild(pid);
+        await this.fleet.killChild(pid);
         break;
       case 'kill a worker':
-        this.killedAtMs.set(pid, monotonicMs());
-        await this.workers[which]?.stop('SIGKILL');
-        this.workers[which] = (this.#start[which] as () => LiveWorker)();
+        await this.fleet.killWorker(which);
         break;
       case 'stop a worker for a moment':
-        this.#standStill(pid, 100 + this.#random.below(1400), this.#random.below(2) === 0);
+        this.fleet.standStill(pid, 100 + this.#random.below(1400), this.#random.below(2) === 0);
         break;
       case 'stop a worker beyond its lease':
-        this.#standStill(pid, leaseSeconds * 1000 + 2000 + this.#random.below(3000), this.#random.below(2) === 0);
+        this.fleet.standStill(pid, leaseSeconds * 1000 + 2000 + this.#random.below(3000), this.#random.below(2) === 0);
         break;
       case 'restart Redis':
         await this.#restartRedis();
@@ -194,80 +93,23 @@ class Fleet {
         this.#cutConnections();
         break;
       case 'end the Python worker':
-        await this.#endPython();
-        await this.#restartPython();
+        await this.fleet.endPython();
+        await this.fleet.restartPython();
         break;
     }
-    this.done[kind] = (this.done[kind] ?? 0) + 1;
-  }
-
-  /** Everybody is on their feet; then all end in good order. */
-  async end(): Promise<unknown[]> {
-    await Promise.all(this.#standing);
-    const python = await this.#endPython();
-    return [...(await Promise.all(this.workers.map(async (worker) => (await worker.stop()).code))), python];
-  }
-
-  #startPython(): Promise<ChildProcess> {
-    const started = this.#celery.worker(['celery']);
-    // Looked at when it is ended.
-    started.catch(() => {});
-    return started;
-  }
-
-  async #restartPython(): Promise<void> {
-    this.#python = this.#startPython();
-    await this.#python;
-  }
-
-  async #endPython(): Promise<number | null> {
-    const python = await this.#python;
-    return endInGoodOrder(this.#celery, python, () => this.killedAtMs.set(python.pid ?? 0, monotonicMs()));
-  }
-
-  async #killChild(worker: number): Promise<void> {
-    const children = childrenOf(worker).filter((pid) => !this.killedAtMs.has(pid));
-    const working = new Set(this.#log.lines.slice(-300).map(({ child }) => child));
-    const victims = children.filter((pid) => working.has(pid));
-    // All are being replaced: any other process that works will do.
-    const others = this.workers.flatMap(({ pid }) => childrenOf(pid)).filter((pid) => !this.killedAtMs.has(pid));
-    const candidates = victims.length > 0 ? victims : others;
-    if (candidates.length === 0) {
-      await this.#log.started(this.#log.starts + 1);
-      await this.#killChild(worker);
-      return;
-    }
-    const victim = this.#random.pick(candidates);
-    this.killedAtMs.set(victim, monotonicMs());
-    process.kill(victim, 'SIGKILL');
-  }
-
-  /** The rest goes on meanwhile, and may kill it. */
-  #standStill(pid: number, ms: number, withChildren: boolean): void {
-    const children = withChildren ? childrenOf(pid) : [];
-    const pids = [pid, ...children];
-    const fromMs = monotonicMs();
-    for (const one of pids) signal(one, 'SIGSTOP');
-    const over = elapsed(ms).then(() => {
-      this.standstills.push({ pid, children, fromMs, toMs: monotonicMs() });
-      for (const one of pids) signal(one, 'SIGCONT');
-    });
-    this.#standing.add(over);
-    void over.then(() => this.#standing.delete(over));
+    this.fleet.count(kind);
   }
 
   async #restartRedis(): Promise<void> {
-    await this.#endPython();
-    const back = Promise.withResolvers<void>();
-    this.redisBack = back.promise;
-    await this.publishing;
-    if (this.#random.below(2) === 0) await this.#server.stop();
-    else await this.#server.kill();
-    await elapsed(this.#random.below(1500));
-    await this.#server.start();
-    await this.#clientBack();
-    back.resolve();
-    await this.#restartPython();
+    await this.fleet.endPython();
+    await this.fleet.withoutPublishing(async () => {
+      if (this.#random.below(2) === 0) await this.#server.stop();
+      else await this.#server.kill();
+      await elapsed(this.#random.below(1500));
+      await this.#server.start();
+      await this.#clientBack();
+    });
+    await this.fleet.restartPython();
   }
 
   /** Of umbel workers, some or all. */
@@ -287,53 +129,12 @@ class Fleet {
   }
 }
 
-/** How long a disturbance lasts, which is no waiting for anything. */
-function elapsed(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  if (isRunning(pid)) process.kill(pid, name);
-}
-
-async function publish(fleet: Fleet, work: readonly Work[], idOf: (value: number) => string): Promise<void> {
-  const task = taskHandle<[number, number, boolean], number>('chaos.work');
-  for (let from = 0; from < work.length; from += publishedAtOnce) {
-    await fleet.redisBack;
-    const batch = work.slice(from, from + publishedAtOnce).map(({ ms, busy, countdownMs }, offset) => {
-      const value = from + offset;
-      const countdown = countdownMs === 0 ? {} : { countdown: countdownMs / 1000 };
-      return task.applyAsync({ args: [value, ms, busy], taskId: idOf(value), ...countdown });
-    });
-    fleet.publishing = Promise.all(batch);
-    await fleet.publishing;
-  }
-}
-
-/** What is wrong with the results. */
-async function wrongResults(app: App, idOf: (value: number) => string): Promise<string[]> {
-  const wrong: string[] = [];
-  for (let from = 0; from < taskCount; from += publishedAtOnce) {
-    const batch = Array.from({ length: Math.min(publishedAtOnce, taskCount - from) }, async (_, offset) => {
-      const value = from + offset;
-      try {
-        const result = await app.result<number>(idOf(value)).get({ timeoutMs: hangsAfterMs });
-        if (result !== value) wrong.push(`${idOf(value)}: the result must be ${value}, got ${result}`);
-      } catch (error) {
-        wrong.push(`${idOf(value)}: ${String(error)}`);
-      }
-    });
-    await Promise.all(batch);
-  }
-  return wrong;
-}
-
 void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python worker`, { skip: celeryMissing() }, async (t: Test) => {
   t.setTimeout(full ? 3_600_000 : 290_000 * Math.max(1, rounds));
   const random = SeededRandom.fromEnvironment('CHAOS_SEED');
   t.comment(`CHAOS_SEED=${random.seed}`);
-  const plan = planEvents(random);
-  const work = planWork(new SeededRandom(random.seed));
+  const plan = planEvents(random, { events, rounds, taskCount });
+  const work = planWork(new SeededRandom(random.seed), { taskCount, longestMs });
   const server = await RedisServer.start(t, { config: { appendonly: 'yes', appendfsync: 'always' } });
   const url = server.url();
   const folder = new LiveFolder(t);
@@ -360,8 +161,16 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
     const args = ['worker', '-A', module, '-b', url, '-c', '2', '-O', profile, '-n', `chaos-${name}@localhost`, '--pidfile', pidfile];
     return folder.start([...args, '--log-format', 'json', '-l', 'info'], { env });
   });
-  const celery = new PythonCelery(t, tasksModule(url, logPath));
-  const fleet = new Fleet({ server, celery, clientBack: () => app.result('nobody').state(), log, random, start });
+  const settings = `app.conf.broker_transport_options = {'visibility_timeout': ${visibilityTimeoutSeconds}}`;
+  const celery = new PythonCelery(t, pythonTasks({ app: `Celery('tasks', broker='${url}', backend='${url}')`, settings, logPath }));
+  const fleet = new ChaosFleet({
+    log,
+    random,
+    start,
+    startPython: () => celery.worker(['celery']),
+    endPython: (python, telling) => endInGoodOrder(celery, python, telling),
+  });
+  const chaos = new RedisChaos(fleet, server, random, () => app.result('nobody').state());
   const idOf = (value: number): string => `chaos-${random.seed}-${value}`;
 
   await fleet.ready();
@@ -370,7 +179,7 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
   published.catch(() => {});
   for (const { kind, at } of plan) {
     await log.started(at);
-    await fleet.suffer(kind);
+    await chaos.suffer(kind);
   }
   await published;
   const calmAtMs = monotonicMs();
@@ -378,7 +187,7 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
     () => null,
     (error: unknown) => String(error),
   );
-  const wrong = unfinished === null ? await wrongResults(app, idOf) : [unfinished];
+  const wrong = unfinished === null ? await wrongResults(app, { taskCount, idOf, timeoutMs: hangsAfterMs }) : [unfinished];
   const ends = await fleet.end();
   const drainedAtMs = monotonicMs();
 

@@ -1,0 +1,144 @@
+/**
+ * Two umbel workers and a Python worker in a chaos run, and what is done to them.
+ *
+ * Owns the workers, who was killed and who stood still when. What is done to the broker is the test's.
+ */
+import type { ChildProcess } from 'node:child_process';
+import type { Standstill } from './holder-verdict.ts';
+import { childrenOf, isRunning, type LiveWorker } from './live-worker.ts';
+import { monotonicMs, type RunLog } from './run-log.ts';
+import type { SeededRandom } from './seeded-random.ts';
+
+export interface ChaosFleetParams {
+  readonly log: RunLog;
+  readonly random: SeededRandom;
+  readonly start: readonly (() => LiveWorker)[];
+  /** Ready when it resolves. */
+  startPython(): Promise<ChildProcess>;
+  /** Its exit status; `telling` is called just before it is told. */
+  endPython(python: ChildProcess, telling: () => void): Promise<number | null>;
+}
+
+export class ChaosFleet {
+  readonly killedAtMs = new Map<number, number>();
+  readonly standstills: Standstill[] = [];
+  readonly done: Record<string, number> = {};
+  /** Publishing waits while the broker is away. */
+  brokerBack: Promise<unknown> = Promise.resolve();
+  publishing: Promise<unknown> = Promise.resolve();
+  readonly workers: LiveWorker[];
+  readonly #params: ChaosFleetParams;
+  #python: Promise<ChildProcess>;
+  readonly #standing = new Set<Promise<void>>();
+
+  constructor(params: ChaosFleetParams) {
+    this.#params = params;
+    this.workers = params.start.map((start) => start());
+    this.#python = this.#startPython();
+  }
+
+  /** All have come up. */
+  async ready(): Promise<void> {
+    await Promise.all([...this.workers.map((worker) => worker.ready()), this.#python]);
+  }
+
+  count(kind: string): void {
+    this.done[kind] = (this.done[kind] ?? 0) + 1;
+  }
+
+  /** Nobody stands still any more. */
+  async onTheirFeet(): Promise<void> {
+    await Promise.all(this.#standing);
+  }
+
+  /** Everybody is on their feet; then all end in good order. */
+  async end(): Promise<unknown[]> {
+    await this.onTheirFeet();
+    const python = await this.endPython();
+    return [...(await Promise.all(this.workers.map(async (worker) => (await worker.stop()).code))), python];
+  }
+
+  async killWorker(which: number): Promise<void> {
+    const worker = this.workers[which] as LiveWorker;
+    this.killedAtMs.set(worker.pid, monotonicMs());
+    await worker.stop('SIGKILL');
+    this.workers[which] = (this.#params.start[which] as () => LiveWorker)();
+  }
+
+  /** One that works, if any does; of this worker, if it has one. */
+  async killChild(worker: number): Promise<void> {
+    const { log, random } = this.#params;
+    const children = childrenOf(worker).filter((pid) => !this.killedAtMs.has(pid));
+    const working = new Set(log.lines.slice(-300).map(({ child }) => child));
+    const victims = children.filter((pid) => working.has(pid));
+    // All are being replaced: any other process that works will do.
+    const others = this.workers.flatMap(({ pid }) => childrenOf(pid)).filter((pid) => !this.killedAtMs.has(pid));
+    const candidates = victims.length > 0 ? victims : others;
+    if (candidates.length === 0) {
+      await log.started(log.starts + 1);
+      await this.killChild(worker);
+      return;
+    }
+    const victim = random.pick(candidates);
+    this.killedAtMs.set(victim, monotonicMs());
+    process.kill(victim, 'SIGKILL');
+  }
+
+  /** The rest goes on meanwhile, and may kill it. */
+  standStill(pid: number, ms: number, withChildren: boolean): void {
+    const children = withChildren ? childrenOf(pid) : [];
+    const pids = [pid, ...children];
+    const fromMs = monotonicMs();
+    for (const one of pids) signal(one, 'SIGSTOP');
+    const over = elapsed(ms).then(() => {
+      this.standstills.push({ pid, children, fromMs, toMs: monotonicMs() });
+      for (const one of pids) signal(one, 'SIGCONT');
+    });
+    this.#standing.add(over);
+    void over.then(() => this.#standing.delete(over));
+  }
+
+  /** Nothing is published while `during` lasts. */
+  async withoutPublishing(during: () => Promise<void>): Promise<void> {
+    const back = Promise.withResolvers<void>();
+    this.brokerBack = back.promise;
+    await this.publishing;
+    await during();
+    back.resolve();
+  }
+
+  async killPython(): Promise<void> {
+    const python = await this.#python;
+    this.killedAtMs.set(python.pid ?? 0, monotonicMs());
+    const gone = new Promise((resolve) => python.once('exit', resolve));
+    python.kill('SIGKILL');
+    await gone;
+    await this.restartPython();
+  }
+
+  async restartPython(): Promise<void> {
+    this.#python = this.#startPython();
+    await this.#python;
+  }
+
+  async endPython(): Promise<number | null> {
+    const python = await this.#python;
+    return this.#params.endPython(python, () => this.killedAtMs.set(python.pid ?? 0, monotonicMs()));
+  }
+
+  #startPython(): Promise<ChildProcess> {
+    const started = this.#params.startPython();
+    // Looked at when it is ended.
+    started.catch(() => {});
+    return started;
+  }
+}
+
+/** How long a disturbance lasts, which is no waiting for anything. */
+export function elapsed(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  if (isRunning(pid)) process.kill(pid, name);
+}
