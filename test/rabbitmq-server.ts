@@ -161,8 +161,10 @@ export class RabbitmqServer {
     if (signal === 'SIGKILL') {
       process.kill(-child.pid, 'SIGKILL');
     } else {
-      process.kill(this.#beamPid(), signal);
-      process.kill(this.#beamPid(), 'SIGCONT');
+      const pid = this.#beamPid();
+      // One that stands still must go on to end.
+      process.kill(pid, 'SIGCONT');
+      process.kill(pid, signal);
     }
     await gone;
   }
