@@ -1,4 +1,4 @@
-/** docs/guarantees.md: every line of the Redis tables names a test that exists. */
+/** docs/guarantees.md: every line of the tables of Redis and RabbitMQ names a test that exists. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 
@@ -9,15 +9,16 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
   if (/^(driver|consumer|live)\//.test(file)) return `test/${file}.test.ts`;
-  return `test/${folder}/redis/${file}.test.ts`;
+  return `test/${folder}/${file}.test.ts`;
 }
 
 for (const [title, folder, least] of [
-  ['broker', 'broker', 35],
-  ['results', 'backend', 15],
+  ['Redis: broker', 'broker/redis', 35],
+  ['Redis: results', 'backend/redis', 15],
+  ['RabbitMQ: when the connection fails', 'broker/amqp', 14],
 ] as const) {
-  t.test(`Redis: ${title}`, async (t) => {
-    const section = new RegExp(`^## Redis: ${title}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';
+  t.test(title, async (t) => {
+    const section = new RegExp(`^## ${title}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';
     const rows = section
       .split('\n')
       .filter((line) => line.startsWith('| ') && !/^\| (---|what is promised|\*\*[^*]+\*\* \| \| \|$)/.test(line));
