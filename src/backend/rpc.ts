@@ -86,7 +86,7 @@ export class RpcBackend implements ResultBackend {
     return false;
   }
 
-  /** Sends nothing when the task came without an address. Tries for 20 s while the broker is away. */
+  /** Sends nothing when the task came without an address. Waits while there is no connection; a broker that is there is tried for 20 s. */
   async store(record: ResultRecord): Promise<void> {
     const { replyTo } = record;
     if (replyTo === undefined || replyTo === '') return;
@@ -101,12 +101,16 @@ export class RpcBackend implements ResultBackend {
       headers: {},
       body: Buffer.from(encodeRpcResult(record)),
     };
-    for (let retry = 0; ; retry++) {
+    const { broker } = this.#params;
+    for (let failures = 0; ; ) {
       try {
-        return await this.#params.broker.publish(message, { exchange: '', routingKey: replyTo });
+        return await broker.publish(message, { exchange: '', routingKey: replyTo });
       } catch (error) {
-        if (!isAway(error) || retry >= publishRetries || this.#stopped) throw error;
-        await this.#pause(retry === 0 ? 0 : retryDelayMs);
+        if (!isAway(error) || this.#stopped || broker.state === 'stopped') throw error;
+        const isLost = broker.state === 'lost';
+        if (!isLost) failures += 1;
+        if (failures > publishRetries) throw error;
+        await this.#pause(!isLost && failures === 1 ? 0 : retryDelayMs);
       }
     }
   }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import t, { type Test } from 'tap';
 import type { ResultBackend } from '../../src/backend/backend.ts';
 import { RpcBackend, type RpcBackendParams } from '../../src/backend/rpc.ts';
-import type { QueueDeclaration } from '../../src/broker/broker.ts';
+import type { BrokerState, QueueDeclaration } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { Client } from '../../src/client/client.ts';
 import { UmbelError } from '../../src/errors.ts';
@@ -197,6 +197,38 @@ t.test('a broker that is away is tried again for a while', async (t) => {
   }
   await lost;
   t.equal(tries, 4 + 21);
+});
+
+t.test('while there is no connection a result waits, however long that is', async (t) => {
+  const clock = new FakeClock();
+  const { broker, backend } = await open(t, { clock });
+  let state: BrokerState = 'lost';
+  Object.defineProperty(broker, 'state', { configurable: true, get: () => state });
+  t.teardown(() => Reflect.deleteProperty(broker, 'state'));
+  let sent = 0;
+  broker.publish = async () => {
+    if (state !== 'connected') throw new UmbelError('BROKER_LOST', 'away');
+    sent += 1;
+  };
+  const stored = backend.store({ ...record('a', 'SUCCESS', 1), replyTo: 'there' });
+  const seconds = async (count: number): Promise<void> => {
+    for (let second = 0; second < count; second++) {
+      await settled();
+      clock.advance(1000);
+    }
+  };
+  await seconds(60);
+  t.equal(sent, 0);
+  state = 'connected';
+  await seconds(1);
+  await stored;
+  t.equal(sent, 1);
+  state = 'lost';
+  const given = t.rejects(backend.store({ ...record('b', 'SUCCESS', 1), replyTo: 'there' }), { code: 'BROKER_LOST' });
+  await seconds(2);
+  state = 'stopped';
+  await seconds(1);
+  await given;
 });
 
 t.test('stopping wakes whoever waits, and takes the queue away', async (t) => {
