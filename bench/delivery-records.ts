@@ -7,6 +7,7 @@ export function checkRecords(folder: string, tasks: number): bigint {
   const total = new Uint32Array(tasks);
   let firstAtNs: bigint | null = null;
   for (const name of readdirSync(folder)) {
+    if (name.endsWith('.last')) continue;
     const content = readFileSync(join(folder, name));
     if (name.endsWith('.first')) {
       const atNs = BigInt(content.toString());
@@ -19,4 +20,10 @@ export function checkRecords(folder: string, tasks: number): bigint {
     throw new Error(`each of ${tasks} tasks must be executed once, got ${missing} never and ${repeated} more than once`);
   }
   return firstAtNs;
+}
+
+/** When the last task started, on the monotonic clock; of programs that leave this mark. */
+export function lastStart(folder: string): bigint {
+  const marks = readdirSync(folder).filter((name) => name.endsWith('.last'));
+  return marks.map((name) => BigInt(readFileSync(join(folder, name), 'utf8'))).reduce((last, one) => (one > last ? one : last), 0n);
 }

@@ -6,9 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import { peerFolder, python } from './noop-workers.ts';
 
-export const python = '/usr/bin/python3';
-export const peerFolder = join(import.meta.dirname, 'peer');
 const pushAtOnce = 1000;
 
 export class MessageMould {
@@ -21,7 +20,7 @@ export class MessageMould {
   /** The queue `celery` must be empty, and is so afterwards. */
   static async take(client: Redis, url: string): Promise<MessageMould> {
     const env = { ...process.env, UMBEL_BENCH_BROKER: url, PYTHONDONTWRITEBYTECODE: '1' };
-    const output = execFileSync(python, [join(peerFolder, 'redis_peer.py'), 'sample'], { env, encoding: 'utf8' });
+    const output = execFileSync(python, [join(peerFolder, 'noop_peer.py'), 'sample'], { env, encoding: 'utf8' });
     const [first, second] = JSON.parse(output) as { number: number; id: string }[];
     const [secondText, firstText] = await client.lrange('celery', 0, -1);
     await client.del('celery');

@@ -2,14 +2,15 @@
  * Throughput on Redis of umbel and its peers, one after the other on the same server: a queue filled beforehand, worked off by one
  * worker, from the start of the first task to the moment when nothing is left. Then the check for exact delivery.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { WorkerProcess } from '../scripts/worker-process.ts';
 import { checkRecords } from './delivery-records.ts';
-import { type MessageMould, peerFolder, python } from './redis-messages.ts';
+import { celeryWorker, type Marks, peerFolder, type UmbelProgram, umbelWorker } from './noop-workers.ts';
+import type { MessageMould } from './redis-messages.ts';
 import { type Cost, costBetween, type RedisPlace } from './redis-place.ts';
+import { recordsFolder, workOff } from './work-off.ts';
 
 export interface Run {
   readonly perSecond: number;
@@ -17,73 +18,12 @@ export interface Run {
   readonly cost: Cost;
 }
 
-export interface RedisBench {
-  /** Command line of umbel. */
-  readonly umbel: readonly string[];
-  readonly folder: string;
+export interface RedisBench extends UmbelProgram {
   readonly place: RedisPlace;
   readonly mould: MessageMould;
 }
 
-/** Where tasks leave their marks, and how many there will be. */
-interface Marks {
-  readonly records: string;
-  readonly tasks: number;
-}
-
-const lookEveryMs = 5;
-let runs = 0;
-
-function marksEnv(marks: Marks | null): Record<string, string> {
-  return marks === null ? {} : { UMBEL_BENCH_RECORDS: marks.records, UMBEL_BENCH_TASKS: String(marks.tasks) };
-}
-
-export function umbelWorker({ umbel, folder }: RedisBench, url: string, results: boolean, marks: Marks | null): WorkerProcess {
-  const [command = '', ...args] = umbel;
-  return new WorkerProcess({
-    command,
-    args: [
-      ...args,
-      'worker',
-      '-A',
-      join(import.meta.dirname, 'tasks/noop.ts'),
-      '-b',
-      url,
-      '-c',
-      '2',
-      '-l',
-      'warning',
-      '-n',
-      'bench@localhost',
-    ],
-    cwd: folder,
-    env: {
-      UMBEL_TASK_ACKS_LATE: 'true',
-      UMBEL_RESULT_BACKEND: results ? url : 'disabled',
-      ...marksEnv(marks),
-    },
-    isReady: null,
-  });
-}
-
-export function celeryWorker(url: string, results: boolean, marks: Marks | null): WorkerProcess {
-  const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat'];
-  return new WorkerProcess({
-    command: python,
-    args: ['-m', 'celery', '-A', 'redis_peer', 'worker', '-c', '2', '-l', 'warning', '-n', 'peer@localhost', ...quiet],
-    cwd: peerFolder,
-    env: {
-      C_FORCE_ROOT: '1',
-      PYTHONDONTWRITEBYTECODE: '1',
-      UMBEL_BENCH_BROKER: url,
-      UMBEL_BENCH_BACKEND: results ? url : '',
-      ...marksEnv(marks),
-    },
-    isReady: null,
-  });
-}
-
-function bullmqWorker({ place, folder }: RedisBench, mode: string, records: string, tasks: number): WorkerProcess {
+function bullmqWorker({ place, folder }: RedisBench, mode: string, { records, tasks }: Marks): WorkerProcess {
   return new WorkerProcess({
     command: process.execPath,
     args: [join(peerFolder, 'bullmq-worker.ts'), String(place.server.port), mode],
@@ -108,16 +48,16 @@ export async function celeryFormat(bench: RedisBench, peer: 'umbel' | 'celery', 
   const { place, mould } = bench;
   await place.client.flushall();
   await mould.fill(place.client, 'celery', 0, tasks);
-  const run = await workOff(bench, tasks, celeryLeft, (records) => {
-    const marks = { records, tasks };
-    return peer === 'umbel' ? umbelWorker(bench, place.url(), results, marks) : celeryWorker(place.url(), results, marks);
+  const worked = await run(bench, tasks, celeryLeft, (marks) => {
+    const params = { url: place.url(), backend: results ? place.url() : null, marks };
+    return peer === 'umbel' ? umbelWorker(bench, params) : celeryWorker(params);
   });
   if (results) {
     let stored = 0;
     for await (const keys of place.client.scanStream({ match: 'celery-task-meta-*', count: 5000 })) stored += (keys as string[]).length;
     if (stored !== tasks) throw new Error(`every task must have one result, got ${stored} for ${tasks} tasks (${peer})`);
   }
-  return run;
+  return worked;
 }
 
 export async function bullmq(bench: RedisBench, mode: 'in-process' | 'sandboxed', tasks: number): Promise<Run> {
@@ -129,33 +69,18 @@ export async function bullmq(bench: RedisBench, mode: 'in-process' | 'sandboxed'
     await queue.addBulk(numbers.map((number) => ({ name: 'noop', data: { number }, opts: { removeOnComplete: true } })));
   }
   await queue.close();
-  return workOff(bench, tasks, bullmqLeft, (records) => bullmqWorker(bench, mode, records, tasks));
+  return run(bench, tasks, bullmqLeft, (marks) => bullmqWorker(bench, mode, marks));
 }
 
-async function workOff(
+async function run(
   { folder, place }: RedisBench,
   tasks: number,
   left: (place: RedisPlace) => Promise<number>,
-  start: (records: string) => WorkerProcess,
+  start: (marks: Marks) => WorkerProcess,
 ): Promise<Run> {
-  const records = join(folder, `redis-records-${runs++}`);
-  mkdirSync(records);
-  const worker = start(records);
-  let ended = false;
-  void worker.exited.then(() => {
-    ended = true;
-  });
-  while ((await left(place)) === tasks && !ended) await delay(lookEveryMs);
-  const before = await place.cost(worker.pid);
-  while ((await left(place)) > 0) {
-    if (ended) throw new Error(`the worker must not end before the queue is empty, but ended with ${(await worker.exited).code}`);
-    await delay(lookEveryMs);
-  }
-  const emptyAtNs = process.hrtime.bigint();
-  const after = await place.cost(worker.pid);
-  const exit = await worker.stop();
-  if (exit.code !== 0) throw new Error(`the worker must end with status 0, got ${exit.signal ?? exit.code}`);
-  return { perSecond: tasks / (Number(emptyAtNs - checkRecords(records, tasks)) / 1e9), tasks, cost: costBetween(before, after) };
+  const cost = (pid: number): Promise<Cost> => place.cost(pid);
+  const { firstAtNs, emptyAtNs, before, after } = await workOff({ folder, tasks, left: () => left(place), cost, start });
+  return { perSecond: tasks / (Number(emptyAtNs - firstAtNs) / 1e9), tasks, cost: costBetween(before, after) };
 }
 
 /** Rates of a worker that has warmed up: with `small` messages in the queue, again and again, and with `large`. */
@@ -171,9 +96,8 @@ export async function backlog(bench: RedisBench, small: number, large: number): 
     await mould.fill(client, list, tasks, size);
     tasks += size;
   }
-  const records = join(folder, `redis-records-${runs++}`);
-  mkdirSync(records);
-  const worker = umbelWorker(bench, place.url(), false, { records, tasks });
+  const records = recordsFolder(folder);
+  const worker = umbelWorker(bench, { url: place.url(), backend: null, marks: { records, tasks } });
   const empty = async (): Promise<void> => {
     while ((await celeryLeft(place)) > 0) await delay(2);
   };

@@ -8,9 +8,9 @@
 import { rawRedisRate } from './raw-redis.ts';
 import { MessageMould } from './redis-messages.ts';
 import { describeCost, RedisPlace } from './redis-place.ts';
-import { roundTrips } from './redis-round-trip.ts';
 import { backlog, bullmq, celeryFormat, type RedisBench, type Run } from './redis-throughput.ts';
-import { count, ms, type Row, rate, say } from './table.ts';
+import { roundTripRows } from './round-trip.ts';
+import { count, type Row, rate, say } from './table.ts';
 
 export interface RedisParams {
   /** Command line. */
@@ -26,7 +26,12 @@ export async function measureRedis(params: RedisParams): Promise<Row[]> {
   try {
     const mould = await MessageMould.take(place.client, place.url());
     const bench: RedisBench = { ...params, place, mould };
-    return [...(await throughputRows(bench, params.tasks)), ...(await roundTripRows(bench)), ...(await backlogRows(bench))];
+    const throughput = await throughputRows(bench, params.tasks);
+    say('Redis: round trips …');
+    await place.client.flushall();
+    const at = (db: number): { url: string; backend: string } => ({ url: place.url(db), backend: place.url(db) });
+    const trips = await roundTripRows('Redis', params, { umbel: at(0), celery: at(1) }, 1000);
+    return [...throughput, ...trips, ...(await backlogRows(bench))];
   } finally {
     await place.close();
   }
@@ -70,19 +75,6 @@ async function throughputRows(bench: RedisBench, tasks: number): Promise<Row[]> 
     own('Redis, no-op tasks, results on', withResults),
     against('Celery -c 2', withResults, celeryResults, 15),
   ];
-}
-
-async function roundTripRows(bench: RedisBench): Promise<Row[]> {
-  say('Redis: round trips …');
-  const { umbel, celery } = await roundTrips(bench, 1000);
-  const row = (what: string, own: number, peer: number): Row => ({
-    what: `Redis, delay() to get() of Python, idle, ${what}`,
-    measured: ms(own),
-    reference: `${(own / peer).toFixed(2)} of Celery's ${ms(peer)}`,
-    target: '<= 0.8',
-    met: own <= 0.8 * peer,
-  });
-  return [row('p50', umbel.p50Ms, celery.p50Ms), row('p99', umbel.p99Ms, celery.p99Ms)];
 }
 
 async function backlogRows(bench: RedisBench): Promise<Row[]> {

@@ -1,12 +1,13 @@
 /**
  * `make bench`: measures the built executable and prints one table, each row with its reference of the same run and its target.
  *
- * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | redis, default both]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
+ * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | redis | rabbitmq, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
  * the table: the databases live in a temporary folder.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { measureAmqp } from './amqp.ts';
 import { measureLatency } from './latency.ts';
 import { measureRedis } from './redis.ts';
 import { measureCeleryStartup, measureStartup, measureVersion, memoryChildren } from './startup.ts';
@@ -18,7 +19,9 @@ const tasks = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(tasks) || tasks < 1) throw new Error(`the number of tasks must be a positive integer, got ${process.argv[2]}`);
 
 const part = process.argv[3];
-if (part !== undefined && part !== 'sqlite' && part !== 'redis') throw new Error(`the part must be sqlite or redis, got ${part}`);
+if (part !== undefined && part !== 'sqlite' && part !== 'redis' && part !== 'rabbitmq')
+  throw new Error(`the part must be sqlite, redis or rabbitmq, got ${part}`);
+const wanted = (name: string): boolean => part === undefined || part === name;
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'umbel-bench-')));
 async function measureEmbedded(): Promise<Row[]> {
@@ -77,8 +80,9 @@ async function measureEmbedded(): Promise<Row[]> {
 
 try {
   const rows = [
-    ...(part === 'redis' ? [] : await measureEmbedded()),
-    ...(part === 'sqlite' ? [] : await measureRedis({ umbel: [umbel], folder, tasks })),
+    ...(wanted('sqlite') ? await measureEmbedded() : []),
+    ...(wanted('redis') ? await measureRedis({ umbel: [umbel], folder, tasks }) : []),
+    ...(wanted('rabbitmq') ? await measureAmqp({ umbel: [umbel], folder, tasks }) : []),
   ];
   const machine = `${availableParallelism()} x ${cpus()[0]?.model ?? 'unknown processor'}`;
   printTable(`umbel on ${machine}, ${count(tasks)} tasks, each executed exactly once in every run`, rows);

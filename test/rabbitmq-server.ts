@@ -121,11 +121,11 @@ export class RabbitmqServer {
 
   /** It accepts connections (the kernel does) and answers nothing, until `resume`. */
   pause(): void {
-    process.kill(this.#beamPid(), 'SIGSTOP');
+    process.kill(this.pid, 'SIGSTOP');
   }
 
   resume(): void {
-    process.kill(this.#beamPid(), 'SIGCONT');
+    process.kill(this.pid, 'SIGCONT');
   }
 
   /** One rabbitmqctl command; throws what it says when it fails. Takes about a second. */
@@ -139,7 +139,8 @@ export class RabbitmqServer {
     await this.ctl('set_permissions', '-p', name, 'guest', '.*', '.*', '.*');
   }
 
-  #beamPid(): number {
+  /** Of the virtual machine. */
+  get pid(): number {
     return Number(readFileSync(join(this.folder, 'rabbit.pid'), 'utf8'));
   }
 
@@ -161,7 +162,7 @@ export class RabbitmqServer {
     if (signal === 'SIGKILL') {
       process.kill(-child.pid, 'SIGKILL');
     } else {
-      const pid = this.#beamPid();
+      const { pid } = this;
       // One that stands still must go on to end.
       process.kill(pid, 'SIGCONT');
       process.kill(pid, signal);

@@ -1,8 +1,8 @@
-"""Python Celery on Redis: the worker that throughput and round trips are compared with, and the client of both.
+"""Python Celery on Redis or RabbitMQ: the worker that throughput and round trips are compared with, and the client of both.
 
 Names and options come from the environment, so that both workers do the same. Run as a program it is the client:
-  redis_peer.py sample            publish two messages, print the number and id of each as JSON
-  redis_peer.py round-trip COUNT URL…  delay() and get() on each server in turn; print the seconds of each as JSON
+  noop_peer.py sample            publish two messages, print the number and id of each as JSON
+  noop_peer.py round-trip COUNT [BROKER BACKEND]…  delay() and get() on each broker in turn; print the seconds of each as JSON
 """
 import json
 import mmap
@@ -17,29 +17,35 @@ app.conf.task_acks_late = True
 app.conf.worker_hijack_root_logger = False
 
 _marks = None
+_last = None
 _tasks = int(os.environ.get("UMBEL_BENCH_TASKS", "0"))
 
 
 def _open_marks():
-    """One file per process and one byte per task: written by the kernel even if this process is killed."""
+    """Files of each process, one with a byte per task: written by the kernel even if this process is killed."""
     folder = os.environ["UMBEL_BENCH_RECORDS"]
     with open(os.path.join(folder, f"{os.getpid()}.first"), "w") as first:
         first.write(str(time.monotonic_ns()))
-    path = os.path.join(folder, f"{os.getpid()}.seen")
+    last = _mapped(os.path.join(folder, f"{os.getpid()}.last"), 20)
+    return _mapped(os.path.join(folder, f"{os.getpid()}.seen"), _tasks), last
+
+
+def _mapped(path, size):
     with open(path, "wb") as file:
-        file.truncate(_tasks)
+        file.truncate(size)
     with open(path, "r+b") as file:
-        return mmap.mmap(file.fileno(), _tasks)
+        return mmap.mmap(file.fileno(), size)
 
 
 @app.task(name="noop.noop")
 def noop(number):
-    global _marks
+    global _marks, _last
     if _tasks == 0:
         return None
     if _marks is None:
-        _marks = _open_marks()
+        _marks, _last = _open_marks()
     _marks[number] += 1
+    _last[:] = b"%020d" % time.monotonic_ns()
     return None
 
 
@@ -52,11 +58,11 @@ def _nothing(number):
     return None
 
 
-def _round_trip(count, urls):
+def _round_trip(count, places):
     """In turns, so that whatever else the machine does falls on all of them alike."""
     clients = []
-    for url in urls:
-        client = Celery("noop", broker=url, backend=url, set_as_current=False)
+    for broker, backend in places:
+        client = Celery("noop", broker=broker, backend=backend, set_as_current=False)
         clients.append((client.task(name="noop.noop")(_nothing), []))
     for _ in range(count):
         for task, times in clients:
@@ -72,4 +78,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "sample":
         _sample()
     else:
-        _round_trip(int(sys.argv[2]), sys.argv[3:])
+        _round_trip(int(sys.argv[2]), list(zip(sys.argv[3::2], sys.argv[4::2])))

@@ -1,0 +1,52 @@
+/** Where the RabbitMQ part of the benchmark takes place: a private server, with a queue of Celery's, and a channel that fills it and looks on. */
+import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
+import { RabbitmqServer } from '../test/rabbitmq-server.ts';
+
+export const queue = 'celery';
+const durable = { durable: true };
+
+export class AmqpBenchPlace {
+  readonly server: RabbitmqServer;
+  readonly connection: ChannelModel;
+  readonly channel: ConfirmChannel;
+  readonly #teardowns: (() => unknown)[];
+
+  private constructor(server: RabbitmqServer, connection: ChannelModel, channel: ConfirmChannel, teardowns: (() => unknown)[]) {
+    this.server = server;
+    this.connection = connection;
+    this.channel = channel;
+    this.#teardowns = teardowns;
+  }
+
+  static async open(): Promise<AmqpBenchPlace> {
+    const teardowns: (() => unknown)[] = [];
+    const server = await RabbitmqServer.start({ teardown: (handler: () => unknown) => void teardowns.push(handler) });
+    const connection = await connect(server.url());
+    const channel = await connection.createConfirmChannel();
+    // As Celery declares it.
+    await channel.assertExchange(queue, 'direct', durable);
+    await channel.assertQueue(queue, durable);
+    await channel.bindQueue(queue, queue, queue);
+    return new AmqpBenchPlace(server, connection, channel, teardowns);
+  }
+
+  async close(): Promise<void> {
+    await this.connection.close();
+    for (const teardown of this.#teardowns) await teardown();
+  }
+
+  /** Messages that nobody holds; what a consumer holds the server does not say. */
+  async ready(): Promise<number> {
+    return (await this.channel.checkQueue(queue)).messageCount;
+  }
+
+  async empty(): Promise<void> {
+    await this.channel.purgeQueue(queue);
+  }
+
+  /** When the connections of those who held messages have ended: what they have not acknowledged would be here again. */
+  async mustBeEmpty(who: string): Promise<void> {
+    const left = await this.ready();
+    if (left > 0) throw new Error(`every message must have been acknowledged, got ${left} that were not (${who})`);
+  }
+}

@@ -1,0 +1,56 @@
+/** delay() → get() of a Python client, on an idle umbel worker and on an idle Python worker, each with a place of its own, in turns. */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { celeryWorker, peerFolder, python, type UmbelProgram, umbelWorker } from './noop-workers.ts';
+import { quantile } from './quantile.ts';
+import { ms, type Row } from './table.ts';
+
+export interface RoundTripPlace {
+  readonly url: string;
+  readonly backend: string;
+}
+
+interface RoundTrip {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** Of each; the first waits for the worker to be up. */
+const warmUp = 300;
+const target = 0.8;
+
+async function roundTrips(
+  program: UmbelProgram,
+  places: { readonly umbel: RoundTripPlace; readonly celery: RoundTripPlace },
+  samples: number,
+): Promise<{ umbel: RoundTrip; celery: RoundTrip }> {
+  const workers = [umbelWorker(program, { ...places.umbel, marks: null }), celeryWorker({ ...places.celery, marks: null })];
+  try {
+    const env = { ...process.env, UMBEL_BENCH_BROKER: places.umbel.url, PYTHONDONTWRITEBYTECODE: '1' };
+    const each = [places.umbel, places.celery].flatMap(({ url, backend }) => [url, backend]);
+    const args = [join(peerFolder, 'noop_peer.py'), 'round-trip', String(warmUp + samples), ...each];
+    const { stdout } = await promisify(execFile)(python, args, { env, maxBuffer: 64 * 1024 * 1024 });
+    const [umbel = [], celery = []] = JSON.parse(stdout) as number[][];
+    return { umbel: summary(umbel.slice(warmUp)), celery: summary(celery.slice(warmUp)) };
+  } finally {
+    for (const worker of workers) await worker.stop();
+  }
+}
+
+/** Rows of the table; `what` stands before them. */
+export async function roundTripRows(what: string, ...args: Parameters<typeof roundTrips>): Promise<Row[]> {
+  const { umbel, celery } = await roundTrips(...args);
+  const row = (name: string, own: number, peer: number): Row => ({
+    what: `${what}, delay() to get() of Python, idle, ${name}`,
+    measured: ms(own),
+    reference: `${(own / peer).toFixed(2)} of Celery's ${ms(peer)}`,
+    target: `<= ${target}`,
+    met: own <= target * peer,
+  });
+  return [row('p50', umbel.p50Ms, celery.p50Ms), row('p99', umbel.p99Ms, celery.p99Ms)];
+}
+
+function summary(seconds: readonly number[]): RoundTrip {
+  return { p50Ms: quantile(seconds, 0.5) * 1000, p99Ms: quantile(seconds, 0.99) * 1000 };
+}
