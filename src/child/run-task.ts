@@ -15,6 +15,7 @@ import type { ChildSettings, EndedMeta, EndKind, FollowUpMeta, RunMeta, Succeede
 import { encodeError, exceptionDocument } from '../protocol/exception.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { Message } from '../protocol/message.ts';
+import { readPlainFrames } from '../protocol/plain-frames.ts';
 import { readPlainTask } from '../protocol/plain-task.ts';
 import { readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
@@ -63,9 +64,9 @@ export function prepare(meta: RunMeta, body: Buffer, registry: TaskRegistry): Pr
   return prepareTask(receipt.header, message, meta, registry);
 }
 
-/** As `prepare`, for an envelope in the plain form. */
-export function preparePlain(envelope: string, registry: TaskRegistry): PreparedTask | TaskEnd {
-  const plain = readPlainTask(envelope);
+/** As `prepare`, for an envelope or frames in the plain form. */
+export function preparePlain(envelope: string | Buffer, registry: TaskRegistry): PreparedTask | TaskEnd {
+  const plain = typeof envelope === 'string' ? readPlainTask(envelope) : readPlainFrames(envelope);
   if (plain === null) return ended('invalid', 'not a plain task message');
   return prepareTask(plain.header, plain.withoutHeaders, new PlainRun(plain), registry);
 }

@@ -40,10 +40,12 @@ import { tracebackOf } from './traceback.ts';
 
 /** Running short tasks back to back, look at the pipe at least this often: aborts and recalls come that way. */
 const breathAfterMs = 5;
+/** With it an envelope of kombu's JSON begins, and no frame of AMQP. */
+const openingBrace = 0x7b;
 
 interface WaitingJob {
   readonly id: number;
-  /** JSON text of a RunMeta, or '' and the body is an envelope. */
+  /** JSON text of a RunMeta, or '' and the body is a message in the plain form: an envelope (text) or frames. */
   readonly meta: string;
   readonly body: Buffer | string;
   readonly startBeforeMs: number;
@@ -93,7 +95,12 @@ class ChildRuntime {
     switch (type) {
       case toChild.run:
         // The chunk the body lies in is shared with other frames; what waits long must not keep all of it.
-        this.#waiting.push({ id, meta, body: meta === '' ? payload.toString('utf8') : Buffer.from(payload), startBeforeMs: number });
+        this.#waiting.push({
+          id,
+          meta,
+          body: meta === '' && payload[0] === openingBrace ? payload.toString('utf8') : Buffer.from(payload),
+          startBeforeMs: number,
+        });
         this.#schedulePump();
         return;
       case toChild.settings:
@@ -225,7 +232,7 @@ class ChildRuntime {
   /** False when it is too late for that. */
   #start(job: WaitingJob, settings: ChildSettings): boolean {
     const prepared =
-      typeof job.body === 'string'
+      job.meta === '' || typeof job.body === 'string'
         ? preparePlain(job.body, this.#registry)
         : prepare(parseJson(job.meta) as RunMeta, job.body, this.#registry);
     if (!isPrepared(prepared)) {

@@ -41,6 +41,8 @@ export class AmqpChannel {
   #closed: AmqpFailure | null = null;
   #cause: AmqpFailure | null = null;
   #closing = false;
+  /** Who takes what comes for a consumer, by its tag. */
+  readonly #consumers = new Map<string, (message: RawMessage | null) => void>();
   readonly #listeners: ((cause: AmqpFailure) => void)[] = [];
 
   private constructor(raw: RawChannel, session: AmqpSession) {
@@ -120,12 +122,15 @@ export class AmqpChannel {
   async consume(queue: string, options: ConsumeOptions, onMessage: (message: RawMessage | null) => void): Promise<void> {
     const { consumerTag, noAck, exclusive } = options;
     const fields = { consumerTag, noAck, exclusive, arguments: taggedTable(options.arguments) };
+    this.#consumers.set(consumerTag, onMessage);
+    this.#session.deliveries.set(this.#raw.ch, (tag, message) => this.#onDelivery(tag, message));
     await this.#call((done) => this.#raw.consume(queue, onMessage, fields, done));
   }
 
   /** Deliveries may still come until it resolves. */
   async cancel(consumerTag: string): Promise<void> {
     await this.#call((done) => this.#raw.cancel(consumerTag, done));
+    this.#consumers.delete(consumerTag);
   }
 
   /** Has no answer, and no effect on a channel that has ended. */
@@ -176,6 +181,14 @@ export class AmqpChannel {
         resolve();
       }
     });
+  }
+
+  /** One that closes has no use for them, and amqplib drops them. */
+  #onDelivery(consumerTag: string, message: RawMessage): boolean {
+    const onMessage = this.#consumers.get(consumerTag);
+    if (onMessage === undefined || this.#closing || this.#closed !== null) return false;
+    onMessage(message);
+    return true;
   }
 
   #send(method: number, fields: Readonly<Record<string, unknown>>): void {
@@ -240,6 +253,7 @@ export class AmqpChannel {
     if (this.#closed !== null) return;
     const ended = this.#end();
     this.#closed = ended;
+    this.#session.deliveries.delete(this.#raw.ch);
     if (!this.#closing) for (const listener of this.#listeners) listener(ended);
   }
 }

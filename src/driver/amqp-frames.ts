@@ -3,13 +3,14 @@
  *
  *  - Deliveries, their headers and bodies are taken apart here, by decodeTable: amqplib ends the whole connection at a header tag that it does not
  *    know, and the message would come again after each reconnect. All other frames are left to amqplib.
+ *    A delivery that has come in whole does not pass through amqplib at all, and is taken apart when somebody looks into it.
  *  - All frames of one turn of the event loop go to the socket in one write.
  *
  * Owns nothing beyond the connection it is given.
  */
 import type { Duplex } from 'node:stream';
-import { basicClass, type RawConnection, rawMethod } from './amqp-raw.ts';
-import { decodeTable } from './amqp-table.ts';
+import { decodeTable } from '../std/field-table.ts';
+import { basicClass, type DeliverySink, type RawConnection, type RawMessage, type RawProperties, rawMethod } from './amqp-raw.ts';
 
 const methodFrame = 1;
 const headerFrame = 2;
@@ -18,9 +19,12 @@ const frameEnd = 0xce;
 /** Type, channel, size before the payload; one byte behind it. */
 const before = 7;
 
-export function takeOverFrames(connection: RawConnection): void {
+/** Returns where a channel (by its number) enters who takes its deliveries. */
+export function takeOverFrames(connection: RawConnection): Map<number, DeliverySink> {
+  const sinks = new Map<number, DeliverySink>();
   const others = connection.recvFrame.bind(connection);
   connection.recvFrame = () => {
+    while (handOver(connection, sinks));
     const { rest } = connection;
     if (rest.length <= before) return others();
     const type = rest[0];
@@ -36,9 +40,70 @@ export function takeOverFrames(connection: RawConnection): void {
     return { id: rawMethod.basicDeliver, channel, fields: deliverFields(rest, before + 4) };
   };
   writeTogether(connection.stream);
+  return sinks;
 }
 
-function deliverFields(bytes: Buffer, start: number): object {
+/** The next delivery, if it is here as a whole and somebody takes it. */
+function handOver(connection: RawConnection, sinks: ReadonlyMap<number, DeliverySink>): boolean {
+  const { rest } = connection;
+  const headerAt = frameEndsAt(rest, 0, methodFrame);
+  if (headerAt === -1 || rest.readUInt32BE(before) !== rawMethod.basicDeliver) return false;
+  const bodyAt = frameEndsAt(rest, headerAt, headerFrame);
+  if (bodyAt === -1) return false;
+  const bodyBytes = rest.readUInt32BE(headerAt + before + 4) * 2 ** 32 + rest.readUInt32BE(headerAt + before + 8);
+  const endAt = bodyBytes === 0 ? bodyAt : frameEndsAt(rest, bodyAt, bodyFrame);
+  if (endAt === -1 || (bodyBytes > 0 && endAt - bodyAt !== bodyBytes + before + 1)) return false;
+  const channel = rest.readUInt16BE(1);
+  const sink = sinks.get(channel);
+  if (sink === undefined || rest.readUInt16BE(headerAt + 1) !== channel || (bodyBytes > 0 && rest.readUInt16BE(bodyAt + 1) !== channel)) {
+    return false;
+  }
+  const tagAt = before + 5;
+  const tagEnd = tagAt + (rest[before + 4] ?? 0);
+  const message = new FramedMessage(rest.subarray(0, endAt), headerAt, bodyAt);
+  // Before it is handed over: whoever takes it may end this connection.
+  connection.rest = rest.subarray(endAt);
+  if (sink(rest.toString('latin1', tagAt, tagEnd), message)) return true;
+  connection.rest = rest;
+  return false;
+}
+
+/** Behind a whole frame of this type; -1: there is none. */
+function frameEndsAt(bytes: Buffer, at: number, type: number): number {
+  if (bytes.length <= at + before || bytes[at] !== type) return -1;
+  const end = at + before + bytes.readUInt32BE(at + 3);
+  return bytes.length > end && bytes[end] === frameEnd ? end + 1 : -1;
+}
+
+class FramedMessage implements RawMessage {
+  readonly frames: Buffer;
+  readonly #headerAt: number;
+  readonly #bodyAt: number;
+  #fields: RawMessage['fields'] | null = null;
+  #properties: RawProperties | null = null;
+
+  constructor(frames: Buffer, headerAt: number, bodyAt: number) {
+    this.frames = frames;
+    this.#headerAt = headerAt;
+    this.#bodyAt = bodyAt;
+  }
+
+  get fields(): RawMessage['fields'] {
+    this.#fields ??= deliverFields(this.frames, before + 4);
+    return this.#fields;
+  }
+
+  get properties(): RawProperties {
+    this.#properties ??= headerProperties(this.frames.subarray(this.#headerAt + before, this.#bodyAt - 1));
+    return this.#properties;
+  }
+
+  get content(): Buffer {
+    return this.frames.subarray(this.#bodyAt + before, this.frames.length - 1);
+  }
+}
+
+function deliverFields(bytes: Buffer, start: number): RawMessage['fields'] {
   let at = start;
   const shortText = (): string => {
     const length = bytes[at] ?? 0;
@@ -62,6 +127,12 @@ function deliverFields(bytes: Buffer, start: number): object {
 
 function contentHeader(payload: Buffer, channel: number): object {
   const size = payload.readUInt32BE(4) * 2 ** 32 + payload.readUInt32BE(8);
+  return { id: basicClass, channel, size, fields: headerProperties(payload) };
+}
+
+type Loose<T> = { readonly [K in keyof T]: T[K] | undefined };
+
+function headerProperties(payload: Buffer): RawProperties {
   const flags = payload.readUInt16BE(12);
   let at = 14;
   const text = (bit: number): string | undefined => {
@@ -96,7 +167,8 @@ function contentHeader(payload: Buffer, channel: number): object {
     timestamp = payload.readUInt32BE(at) * 2 ** 32 + payload.readUInt32BE(at + 4);
     at += 8;
   }
-  const fields = {
+  // amqplib's own shape: what was not sent is undefined.
+  const properties: Loose<RawProperties> = {
     contentType,
     contentEncoding,
     headers,
@@ -112,7 +184,7 @@ function contentHeader(payload: Buffer, channel: number): object {
     userId: text(4),
     appId: text(3),
   };
-  return { id: basicClass, channel, size, fields };
+  return properties as RawProperties;
 }
 
 function writeTogether(stream: Duplex): void {

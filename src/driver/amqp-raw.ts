@@ -19,6 +19,9 @@ export interface RawConnection {
   recvFrame(): unknown;
 }
 
+/** Takes the deliveries of one channel; false: it does not take this one. */
+export type DeliverySink = (consumerTag: string, message: RawMessage) => boolean;
+
 /** Fields of basic.publish and its content header in one object; undefined: not sent. */
 export interface RawPublish {
   readonly exchange: string;
@@ -73,11 +76,15 @@ export interface RawMessage {
   };
   readonly properties: RawProperties;
   readonly content: Buffer;
+  /** Its three frames as they came; undefined: they did not come in one piece. */
+  readonly frames?: Buffer;
 }
 
 export type RawCallback = (error: Error | null, fields?: Readonly<Record<string, unknown>>) => void;
 
 export interface RawChannel extends EventEmitter {
+  /** Its number. */
+  readonly ch: number;
   rpc(method: number, fields: Readonly<Record<string, unknown>>, expected: number, done: RawCallback): unknown;
   sendImmediately(method: number, fields: Readonly<Record<string, unknown>>): boolean;
   sendMessage(fields: RawPublish, properties: RawPublish, content: Buffer): boolean;

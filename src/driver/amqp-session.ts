@@ -10,7 +10,7 @@ import { type Connection, connect } from 'amqplib/callback_api';
 import { version } from '../std/version.ts';
 import { AmqpFailure, toAmqpFailure, toConnectFailure } from './amqp-failure.ts';
 import { takeOverFrames } from './amqp-frames.ts';
-import type { RawChannel, RawConnection } from './amqp-raw.ts';
+import type { DeliverySink, RawChannel, RawConnection } from './amqp-raw.ts';
 import { taggedTable } from './amqp-table.ts';
 import { type AmqpEndpoint, type AmqpLoginMethod, type AmqpTls, describeEndpoint } from './amqp-url.ts';
 
@@ -48,6 +48,8 @@ export class AmqpSession {
   readonly server: AmqpServer;
   /** Negotiated; 0: none. */
   readonly heartbeatSeconds: number;
+  /** Who takes the deliveries of a channel, by its number. */
+  readonly deliveries: Map<number, DeliverySink>;
   readonly #model: Connection;
   readonly #raw: RawConnection;
   #closed = false;
@@ -57,6 +59,7 @@ export class AmqpSession {
   #blocked: string | null = null;
 
   private constructor(model: Connection, raw: RawConnection, endpoint: AmqpEndpoint) {
+    this.deliveries = takeOverFrames(raw);
     this.#model = model;
     this.#raw = raw;
     this.endpoint = endpoint;
@@ -104,7 +107,6 @@ export class AmqpSession {
           return;
         }
         const raw = rawOf(model);
-        takeOverFrames(raw);
         resolve(new AmqpSession(model, raw, endpoint));
       };
       try {

@@ -15,8 +15,8 @@ export const toChild = {
   /** – · 0 · 0 · ChildSettings · – : first frame, once. */
   settings: 1,
   /**
-   * – · job · start before (Clock.monotonic) · RunMeta · message body; or '' and the envelope of a message in the plain form
-   * (protocol/plain-task.ts). Handed back (`recalled`) when it could not be started before.
+   * – · job · start before (Clock.monotonic) · RunMeta · message body; or '' and a message in the plain form: its envelope
+   * (protocol/plain-task.ts) or its frames (protocol/plain-frames.ts). Handed back (`recalled`) when it could not be started before.
    */
   run: 2,
   /** – · job · 0 · reason text · – : abort the job's signal. */

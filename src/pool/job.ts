@@ -37,7 +37,7 @@ export class Job {
   readonly id: number;
   readonly taskName: string;
   readonly taskId: string;
-  /** JSON text of a RunMeta; '' when the body is the envelope of a message in the plain form. */
+  /** JSON text of a RunMeta; '' when the body is the envelope, or the frames, of a message in the plain form. */
   readonly meta: string;
   readonly body: Buffer | string;
   readonly listener: JobListener;

@@ -13,6 +13,7 @@ import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
 import { ChildHandle } from './child-handle.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
+import { DoneRate } from './done-rate.ts';
 import type { ChildExit, Job } from './job.ts';
 import type { ChildReport, Pool } from './pool.ts';
 import { StartGate } from './start-gate.ts';
@@ -59,6 +60,7 @@ export class PreforkPool implements Pool {
   readonly #dispatcher: Dispatcher;
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
+  readonly #doneRate = new DoneRate();
   #jobCount = 0;
   #phase: 'new' | 'running' | 'quiet' | 'stopped' = 'new';
   /** Children that died while starting since one last got ready. */
@@ -106,7 +108,7 @@ export class PreforkPool implements Pool {
     let reserve = 0;
     for (const child of this.#children.values())
       reserve += Math.max(this.#params.childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
-    return reserve;
+    return Math.max(reserve, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
   }
 
   start(): Promise<void> {
@@ -313,6 +315,7 @@ export class PreforkPool implements Pool {
   #onJobDone(job: Job, runtimeSeconds: number): void {
     this.#earlyDeaths = 0;
     this.#dispatcher.noteDone(job, runtimeSeconds);
+    this.#doneRate.note();
     this.#forget();
   }
 

@@ -22,7 +22,8 @@ const member = (name: string, value: string): string => `"${name}": ?${value}`;
 const list = (...members: readonly string[]): string => members.join(', ?');
 const maybe = (name: string, value: string): string => `(?:, ?${member(name, value)})?`;
 
-const named = [
+/** Headers that mean something. */
+export const namedHeaders = [
   'lang',
   'task',
   'id',
@@ -47,7 +48,7 @@ const named = [
 ];
 
 /** A header of the caller's own. One that comes twice, or has a meaning, is not plain. */
-const ownHeader = `, ?"(?!(?:${named.join('|')})")${text}": ?(?:null|true|false|${integer}|"${text}")`;
+const ownHeader = `, ?"(?!(?:${namedHeaders.join('|')})")${text}": ?(?:null|true|false|${integer}|"${text}")`;
 
 const headers =
   list(
@@ -94,9 +95,22 @@ const plainForm = new RegExp(
   )}\\}$`,
 );
 
-const noStamps: TaskHeader['stamps'] = Object.freeze({});
+export const noStamps: TaskHeader['stamps'] = Object.freeze({});
 
-export class PlainTask implements Message {
+/** What such a message says. Headers, properties and body are read when somebody asks for them. */
+export interface PlainTask extends Message {
+  /** The message as it came: text of kombu's JSON, or the bytes of AMQP's frames. */
+  readonly envelope: string | Buffer;
+  readonly header: TaskHeader;
+  readonly contentType: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly priority: number;
+  /** Enough to read the body: no header says how it is written. */
+  readonly withoutHeaders: Message;
+}
+
+export class EnvelopeTask implements PlainTask {
   readonly envelope: string;
   readonly header: TaskHeader;
   readonly contentType = 'application/json';
@@ -171,18 +185,17 @@ export class PlainTask implements Message {
     return Buffer.from(this.#base64, 'base64');
   }
 
-  /** Enough to read the body: no header says how it is written. */
   get withoutHeaders(): Message {
     return { properties: this.properties, headers: null, body: this.body };
   }
 }
 
 /** null: not of the plain form. */
-export function readPlainTask(envelope: string): PlainTask | null {
+export function readPlainTask(envelope: string): EnvelopeTask | null {
   if (envelope.length > longestText) return null;
   const found = plainForm.exec(envelope);
   // Without a name or an id it is a bad message: that is said elsewhere.
-  return found === null || found[2] === '' || found[3] === '' ? null : new PlainTask(envelope, found);
+  return found === null || found[2] === '' || found[3] === '' ? null : new EnvelopeTask(envelope, found);
 }
 
 function numberOf(digits: string | undefined): number | null {

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { decodeTable, taggedTable } from '../../src/driver/amqp-table.ts';
+import { taggedTable } from '../../src/driver/amqp-table.ts';
+import { decodeTable } from '../../src/std/field-table.ts';
 
 t.test('every integer is an int32, or an int64 beyond; no narrow tag ever', async (t) => {
   const tags = (value: unknown): unknown => taggedTable({ value }).value;

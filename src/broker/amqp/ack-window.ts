@@ -1,8 +1,8 @@
 /**
  * The unsettled deliveries of one channel by tag, and how their settlement is written.
  *
- * Owns which acknowledgements become one with `multiple`: those of a turn of the event loop are written at its end; the run from the oldest unsettled
- * delivery on is one frame. One behind an unsettled delivery may wait a few milliseconds for the gap to close, if it is few that wait and the oldest has
+ * Owns which acknowledgements become one with `multiple`: those of a turn of the event loop are written at its end, or, while the server has many more
+ * to come and is not kept waiting by it, of a millisecond; the run from the oldest unsettled delivery on is one frame. One behind an unsettled delivery may wait a few milliseconds for the gap to close, if it is few that wait and the oldest has
  * not shown itself to be a long task.
  *
  * AMQP has no answer to an acknowledgement. So a promise resolves to 'done' when the server has answered a request that was sent behind it on the same
@@ -14,6 +14,8 @@ import type { SettleOutcome } from '../broker.ts';
 
 /** None waits longer than 5 ms; timers are late at times. */
 const holdMs = 3;
+/** While others are unsettled, so few that the server does not wait for them. */
+const gatherMs = 1;
 class Generation {
   readonly promise: Promise<SettleOutcome>;
   readonly resolve: (outcome: SettleOutcome) => void;
@@ -34,6 +36,7 @@ export class AckWindow {
   #unsent: number[] = [];
   #scheduled = false;
   #timer: Timer | undefined;
+  #gathering: Timer | undefined;
   /** The oldest unsettled delivery when waiting for it was in vain. */
   #stuckTag = 0;
   /** 0: no limit. How many may wait depends on it. */
@@ -78,6 +81,7 @@ export class AckWindow {
   end(outcome: SettleOutcome): void {
     this.#ended = true;
     this.#clock.clearTimer(this.#timer);
+    this.#clock.clearTimer(this.#gathering);
     this.#asked?.resolve(outcome);
     this.#joining?.resolve(outcome);
     this.#asked = null;
@@ -85,15 +89,29 @@ export class AckWindow {
   }
 
   #joined(): Promise<SettleOutcome> {
-    if (!this.#scheduled) {
-      this.#scheduled = true;
-      setImmediate(() => {
-        this.#scheduled = false;
-        if (!this.#ended) this.#flush(false);
-      });
+    if (!this.#scheduled && (this.#gathering === undefined || !this.#mayGather())) {
+      if (this.#mayGather()) this.#gathering = this.#clock.setTimer(() => this.#gathered(), gatherMs);
+      else {
+        this.#scheduled = true;
+        setImmediate(() => {
+          this.#scheduled = false;
+          this.#gathered();
+        });
+      }
     }
     this.#joining ??= new Generation();
     return this.#joining.promise;
+  }
+
+  /** With a large prefetch only, of which an eighth keeps nobody waiting. */
+  #mayGather(): boolean {
+    return this.#open.size > 0 && this.#unsent.length * 8 < this.#prefetch;
+  }
+
+  #gathered(): void {
+    this.#clock.clearTimer(this.#gathering);
+    this.#gathering = undefined;
+    if (!this.#ended) this.#flush(false);
   }
 
   #flush(everything: boolean): void {

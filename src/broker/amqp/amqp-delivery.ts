@@ -56,6 +56,11 @@ export class AmqpDelivery implements Delivery {
     return new AmqpDelivery(delivery, fields.deliveryTag);
   }
 
+  /** A delivery of the plain form as any other. */
+  static of(delivery: Delivery): AmqpDelivery {
+    return delivery instanceof AmqpDelivery ? delivery : new AmqpDelivery(delivery, delivery.tag as number);
+  }
+
   /** The same message for another time, as another delivery. Its body no longer keeps the whole chunk alive that it came in. */
   fresh(): AmqpDelivery {
     return new AmqpDelivery({ ...this, body: Buffer.from(this.body) }, this.tag);

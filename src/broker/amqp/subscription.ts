@@ -6,8 +6,8 @@
  *
  *   closed ──open──► opening ──► open ──channel or connection lost──► closed          ended: cancelled and nothing held, or released
  *
- * RabbitMQ's prefetch counts the channel (`global`) or, where quorum queues or RabbitMQ 4 want it, each consumer. What arrives and is not wanted
- * right now (a pause, more consumers than the prefetch allows for) waits here undelivered.
+ * What arrives and is not wanted right now (a pause, more consumers than the prefetch allows for) waits here undelivered. What the server is told of
+ * the prefetch is prefetch-count.ts.
  */
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
@@ -15,15 +15,18 @@ import type { AmqpFailure } from '../../driver/amqp-failure.ts';
 import type { RawMessage } from '../../driver/amqp-raw.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
+import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
 import { HeldUntil } from '../held-until.ts';
+import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
 import { AmqpDelivery } from './amqp-delivery.ts';
 import { type Consumer, ConsumerSet } from './consumer-set.ts';
 import { Deferrals } from './deferrals.ts';
 import type { DelayQueues } from './delay-queues.ts';
+import { PrefetchCount } from './prefetch-count.ts';
 import type { Topology } from './topology.ts';
 
 export interface AmqpSubscriptionParams {
@@ -42,9 +45,6 @@ export interface AmqpSubscriptionParams {
   ended(subscription: AmqpSubscription): void;
 }
 
-const maxPrefetch = 65_535;
-/** Per-consumer counts change by consuming anew: not more often than this. */
-const recountMs = 1000;
 const firstRetryMs = 100;
 const lastRetryMs = 5000;
 const noQueues: ReadonlySet<string> = new Set();
@@ -58,9 +58,9 @@ export class AmqpSubscription implements Subscription {
   readonly #queues: Set<string>;
   readonly #consumers: ConsumerSet;
   /** Delivered and not settled. */
-  readonly #held = new Set<AmqpDelivery>();
+  readonly #held = new Set<Delivery>();
   /** Arrived and not yet delivered, in order. */
-  #buffer: AmqpDelivery[] = [];
+  #buffer: Delivery[] = [];
   readonly #deferrals: Deferrals;
   /** On their way into a delay queue. */
   #parking = 0;
@@ -73,19 +73,14 @@ export class AmqpSubscription implements Subscription {
   #cancelled = false;
   #released = false;
   #prefetch: number;
-  #perConsumer = false;
-  /** What the server was told last. */
-  #told = -1;
+  readonly #count: PrefetchCount;
   /** Messages that came, and refusals that were logged. */
   #activity = 0;
-  #counting = false;
   /** The server takes everything back when it has heard nothing of us for two heartbeats. */
   #heldUntil: HeldUntil | null = null;
   #proofTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
   #retries = 0;
-  #recountTimer: Timer | undefined;
-  #saidUnlimited = false;
   #saidParking = false;
 
   constructor(params: AmqpSubscriptionParams) {
@@ -95,6 +90,15 @@ export class AmqpSubscription implements Subscription {
     this.#queues = new Set(params.consume.queues);
     this.#prefetch = params.consume.prefetch;
     this.#deferrals = new Deferrals(params.clock, (delivery) => this.#due(delivery));
+    this.#count = new PrefetchCount({
+      ...params,
+      channel: () => (this.#opening ? null : this.#channel),
+      prefetch: () => this.#prefetch,
+      deferred: () => this.#deferrals.size + this.#parking,
+      queues: () => (this.#paused || this.#cancelled ? 0 : this.#queues.size),
+      mayRenew: () => this.#queuesMayBeLeft(),
+      renew: (before) => this.#consumers.renew(before),
+    });
     this.#consumers = new ConsumerSet({
       ...params,
       channel: () => (this.#opening ? null : this.#channel),
@@ -131,6 +135,15 @@ export class AmqpSubscription implements Subscription {
       if (state !== null && (state.consumers <= 1 || !topology.hasSingleActiveConsumer(queue))) owed += state.messages;
     }
     return owed;
+  }
+
+  /** What a queue that is not declared here is like nobody knows. */
+  #queuesMayBeLeft(): boolean {
+    const { topology } = this.#params;
+    for (const queue of this.#queues) {
+      if (topology.hasSingleActiveConsumer(queue) || topology.declaration(queue).noDeclare === true) return false;
+    }
+    return true;
   }
 
   get heldUntilMs(): number {
@@ -187,19 +200,19 @@ export class AmqpSubscription implements Subscription {
     const window = this.#take(delivery);
     if (window === null) return stale;
     const waitMs = dueAtMs - this.#clock.now();
-    const again = (delivery as AmqpDelivery).fresh();
+    const again = AmqpDelivery.of(delivery).fresh();
     let outcome = done;
     if (waitMs > this.#params.holdDeferredMs && waitMs >= 1000) outcome = this.#park(window, again, dueAtMs, waitMs);
     else this.#deferrals.add(again, dueAtMs);
     this.#settled();
-    this.#recount();
+    this.#count.recount();
     return outcome;
   }
 
   setPrefetch(count: number): void {
     this.#prefetch = count;
     if (this.#window !== null) this.#window.prefetch = count;
-    this.#recount();
+    this.#count.recount();
     this.#handOver();
   }
 
@@ -207,18 +220,20 @@ export class AmqpSubscription implements Subscription {
     await this.#params.topology.ensure(queue);
     if (this.#cancelled) return;
     this.#queues.add(queue);
+    this.#count.recount();
     await this.#consumers.align();
   }
 
   async cancelQueue(queue: string): Promise<void> {
     this.#queues.delete(queue);
-    const kept: AmqpDelivery[] = [];
+    const kept: Delivery[] = [];
     for (const delivery of this.#buffer) {
       if (delivery.queue === queue) this.#giveBack(delivery);
       else kept.push(delivery);
     }
     this.#buffer = kept;
     this.#consumers.end(queue);
+    this.#count.recount();
     await this.#consumers.align();
   }
 
@@ -232,6 +247,7 @@ export class AmqpSubscription implements Subscription {
     this.#paused = false;
     this.#handOver();
     void this.#consumers.align();
+    this.#count.recount();
   }
 
   /** Other consumers on the same channel. */
@@ -294,7 +310,7 @@ export class AmqpSubscription implements Subscription {
     this.#buffer = [];
     this.#deferrals.clear();
     this.#parking = 0;
-    this.#told = -1;
+    this.#count.end();
     this.#stopTimers();
     window?.end('stale');
     const deliveries = [...this.#held];
@@ -304,9 +320,7 @@ export class AmqpSubscription implements Subscription {
 
   #stopTimers(): void {
     this.#clock.clearTimer(this.#retryTimer);
-    this.#clock.clearTimer(this.#recountTimer);
     this.#clock.clearTimer(this.#proofTimer);
-    this.#recountTimer = undefined;
   }
 
   /** In a later turn: when it is the connection that has gone, that is known by then, and its return wakes us. */
@@ -352,8 +366,6 @@ export class AmqpSubscription implements Subscription {
       this.#epoch = this.#params.nextEpoch();
       this.#window = new AckWindow(channel, this.#clock);
       this.#window.prefetch = this.#prefetch;
-      this.#perConsumer = this.#params.countsPerConsumer(this.#queues);
-      this.#told = this.#count();
       let cause: AmqpFailure | null = null;
       channel.onClose((failure) => {
         cause = failure;
@@ -361,7 +373,7 @@ export class AmqpSubscription implements Subscription {
       });
       if (cause !== null) throw cause;
       const sentAtMs = this.#clock.monotonic();
-      await channel.qos(this.#told, !this.#perConsumer);
+      await this.#count.begin(channel, this.#params.countsPerConsumer(this.#queues), this.#queues.size);
       this.#proven(channel, sentAtMs);
       await this.#consumers.begin(channel);
     } finally {
@@ -369,7 +381,7 @@ export class AmqpSubscription implements Subscription {
     }
     // For what was wanted meanwhile.
     void this.#consumers.align();
-    this.#recount();
+    this.#count.recount();
   }
 
   /** The server has answered what was sent then: until two heartbeats after that it keeps what is held here for us. */
@@ -399,9 +411,15 @@ export class AmqpSubscription implements Subscription {
     const window = this.#window;
     if (window === null) return;
     this.#activity += 1;
-    window.delivered(raw.fields.deliveryTag);
+    const plain = raw.frames === undefined ? null : readPlainFrames(raw.frames);
+    const deliveryTag = plain?.deliveryTag ?? raw.fields.deliveryTag;
+    window.delivered(deliveryTag);
     if (consumer.ended || this.#cancelled) {
-      void window.reject(raw.fields.deliveryTag, true);
+      void window.reject(deliveryTag, true);
+      return;
+    }
+    if (plain !== null) {
+      this.#offer(new PlainDelivery(plain, deliveryTag, consumer.queue, this.#epoch));
       return;
     }
     if (raw.properties.headersProblem !== undefined)
@@ -412,7 +430,7 @@ export class AmqpSubscription implements Subscription {
     this.#offer(AmqpDelivery.received(raw, consumer.queue, this.#epoch));
   }
 
-  #offer(delivery: AmqpDelivery): void {
+  #offer(delivery: Delivery): void {
     if (this.#buffer.length > 0 || !this.#mayDeliver()) {
       this.#buffer.push(delivery);
       return;
@@ -436,11 +454,11 @@ export class AmqpSubscription implements Subscription {
 
   /** The window to settle it in, or null when it is not ours (any more). */
   #take(delivery: Delivery): AckWindow | null {
-    return this.#held.delete(delivery as AmqpDelivery) ? this.#window : null;
+    return this.#held.delete(delivery) ? this.#window : null;
   }
 
-  #giveBack(delivery: AmqpDelivery): void {
-    void this.#window?.reject(delivery.tag, true);
+  #giveBack(delivery: Delivery): void {
+    void this.#window?.reject(delivery.tag as number, true);
   }
 
   #settled(): void {
@@ -454,7 +472,7 @@ export class AmqpSubscription implements Subscription {
   }
 
   #due(delivery: AmqpDelivery): void {
-    this.#recount();
+    this.#count.recount();
     this.#offer(delivery);
   }
 
@@ -471,7 +489,7 @@ export class AmqpSubscription implements Subscription {
     this.#parking -= 1;
     if (failure === null) {
       const outcome = window.ack(delivery.tag);
-      this.#recount();
+      this.#count.recount();
       this.#settled();
       return outcome;
     }
@@ -486,48 +504,5 @@ export class AmqpSubscription implements Subscription {
     else this.#deferrals.add(delivery, dueAtMs);
     this.#settled();
     return 'done';
-  }
-
-  /** What the server is to be told: deferred messages do not count, and beyond 65535 there is no limit. */
-  #count(): number {
-    if (this.#prefetch === 0) return 0;
-    const count = this.#prefetch + this.#deferrals.size + this.#parking;
-    if (count <= maxPrefetch) return count;
-    if (!this.#saidUnlimited) {
-      this.#saidUnlimited = true;
-      this.#log.warning(
-        'broker.prefetch-unlimited',
-        `AMQP counts no more than ${maxPrefetch} messages held, got ${count}: prefetch has no limit meanwhile`,
-      );
-    }
-    return 0;
-  }
-
-  /** Once per turn of the event loop at most. */
-  #recount(): void {
-    if (this.#counting || this.#channel === null || this.#opening) return;
-    if (this.#perConsumer) {
-      this.#recountTimer ??= this.#clock.setTimer(() => this.#consumeWithNewCount(), recountMs, { ref: false });
-      return;
-    }
-    this.#counting = true;
-    setImmediate(() => {
-      this.#counting = false;
-      const channel = this.#channel;
-      const count = this.#count();
-      if (channel === null || this.#opening || count === this.#told) return;
-      this.#told = count;
-      channel.qos(count, true).catch(() => {});
-    });
-  }
-
-  /** A count per consumer holds for consumers that begin after it was set. */
-  #consumeWithNewCount(): void {
-    this.#recountTimer = undefined;
-    const channel = this.#channel;
-    const count = this.#count();
-    if (channel === null || count === this.#told || this.#paused || this.#cancelled) return;
-    this.#told = count;
-    void this.#consumers.renew((used) => used.qos(count, false));
   }
 }

@@ -79,6 +79,26 @@ t.test('few may wait when the prefetch is small: the server would send no more',
   t.strictSame(channel.take(), ['ack 2', 'ack 3', 'ack 4', 'barrier']);
 });
 
+t.test('of a large prefetch, few are gathered for a millisecond while others are unsettled', async (t) => {
+  const { channel, clock, window } = bench(100, 64);
+  for (const tag of [1, 2]) void window.ack(tag);
+  await turn();
+  t.strictSame(channel.take(), []);
+  clock.advance(1);
+  t.strictSame(channel.take(), ['ack ..2', 'barrier']);
+  for (const tag of [3, 4, 5]) void window.ack(tag);
+  await turn();
+  for (const tag of [6, 7, 8, 9, 10]) void window.ack(tag);
+  await turn();
+  t.strictSame(channel.take(), ['ack ..10'], 'an eighth is not gathered');
+  clock.advance(10);
+  t.strictSame(channel.take(), []);
+  const last = bench(1, 64);
+  void last.window.ack(1);
+  await turn();
+  t.strictSame(last.channel.take(), ['ack 1', 'barrier'], 'with nothing unsettled there is nothing to wait for');
+});
+
 t.test('rejected ones are no gap and are never acknowledged', async (t) => {
   const { channel, window } = bench(4);
   void window.reject(2, true);

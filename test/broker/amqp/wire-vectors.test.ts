@@ -157,10 +157,9 @@ t.test("what is declared, consumed and published is Celery's, method by method",
   t.match(said('exchange.declare')[0], celery('worker', 'exchange.declare', about('exchange')));
   t.match(said('queue.declare')[0], celery('worker', 'queue.declare', about('queue')));
   t.match(said('queue.bind')[0], celery('worker', 'queue.bind', about('queue')));
-  t.match(
-    said('basic.qos')[0],
-    celery('worker', 'basic.qos', () => true),
-  );
+  // Celery counts the channel, which costs the server more; a single queue is counted by its consumer here.
+  const qos = { ...celery('worker', 'basic.qos', () => true), global: false };
+  t.match(said('basic.qos')[0], qos);
   const { consumerTag: _, ...consume } = celery('worker', 'basic.consume', about('queue'));
   t.match(said('basic.consume')[0], consume);
   t.match(said('basic.publish')[0], celery('client', 'basic.publish', about('routing_key')));

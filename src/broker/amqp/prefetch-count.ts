@@ -1,0 +1,148 @@
+/**
+ * How many messages the server lets one subscription hold, and how it is told.
+ *
+ * RabbitMQ can count the channel (`global`) or each consumer. Counting the channel is exact with any number of queues and changes at once, but asks a
+ * process of its own for every delivery: a third of what a message costs the server. So a single queue with nothing deferred is counted by its
+ * consumer, where another count takes another consumer; as soon as deferred messages are to be left out of the count, or there are several queues, it is
+ * the channel. So it is where a single active consumer must stay. Quorum queues and RabbitMQ 4 have the consumer's count only.
+ *
+ * Owns what the server was told last. More than that may be on its way after a change; what is too much waits in the subscription.
+ */
+import type { AmqpChannel } from '../../driver/amqp-channel.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { Clock, Timer } from '../../std/clock.ts';
+
+export interface PrefetchCountParams {
+  /** null: there is none, or it is being made. */
+  channel(): AmqpChannel | null;
+  /** 0: no limit. */
+  prefetch(): number;
+  /** Held and not to be counted. */
+  deferred(): number;
+  /** Consumed from; 0 while paused or cancelled. */
+  queues(): number;
+  /** None of them minds that: a single active consumer that leaves does not come back to its place. */
+  mayRenew(): boolean;
+  /** Other consumers in the place of all there are; `before` is done first. Never rejects. */
+  renew(before: (channel: AmqpChannel) => Promise<void>): Promise<void>;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+const maxPrefetch = 65_535;
+/** Other consumers only for a smaller count, or one that is little larger: not more often than this. */
+const renewMs = 1000;
+/** Worth other consumers at once. */
+const muchMore = 1.5;
+
+export class PrefetchCount {
+  readonly #params: PrefetchCountParams;
+  /** The server has the consumer's count only. */
+  #consumersOnly = false;
+  #byChannel = true;
+  #told = -1;
+  #scheduled = false;
+  #timer: Timer | undefined;
+  #saidUnlimited = false;
+
+  constructor(params: PrefetchCountParams) {
+    this.#params = params;
+  }
+
+  /** On a new channel, before it has consumers. Rejects with an AmqpFailure. */
+  async begin(channel: AmqpChannel, consumersOnly: boolean, queues: number): Promise<void> {
+    this.#consumersOnly = consumersOnly;
+    this.#byChannel = !consumersOnly && !this.#isSimple(queues);
+    this.#told = this.#count();
+    await channel.qos(this.#told, this.#byChannel);
+  }
+
+  /** The channel is no more. */
+  end(): void {
+    this.#told = -1;
+    this.#params.clock.clearTimer(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Something has changed. The server hears of it once per turn of the event loop at most. */
+  recount(): void {
+    const { channel, queues, clock } = this.#params;
+    if (this.#scheduled || channel() === null || queues() === 0) return;
+    const simple = this.#isSimple(queues());
+    const soon = !this.#consumersOnly && (this.#byChannel || !simple || this.#count() >= this.#told * muchMore);
+    if (soon) {
+      this.#scheduled = true;
+      setImmediate(() => {
+        this.#scheduled = false;
+        this.#tell();
+      });
+    }
+    if (this.#byChannel ? simple : this.#count() !== this.#told) {
+      this.#timer ??= clock.setTimer(() => this.#late(), renewMs, { ref: false });
+    }
+  }
+
+  #isSimple(queues: number): boolean {
+    const { prefetch, deferred, mayRenew } = this.#params;
+    return queues === 1 && mayRenew() && prefetch() > 0 && prefetch() <= maxPrefetch && deferred() === 0;
+  }
+
+  /** What the server is to be told: deferred messages do not count, and beyond 65535 there is no limit. */
+  #count(): number {
+    const { prefetch, deferred, log } = this.#params;
+    if (prefetch() === 0) return 0;
+    const count = prefetch() + deferred();
+    if (count <= maxPrefetch) return count;
+    if (!this.#saidUnlimited) {
+      this.#saidUnlimited = true;
+      log.warning(
+        'broker.prefetch-unlimited',
+        `AMQP counts no more than ${maxPrefetch} messages held, got ${count}: prefetch has no limit meanwhile`,
+      );
+    }
+    return 0;
+  }
+
+  #tell(): void {
+    const { channel, queues, renew } = this.#params;
+    const used = channel();
+    if (used === null || queues() === 0) return;
+    const count = this.#count();
+    if (this.#byChannel) {
+      if (count === this.#told) return;
+      this.#told = count;
+      used.qos(count, true).catch(() => {});
+    } else if (!this.#isSimple(queues())) {
+      this.#byChannel = true;
+      this.#told = count;
+      // The new limit first, and then consumers without one.
+      void renew(async (renewed) => {
+        await renewed.qos(count, true);
+        await renewed.qos(0, false);
+      });
+    } else if (count >= this.#told * muchMore) void this.#renew(count);
+  }
+
+  #late(): void {
+    this.#timer = undefined;
+    const { channel, queues } = this.#params;
+    const used = channel();
+    if (used === null || queues() === 0) return;
+    const count = this.#count();
+    if (!this.#byChannel) {
+      if (count !== this.#told) void this.#renew(count);
+    } else if (!this.#consumersOnly && this.#isSimple(queues())) {
+      this.#byChannel = false;
+      // Consumers with a limit first.
+      void this.#renew(count).then(() => {
+        if (channel() === used && !this.#byChannel) used.qos(0, true).catch(() => {});
+      });
+    }
+  }
+
+  /** A count per consumer holds for consumers that begin after it was set. */
+  #renew(count: number): Promise<void> {
+    this.#told = count;
+    return this.#params.renew((channel) => channel.qos(count, false));
+  }
+}
