@@ -1,10 +1,12 @@
 /** Sentinel finds the master, and finds the new one after a failover. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
+import { ended } from '../child-end.ts';
 import { freePort, RedisServer, redisProgram } from '../redis-server.ts';
 import { link } from './redis-link.ts';
 
@@ -23,7 +25,7 @@ async function startSentinel(t: Test, master: RedisServer, password: string): Pr
   const child: ChildProcess = spawn(redisProgram, [path, '--sentinel'], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(async () => {
     child.kill('SIGKILL');
-    await once(child, 'exit');
+    await ended(child);
   });
   await new Promise<void>((resolve, reject) => {
     child.once('exit', () => reject(new Error('the sentinel ended')));

@@ -1,6 +1,6 @@
 /** What is particular to Redis: the layout of keys, leases, losses, waking up. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { signOfLifeScript } from '../../../src/broker/redis/lease-scripts.ts';
@@ -8,6 +8,7 @@ import type { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
 import type { Message } from '../../../src/protocol/message.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
 import { systemClock } from '../../../src/std/clock.ts';
+import { ended } from '../../child-end.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
 import { loadVectors, messagesOf, type RedisMessage, type TaskVector } from '../../protocol/vectors.ts';
@@ -183,7 +184,7 @@ t.test('kill -9: others give back what it held, marked and in the old order', as
   const free = await inbox.deliveries.take(2);
   t.strictSame(free.map(textOf), ['3', '4']);
   holder.child.kill('SIGKILL');
-  await once(holder.child, 'exit');
+  await ended(holder.child);
   const killedAtMs = performance.now();
   await log.event('broker.restored');
   t.ok(performance.now() - killedAtMs < 5000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
@@ -213,7 +214,7 @@ t.test('a process that stood still longer than its lease learns that it lost eve
   t.equal(await holder.line(), 'lost 2 stale,stale', 'told once, and its settlements change nothing');
   t.equal(await holder.line(), 'again two true', 'it goes on');
   t.equal(await inbox.subscription.ack(taken), 'done');
-  await once(holder.child, 'exit');
+  await ended(holder.child);
 });
 
 t.test('a server that stood still has no dead workers', async (t) => {

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import { SqliteBroker } from '../../../src/broker/sqlite/sqlite-broker.ts';
 import { FakeClock } from '../../../src/std/clock.ts';
+import { ended } from '../../child-end.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
@@ -34,7 +34,7 @@ t.test('kill -9: redelivered within two seconds, marked, in the old order', asyn
   t.strictSame(free.map(textOf), ['3', '4']);
   const killedAtMs = performance.now();
   holder.child.kill('SIGKILL');
-  await once(holder.child, 'exit');
+  await ended(holder.child);
   for (const delivery of free) await inbox.subscription.ack(delivery);
   inbox.subscription.setPrefetch(0);
   const back = await inbox.deliveries.take(3);
@@ -65,7 +65,7 @@ t.test('a process that stood still longer than its lease learns that it lost eve
   t.equal(await holder.line(), 'lost 2 stale,stale', 'told once, and its settlements change nothing');
   t.equal(await holder.line(), 'again two true', 'it goes on with a new lease');
   t.equal(await inbox.subscription.ack(taken), 'done');
-  await once(holder.child, 'exit');
+  await ended(holder.child);
   await broker.stop();
 });
 

@@ -1,8 +1,10 @@
 /** Queues that go with their last consumer, however it goes. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import t from 'tap';
 import { SqliteBroker } from '../../../src/broker/sqlite/sqlite-broker.ts';
+import { ended } from '../../child-end.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
@@ -53,7 +55,7 @@ t.test('when its consumer was killed', async (t) => {
   });
   await once(child.stdout, 'data');
   child.kill('SIGKILL');
-  await once(child, 'exit');
+  await ended(child);
   await eventually(t, 'nothing is kept for it any more', async () => {
     await broker.publish(textMessage('x'), toAll);
     return (await broker.countReady('bcast.1')) === 0;
