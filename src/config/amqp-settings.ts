@@ -53,4 +53,15 @@ export const amqpBrokerSettings = {
     doc: 'Tasks with an ETA further away than this are put into delay queues of RabbitMQ and not held by the worker. It must be well below the consumer timeout of the server (30 minutes unless changed).',
     celeryDiffers: 'Celery holds them, and from 5.5 on has delay queues for quorum queues alone.',
   }),
+  broker_native_delayed_delivery_queue_type: setting<'quorum' | 'classic'>({
+    kind: oneOf(['quorum', 'classic']),
+    default: 'quorum',
+    doc: 'Type of the delay queues of Celery 5.5 (`celery_delayed_…`). A worker declares them when one of the queues is a quorum queue and it takes tasks from one on an exchange that is not direct; tasks with a countdown or ETA for such exchanges then wait there. All workers must agree on it.',
+  }),
+  worker_detect_quorum_queues: setting<boolean>({
+    kind: boolean(),
+    default: true,
+    doc: 'Count the prefetch per queue as soon as one of the declared queues is a quorum queue, which RabbitMQ wants. When false, its refusal says so, which costs a connection.',
+    celeryDiffers: 'In Celery a worker with false does not get over that refusal.',
+  }),
 } as const;

@@ -36,6 +36,9 @@ export const reasonsAgainst: Readonly<Record<string, string>> = {
   broker_user: brokerUrlPart,
   broker_password: brokerUrlPart,
   broker_vhost: brokerUrlPart,
+  broker_heartbeat_checkrate: 'a connection that is silent for two times broker.heartbeat is lost, and that is looked at once in each',
+  worker_enable_prefetch_count_reduction:
+    'tasks that outlive a connection are known again when their messages come back, and take no other place',
   broker_pool_limit: 'there is no pool of connections',
   broker_pool_acquire_timeout: 'there is no pool of connections',
 };

@@ -80,6 +80,12 @@ export class AmqpChannel {
     await this.#rpc(rawMethod.exchangeDeclare, { ...fields, arguments: taggedTable(args) }, rawMethod.exchangeDeclareOk);
   }
 
+  /** Rejects with a failure of kind 'not-found', and the channel ends, when there is no such exchange. */
+  async checkExchange(exchange: string): Promise<void> {
+    const flags = { durable: true, autoDelete: false, passive: true, internal: false, nowait: false, ticket: 0 };
+    await this.#rpc(rawMethod.exchangeDeclare, { exchange, type: 'direct', ...flags, arguments: {} }, rawMethod.exchangeDeclareOk);
+  }
+
   async declareQueue(queue: string, options: QueueOptions): Promise<QueueState> {
     const fields = { queue, ...options, arguments: taggedTable(options.arguments), passive: false, nowait: false, ticket: 0 };
     return queueState(await this.#rpc(rawMethod.queueDeclare, fields, rawMethod.queueDeclareOk));

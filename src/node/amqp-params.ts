@@ -7,6 +7,7 @@ import type { AmqpTls } from '../driver/amqp-url.ts';
 import { defaultRetryPolicy, retryDelayMs } from '../producer/publish-retry.ts';
 import { defined } from './defined.ts';
 import { brokerTls } from './redis-params.ts';
+import { queueTableOf } from './routing-params.ts';
 
 /**
  * `patient`: a worker, which waits for its broker; a client does not. `name`: of the connection, for people.
@@ -36,6 +37,9 @@ export function amqpBrokerParams(settings: Settings, patient: boolean, name: str
     tls,
     broker: {
       holdDeferredMs: settings.broker_park_after_seconds * 1000,
+      detectQuorumQueues: settings.worker_detect_quorum_queues,
+      nativeDelay: [...queueTableOf(settings).known].some((queue) => queue.arguments?.['x-queue-type'] === 'quorum'),
+      nativeDelayQueueType: settings.broker_native_delayed_delivery_queue_type,
       ...defined({ confirmPublish: options.confirm_publish, publishPatienceMs: patienceMs(options) }),
     },
   };

@@ -29,6 +29,7 @@ import type {
 } from '../broker.ts';
 import { AmqpListener } from './amqp-listener.ts';
 import { DelayQueues } from './delay-queues.ts';
+import { NativeDelay, nativeDelayExchange } from './native-delay.ts';
 import { AmqpSubscription } from './subscription.ts';
 import { Topology } from './topology.ts';
 import { brokerUnavailable } from './unavailable.ts';
@@ -43,6 +44,12 @@ export interface AmqpBrokerOptions {
   readonly holdDeferredMs?: number;
   /** Count the prefetch per consumer even where the server could count per channel. Default: when a queue or the server needs it. */
   readonly perConsumerPrefetch?: boolean;
+  /** Count per consumer when a declared queue is a quorum queue. Otherwise a refusal of the server has to say so. Default: true. */
+  readonly detectQuorumQueues?: boolean;
+  /** Some queue of the installation is a quorum queue, so that Celery's delay queues are used. Default: when one that is declared here is. */
+  readonly nativeDelay?: boolean;
+  /** Of Celery's delay queues. Default: quorum. */
+  readonly nativeDelayQueueType?: 'quorum' | 'classic';
 }
 
 export interface AmqpBrokerParams {
@@ -77,6 +84,7 @@ export class AmqpBroker implements Broker {
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #delayQueues: DelayQueues;
+  readonly #nativeDelay: NativeDelay;
   readonly #subscriptions = new Set<AmqpSubscription>();
   readonly #listeners = new Set<AmqpListener>();
   readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
@@ -105,6 +113,8 @@ export class AmqpBroker implements Broker {
       publisher: () => this.#publisher,
       server: () => this.connection.server,
     });
+    const { nativeDelayQueueType: queueType = 'quorum' } = this.#options;
+    this.#nativeDelay = new NativeDelay({ topology: this.topology, queueType, log, clock: this.#clock });
   }
 
   get state(): BrokerState {
@@ -189,6 +199,17 @@ export class AmqpBroker implements Broker {
   }
 
   publish(message: Message, destination: Destination): Promise<void> {
+    const { exchange, routingKey, dueAtMs } = destination;
+    if (dueAtMs === undefined || exchange === '' || !this.#delaysNatively()) return this.#publish(message, destination);
+    return this.#nativeDelay.routingKey(exchange, routingKey, dueAtMs).then(
+      (delayed) => (delayed === null ? this.#publish(message, destination) : this.#publishDelayed(message, destination, delayed)),
+      (error: unknown) => {
+        throw brokerUnavailable(error);
+      },
+    );
+  }
+
+  #publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
       const { exchange, routingKey, mandatory = false } = destination;
@@ -205,8 +226,24 @@ export class AmqpBroker implements Broker {
     });
   }
 
+  /** Somebody may have deleted the delay queues since: then it goes where it would go without them, and a worker holds it. */
+  async #publishDelayed(message: Message, destination: Destination, routingKey: string): Promise<void> {
+    try {
+      await this.#publish(message, { exchange: nativeDelayExchange, routingKey, mandatory: true });
+    } catch (error) {
+      if (!(error instanceof UmbelError) || error.code !== 'BROKER_REFUSED') throw error;
+      this.#nativeDelay.missed();
+      await this.#publish(message, destination);
+    }
+  }
+
+  #delaysNatively(): boolean {
+    return this.#options.nativeDelay ?? this.topology.known.some(({ name }) => this.topology.isQuorum(name));
+  }
+
   async consume(params: ConsumeParams): Promise<Subscription> {
     this.#mustBeStarted();
+    if (this.#delaysNatively()) await this.#nativeDelay.declare(params.queues.map((queue) => this.topology.declaration(queue)));
     try {
       return await this.#consume(params);
     } catch (error) {
@@ -289,7 +326,7 @@ export class AmqpBroker implements Broker {
     if (this.#perConsumer || this.#options.perConsumerPrefetch === true) return true;
     const { server } = this.connection;
     if (server !== null && server.product === 'RabbitMQ' && server.majorVersion >= perConsumerFrom) return true;
-    for (const queue of queues) if (this.topology.isQuorum(queue)) this.#noteQuorum();
+    if (this.#options.detectQuorumQueues ?? true) for (const queue of queues) if (this.topology.isQuorum(queue)) this.#noteQuorum();
     return this.#perConsumer;
   }
 
@@ -356,6 +393,7 @@ export class AmqpBroker implements Broker {
     switch (state) {
       case 'connected':
         this.#delayQueues.reconnected();
+        this.#nativeDelay.reconnected();
         this.#setState('connected', null);
         this.#resume();
         return;
@@ -380,6 +418,7 @@ export class AmqpBroker implements Broker {
     const consumed = new Set([...this.#subscriptions].flatMap((subscription) => subscription.queues));
     const others = this.topology.known.filter(({ name }) => !consumed.has(name));
     const declared = Promise.all(others.map((queue) => this.topology.declare(queue)));
+    if (this.#delaysNatively()) void this.#nativeDelay.declare([...consumed].map((queue) => this.topology.declaration(queue)));
     declared.catch((error: unknown) => {
       if (this.connection.state === 'connected')
         this.#log.warning('broker.redeclare', `Queues could not be declared again: ${messageOf(error)}`);

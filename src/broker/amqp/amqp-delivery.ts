@@ -2,6 +2,7 @@
 import type { RawMessage } from '../../driver/amqp-raw.ts';
 import type { MessageProperties } from '../../protocol/message.ts';
 import type { Delivery } from '../broker.ts';
+import { withoutDelayWords } from './native-delay.ts';
 import { type PlacedMessage, restored } from './parked-message.ts';
 import { fromWire } from './wire-message.ts';
 
@@ -35,7 +36,7 @@ export class AmqpDelivery implements Delivery {
     const received = {
       headers: raw.properties.headers ?? null,
       exchange: fields.exchange,
-      routingKey: fields.routingKey,
+      routingKey: withoutDelayWords(fields.routingKey),
       redelivered: fields.redelivered,
     };
     const { headers, exchange, routingKey, redelivered, expiration }: PlacedMessage = restored(received) ?? received;
