@@ -98,6 +98,8 @@ export interface ConsumeParams {
   readonly queues: readonly string[];
   /** Most unsettled, undeferred deliveries held at one time; 0 = unlimited. */
   readonly prefetch: number;
+  /** Not one message more, not even for the moment in which the prefetch becomes less: what is acknowledged after that makes no room before it. */
+  readonly exact?: boolean;
   /** Called once per delivery, in the broker's order. Must not throw. */
   onDelivery(delivery: Delivery): void;
   /** The broker took these deliveries away (lease or connection lost): abort or forget them; settling them is 'stale'. */

@@ -67,6 +67,12 @@ export const workerSettings = {
     flag: workerFlag('Pool options', ['--prefetch-multiplier'], 'N'),
     celeryEnvironment: ['CELERY_WORKER_PREFETCH_MULTIPLIER'],
   }),
+  worker_disable_prefetch: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Take a message only when a child is free for it: nothing is held in reserve, whatever the multiplier. For long tasks that another worker could begin at once; short ones come more slowly.',
+    celeryDiffers: 'In Celery (5.6) with Redis alone.',
+  }),
   worker_optimization: setting<'default' | 'fair'>({
     kind: oneOf(['default', 'fair']),
     default: 'default',

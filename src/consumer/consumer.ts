@@ -11,6 +11,7 @@ import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import { repr } from '../std/safe-repr.ts';
+import { freePlaces } from './exact-subscription.ts';
 import { jobOf } from './job-of.ts';
 import { LostDeliveries } from './lost-deliveries.ts';
 import { Request } from './request.ts';
@@ -28,6 +29,8 @@ export interface ConsumerParams {
   readonly prefetchMultiplier: number;
   /** Hold more than the multiplier says while tasks prove so short that children would wait. */
   readonly adaptivePrefetch: boolean;
+  /** Hold no message for which no child is free, whatever the multiplier. */
+  readonly exactPrefetch?: boolean;
   readonly acceptContent: readonly string[];
   /** End running tasks that are acknowledged late when their messages go with a lost connection. */
   readonly cancelOnConnectionLoss: boolean;
@@ -86,7 +89,6 @@ export class Consumer {
     return this.#prefetch;
   }
 
-  /** Until then what is held is certainly ours. */
   get heldUntilMs(): number {
     return this.#subscription?.heldUntilMs ?? Number.NEGATIVE_INFINITY;
   }
@@ -97,10 +99,10 @@ export class Consumer {
   }
 
   async start(): Promise<void> {
-    const { broker, pool, queues, settler } = this.#params;
+    const { pool, settler } = this.#params;
     Object.assign(this.#strategy, { tasks: pool.tasks });
     this.#prefetch = this.#wantedPrefetch();
-    this.#subscription = await consumeFrom(broker, queues, this.#log, {
+    this.#subscription = await consumeFrom(this.#params, () => this.#tunePrefetch(), {
       prefetch: this.#prefetch,
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onLost: (deliveries) => this.#lost.onLost(deliveries),
@@ -155,11 +157,12 @@ export class Consumer {
     this.#requests.delete(request.delivery);
     this.#params.settler.orphans.gone(request);
     this.#settledSinceTune += 1;
-    if (this.#settledSinceTune >= tuneEvery) this.#tunePrefetch();
+    if (this.#settledSinceTune >= tuneEvery || this.#params.exactPrefetch) this.#tunePrefetch();
   }
 
   #wantedPrefetch(): number {
-    const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch } = this.#params;
+    const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch, exactPrefetch } = this.#params;
+    if (exactPrefetch) return freePlaces(pool.size * childConcurrency, this.#requests.values());
     if (prefetchMultiplier === 0) return 0;
     const base = Math.max(1, pool.size * childConcurrency * prefetchMultiplier);
     return adaptivePrefetch ? Math.max(base, pool.usefulReserve) : base;

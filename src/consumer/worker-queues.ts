@@ -6,16 +6,26 @@ import type { Broker, ConsumeParams, Subscription } from '../broker/broker.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
+import { ExactSubscription } from './exact-subscription.ts';
 import { patiently } from './patient-start.ts';
 
-/** Declare them and consume from them, however often the connection breaks meanwhile. */
-export function consumeFrom(
-  broker: Broker,
-  queues: readonly TaskQueue[],
-  log: Logger,
+export interface WorkerQueues {
+  readonly broker: Broker;
+  readonly queues: readonly TaskQueue[];
+  readonly log: Logger;
+  readonly exactPrefetch?: boolean;
+}
+
+/** Declare them and consume from them, however often the connection breaks meanwhile. `measure`: see ExactSubscription. */
+export async function consumeFrom(
+  { broker, queues, log, exactPrefetch }: WorkerQueues,
+  measure: () => void,
   params: Omit<ConsumeParams, 'queues'>,
 ): Promise<Subscription> {
-  return patiently(broker, async () => broker.consume({ ...params, queues: await declareQueues(broker, queues, log) }));
+  const subscription = await patiently(broker, async () =>
+    broker.consume({ ...params, exact: exactPrefetch ?? false, queues: await declareQueues(broker, queues, log) }),
+  );
+  return exactPrefetch ? new ExactSubscription(subscription, measure) : subscription;
 }
 
 /** Those that could be declared. One that the broker has with other properties must not keep the worker from the others. */

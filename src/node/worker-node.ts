@@ -138,6 +138,7 @@ export class WorkerNode {
       childConcurrency: settings.worker_child_concurrency,
       prefetchMultiplier: settings.worker_prefetch_multiplier,
       adaptivePrefetch: settings.worker_optimization !== 'fair' && config.origin('worker_prefetch_multiplier').kind === 'default',
+      exactPrefetch: settings.worker_disable_prefetch,
       acceptContent: settings.accept_content,
       cancelOnConnectionLoss: settings.worker_cancel_long_running_tasks_on_connection_loss,
       isRevoked: (taskId) => stateDb.isRevoked(taskId),

@@ -82,6 +82,17 @@ export class PrefetchCount {
     }
   }
 
+  /** It is less now. Resolves when the server keeps to it; never rejects. */
+  async narrow(): Promise<void> {
+    const { channel, queues } = this.#params;
+    const used = channel();
+    const count = this.#count();
+    if (used === null || queues() === 0 || count === this.#told) return;
+    if (!this.#byChannel) return this.#renew(count);
+    this.#told = count;
+    await used.qos(count, true).catch(() => {});
+  }
+
   #isSimple(queues: number): boolean {
     const { prefetch, deferred, mayRenew } = this.#params;
     return queues === 1 && mayRenew() && prefetch() > 0 && prefetch() <= maxPrefetch && deferred() === 0;

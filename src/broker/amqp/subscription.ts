@@ -81,6 +81,8 @@ export class AmqpSubscription implements Subscription {
   #proofTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
   #retries = 0;
+  /** Less is to come, which the server has not confirmed: an acknowledgement that overtook it would let one message more come. */
+  #narrowing: Promise<unknown> | null = null;
   #saidParking = false;
 
   constructor(params: AmqpSubscriptionParams) {
@@ -96,7 +98,8 @@ export class AmqpSubscription implements Subscription {
       prefetch: () => this.#prefetch,
       deferred: () => this.#deferrals.size + this.#parking,
       queues: () => (this.#paused || this.#cancelled ? 0 : this.#queues.size),
-      mayRenew: () => this.#queuesMayBeLeft(),
+      // The channel's count changes at once, without other consumers.
+      mayRenew: () => params.consume.exact !== true && this.#queuesMayBeLeft(),
       renew: (before) => this.#consumers.renew(before),
     });
     this.#consumers = new ConsumerSet({
@@ -183,7 +186,8 @@ export class AmqpSubscription implements Subscription {
   ack(delivery: Delivery): Promise<SettleOutcome> {
     const window = this.#take(delivery);
     if (window === null) return stale;
-    const settled = window.ack(delivery.tag as number);
+    const tag = delivery.tag as number;
+    const settled = this.#narrowing === null ? window.ack(tag) : this.#narrowing.then(() => window.ack(tag));
     this.#settled();
     return settled;
   }
@@ -210,9 +214,11 @@ export class AmqpSubscription implements Subscription {
   }
 
   setPrefetch(count: number): void {
+    const isLess = count !== 0 && (this.#prefetch === 0 || count < this.#prefetch);
     this.#prefetch = count;
     if (this.#window !== null) this.#window.prefetch = count;
-    this.#count.recount();
+    if (isLess && this.#params.consume.exact === true) this.#narrow(this.#count.narrow());
+    else this.#count.recount();
     this.#handOver();
   }
 
@@ -239,7 +245,7 @@ export class AmqpSubscription implements Subscription {
 
   pause(): void {
     this.#paused = true;
-    void this.#consumers.align();
+    this.#narrow(this.#consumers.align());
   }
 
   resume(): void {
@@ -280,6 +286,7 @@ export class AmqpSubscription implements Subscription {
     this.#channel = null;
     this.#window = null;
     this.#stopTimers();
+    await this.#narrowing;
     window?.flush();
     await channel?.close();
     window?.end('done');
@@ -504,5 +511,12 @@ export class AmqpSubscription implements Subscription {
     else this.#deferrals.add(delivery, dueAtMs);
     this.#settled();
     return 'done';
+  }
+
+  #narrow(step: Promise<unknown>): void {
+    this.#narrowing = step;
+    void step.then(() => {
+      if (this.#narrowing === step) this.#narrowing = null;
+    });
   }
 }
