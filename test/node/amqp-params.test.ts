@@ -28,7 +28,7 @@ t.test('nothing set', async (t) => {
       reconnectRetries: null,
     },
     tls: null,
-    broker: { holdDeferredMs: 600_000 },
+    broker: { holdDeferredMs: 600_000, detectQuorumQueues: true, nativeDelay: false, nativeDelayQueueType: 'quorum' },
   });
   t.equal(amqpBrokerParams(config.settings, false, 'c').connection?.startRetries, 0, 'a client does not wait for a broker');
 });
@@ -44,6 +44,7 @@ failover_strategy = "shuffle"
 heartbeat = 0
 login_method = "external"
 park_after_seconds = 30
+native_delayed_delivery_queue_type = "classic"
 use_ssl = { ca_certs = "/ca.pem", certfile = "/c.pem", keyfile = "/k.pem", cert_reqs = "CERT_NONE", server_hostname = "s", ciphers = "ALL" }
 
 [broker.transport_options]
@@ -56,6 +57,12 @@ channel_max = 100
 frame_max = 8192
 socket_keepalive = false
 client_properties = { connection_name = "mine", team = "shop" }
+
+[worker]
+detect_quorum_queues = false
+
+[task]
+default_queue_type = "quorum"
 `;
   const config = load(t, toml);
   checkTransportOptions(config);
@@ -75,7 +82,14 @@ client_properties = { connection_name = "mine", team = "shop" }
       socketKeepalive: false,
     },
     tls: { certReqs: 'none', caFile: '/ca.pem', certFile: '/c.pem', keyFile: '/k.pem', serverHostname: 's', ciphers: 'ALL' },
-    broker: { holdDeferredMs: 30_000, confirmPublish: false, publishPatienceMs: 12_000 },
+    broker: {
+      holdDeferredMs: 30_000,
+      detectQuorumQueues: false,
+      nativeDelay: true,
+      nativeDelayQueueType: 'classic',
+      confirmPublish: false,
+      publishPatienceMs: 12_000,
+    },
   });
   t.strictSame(amqpBrokerParams(load(t, '[broker]\nurl = "amqp://h"\nuse_ssl = true\n').settings, true, 'n').tls, {});
 });
