@@ -147,7 +147,6 @@ export class Consumer {
     await Promise.race([released, late]).finally(() => clearTimeout(timer));
   }
 
-  /** The pool's size has changed. */
   poolResized(): void {
     this.#tunePrefetch();
   }
