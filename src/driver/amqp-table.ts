@@ -62,7 +62,8 @@ function taggedNumber(value: number): Tagged {
 }
 
 function taggedBigint(value: bigint): Tagged {
-  if (value >= -2_147_483_648n && value <= 2_147_483_647n) return { '!': 'int', value: Number(value) };
+  const number = Number(value);
+  if (Number.isSafeInteger(number)) return taggedNumber(number);
   if (value > int64Max || value < -int64Max - 1n) throw new TypeError(`an integer in a header must fit into 64 bits, got ${value}`);
   return { '!': 'int64', value };
 }

@@ -11,7 +11,9 @@ t.test('every integer is an int32, or an int64 beyond; no narrow tag ever', asyn
   for (const value of [-(2 ** 31) - 1, -(2 ** 53), 0.5, -1.25, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 63, 1e300])
     t.strictSame(tags(value), { '!': 'double', value });
   t.strictSame(tags(5n), { '!': 'int', value: 5 });
-  t.strictSame(tags(2n ** 40n), { '!': 'int64', value: 2n ** 40n });
+  t.strictSame(tags(2n ** 40n), { '!': 'int64', value: 2 ** 40 });
+  t.strictSame(tags(-(2n ** 40n)), { '!': 'double', value: -(2 ** 40) });
+  t.strictSame(tags(2n ** 60n), { '!': 'int64', value: 2n ** 60n });
   t.throws(() => tags(2n ** 63n), TypeError);
   t.strictSame(tags({ deep: [1, { deeper: 2 }, null, undefined] }), {
     deep: [{ '!': 'int', value: 1 }, { deeper: { '!': 'int', value: 2 } }, null, null],

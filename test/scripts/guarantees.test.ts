@@ -1,4 +1,4 @@
-/** docs/guarantees.md: every line of the tables of Redis and RabbitMQ names a test that exists. */
+/** docs/guarantees.md: every line of the tables of Redis, RabbitMQ and replies names a test that exists. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 
@@ -8,14 +8,16 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 /** Where a test named in the section of `folder` is. */
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
-  if (/^(driver|consumer|live)\//.test(file)) return `test/${file}.test.ts`;
+  if (/^(driver|consumer|live|producer)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/${file}.test.ts`;
 }
 
 for (const [title, folder, least] of [
   ['Redis: broker', 'broker/redis', 35],
   ['Redis: results', 'backend/redis', 15],
+  ['RabbitMQ: broker', 'broker/amqp', 35],
   ['RabbitMQ: when the connection fails', 'broker/amqp', 14],
+  ['Results as replies', 'backend', 10],
 ] as const) {
   t.test(title, async (t) => {
     const section = new RegExp(`^## ${title}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';
@@ -29,7 +31,7 @@ for (const [title, folder, least] of [
       if (!t.ok(file !== undefined && name !== undefined, `${promise}: names a test`)) continue;
       const source = readFileSync(new URL(sourceOf(String(file), folder), root), 'utf8');
       t.ok(
-        ["'", '`'].some((quote) => source.includes(`test(${quote}${name}`)),
+        ["'", '`', '"'].some((quote) => source.includes(`test(${quote}${name}`)),
         `${file}: ${name}`,
       );
     }

@@ -50,7 +50,7 @@ export class AmqpDelivery implements Delivery {
       queue,
       exchange,
       routingKey,
-      redelivered,
+      redelivered: redelivered || (typeof count === 'number' && count > 0),
       deliveryCount: typeof count === 'number' ? count : null,
       epoch,
     };

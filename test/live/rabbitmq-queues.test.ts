@@ -1,0 +1,108 @@
+/** Queues of RabbitMQ's own kinds, shared with Python: priorities, quorum queues, messages that do not outlive the server. */
+import { existsSync } from 'node:fs';
+import t from 'tap';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { openClient } from '../../src/node/open-client.ts';
+import { amqpBroker } from '../broker/amqp/amqp-place.ts';
+import { eventually } from '../pool/eventually.ts';
+import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
+import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { LiveFolder } from './live-folder.ts';
+
+t.setTimeout(300_000);
+
+const tasks = `
+import { appendFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { task } from 'umbel';
+export const note = task({ name: 'note', bind: true, acksLate: true }, (context, file, text) => {
+  appendFileSync(file, text + ' ' + context.deliveryInfo.priority + ' ' + context.deliveryInfo.redelivered + '\\n');
+});
+export const hang = task({ name: 'hang', bind: true, acksLate: true }, async (context, file) => {
+  appendFileSync(file, 'start ' + context.deliveryInfo.redelivered + '\\n');
+  while (!context.deliveryInfo.redelivered) await delay(1000);
+});
+`;
+
+t.test('queues', { skip: celeryMissing() }, async (t) => {
+  const server = await RabbitmqServer.start(t);
+  const url = server.url();
+  const folder = new LiveFolder(t);
+  folder.write('tasks.mjs', tasks);
+  folder.write(
+    'umbel.toml',
+    `
+[broker]
+url = "${url}"
+[task]
+default_queue = "main"
+queue_max_priority = 10
+[queues.main]
+[queues.py]
+[queues.quorum]
+queue_arguments = { x-queue-type = "quorum" }
+`,
+  );
+  const celery = new PythonCelery(
+    t,
+    `
+from celery import Celery
+from kombu import Exchange, Queue
+app = Celery('tasks', broker='${url}')
+app.conf.update(task_default_queue='main', task_default_exchange='main', task_queue_max_priority=10, worker_prefetch_multiplier=1, task_acks_late=True)
+app.conf.task_queues = [Queue('main'), Queue('py', Exchange('main'), 'py')]
+@app.task(name='note', bind=True)
+def note(self, file, text):
+    with open(file, 'a') as out: out.write('%s %s %s\\n' % (text, self.request.delivery_info['priority'], str(self.request.delivery_info['redelivered']).lower()))
+`,
+  );
+  const client = openClient(loadConfig({ flags: {}, env: folder.env, cwd: folder.path }), folder.env);
+  await client.start();
+  t.teardown(() => client.stop());
+  const lines = (file: string): string[] => (existsSync(folder.file(file)) ? folder.read(file).split('\n').slice(0, -1) : []);
+  const inOrder = ['c 9 false', 'd 9 false', 'b 5 false', 'a 1 false'];
+
+  t.test('priorities: Python sends, an umbel worker takes the highest first; and the other way round', async (t) => {
+    const calls = [
+      ['a', 1],
+      ['b', 5],
+      ['c', 9],
+      ['d', 9],
+    ] as const;
+    await celery
+      .script(`for text, priority in ${JSON.stringify(calls)}: note.apply_async(('${folder.file('ours')}', text), priority=priority)`)
+      .rest();
+    for (const [text, priority] of calls)
+      await client.call({ task: 'note', args: [folder.file('theirs'), text], kwargs: {}, options: { queue: 'py', priority } });
+    const worker = await folder.worker(['-A', 'tasks.mjs', '-c', '1', '-O', 'fair', '--prefetch-multiplier', '1', '-Q', 'main']).ready();
+    const python = await celery.worker(['py']);
+    await eventually(t, 'all have run', () => lines('ours').length === 4 && lines('theirs').length === 4);
+    t.strictSame(lines('ours'), inOrder);
+    t.strictSame(lines('theirs'), inOrder);
+    t.same(worker.all('broker.differs'), [], 'both declare the same');
+    t.match(await worker.stop(), { code: 0 });
+    await ended(python, 'SIGTERM');
+  });
+
+  t.test('quorum queue: a killed worker’s task runs again, marked', async (t) => {
+    const start = () => folder.worker(['-A', 'tasks.mjs', '-c', '1', '-Q', 'quorum']);
+    const worker = await start().ready();
+    await client.call({ task: 'hang', args: [folder.file('hung')], kwargs: {}, options: { queue: 'quorum' } });
+    await eventually(t, 'it runs', () => lines('hung').length === 1);
+    await worker.stop('SIGKILL');
+    const heir = await start().ready();
+    await heir.event('task.succeeded');
+    t.strictSame(lines('hung'), ['start false', 'start true']);
+    t.match(await heir.stop(), { code: 0 });
+  });
+
+  t.test('a restart of the server: persistent messages are kept, transient ones are not', async (t) => {
+    for (const deliveryMode of ['persistent', 'transient'] as const)
+      await client.call({ task: 'note', args: ['', ''], kwargs: {}, options: { deliveryMode } });
+    await server.restart();
+    const broker = amqpBroker(url);
+    t.teardown(() => broker.stop());
+    await broker.start();
+    t.equal(await broker.countReady('main'), 1);
+  });
+});
