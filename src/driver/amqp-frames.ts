@@ -1,14 +1,12 @@
 /**
- * Frames of messages, in and out: amqplib's connection with two of its habits replaced.
+ * Frames of messages on their way in.
  *
- *  - Deliveries, their headers and bodies are taken apart here, by decodeTable: amqplib ends the whole connection at a header tag that it does not
- *    know, and the message would come again after each reconnect. All other frames are left to amqplib.
- *    A delivery that has come in whole does not pass through amqplib at all, and is taken apart when somebody looks into it.
- *  - All frames of one turn of the event loop go to the socket in one write.
+ * Deliveries, their headers and bodies are taken apart here, by decodeTable: amqplib ends the whole connection at a header tag that it does not
+ * know, and the message would come again after each reconnect. All other frames are left to amqplib. A delivery that has come in whole does not
+ * pass through amqplib at all, and is taken apart when somebody looks into it.
  *
  * Owns nothing beyond the connection it is given.
  */
-import type { Duplex } from 'node:stream';
 import { decodeTable } from '../std/field-table.ts';
 import { basicClass, type DeliverySink, type RawConnection, type RawMessage, type RawProperties, rawMethod } from './amqp-raw.ts';
 
@@ -39,7 +37,6 @@ export function takeOverFrames(connection: RawConnection): Map<number, DeliveryS
     if (type === headerFrame) return contentHeader(rest.subarray(before, end), channel);
     return { id: rawMethod.basicDeliver, channel, fields: deliverFields(rest, before + 4) };
   };
-  writeTogether(connection.stream);
   return sinks;
 }
 
@@ -185,21 +182,4 @@ function headerProperties(payload: Buffer): RawProperties {
     appId: text(3),
   };
   return properties as RawProperties;
-}
-
-function writeTogether(stream: Duplex): void {
-  const write = stream.write.bind(stream) as (chunk: unknown) => boolean;
-  let corked = false;
-  const uncork = (): void => {
-    corked = false;
-    stream.uncork();
-  };
-  stream.write = (chunk: unknown): boolean => {
-    if (!corked) {
-      corked = true;
-      stream.cork();
-      process.nextTick(uncork);
-    }
-    return write(chunk);
-  };
 }

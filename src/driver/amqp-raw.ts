@@ -7,12 +7,21 @@
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 
+/** What amqplib asks of where a channel's frames go. */
+export interface RawWritable {
+  write(frames: Buffer): boolean;
+  end(): unknown;
+}
+
 export interface RawConnection {
   readonly stream: Duplex;
   readonly serverProperties: Readonly<Record<string, unknown>>;
   /** Negotiated, in seconds; 0: none. */
   readonly heartbeat: number;
   readonly maxFrameSize: number;
+  /** By number; null: free again. */
+  readonly channels: ({ buffer: RawWritable } | null | undefined)[];
+  freshChannel(channel: unknown, options: unknown): number;
   /** Bytes read and not yet taken apart. */
   rest: Buffer;
   /** The next frame, or false when it has not come in whole. */

@@ -13,6 +13,7 @@ import { takeOverFrames } from './amqp-frames.ts';
 import type { DeliverySink, RawChannel, RawConnection } from './amqp-raw.ts';
 import { taggedTable } from './amqp-table.ts';
 import { type AmqpEndpoint, type AmqpLoginMethod, type AmqpTls, describeEndpoint } from './amqp-url.ts';
+import { takeOverWrites } from './amqp-writes.ts';
 
 export interface AmqpSessionParams {
   readonly endpoint: AmqpEndpoint;
@@ -60,6 +61,7 @@ export class AmqpSession {
 
   private constructor(model: Connection, raw: RawConnection, endpoint: AmqpEndpoint) {
     this.deliveries = takeOverFrames(raw);
+    takeOverWrites(raw);
     this.#model = model;
     this.#raw = raw;
     this.endpoint = endpoint;
