@@ -3,7 +3,7 @@
 /** Jobs of one measurement. */
 const sample = 64;
 /** Worth of work that bridges the way to the broker and back, on a busy machine too. */
-const horizonMs = 10;
+const horizonMs = 25;
 
 export class DoneRate {
   #count = 0;

@@ -25,7 +25,10 @@ t.test('one write per turn, in the order of sending, whatever the channel', asyn
       const never = (): never => {
         throw new Error("amqplib's own stream is not used");
       };
-      return this.channels.push({ buffer: { write: never, end: () => void (ended += 1) } }) - 1;
+      const end = (): void => {
+        ended += 1;
+      };
+      return this.channels.push({ buffer: { write: never, end } }) - 1;
     },
   };
   takeOverWrites(connection as unknown as RawConnection);
