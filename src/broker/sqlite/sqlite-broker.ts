@@ -72,7 +72,6 @@ export class SqliteBroker implements Broker {
   readonly #state = new StateSignal();
   /** Queues declared here that go with their last consumer. */
   readonly #transient = new Set<string>();
-  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
   /** An own schema function, since the store counts its users by it. */
   readonly #schema = (database: SqliteDatabase): void => installBrokerTables(database);
   /** Start and stop take turns. */
