@@ -25,5 +25,10 @@ export function checkRecords(folder: string, tasks: number): bigint {
 /** When the last task started, on the monotonic clock; of programs that leave this mark. */
 export function lastStart(folder: string): bigint {
   const marks = readdirSync(folder).filter((name) => name.endsWith('.last'));
-  return marks.map((name) => BigInt(readFileSync(join(folder, name), 'utf8'))).reduce((last, one) => (one > last ? one : last), 0n);
+  let last = 0n;
+  for (const name of marks) {
+    const one = BigInt(readFileSync(join(folder, name), 'utf8'));
+    if (one > last) last = one;
+  }
+  return last;
 }

@@ -1,7 +1,6 @@
 /** Sentinel finds the master, and finds the new one after a failover. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
