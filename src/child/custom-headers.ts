@@ -3,31 +3,9 @@
  *
  * Source: messages.md §2.2 and §9.1 (headers of dead-lettering are the broker's and are not carried on).
  */
+import { namedHeaders } from '../protocol/named-headers.ts';
 
-const protocolHeaders: ReadonlySet<string> = new Set([
-  'lang',
-  'task',
-  'id',
-  'shadow',
-  'eta',
-  'expires',
-  'group',
-  'group_index',
-  'retries',
-  'timelimit',
-  'root_id',
-  'parent_id',
-  'argsrepr',
-  'kwargsrepr',
-  'origin',
-  'ignore_result',
-  'replaced_task_nesting',
-  'stamped_headers',
-  'stamps',
-  'compression',
-  'redelivered',
-  'x-death',
-]);
+const protocolHeaders: ReadonlySet<string> = new Set([...namedHeaders, 'x-death']);
 
 export function customHeaders(headers: Readonly<Record<string, unknown>> | null): Record<string, unknown> {
   const custom: Record<string, unknown> = {};

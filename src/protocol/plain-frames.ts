@@ -7,7 +7,8 @@
  */
 import { decodeTable } from '../std/field-table.ts';
 import type { Message, MessageProperties } from './message.ts';
-import { namedHeaders, noStamps, type PlainTask } from './plain-task.ts';
+import { namedHeaders } from './named-headers.ts';
+import { noStamps, type PlainTask } from './plain-task.ts';
 import type { TaskHeader } from './task-message.ts';
 
 /** Longer ones gain nothing. */

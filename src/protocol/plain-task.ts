@@ -6,6 +6,7 @@
  * readReceipt find; every other envelope is left to them. Headers and body are parsed when somebody asks for them.
  */
 import type { Message, MessageProperties } from './message.ts';
+import { namedHeaders } from './named-headers.ts';
 import type { TaskHeader } from './task-message.ts';
 import { decodeEnvelope } from './virtual-envelope.ts';
 
@@ -21,31 +22,6 @@ const string = (content: string): string => `(?:null|"(${content})")`;
 const member = (name: string, value: string): string => `"${name}": ?${value}`;
 const list = (...members: readonly string[]): string => members.join(', ?');
 const maybe = (name: string, value: string): string => `(?:, ?${member(name, value)})?`;
-
-/** Headers that mean something. */
-export const namedHeaders = [
-  'lang',
-  'task',
-  'id',
-  'shadow',
-  'eta',
-  'expires',
-  'group',
-  'group_index',
-  'retries',
-  'timelimit',
-  'root_id',
-  'parent_id',
-  'argsrepr',
-  'kwargsrepr',
-  'origin',
-  'ignore_result',
-  'replaced_task_nesting',
-  'stamped_headers',
-  'stamps',
-  'compression',
-  'redelivered',
-];
 
 /** A header of the caller's own. One that comes twice, or has a meaning, is not plain. */
 const ownHeader = `, ?"(?!(?:${namedHeaders.join('|')})")${text}": ?(?:null|true|false|${integer}|"${text}")`;
