@@ -14,6 +14,7 @@
 import type { ExceptionDocument } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
+import type { JoinOutcome } from './group-join.ts';
 
 /** What the message of a task says about the chord it is a part of. */
 export interface ChordPart {
@@ -54,4 +55,6 @@ export interface GroupStore {
   /** null: never saved, or expired. */
   restoreGroup(groupId: string): Promise<ResultTuple | null>;
   deleteGroup(groupId: string): Promise<void>;
+  /** The results of its tasks in the shape of the group, from what is stored of them; waits for those that are not ready. */
+  join(group: ResultTuple, timeoutMs: number): Promise<JoinOutcome>;
 }

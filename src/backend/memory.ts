@@ -7,11 +7,14 @@ import type { Broker } from '../broker/broker.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord, readyStates } from '../protocol/result.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 import type { ResultBackend } from './backend.ts';
+import { MemoryGroups } from './memory-groups.ts';
 import { ResultWaiters } from './result-waiters.ts';
 
 export interface MemoryBackendParams {
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
+  /** Default: 3 s. */
+  readonly chordJoinTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
@@ -23,7 +26,7 @@ interface Stored {
 
 export class MemoryBackend implements ResultBackend {
   readonly displayUrl = 'memory://';
-  readonly groups = null;
+  readonly groups: MemoryGroups;
   readonly #expiresMs: number;
   readonly #clock: Clock;
   readonly #stored = new Map<string, Stored>();
@@ -33,6 +36,13 @@ export class MemoryBackend implements ResultBackend {
     this.#expiresMs = params.resultExpiresMs ?? Number.POSITIVE_INFINITY;
     this.#clock = params.clock ?? systemClock;
     this.#waiters = new ResultWaiters(this.#clock);
+    this.groups = new MemoryGroups({
+      source: { documents: async (taskIds) => this.#texts(taskIds), wait: (taskId, options) => this.wait(taskId, options) },
+      expiresMs: this.#expiresMs,
+      chordJoinTimeoutMs: params.chordJoinTimeoutMs ?? 3000,
+      clock: this.#clock,
+      store: (record) => this.store(record),
+    });
   }
 
   async start(): Promise<void> {}
@@ -76,13 +86,22 @@ export class MemoryBackend implements ResultBackend {
 
   async cleanup(): Promise<number> {
     const nowMs = this.#clock.now();
-    let deleted = 0;
+    let deleted = this.groups.cleanup();
     for (const [taskId, stored] of this.#stored) {
       if (stored.expiresAtMs > nowMs) break;
       this.#stored.delete(taskId);
       deleted++;
     }
     return deleted;
+  }
+
+  #texts(taskIds: readonly string[]): Map<string, string> {
+    const texts = new Map<string, string>();
+    for (const taskId of taskIds) {
+      const stored = this.#current(taskId);
+      if (stored !== undefined) texts.set(taskId, stored.text);
+    }
+    return texts;
   }
 
   #current(taskId: string): Stored | undefined {

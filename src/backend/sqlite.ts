@@ -1,8 +1,8 @@
 /**
  * The embedded result backend: result documents in a SQLite file, usually the one of the embedded broker.
  *
- * Owns: the table umbel_result, who waits for which row, and the deletion of what has expired. On one store with the broker,
- * a result and its acknowledgement are one transaction.
+ * Owns: the table umbel_result, who waits for which row, and the deletion of what has expired. Groups and chords are sqlite-groups.ts. On one
+ * store with the broker, a result and its acknowledgement are one transaction.
  *
  * A row that is written again gets a new id, so "what is new" is a range of ids, whoever wrote it and however many wait.
  */
@@ -14,11 +14,14 @@ import { decodeResultDocument, encodeResultDocument, type ResultDocument, type R
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 import type { ResultBackend } from './backend.ts';
 import { ResultWaiters } from './result-waiters.ts';
+import { SqliteGroups } from './sqlite-groups.ts';
 
 export interface SqliteBackendParams {
   readonly store: SqliteStore;
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
+  /** Default: 3 s. */
+  readonly chordJoinTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
@@ -47,13 +50,14 @@ CREATE INDEX IF NOT EXISTS umbel_result_expiry ON umbel_result (expires_at) WHER
 
 export class SqliteBackend implements ResultBackend {
   readonly displayUrl: string;
-  readonly groups = null;
+  readonly groups: SqliteGroups;
   readonly #store: SqliteStore;
   readonly #resultExpiresMs: number | null;
   readonly #clock: Clock;
   readonly #waiters: ResultWaiters;
   readonly #schema = (database: SqliteDatabase): void => {
     database.exec(sql.tables);
+    this.groups.install(database);
     // Opened anew: a file that was replaced counts its rows from the start again.
     if (this.#seenId !== null) this.#seenId = 0;
   };
@@ -71,6 +75,15 @@ export class SqliteBackend implements ResultBackend {
     this.#clock = params.clock ?? systemClock;
     this.#waiters = new ResultWaiters(this.#clock);
     this.displayUrl = `sqlite:///${params.store.path}`;
+    this.groups = new SqliteGroups({
+      store: params.store,
+      source: { documents: (taskIds) => this.#documents(taskIds), wait: (taskId, options) => this.wait(taskId, options) },
+      resultExpiresMs: params.resultExpiresMs,
+      chordJoinTimeoutMs: params.chordJoinTimeoutMs ?? 3000,
+      clock: this.#clock,
+      storeDocument: (database, record) => this.#stored(record).run(database),
+      unavailable,
+    });
   }
 
   start(): Promise<void> {
@@ -109,9 +122,7 @@ export class SqliteBackend implements ResultBackend {
   store(record: ResultRecord): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.#started) throw this.#notStarted();
-      const nowMs = this.#clock.now();
-      const expiresAtMs = this.#resultExpiresMs === null ? null : nowMs + this.#resultExpiresMs;
-      this.#store.enqueue(new StoreResult(record.taskId, record.status, encodeResultDocument(record), expiresAtMs, nowMs, resolve, reject));
+      this.#store.enqueue(this.#stored(record, resolve, reject));
     });
   }
 
@@ -154,11 +165,32 @@ export class SqliteBackend implements ResultBackend {
   }
 
   async cleanup(): Promise<number> {
-    let deleted = 0;
+    let deleted = await this.groups.cleanup();
     for (;;) {
       const step = await this.#write((database) => database.prepare(sql.cleanup).run(this.#clock.now()));
       deleted += step;
       if (step < stepRows) return deleted;
+    }
+  }
+
+  #stored(record: ResultRecord, resolve: () => void = () => {}, reject: (error: Error) => void = () => {}): StoreResult {
+    const nowMs = this.#clock.now();
+    const expiresAtMs = this.#resultExpiresMs === null ? null : nowMs + this.#resultExpiresMs;
+    return new StoreResult(record.taskId, record.status, encodeResultDocument(record), expiresAtMs, nowMs, resolve, reject);
+  }
+
+  async #documents(taskIds: readonly string[]): Promise<Map<string, string>> {
+    try {
+      return await this.#store.read((database) => {
+        const texts = new Map<string, string>();
+        for (const taskId of taskIds) {
+          const text = this.#read(database, taskId);
+          if (text !== null) texts.set(taskId, text);
+        }
+        return texts;
+      });
+    } catch (error) {
+      throw unavailable(error);
     }
   }
 

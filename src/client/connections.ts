@@ -41,6 +41,8 @@ export interface ConnectionParams {
   readonly leaseMs: number;
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
+  /** How long a chord whose header holds groups waits for the documents of its parts. Default: 3 s. */
+  readonly chordJoinTimeoutMs?: number;
   /** rpc:// only: replies survive a restart of the broker. Default: false. */
   readonly resultPersistent?: boolean;
   /** Defaults: those of the broker. */
@@ -157,11 +159,12 @@ function openBroker(params: ConnectionParams, store: StoreOf, redis: RedisOf): B
 
 function openBackend(params: ConnectionParams, store: StoreOf, redis: RedisOf): ResultBackend | null {
   const { backendUrl, brokerUrl, resultExpiresMs } = params;
+  const join = params.chordJoinTimeoutMs === undefined ? null : { chordJoinTimeoutMs: params.chordJoinTimeoutMs };
   const embedded = brokerUrl === null || isSqliteUrl(brokerUrl);
   const url = backendUrl ?? (embedded ? brokerUrl : brokerUrl === 'memory://' ? 'memory://' : 'disabled');
   if (url === 'disabled' || url === 'disabled://') return null;
-  if (url === 'memory://') return new MemoryBackend({ resultExpiresMs });
-  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs });
+  if (url === 'memory://') return new MemoryBackend({ resultExpiresMs, ...join });
+  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs, ...join });
   if (isRedisUrl(url)) return openRedisBackend(url, resultExpiresMs, params.redisResults ?? {}, redis);
   throw unknownScheme('result.backend', url, 'BACKEND_URL_INVALID');
 }

@@ -18,6 +18,7 @@ import { dirname } from 'node:path';
 
 import type { Logger } from '../log/logger.ts';
 import { SqliteDatabase, SqliteFailure, type SqliteSynchronous, toSqliteFailure } from './sqlite.ts';
+import type { SqliteRemoval } from './sqlite-removal.ts';
 import { SqliteWatch } from './sqlite-watch.ts';
 
 /** What kind of rows a commit made available to somebody. Bits. */
@@ -82,6 +83,8 @@ export class SqliteStore {
   #lookAgain: NodeJS.Timeout | null = null;
   #reopen = false;
   #flushing = false;
+  /** Of the `removalsOf` under way. */
+  #removals: SqliteRemoval[] | null = null;
 
   constructor(params: SqliteStoreParams) {
     this.path = params.path;
@@ -151,6 +154,24 @@ export class SqliteStore {
         failed: reject,
       });
     });
+  }
+
+  /** What `step` wants removed, for the caller to carry out in an operation of its own or to leave. */
+  removalsOf(step: () => void): readonly SqliteRemoval[] {
+    const outer = this.#removals;
+    const removals: SqliteRemoval[] = [];
+    this.#removals = removals;
+    try {
+      step();
+    } finally {
+      this.#removals = outer;
+    }
+    return removals;
+  }
+
+  /** Where removals go just now; null: each is an operation of who wants it. */
+  get removals(): SqliteRemoval[] | null {
+    return this.#removals;
   }
 
   /** Read outside a transaction. Sees only what is committed. Rejects with SqliteFailure. */

@@ -25,6 +25,7 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
     busyTimeoutMs: settings.sqlite_busy_timeout_seconds * 1000,
     leaseMs: settings.sqlite_lease_seconds * 1000,
     resultExpiresMs: settings.result_expires === null ? null : settings.result_expires * 1000,
+    chordJoinTimeoutMs: settings.result_chord_join_timeout * 1000,
     resultPersistent: settings.result_persistent,
     redisBroker: redisBrokerParams(settings, patient),
     amqpBroker: amqpBrokerParams(settings, patient, nodeName ?? `umbel client ${process.pid}@${hostname()}`),

@@ -1,16 +1,19 @@
 import t from 'tap';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { FakeClock } from '../../src/std/clock.ts';
-import { backendConformance, record } from './conformance.ts';
+import { type BackendConformanceParams, backendConformance, record } from './conformance.ts';
+import { groupsConformance } from './groups-conformance.ts';
 
-backendConformance(t, {
+const params: BackendConformanceParams = {
   name: 'memory',
   open: async () => ({
     shared: false,
     create: async (resultExpiresMs) => new MemoryBackend({ resultExpiresMs }),
     close: async () => {},
   }),
-});
+};
+backendConformance(t, params);
+groupsConformance(t, params);
 
 t.test('cleanup deletes what has expired and nothing else', async (t) => {
   const clock = new FakeClock();

@@ -3,6 +3,7 @@
  * and ends when the test says so: with `hold` calls stay open until `pass` or `refuse`.
  */
 import type { ResultBackend } from '../../src/backend/backend.ts';
+import type { JoinOutcome } from '../../src/backend/group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../../src/backend/group-store.ts';
 import type { Broker, BrokerFeatures, BrokerState, Delivery, Destination, SettleOutcome, Subscription } from '../../src/broker/broker.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
@@ -264,6 +265,10 @@ export class RecordingGroups implements GroupStore {
   }
 
   deleteGroup(): Promise<void> {
+    return notHere();
+  }
+
+  join(): Promise<JoinOutcome> {
     return notHere();
   }
 }

@@ -8,13 +8,14 @@ import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisFailure } from '../../driver/redis-failure.ts';
 import type { RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf, UmbelError } from '../../errors.ts';
-import { chordMemberHead, encodeChordMember } from '../../protocol/chord-member.ts';
-import { encodeJson, parseJson } from '../../protocol/json.ts';
+import { chordMemberHead, decodeChordMember, encodeChordMember } from '../../protocol/chord-member.ts';
 import { encodeResultDocument, type ResultRecord } from '../../protocol/result.ts';
-import { type ResultTuple, readResultTuple, taskIdsOf } from '../../protocol/result-tuple.ts';
+import type { ResultTuple } from '../../protocol/result-tuple.ts';
 import type { Clock } from '../../std/clock.ts';
+import { joinFailed, outcomeOfJoin, outcomeOfMembers } from '../chord-outcome.ts';
+import { type JoinOutcome, joinGroup } from '../group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../group-store.ts';
-import { joinFailed, joinTimedOut, outcomeOfGroup, outcomeOfMembers } from './chord-outcome.ts';
+import { readSavedGroup, savedGroup } from '../saved-group.ts';
 import { PartCount } from './part-count.ts';
 import type { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, type ResultReader } from './result-reader.ts';
@@ -78,8 +79,8 @@ export class RedisGroups implements GroupStore {
     if (complete === null) return { kind: 'counted' };
     const [group, members] = complete;
     try {
-      if (typeof group === 'string') return await this.#join(readGroup(group));
-      return outcomeOfMembers(Array.isArray(members) ? members.map(String) : []);
+      if (typeof group === 'string') return outcomeOfJoin(await this.join(readSavedGroup(group), this.#params.chordJoinTimeoutMs));
+      return outcomeOfMembers((Array.isArray(members) ? members : []).map((text) => decodeChordMember(String(text))));
     } catch (error) {
       // What is stored there cannot be joined, now or later. An unreachable server is another matter.
       if (error instanceof UmbelError && error.code === 'MESSAGE_UNDECODABLE') return joinFailed(messageOf(error));
@@ -105,40 +106,26 @@ export class RedisGroups implements GroupStore {
 
   async saveGroup(groupId: string, group: ResultTuple): Promise<void> {
     const key = this.#params.keys.group(groupId);
-    const text = encodeJson({ result: group });
+    const text = savedGroup(group);
     await this.#write([this.#set(key, text), ['PUBLISH', key, text]]);
   }
 
   async restoreGroup(groupId: string): Promise<ResultTuple | null> {
     const text = await this.#params.reader.read('GET', this.#params.keys.group(groupId));
-    return typeof text === 'string' ? readGroup(text) : null;
+    return typeof text === 'string' ? readSavedGroup(text) : null;
   }
 
   async deleteGroup(groupId: string): Promise<void> {
     await this.#write([['DEL', this.#params.keys.group(groupId)]]);
   }
 
-  /** The results in the shape of the saved group. All parts have ended; their documents are there or about to be. */
-  async #join(group: ResultTuple): Promise<ChordOutcome> {
-    const { clock, chordJoinTimeoutMs, watch } = this.#params;
-    const taskIds = [...new Set(taskIdsOf(group))];
-    const deadlineMs = clock.monotonic() + chordJoinTimeoutMs;
-    for (;;) {
-      const documents = await this.#documents(taskIds);
-      const outcome = outcomeOfGroup(group, documents);
-      if (outcome !== null) return outcome;
-      const leftMs = deadlineMs - clock.monotonic();
-      if (leftMs <= 0) return joinTimedOut();
-      const missing = taskIds.filter((taskId) => !documents.has(taskId));
-      try {
-        // `wait` looks at what is stored: a task that is there without a ready state is waited for as well.
-        for (const taskId of missing.length > 0 ? missing : taskIds)
-          await watch.wait(taskId, { timeoutMs: deadlineMs - clock.monotonic() });
-      } catch (error) {
-        if (error instanceof UmbelError && error.code === 'RESULT_TIMEOUT') return joinTimedOut();
-        throw error;
-      }
-    }
+  join(group: ResultTuple, timeoutMs: number): Promise<JoinOutcome> {
+    const { watch, clock } = this.#params;
+    const source = {
+      documents: (taskIds: readonly string[]) => this.#documents(taskIds),
+      wait: (taskId: string, options: { readonly timeoutMs: number }) => watch.wait(taskId, options),
+    };
+    return joinGroup(group, source, timeoutMs, clock);
   }
 
   async #documents(taskIds: readonly string[]): Promise<Map<string, string>> {
@@ -167,18 +154,4 @@ export class RedisGroups implements GroupStore {
       throw backendUnavailable(error);
     }
   }
-}
-
-/** `{"result": tuple}`. Throws MESSAGE_UNDECODABLE. */
-function readGroup(text: string): ResultTuple {
-  let saved: unknown;
-  try {
-    saved = parseJson(text);
-  } catch (error) {
-    throw new UmbelError('MESSAGE_UNDECODABLE', `a saved group must be JSON: ${messageOf(error)}`, { cause: error });
-  }
-  if (typeof saved !== 'object' || saved === null || !('result' in saved)) {
-    throw new UmbelError('MESSAGE_UNDECODABLE', `a saved group must have a result, got ${text.slice(0, 100)}`);
-  }
-  return readResultTuple(saved.result);
 }

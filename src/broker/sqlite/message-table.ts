@@ -39,6 +39,7 @@ const sql = {
       ORDER BY umbel_priority DESC, id LIMIT ?)
     RETURNING id, payload, umbel_priority, umbel_delivered`,
   ready: 'SELECT 1 FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?) LIMIT 1',
+  held: 'SELECT 1 FROM kombu_message WHERE id = ? AND umbel_owner = ?',
   ack: 'DELETE FROM kombu_message WHERE id = ? AND umbel_owner = ?',
   requeue: `UPDATE kombu_message SET ${cameBack} WHERE id = ? AND umbel_owner = ?`,
   giveBack: `UPDATE kombu_message SET ${cameBack} WHERE umbel_owner IS NOT NULL AND umbel_owner = ?`,
@@ -104,6 +105,11 @@ export type Settlement =
 export function settleMessage(database: SqliteDatabase, id: number, owner: number, settlement: Settlement): boolean {
   if (settlement.kind === 'defer') return database.prepare(sql.defer).run(settlement.dueAtMs, id, owner) === 1;
   return database.prepare(sql[settlement.kind]).run(id, owner) === 1;
+}
+
+/** Is it (still) this owner's? */
+export function isHeld(database: SqliteDatabase, id: number, owner: number): boolean {
+  return database.prepare(sql.held).get(id, owner) !== undefined;
 }
 
 /** Everything this owner holds, back to its old place; how many. */

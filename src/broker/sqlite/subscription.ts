@@ -13,6 +13,7 @@ import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
 import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import { JointSettlement } from './joint-settlement.ts';
 import { type Lease, leaseExists } from './lease.ts';
 import { addQueue, adoptForeignRows, type ClaimedRow, claimBatch, claimMessages, hasReady, type Settlement } from './message-table.ts';
 import { SettleBatch } from './settle-batch.ts';
@@ -292,11 +293,25 @@ export class SqliteSubscription implements Subscription {
   #settle(delivery: Delivery, settlement: Settlement): Promise<SettleOutcome> {
     const id = Number(delivery.tag);
     if (this.#held.get(id) !== delivery) return stale;
+    const { removals } = this.#store;
+    if (removals !== null) {
+      const joint = new JointSettlement({ id, owner: delivery.epoch, settlement, done: () => this.#forget(id, delivery) });
+      removals.push(joint);
+      return joint.outcome;
+    }
     this.#held.delete(id);
     const settled = this.#enqueue(id, delivery.epoch, settlement);
     if (this.#cancelled) this.#maybeEnded();
     else this.claim();
     return settled;
+  }
+
+  /** After a settlement that somebody else carried out. It may have been taken away meanwhile. */
+  #forget(id: number, delivery: Delivery): void {
+    if (this.#held.get(id) !== delivery) return;
+    this.#held.delete(id);
+    if (this.#cancelled) this.#maybeEnded();
+    else this.claim();
   }
 
   #enqueue(id: number, owner: number, settlement: Settlement): Promise<SettleOutcome> {
