@@ -72,7 +72,7 @@ export class ChordParts {
     for (const { taskId, groupId } of ending.parts) {
       log.error(
         'chord.not-counted',
-        `Task ${taskId} is part of chord ${groupId}, whose body will not run: ${why}; result.backend must be redis`,
+        `Task ${taskId} is part of chord ${groupId}, whose body will not run: ${why}; result.backend must be one that counts parts`,
         {
           taskId,
           groupId,

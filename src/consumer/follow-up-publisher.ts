@@ -58,7 +58,7 @@ export class FollowUpPublisher {
       const what = backend === null ? 'none' : backend.displayUrl;
       throw new UmbelError(
         'NOT_SUPPORTED',
-        `a chord needs a result backend that counts its parts (redis), got ${what} (chord ${chords[0]?.groupId})`,
+        `a chord needs a result backend that counts its parts (redis, sqlite, memory), got ${what} (chord ${chords[0]?.groupId})`,
       );
     }
     for (const { groupId, size, group } of chords) {
