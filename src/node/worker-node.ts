@@ -42,7 +42,7 @@ import { configuredConnections } from './open-client.ts';
 import { routingParams } from './routing-params.ts';
 import { Shutdown } from './shutdown.ts';
 import { tryModules } from './try-modules.ts';
-import { childCommand, childSettings, type WorkerNames, workerNames } from './worker-params.ts';
+import { childCommand, childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
 export interface WorkerNodeParams {
   readonly config: Config;
@@ -121,6 +121,7 @@ export class WorkerNode {
       settingsFor: (index) => childSettings(config, this.#names, index, params.env),
       childConcurrency: settings.worker_child_concurrency,
       fair: settings.worker_optimization === 'fair',
+      recycling: recyclingParams(config),
       heldUntilMs: () => this.#consumer.heldUntilMs,
       startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
       maxStartFailures: settings.worker_max_start_failures,

@@ -9,7 +9,8 @@ import { isSea } from 'node:sea';
 import type { Config } from '../config/config.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
-import { cpuCount } from '../os/process-info.ts';
+import { cpuCount, processRssBytes } from '../os/process-info.ts';
+import type { RecyclingParams } from '../pool/prefork-pool.ts';
 import { type QueueTable, type TaskQueue, workerDirectQueue } from '../producer/queue-table.ts';
 import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
 import { queueTableOf } from './routing-params.ts';
@@ -115,5 +116,24 @@ export function childCommand(): { execPath: string; args: string[] } {
   return {
     execPath: process.execPath,
     args: ['--disable-warning=ExperimentalWarning', '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON', main, 'pool-child'],
+  };
+}
+
+/** When children are replaced. Throws NOT_SUPPORTED where their memory cannot be seen. */
+export function recyclingParams(config: Config): RecyclingParams {
+  const { settings } = config;
+  const { worker_max_memory_per_child: softKib, worker_max_memory_hard: hardKib } = settings;
+  if ((softKib !== null || hardKib !== null) && processRssBytes(process.pid) === null) {
+    const name = softKib === null ? 'worker.max_memory_hard' : 'worker.max_memory_per_child';
+    throw new UmbelError(
+      'NOT_SUPPORTED',
+      `${name} needs /proc to see what a child holds, got ${softKib ?? hardKib} on ${process.platform}`,
+    );
+  }
+  return {
+    maxTasks: settings.worker_max_tasks_per_child,
+    maxTasksJitter: settings.worker_max_tasks_per_child_jitter,
+    softBytes: softKib === null ? null : softKib * 1024,
+    hardBytes: hardKib === null ? null : hardKib * 1024,
   };
 }

@@ -37,12 +37,12 @@ import type { Logger } from '../log/logger.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { ChildExit, Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
+import { whenOver } from './pipe-end.ts';
 import { spawnChild } from './spawn-child.ts';
+import { Tenure } from './tenure.ts';
 
 export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
 
-/** How long the pipe may stay open after its process is gone (a grandchild may hold it) before the rest is given up. */
-const pipeGraceMs = 500;
 /** The shortest timer there is. */
 const restMs = 1;
 
@@ -77,6 +77,7 @@ export class ChildHandle {
   readonly spawnedAtMs = performance.now();
   /** Jobs sent and not settled, in the order sent. */
   readonly jobs = new Map<number, Job>();
+  readonly tenure = new Tenure();
   /** Settled jobs, over the child's life. */
   processed = 0;
   /** It loaded the task modules: its end is not a failure to start. */
@@ -140,6 +141,7 @@ export class ChildHandle {
     job.child = this;
     job.startedAtMs = 0;
     this.jobs.set(job.id, job);
+    this.tenure.given += 1;
     this.#recallSent = false;
     this.#writer.add(toChild.run, job.id, startBeforeMs, job.meta, job.body);
     this.#scheduleFlush();
@@ -231,13 +233,11 @@ export class ChildHandle {
 
   #listen(fromChild: Readable): void {
     const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload), isToParent);
-    let exited = false;
-    let heard = false;
     fromChild.on('data', (chunk: Buffer) => {
-      heard = true;
       try {
         reader.push(chunk);
-        if (!exited && this.#events.mayRest(this)) this.#rest(fromChild);
+        const { exitCode, signalCode } = this.#process;
+        if (exitCode === null && signalCode === null && this.#events.mayRest(this)) this.#rest(fromChild);
       } catch (error) {
         // Task code wrote to the pipe or the child is out of its mind; nothing it says can be trusted from here on.
         this.#unreadable = true;
@@ -253,24 +253,7 @@ export class ChildHandle {
       this.#startFailure = new UmbelError('CHILD_CANNOT_START', `a pool child could not be spawned: ${error.message}`, { cause: error });
       if (this.#process.pid === undefined) this.#gone(null, null);
     });
-    this.#process.once('exit', (exitCode, signal) => {
-      exited = true;
-      fromChild.resume();
-      if (fromChild.closed || fromChild.readableEnded) return this.#gone(exitCode, signal);
-      // Given up only when a look at the pipe has found nothing: this process may have stood still for all of the grace.
-      const giveUp = (): void => {
-        heard = false;
-        setImmediate(() => {
-          if (heard && !fromChild.closed) grace = setTimeout(giveUp, pipeGraceMs);
-          else fromChild.destroy();
-        });
-      };
-      let grace = setTimeout(giveUp, pipeGraceMs);
-      fromChild.once('close', () => {
-        clearTimeout(grace);
-        this.#gone(exitCode, signal);
-      });
-    });
+    whenOver(this.#process, fromChild, (exitCode, signal) => this.#gone(exitCode, signal));
   }
 
   /**
@@ -334,6 +317,7 @@ export class ChildHandle {
           const job = this.jobs.get(jobId);
           if (job === undefined || job.started) continue;
           this.jobs.delete(jobId);
+          this.tenure.given -= 1;
           job.child = null;
           jobs.push(job);
         }

@@ -29,7 +29,11 @@ export interface DispatcherParams {
   /** -O fair: never send ahead. */
   readonly fair: boolean;
   readonly children: ReadonlyMap<number, ChildHandle>;
+  /** Those that take no more jobs, or none yet. */
+  others(): readonly ChildHandle[];
   readonly gate: StartGate;
+  /** This child was given the last job it may have. */
+  onUsed(child: ChildHandle): void;
 }
 
 export class Dispatcher {
@@ -99,9 +103,14 @@ export class Dispatcher {
     return front !== undefined && child.jobs.size * this.#pace.estimateMs(front.taskName) >= restAboveMs;
   }
 
+  /** Milliseconds one execution takes; Infinity: not known. */
+  estimateMs(taskName: string): number {
+    return this.#pace.estimateMs(taskName);
+  }
+
   /** Ask every child for what it has not started. */
   recallSentAhead(): void {
-    for (const child of this.#params.children.values()) {
+    for (const child of [...this.#params.children.values(), ...this.#params.others()]) {
       for (const job of child.jobs.values()) {
         if (job.started) continue;
         child.recall();
@@ -112,6 +121,7 @@ export class Dispatcher {
 
   #run(child: ChildHandle, job: Job): void {
     child.run(job, this.#params.gate.startBeforeMs);
+    if (child.tenure.used) this.#params.onUsed(child);
     if (this.#recallTimer !== null || child.jobs.size <= this.#params.slots) return;
     this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);
     this.#recallTimer.unref();
@@ -121,7 +131,7 @@ export class Dispatcher {
   #recallBehindLongJobs(): void {
     const now = performance.now();
     let sentAhead = false;
-    for (const child of this.#params.children.values()) {
+    for (const child of [...this.#params.children.values(), ...this.#params.others()]) {
       if (child.jobs.size <= this.#params.slots) continue;
       sentAhead = true;
       const front = child.oldestStarted();
@@ -149,6 +159,12 @@ export class Dispatcher {
   #hasRoom(child: ChildHandle, job: Job): boolean {
     const load = child.jobs.size;
     const { slots, fair } = this.#params;
+    const { tenure } = child;
+    if (tenure.used) return false;
+    if (tenure.predecessor !== null) {
+      if (tenure.predecessor.size > 0) return load + tenure.predecessor.size < slots;
+      tenure.predecessor = null;
+    }
     if (load < slots) return true;
     if (fair || load >= maxWindow) return false;
     const estimateMs = this.#pace.estimateMs(job.taskName);

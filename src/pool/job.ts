@@ -19,6 +19,10 @@ export interface ChildExit {
   readonly index: number;
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** Why the pool killed it, a sentence; null: it did not. */
+  readonly because?: string | null;
+  /** The most memory it was seen to hold; null: nobody looked. */
+  readonly peakRssBytes?: number | null;
 }
 
 export interface JobListener {

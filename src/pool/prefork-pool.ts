@@ -8,23 +8,34 @@
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
-import { formatStack, takeStack } from '../os/inspector-stack.ts';
+import { processRssBytes } from '../os/process-info.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
 import { ChildHandle } from './child-handle.ts';
+import { reportOf } from './child-report.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import { DoneRate } from './done-rate.ts';
 import type { ChildExit, Job } from './job.ts';
+import { MemoryWatch } from './memory-watch.ts';
 import type { ChildReport, Pool } from './pool.ts';
+import { Recycler } from './recycler.ts';
 import { StartGate } from './start-gate.ts';
 
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
 const soonAfterReadyMs = 1000;
-/** A child that is merely kept waiting by a busy machine answers within this time. */
-const dumpTimeoutMs = 1000;
-const inspectorTimeoutMs = 2000;
+const neverRecycled: RecyclingParams = { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null };
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
+
+export interface RecyclingParams {
+  /** Tasks of one child over its life, and how many fewer it may be by chance; null: no bound. */
+  readonly maxTasks: number | null;
+  readonly maxTasksJitter: number;
+  /** Resident bytes above which a child is replaced after its task; null: no bound. */
+  readonly softBytes: number | null;
+  /** Resident bytes above which a child is killed; null: no bound. */
+  readonly hardBytes: number | null;
+}
 
 export interface PreforkPoolParams {
   readonly concurrency: number;
@@ -33,6 +44,8 @@ export interface PreforkPoolParams {
   settingsFor(index: number): ChildSettings;
   /** Slots per child. */
   readonly childConcurrency: number;
+  /** When a child is replaced. Default: never. */
+  readonly recycling?: RecyclingParams;
   /** -O fair: never send ahead. */
   readonly fair: boolean;
   /** No job is started from then on, until `held` is called. Monotonic, on the clock of the machine. */
@@ -58,6 +71,8 @@ export class PreforkPool implements Pool {
   readonly #children = new Map<number, ChildHandle>();
   readonly #respawns = new Map<number, NodeJS.Timeout>();
   readonly #dispatcher: Dispatcher;
+  readonly #recycler: Recycler;
+  readonly #memory: MemoryWatch;
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
   readonly #doneRate = new DoneRate();
@@ -80,7 +95,32 @@ export class PreforkPool implements Pool {
       slots: params.childConcurrency,
       fair: params.fair,
       children: this.#children,
+      others: () => this.#recycler.others,
       gate: new StartGate({ heldUntilMs: params.heldUntilMs, clock: systemClock, log: params.log }),
+      onUsed: (child) => this.#recycler.onUsed(child),
+    });
+    const { maxTasks, maxTasksJitter, softBytes, hardBytes } = params.recycling ?? neverRecycled;
+    this.#recycler = new Recycler({
+      children: this.#children,
+      maxTasks,
+      maxTasksJitter,
+      slots: params.childConcurrency,
+      log: params.log,
+      random: Math.random,
+      estimateMs: (taskName) => this.#dispatcher.estimateMs(taskName),
+      spawnSpare: (index) => {
+        if (this.#phase === 'running' && index <= this.#size && !this.#respawns.has(index)) this.#spawn(index);
+      },
+      onSwitched: (child) => this.#dispatcher.fill(child),
+    });
+    this.#memory = new MemoryWatch({
+      softBytes,
+      hardBytes,
+      children: () => this.#all(),
+      rssBytes: processRssBytes,
+      clock: systemClock,
+      log: params.log,
+      onOutgrown: (child) => this.#recycler.outgrow(child),
     });
   }
 
@@ -97,7 +137,7 @@ export class PreforkPool implements Pool {
   }
 
   get pids(): readonly number[] {
-    return [...this.#children.values()].map((child) => child.pid);
+    return this.#all().map((child) => child.pid);
   }
 
   get processed(): ReadonlyMap<number, number> {
@@ -125,6 +165,7 @@ export class PreforkPool implements Pool {
       this.#return(job);
       return;
     }
+    this.#memory.wake();
     this.#dispatcher.submit(job);
   }
 
@@ -144,9 +185,7 @@ export class PreforkPool implements Pool {
   }
 
   abortAll(reason: string): void {
-    for (const child of this.#children.values()) {
-      for (const job of child.jobs.values()) child.abort(job, reason);
-    }
+    for (const child of this.#all()) for (const job of child.jobs.values()) child.abort(job, reason);
   }
 
   grow(count: number): void {
@@ -163,6 +202,7 @@ export class PreforkPool implements Pool {
       this.#respawns.delete(index);
     }
     for (const [index, child] of this.#children) if (index > target) child.stop();
+    this.#recycler.shrink(target);
   }
 
   held(): void {
@@ -201,46 +241,37 @@ export class PreforkPool implements Pool {
     this.quiet();
     this.#phase = 'stopped';
     this.#dispatcher.stop();
+    this.#memory.stop();
     for (const timer of this.#respawns.values()) clearTimeout(timer);
     this.#respawns.clear();
     this.#started?.reject(new UmbelError('CHILD_CANNOT_START', 'the pool was stopped before a child was ready'));
     this.#started = null;
     // Idle children are asked; those with a task that was not waited for are killed at once.
-    for (const child of this.#children.values()) {
+    for (const child of this.#all()) {
       if (child.jobs.size === 0) child.stop();
       else child.kill('SIGKILL');
     }
-    if (this.#children.size === 0) return;
+    if (this.#all().length === 0) return;
     const escalation = setTimeout(() => {
-      for (const child of this.#children.values()) child.kill('SIGKILL');
+      for (const child of this.#all()) child.kill('SIGKILL');
     }, 2000);
     await new Promise<void>((resolve) => this.#goneWaiters.push(resolve));
     clearTimeout(escalation);
   }
 
   async report(): Promise<ChildReport[]> {
-    return Promise.all([...this.#children.values()].map((child) => this.#reportOf(child)));
+    return Promise.all(this.#all().map(reportOf));
   }
 
-  async #reportOf(child: ChildHandle): Promise<ChildReport> {
-    const doing = await child.dump(dumpTimeoutMs);
-    const now = performance.now();
-    const started = [...child.jobs.values()]
-      .filter((job) => job.started)
-      .map(({ taskName, taskId, startedAtMs }) => ({ taskName, taskId, runningMs: now - startedAtMs }));
-    const base = { index: child.index, pid: child.pid, state: child.state, doing, started };
-    if (doing !== null || child.state === 'gone') return { ...base, stack: null };
-    const wsUrl = await child.openInspector(inspectorTimeoutMs);
-    if (wsUrl === null) return { ...base, stack: ['no answer: blocked in native code'] };
-    try {
-      return { ...base, stack: formatStack(await takeStack({ wsUrl, timeoutMs: inspectorTimeoutMs })).split('\n') };
-    } catch (error) {
-      return { ...base, stack: [`no stack: ${messageOf(error)}`] };
-    }
+  /** Also those that stand by or leave. */
+  #all(): ChildHandle[] {
+    return [...this.#children.values(), ...this.#recycler.others];
   }
 
   #spawn(index: number): void {
+    clearTimeout(this.#respawns.get(index));
     this.#respawns.delete(index);
+    if (this.#children.has(index) && !this.#recycler.wantsSpare(index)) return;
     let child: ChildHandle;
     try {
       child = this.#handle(index);
@@ -250,7 +281,7 @@ export class PreforkPool implements Pool {
       this.#startFailed(index, cause, false);
       return;
     }
-    this.#children.set(index, child);
+    this.#recycler.add(child);
     const killUnready = (): void => {
       if (child.state !== 'starting') return;
       this.#log.error(
@@ -272,10 +303,10 @@ export class PreforkPool implements Pool {
       childLog: this.#params.childLog(index),
       events: {
         onReady: (ready, meta) => this.#onReady(ready, meta),
-        onRoom: (free) => this.#dispatcher.fill(free),
+        onRoom: (free) => this.#onRoom(free),
         mayRest: (busy) => this.#dispatcher.mayRest(busy),
         onRecalled: (from, jobs) => this.#onRecalled(from, jobs),
-        onJobDone: (_child, job, runtimeSeconds) => this.#onJobDone(job, runtimeSeconds),
+        onJobDone: (done, job, runtimeSeconds) => this.#onJobDone(done, job, runtimeSeconds),
         onPublish: (asking, request, meta, body) => void this.#answer(asking, request, this.#params.publish(meta, body)),
         onState: (asking, job, request, meta, metaJson) =>
           void this.#answer(asking, request, job === undefined ? Promise.resolve() : this.#params.storeState(job, meta, metaJson)),
@@ -290,8 +321,15 @@ export class PreforkPool implements Pool {
     this.#log.debug('child.ready', `PoolChild-${child.index} ready (pid ${child.pid})`, { child: child.index, pid: child.pid });
     this.#started?.resolve();
     this.#started = null;
+    this.#memory.onReady(child);
     if (child.index > this.#size || this.#phase === 'stopped') child.stop();
-    else this.#dispatcher.fill(child);
+    else if (this.#recycler.onReady(child)) this.#dispatcher.fill(child);
+  }
+
+  #onRoom(child: ChildHandle): void {
+    const { used, outgrown } = child.tenure;
+    if (used || outgrown) this.#recycler.trySwitch(child.index);
+    this.#dispatcher.fill(used || outgrown ? (this.#children.get(child.index) ?? child) : child);
   }
 
   #onRecalled(child: ChildHandle, jobs: readonly Job[]): void {
@@ -312,9 +350,11 @@ export class PreforkPool implements Pool {
     this.#dispatcher.resubmit(wanted, from);
   }
 
-  #onJobDone(job: Job, runtimeSeconds: number): void {
+  #onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void {
     this.#earlyDeaths = 0;
     this.#dispatcher.noteDone(job, runtimeSeconds);
+    this.#recycler.onJobDone(child, job);
+    this.#memory.onJobDone(child);
     this.#doneRate.note();
     this.#forget();
   }
@@ -331,18 +371,19 @@ export class PreforkPool implements Pool {
 
   #onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], failure: UmbelError | null): void {
     const wasStarting = !child.wasReady;
-    this.#children.delete(child.index);
+    const was = this.#recycler.remove(child);
+    const { killedBecause: because, peakRssBytes } = child.tenure;
     for (const job of started) {
       this.#forget();
-      job.listener.onWorkerLost(job, exit);
+      job.listener.onWorkerLost(job, { ...exit, because, peakRssBytes });
     }
     for (const job of unstarted) job.child = null;
     if (this.#phase !== 'running') for (const job of unstarted) this.#return(job);
     if (this.#phase === 'stopped') {
-      if (this.#children.size === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
+      if (this.#all().length === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
       return;
     }
-    if (child.index <= this.#size) this.#replace(child, exit, wasStarting, failure);
+    if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replace(child, exit, wasStarting, failure);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
     if (this.#phase === 'running') this.#resubmit(unstarted, null);
   }
@@ -350,20 +391,22 @@ export class PreforkPool implements Pool {
   #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
     const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
     const timedOut = this.#startTimedOut.delete(child);
+    // A spare has taken its place, or it was the spare.
+    const hasNext = this.#children.has(child.index);
     if (child.letGo && exit.exitCode === 0) {
       this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
-      this.#spawn(child.index);
+      if (!hasNext) this.#spawn(child.index);
       return;
     }
     if (!wasStarting) {
-      const delayMs = this.#delayAfterLoss(child);
+      const delayMs = hasNext ? 0 : this.#delayAfterLoss(child);
       const next = delayMs === 0 ? 'it is replaced' : `it had done nothing since it was ready; it is replaced in ${delayMs} ms`;
       this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; ${next}`, {
         child: child.index,
         pid: exit.pid,
       });
-      if (delayMs === 0) this.#spawn(child.index);
-      else this.#respawnLater(child.index, delayMs);
+      if (delayMs > 0) this.#respawnLater(child.index, delayMs);
+      else if (!hasNext || this.#recycler.wanted(child.index)) this.#spawn(child.index);
       return;
     }
     const cause =
@@ -379,7 +422,7 @@ export class PreforkPool implements Pool {
   #startFailed(index: number, cause: UmbelError, ownWords: boolean): void {
     this.#startFailures += 1;
     // One that is still loading its modules may yet get ready.
-    const noneLeft = ![...this.#children.values()].some((other) => other.state === 'ready' || (other.state === 'starting' && !ownWords));
+    const noneLeft = !this.#all().some((other) => canWork(other) || (other.state === 'starting' && !ownWords));
     // A module that does not load will not load in the next child either.
     const hopeless = this.#started !== null && ownWords;
     if (noneLeft && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
@@ -399,8 +442,9 @@ export class PreforkPool implements Pool {
 
   /** As many have failed as may: what those come to that are still starting decides. More of them would put that off for ever. */
   #hangsOnOthers(): boolean {
-    const states = [...this.#children.values()].map(({ state }) => state);
-    return this.#startFailures >= this.#params.maxStartFailures && !states.includes('ready') && states.includes('starting');
+    const children = this.#all();
+    const isStarting = children.some(({ state }) => state === 'starting');
+    return this.#startFailures >= this.#params.maxStartFailures && isStarting && !children.some(canWork);
   }
 
   /** Children that die as soon as they are ready (a module that throws a moment after it has loaded) must not be replaced in a loop. */
@@ -433,4 +477,9 @@ export class PreforkPool implements Pool {
     this.#jobCount -= 1;
     if (this.#jobCount === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
+}
+
+/** One that may have no more jobs is of no help when no other can start, unless it still has some. */
+function canWork(child: ChildHandle): boolean {
+  return child.state === 'ready' && (!child.tenure.used || child.jobs.size > 0);
 }

@@ -4,6 +4,7 @@ import type { ChildHandle } from '../../src/pool/child-handle.ts';
 import { Dispatcher } from '../../src/pool/dispatcher.ts';
 import { Job, type JobListener } from '../../src/pool/job.ts';
 import { StartGate } from '../../src/pool/start-gate.ts';
+import { Tenure } from '../../src/pool/tenure.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 
@@ -17,6 +18,7 @@ function job(id: number): Job {
 class IdleChild {
   readonly state = 'ready';
   readonly jobs = new Map<number, Job>();
+  readonly tenure = new Tenure();
   /** With each job. */
   readonly startBefore: number[] = [];
 
@@ -44,7 +46,7 @@ function bench(count: number): Bench {
   const children = Array.from({ length: count }, () => new IdleChild());
   const byIndex = new Map(children.map((child, at) => [at + 1, child as unknown as ChildHandle]));
   const gate = new StartGate({ heldUntilMs: () => made.heldUntilMs, clock, log });
-  const dispatcher = new Dispatcher({ slots: 1, fair: false, children: byIndex, gate });
+  const dispatcher = new Dispatcher({ slots: 1, fair: false, children: byIndex, others: () => [], gate, onUsed() {} });
   const made: Bench = { children, dispatcher, clock, log, heldUntilMs: Number.POSITIVE_INFINITY };
   return made;
 }

@@ -9,6 +9,7 @@ import type { UmbelError } from '../../src/errors.ts';
 import type { ChildSettings, EndedMeta, PublishMeta, StateMeta, SucceededMeta } from '../../src/ipc/exchange.ts';
 import { type ChildExit, type FollowUp, Job } from '../../src/pool/job.ts';
 import type { Pool } from '../../src/pool/pool.ts';
+import type { RecyclingParams } from '../../src/pool/prefork-pool.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { Gates } from './gates.ts';
@@ -45,6 +46,7 @@ export interface PoolParams {
   readonly fair: boolean;
   heldUntilMs(): number;
   readonly maxStartFailures: number;
+  readonly recycling?: RecyclingParams;
   settingsFor(index: number): ChildSettings;
   readonly log: RecordingLog;
   publish(meta: PublishMeta, body: Buffer): Promise<void>;
@@ -59,6 +61,8 @@ export interface BenchOptions {
   readonly childConcurrency?: number;
   readonly fair?: boolean;
   readonly maxStartFailures?: number;
+  /** Default: children are not replaced. */
+  readonly recycling?: Partial<RecyclingParams>;
   readonly taskPaths?: readonly string[];
   /** What publishing answers; default: done. */
   readonly publish?: (meta: PublishMeta, body: Buffer) => Promise<void>;
@@ -100,6 +104,7 @@ export class PoolBench {
       fair: options.fair ?? false,
       heldUntilMs: () => this.heldUntilMs,
       maxStartFailures: options.maxStartFailures ?? 3,
+      recycling: { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null, ...options.recycling },
       settingsFor: (index) => childSettings(index, childConcurrency, options.taskPaths ?? [fixtureTasks]),
       log: this.log,
       publish: async (meta, body) => {

@@ -8,7 +8,7 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 /** Where a test named in the section of `folder` is. */
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
-  if (/^(driver|consumer|live|producer)\//.test(file)) return `test/${file}.test.ts`;
+  if (/^(driver|consumer|live|producer|pool)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/${file}.test.ts`;
 }
 
@@ -18,6 +18,7 @@ for (const [title, folder, least] of [
   ['RabbitMQ: broker', 'broker/amqp', 35],
   ['RabbitMQ: when the connection fails', 'broker/amqp', 14],
   ['Results as replies', 'backend', 10],
+  ['Recycling', 'pool', 4],
 ] as const) {
   t.test(title, async (t) => {
     const section = new RegExp(`^## ${title}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';

@@ -1,0 +1,29 @@
+/**
+ * How long a child may go on: how many jobs it may be given, whether it has grown too big, and who worked before it under its number.
+ *
+ * Owns the count. The child handle keeps it, pool/dispatcher.ts asks it before every job, pool/recycler.ts acts on it.
+ */
+export class Tenure {
+  /** Jobs it may be given over its life. Written by the pool. */
+  quota = Number.POSITIVE_INFINITY;
+  /** Jobs given and not handed back. Written by the child handle. */
+  given = 0;
+  /** It holds more memory than it should: to be replaced as soon as another is ready. Written by the recycler. */
+  outgrown = false;
+  /** Jobs still running in the child it has replaced, whose places are not free yet; null when there is none. Written by the recycler. */
+  predecessor: { readonly size: number } | null = null;
+  /** The most it was seen to hold; null: it was never looked at. Written by pool/memory-watch.ts. */
+  peakRssBytes: number | null = null;
+  /** Clock.monotonic of the last look at its memory. Written by pool/memory-watch.ts. */
+  lookedAtMs = Number.NEGATIVE_INFINITY;
+  /** Why the pool has ended it, for people. Written by whoever kills it. */
+  killedBecause: string | null = null;
+
+  get used(): boolean {
+    return this.given >= this.quota;
+  }
+
+  get left(): number {
+    return this.quota - this.given;
+  }
+}

@@ -1,0 +1,129 @@
+/** When children are looked at and what comes of it: on a clock of the test's, with children in name only. */
+import t from 'tap';
+import type { ChildHandle } from '../../src/pool/child-handle.ts';
+import { MemoryWatch } from '../../src/pool/memory-watch.ts';
+import { Tenure } from '../../src/pool/tenure.ts';
+import { FakeClock } from '../../src/std/clock.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
+
+const kib = 1024;
+
+class NamedChild {
+  readonly index = 1;
+  readonly tenure = new Tenure();
+  readonly jobs = new Map<number, string>();
+  readonly signals: string[] = [];
+  rss: number | null = 100 * kib;
+  readonly pid: number;
+
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  kill(signal: string): void {
+    this.signals.push(signal);
+  }
+}
+
+function bench(limits: { softBytes?: number; hardBytes?: number }) {
+  const clock = new FakeClock();
+  const log = new RecordingLog();
+  const children = [new NamedChild(11), new NamedChild(12)];
+  const outgrown: number[] = [];
+  const looks: number[] = [];
+  const watch = new MemoryWatch({
+    softBytes: limits.softBytes ?? null,
+    hardBytes: limits.hardBytes ?? null,
+    children: () => children as unknown as ChildHandle[],
+    rssBytes: (pid) => {
+      looks.push(pid);
+      return children.find((child) => child.pid === pid)?.rss ?? null;
+    },
+    clock,
+    log,
+    onOutgrown: (child) => {
+      child.tenure.outgrown = true;
+      outgrown.push(child.pid);
+    },
+  });
+  const [a, b] = children as [NamedChild, NamedChild];
+  return { clock, log, watch, a, b, outgrown, looks };
+}
+
+t.test('only children that work are looked at, and only while there are some', async (t) => {
+  const { clock, watch, a, looks } = bench({ hardBytes: 1000 * kib });
+  t.equal(clock.pending, 0);
+  a.jobs.set(1, 'job');
+  watch.wake();
+  watch.wake();
+  t.equal(clock.pending, 1);
+  clock.advance(250);
+  t.same(looks, [11, 11]);
+  a.jobs.clear();
+  clock.advance(10_000);
+  t.same(looks, [11, 11]);
+  t.equal(clock.pending, 0, 'an idle pool sleeps');
+});
+
+t.test('above the soft limit: told once', async (t) => {
+  const { clock, watch, a, b, outgrown } = bench({ softBytes: 200 * kib });
+  for (const child of [a, b]) child.jobs.set(1, 'job');
+  b.rss = 201 * kib;
+  watch.wake();
+  clock.advance(1000);
+  t.same(outgrown, [12]);
+  t.same(b.signals, []);
+  t.equal(b.tenure.peakRssBytes, 201 * kib);
+});
+
+t.test('above the hard limit: killed once, and why', async (t) => {
+  const { clock, watch, a, b, log } = bench({ softBytes: 200 * kib, hardBytes: 300 * kib });
+  for (const child of [a, b]) child.jobs.set(1, 'job');
+  a.rss = 300 * kib;
+  b.rss = 301 * kib;
+  watch.wake();
+  clock.advance(1000);
+  t.same([a.signals, b.signals], [[], ['SIGKILL']]);
+  t.equal(b.tenure.killedBecause, 'It held 301 KiB of memory, more than worker.max_memory_hard allows (300 KiB).');
+  t.equal(a.tenure.killedBecause, null);
+  t.same(
+    log.lines.map(({ event }) => event),
+    ['child.memory-exceeded'],
+  );
+});
+
+t.test('after a task, unless it was looked at just before', async (t) => {
+  const { clock, watch, a, outgrown, looks } = bench({ softBytes: 200 * kib });
+  const child = a as unknown as ChildHandle;
+  watch.onJobDone(child);
+  watch.onJobDone(child);
+  t.same(looks, [11]);
+  a.rss = 201 * kib;
+  clock.advance(60);
+  watch.onJobDone(child);
+  t.same(outgrown, [11]);
+});
+
+t.test('without limits the peak alone is noted, once a second', async (t) => {
+  const { clock, watch, a, looks } = bench({});
+  a.jobs.set(1, 'job');
+  watch.onJobDone(a as unknown as ChildHandle);
+  t.same(looks, []);
+  watch.wake();
+  clock.advance(2500);
+  t.same(looks, [11, 11]);
+  a.rss = 1;
+  clock.advance(1000);
+  t.equal(a.tenure.peakRssBytes, 100 * kib);
+});
+
+t.test('one that is gone, or cannot be seen', async (t) => {
+  const { clock, watch, a } = bench({ hardBytes: kib });
+  a.jobs.set(1, 'job');
+  a.rss = null;
+  watch.wake();
+  clock.advance(500);
+  t.same(a.signals, []);
+  watch.stop();
+  t.equal(clock.pending, 0);
+});
