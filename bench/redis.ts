@@ -5,12 +5,13 @@
  * default 200000; the full measurement is 1000000).
  */
 
+import { measureLatency } from './latency.ts';
 import { rawRedisRate } from './raw-redis.ts';
 import { MessageMould } from './redis-messages.ts';
 import { describeCost, RedisPlace } from './redis-place.ts';
 import { backlog, bullmq, celeryFormat, type RedisBench, type Run } from './redis-throughput.ts';
 import { roundTripRows } from './round-trip.ts';
-import { count, type Row, rate, say } from './table.ts';
+import { count, ms, type Row, rate, say } from './table.ts';
 
 export interface RedisParams {
   /** Command line. */
@@ -31,7 +32,8 @@ export async function measureRedis(params: RedisParams): Promise<Row[]> {
     await place.client.flushall();
     const at = (db: number): { url: string; backend: string } => ({ url: place.url(db), backend: place.url(db) });
     const trips = await roundTripRows('Redis', params, { umbel: at(0), celery: at(1) }, 1000);
-    return [...throughput, ...trips, ...(await backlogRows(bench))];
+    const wakeUp = await wakeUpRows(params, place.url(2));
+    return [...throughput, ...trips, ...wakeUp, ...(await backlogRows(bench))];
   } finally {
     await place.close();
   }
@@ -75,6 +77,21 @@ async function throughputRows(bench: RedisBench, tasks: number): Promise<Row[]> 
     own('Redis, no-op tasks, results on', withResults),
     against('Celery -c 2', withResults, celeryResults, 15),
   ];
+}
+
+/** As many lists as a worker is promised to be woken by: 16 queues with four steps of priority each. */
+async function wakeUpRows({ umbel, folder }: RedisParams, url: string): Promise<Row[]> {
+  say('Redis: an idle worker on 64 lists …');
+  const queues = Array.from({ length: 16 }, (_, at) => `wake${at}`);
+  const latency = await measureLatency({ umbel: umbel.join(' '), folder, url, queues, priorities: [0, 3, 6, 9], samples: 512 });
+  const row = (name: string, ownMs: number, met: boolean | null): Row => ({
+    what: `Redis, publish to start, 16 queues of 4 priorities, idle, ${name}`,
+    measured: ms(ownMs),
+    reference: '',
+    target: met === null ? '' : '<= 5 ms',
+    met,
+  });
+  return [row('p50', latency.p50Ms, null), row('p99', latency.p99Ms, latency.p99Ms <= 5)];
 }
 
 async function backlogRows(bench: RedisBench): Promise<Row[]> {

@@ -1,4 +1,9 @@
-/** delay() → get() of a Python client, on an idle umbel worker and on an idle Python worker, each with a place of its own, in turns. */
+/**
+ * delay() → get() of a Python client, on an idle umbel worker and on an idle Python worker, each with a place of its own, in turns.
+ *
+ * In several rounds of which the one counts in which the Python worker's tail was the shortest: what else a shared machine does lengthens the
+ * tail of both alike, and moves the ratio towards 1 whatever the workers do.
+ */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -18,6 +23,8 @@ interface RoundTrip {
 
 /** Of each; the first waits for the worker to be up. */
 const warmUp = 300;
+/** What else the machine does falls on some of them only. */
+const rounds = 5;
 const target = 0.8;
 
 async function roundTrips(
@@ -29,10 +36,15 @@ async function roundTrips(
   try {
     const env = { ...process.env, UMBEL_BENCH_BROKER: places.umbel.url, PYTHONDONTWRITEBYTECODE: '1' };
     const each = [places.umbel, places.celery].flatMap(({ url, backend }) => [url, backend]);
-    const args = [join(peerFolder, 'noop_peer.py'), 'round-trip', String(warmUp + samples), ...each];
+    const args = [join(peerFolder, 'noop_peer.py'), 'round-trip', String(warmUp + rounds * samples), ...each];
     const { stdout } = await promisify(execFile)(python, args, { env, maxBuffer: 64 * 1024 * 1024 });
     const [umbel = [], celery = []] = JSON.parse(stdout) as number[][];
-    return { umbel: summary(umbel.slice(warmUp)), celery: summary(celery.slice(warmUp)) };
+    const all = Array.from({ length: rounds }, (_, round) => {
+      const [from, to] = [warmUp + round * samples, warmUp + (round + 1) * samples];
+      return { umbel: summary(umbel.slice(from, to)), celery: summary(celery.slice(from, to)) };
+    });
+    // The quietest round by the peer's figures, so that the choice favours the peer if anybody.
+    return all.reduce((best, round) => (round.celery.p99Ms < best.celery.p99Ms ? round : best));
   } finally {
     for (const worker of workers) await worker.stop();
   }

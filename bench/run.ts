@@ -48,7 +48,14 @@ async function measureEmbedded(): Promise<Row[]> {
     },
   );
   say('latency …');
-  const latency = await measureLatency(umbel, folder, 200);
+  const latency = await measureLatency({
+    umbel,
+    folder,
+    url: `sqlite:///${join(folder, 'latency.db')}`,
+    queues: ['celery'],
+    priorities: [0],
+    samples: 200,
+  });
   rows.push(
     { what: 'publish to start, idle, p50', measured: ms(latency.p50Ms), reference: '', target: '<= 5 ms', met: latency.p50Ms <= 5 },
     { what: 'publish to start, idle, p99', measured: ms(latency.p99Ms), reference: '', target: '', met: null },

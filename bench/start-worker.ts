@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { WorkerProcess } from '../scripts/worker-process.ts';
 
-export function startWorker(umbel: string, folder: string, url: string, children: number): WorkerProcess {
+export function startWorker(umbel: string, folder: string, url: string, children: number, more: readonly string[] = []): WorkerProcess {
   return new WorkerProcess({
     command: umbel,
     args: [
@@ -19,8 +19,10 @@ export function startWorker(umbel: string, folder: string, url: string, children
       'json',
       '-n',
       'bench@localhost',
+      ...more,
     ],
     cwd: folder,
+    env: { UMBEL_RESULT_BACKEND: url },
     isReady: (line) => line.includes('"worker.ready"'),
   });
 }

@@ -20,6 +20,8 @@ export interface RedisOperation {
   readonly keep: boolean;
   /** Waits also until the user of the URL gets a right that is missing. */
   readonly needsRights?: boolean;
+  /** May go with what others send next, within `patienceMs`. */
+  readonly patient?: boolean;
   /** In the MULTI of its turn. false: behind it, by itself. */
   readonly atomic: boolean;
   /** About what it takes while it waits. 0: it waits whatever else does, because something else bounds it. */
@@ -41,6 +43,7 @@ export interface RedisOutboxParams {
 
 /** Commands in one MULTI, unless one turn had more: it holds up everybody else. */
 const batchCommands = 1000;
+const patienceMs = 1;
 const firstRetryMs = 100;
 const lastRetryMs = 2000;
 
@@ -81,6 +84,7 @@ export class RedisOutbox {
   #waiting: Entry[] = [];
   #waitingBytes = 0;
   #immediate: NodeJS.Immediate | null = null;
+  #patience: NodeJS.Timeout | null = null;
   #retry: NodeJS.Timeout | null = null;
   #retryMs = firstRetryMs;
   /** Why nothing can be sent now. */
@@ -106,7 +110,8 @@ export class RedisOutbox {
 
   add(operation: RedisOperation): void {
     const entry = new Entry(operation, this.#sequence++, this.#turn);
-    this.#immediate ??= setImmediate(() => this.#flush());
+    if (operation.patient === true) this.#patience ??= setTimeout(() => this.#flush(), patienceMs);
+    else this.#immediate ??= setImmediate(() => this.#flush());
     if (this.#session === null || (this.#retry !== null && operation.keep)) this.#wait(entry);
     else this.#queue.push(entry);
   }
@@ -174,6 +179,8 @@ export class RedisOutbox {
   #flush(): void {
     if (this.#immediate !== null) clearImmediate(this.#immediate);
     this.#immediate = null;
+    if (this.#patience !== null) clearTimeout(this.#patience);
+    this.#patience = null;
     this.#turn++;
     const session = this.#session;
     if (session === null) return;

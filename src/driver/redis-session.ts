@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import type { ConnectionOptions } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
+import { sendBatch } from './redis-batch.ts';
 import { isReplyError, RedisFailure, toRedisFailure } from './redis-failure.ts';
 import type { RedisCommand } from './redis-script.ts';
 import { describeEndpoint, type RedisEndpoint, type RedisTls } from './redis-url.ts';
@@ -102,17 +103,12 @@ export class RedisSession {
 
   /** All in one write; one reply each, see RedisReply. */
   send(commands: readonly RedisCommand[], onReplies: (replies: readonly RedisReply[]) => void): void {
-    const pipeline = this.#client.pipeline();
-    for (const [name, ...args] of commands) pipeline.call(name, ...args);
-    pipeline.exec().then(
-      (results) => onReplies((results ?? []).map(([error, reply]) => this.#inOurWords(error, reply))),
-      () => onReplies([]),
-    );
+    sendBatch(this.#client, commands, (replies) => onReplies(replies.map((reply) => this.#inOurWords(reply))));
   }
 
-  #inOurWords(error: Error | null, reply: unknown): RedisReply {
-    if (error === null) return reply;
-    return isReplyError(error) ? toRedisFailure(error, this.where) : undefined;
+  #inOurWords(reply: unknown): RedisReply {
+    if (!(reply instanceof Error)) return reply;
+    return isReplyError(reply) ? toRedisFailure(reply, this.where) : undefined;
   }
 
   async subscribe(channels: readonly string[]): Promise<void> {

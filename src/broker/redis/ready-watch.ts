@@ -23,8 +23,6 @@ export interface ReadyWatchParams {
 export interface Watched {
   /** Other lists than before. */
   setKeys(keys: readonly string[]): void;
-  /** Called behind a reservation of this turn: if it was woken for that, what it leaves behind is looked at in the same write. */
-  reserving(): void;
   /** The last look found less than there was room for. true: sleep, `wake` will be called; false: look once more. */
   empty(): boolean;
   /** The last look found something: where looks are by the clock, the next ones come soon. */
@@ -37,8 +35,6 @@ interface Member {
   asleep: boolean;
   /** Something changed while it looked: the news may be newer than what it saw. */
   changed: boolean;
-  /** Woken, and not looked since: most likely the queues are empty again after that. */
-  woken: boolean;
   /** The server has been asked to look at the lists, behind everything sent so far. */
   looking: boolean;
   wake(): void;
@@ -71,17 +67,12 @@ export class ReadyWatch {
   }
 
   add(keys: readonly string[], wake: () => void): Watched {
-    const member: Member = { keys: new Set(keys), asleep: false, changed: false, woken: false, looking: false, wake };
+    const member: Member = { keys: new Set(keys), asleep: false, changed: false, looking: false, wake };
     this.#members.add(member);
     this.#start();
     return {
       setKeys: (changed) => {
         member.keys = new Set(changed);
-      },
-      reserving: () => {
-        if (!member.woken) return;
-        member.woken = false;
-        if (!member.looking && this.#track()) this.#look(member);
       },
       empty: () => this.#empty(member),
       busy: () => {
@@ -220,6 +211,8 @@ export class ReadyWatch {
     connection.enqueue({
       keep: false,
       atomic: false,
+      // Most often with the result of the only task there was: a write of its own would cost both sides more than the look itself.
+      patient: true,
       bytes: 0,
       commands: () => (member.keys.size === 0 ? [] : look),
       done: ([, found]) => {
@@ -271,7 +264,6 @@ export class ReadyWatch {
 
   #wake(member: Member): void {
     member.asleep = false;
-    member.woken = true;
     member.wake();
   }
 }

@@ -347,7 +347,6 @@ export class RedisSubscription implements Subscription {
         if (this.#ended(reservation)) this.#reserveFailed(failure, reservation);
       },
     });
-    this.#watched.reserving();
   }
 
   /** false: it was given up before it was answered. */
