@@ -115,7 +115,8 @@ export interface Subscription {
   reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome>;
   /** Give it back until `dueAtMs` (unix ms); it comes again as a fresh delivery, not marked redelivered. Does not count against the prefetch. */
   defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome>;
-  setPrefetch(count: number): void;
+  /** `setAside`: so many of those held do not count, because they wait for something else than room. */
+  setPrefetch(count: number, setAside?: number): void;
   addQueue(queue: string): Promise<void>;
   cancelQueue(queue: string): Promise<void>;
   /** Queues now consumed from. */

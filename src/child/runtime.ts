@@ -180,6 +180,7 @@ class ChildRuntime {
       ignoreResult: options.ignoreResult ?? defaults.ignoreResult,
       storeErrorsEvenIfIgnored: options.storeErrorsEvenIfIgnored ?? defaults.storeErrorsEvenIfIgnored,
       trackStarted: options.trackStarted ?? defaults.trackStarted,
+      rateLimit: options.rateLimit ?? defaults.rateLimit,
     };
   }
 

@@ -1,5 +1,7 @@
 /** Settings of tasks and their messages: the top level of the file and `[task]`. */
+import type { RateLimit } from '../std/rate-limit.ts';
 import { boolean, integer, listOf, oneOf } from './kind.ts';
+import { rateLimit } from './rate-limit-kind.ts';
 import { routingSettings } from './routing-settings.ts';
 import { setting } from './setting.ts';
 
@@ -60,6 +62,13 @@ export const taskSettings = {
     kind: boolean(),
     default: false,
     doc: 'Store the state STARTED when a task starts.',
+  }),
+  task_default_rate_limit: setting<RateLimit | null>({
+    kind: rateLimit,
+    default: null,
+    defaultText: 'no limit',
+    doc: "Most tasks of one type that a worker starts in a time, for tasks that name no rate limit of their own: `'100/m'`, `'10/s'`, `'5/h'` or a number per second. 0 is no limit.",
+    example: '100/m',
   }),
   ...routingSettings,
   task_default_priority: setting<number | null>({

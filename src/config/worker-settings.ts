@@ -73,6 +73,17 @@ export const workerSettings = {
     doc: 'Take a message only when a child is free for it: nothing is held in reserve, whatever the multiplier. For long tasks that another worker could begin at once; short ones come more slowly.',
     celeryDiffers: 'In Celery (5.6) with Redis alone.',
   }),
+  worker_disable_rate_limits: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Keep no rate limit, whatever tasks and settings say.',
+  }),
+  worker_rate_limit_reserve: setting<number>({
+    kind: integer({ min: 0 }),
+    default: 1000,
+    doc: 'Tasks that wait for their rate limit and are held beside the prefetch count, so that tasks of other types behind them in a queue go on. Above it they count, and a queue full of them keeps the others waiting.',
+    celeryDiffers: 'Not in Celery, where each of them counts: as many as the prefetch count bring all other tasks to a stop.',
+  }),
   worker_optimization: setting<'default' | 'fair'>({
     kind: oneOf(['default', 'fair']),
     default: 'default',

@@ -10,14 +10,16 @@ import type { Logger } from '../log/logger.ts';
 import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
-import { repr } from '../std/safe-repr.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
 import { freePlaces } from './exact-subscription.ts';
 import { jobOf } from './job-of.ts';
 import { LostDeliveries } from './lost-deliveries.ts';
+import { type Held, RateLimiter } from './rate-limiter.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
-import { type Decision, decide, type StrategyParams } from './strategy.ts';
+import { type Decision, decide, type StrategyParams, unwanted } from './strategy.ts';
 import { TimeLimitNotes } from './time-limit-notes.ts';
+import { UnrunMessages } from './unrun-messages.ts';
 import { consumeFrom, dropBroadcastQueues } from './worker-queues.ts';
 
 export interface ConsumerParams {
@@ -36,43 +38,58 @@ export interface ConsumerParams {
   readonly cancelOnConnectionLoss: boolean;
   isRevoked(taskId: string): boolean;
   readonly log: Logger;
-  /** Unix milliseconds; default: the system's clock. */
-  readonly now?: () => number;
+  readonly rateLimitsDisabled?: boolean;
+  readonly rateLimitReserve?: number;
+  readonly clock?: Clock;
 }
 
 /** Settlements between two looks at the prefetch count. */
 const tuneEvery = 64;
 /** How long the broker may take to take everything back at the end. */
 const releaseGraceMs = 10_000;
-/** Characters of a bad message's body shown in the log. */
-const shownBodyLength = 1024;
 
 export class Consumer {
   readonly name = 'consumer';
   readonly #params: ConsumerParams;
   readonly #log: Logger;
   /** Held requests by delivery. */
-  readonly #requests = new Map<Delivery, { request: Request; job: Job }>();
+  readonly #requests = new Map<Delivery, Held>();
   readonly #strategy: StrategyParams;
   #subscription: Subscription | null = null;
   #jobIds = 0;
   #prefetch = 0;
+  #setAside = 0;
   #settledSinceTune = 0;
   #received = 0;
   readonly #timeLimits: TimeLimitNotes;
   readonly #lost: LostDeliveries;
+  readonly #unrun: UnrunMessages;
+  /** What may not start yet. */
+  readonly rateLimits: RateLimiter;
 
   constructor(params: ConsumerParams) {
     this.#params = params;
     this.#log = params.log;
+    const clock = params.clock ?? systemClock;
+    this.rateLimits = new RateLimiter({
+      clock,
+      disabled: params.rateLimitsDisabled ?? false,
+      reserve: params.rateLimitReserve ?? 1000,
+      log: params.log,
+      discarded: ({ request }) => this.#discarded(request),
+      submit: (job) => params.pool.submit(job),
+      onChange: () => this.#tunePrefetch(),
+    });
+    this.#unrun = new UnrunMessages({ ...params, subscription: () => this.#subscription });
     this.#timeLimits = new TimeLimitNotes({ visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs, log: params.log });
     const { cancelOnConnectionLoss: cancelRunning, settler } = params;
-    this.#lost = new LostDeliveries({ ...params, orphans: settler.orphans, held: this.#requests, cancelRunning });
+    const { orphans } = settler;
+    this.#lost = new LostDeliveries({ ...params, orphans, held: this.#requests, rateLimits: this.rateLimits, cancelRunning });
     this.#strategy = {
       tasks: new Map<string, TaskOffer>(),
       acceptContent: params.acceptContent,
       isRevoked: params.isRevoked,
-      now: params.now ?? Date.now,
+      now: () => clock.now(),
     };
   }
 
@@ -101,6 +118,7 @@ export class Consumer {
   async start(): Promise<void> {
     const { pool, settler } = this.#params;
     Object.assign(this.#strategy, { tasks: pool.tasks });
+    this.rateLimits.configure(pool.tasks);
     this.#prefetch = this.#wantedPrefetch();
     this.#subscription = await consumeFrom(this.#params, () => this.#tunePrefetch(), {
       prefetch: this.#prefetch,
@@ -118,6 +136,7 @@ export class Consumer {
     try {
       await this.#subscription?.cancel();
     } finally {
+      this.rateLimits.quiet();
       this.#params.pool.quiet();
     }
   }
@@ -170,9 +189,18 @@ export class Consumer {
   #tunePrefetch(): void {
     this.#settledSinceTune = 0;
     const wanted = this.#wantedPrefetch();
-    if (wanted === this.#prefetch) return;
+    const { setAside } = this.rateLimits;
+    if (wanted === this.#prefetch && setAside === this.#setAside) return;
     this.#prefetch = wanted;
-    this.#subscription?.setPrefetch(wanted);
+    this.#setAside = setAside;
+    this.#subscription?.setPrefetch(wanted, setAside);
+  }
+
+  /** Expired or revoked while it waited. */
+  #discarded(request: Request): boolean {
+    const reason = unwanted(request.header, this.#strategy);
+    if (reason !== null) this.#params.settler.discard(request, reason);
+    return reason !== null;
   }
 
   #onDelivery(delivery: Delivery): void {
@@ -203,11 +231,12 @@ export class Consumer {
           this.#carryOut(delivery, { kind: 'invalid', reason: messageOf(error) });
           return;
         }
-        this.#requests.set(delivery, { request, job });
+        const held = { request, job };
+        this.#requests.set(delivery, held);
         this.#timeLimits.note(header);
         if (this.#log.enabled('info'))
           this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
-        this.#params.pool.submit(job);
+        if (!this.rateLimits.takes(held)) this.#params.pool.submit(job);
         return;
       }
       case 'defer':
@@ -219,7 +248,7 @@ export class Consumer {
             taskName: decision.header.task,
           },
         );
-        this.#guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
+        this.#unrun.guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
         return;
       case 'expired':
       case 'revoked': {
@@ -229,50 +258,8 @@ export class Consumer {
         this.#params.settler.discard(request, decision.kind);
         return;
       }
-      case 'unregistered': {
-        const { header } = decision;
-        this.#log.error(
-          'task.unregistered',
-          `Received unregistered task of type '${header.task}'.\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`,
-          {
-            taskId: header.id,
-            taskName: header.task,
-          },
-        );
-        const reject = (): Promise<unknown> | undefined => this.#subscription?.reject(delivery, { requeue: false });
-        // A result that cannot be stored has been logged; it must not keep the message, and its place in the prefetch, for ever.
-        this.#guard(this.#params.settler.storeNotRegistered({ delivery, header }).then(reject, reject), header.id);
-        return;
-      }
-      case 'unknown':
-        this.#log.warning('message.unknown', `Received and deleted unknown message.  Wrong destination?!?\n${this.#dump(delivery)}`);
-        this.#guard(this.#subscription?.reject(delivery, { requeue: false }), String(delivery.tag));
-        return;
-      case 'invalid':
-        this.#log.error(
-          'message.invalid',
-          `Received invalid task message: ${decision.reason}\nThe message has been ignored and discarded.\n${this.#dump(delivery)}`,
-        );
-        this.#guard(this.#subscription?.reject(delivery, { requeue: false }), String(delivery.tag));
-        return;
-      case 'undecodable':
-        this.#log.critical('message.undecodable', `Can't decode message body: ${decision.reason}\n${this.#dump(delivery)}`);
-        this.#guard(this.#subscription?.ack(delivery), String(delivery.tag));
-        return;
+      default:
+        this.#unrun.settle(delivery, decision);
     }
-  }
-
-  #guard(work: Promise<unknown> | undefined, id: string): void {
-    work?.catch((error: unknown) => this.#log.error('message.settle-failed', `Couldn't ack '${id}', reason: ${messageOf(error)}`));
-  }
-
-  #dump(delivery: Delivery): string {
-    const { properties, headers, body, exchange, routingKey } = delivery;
-    const shown = body.toString('utf8', 0, shownBodyLength);
-    return [
-      `body: ${repr(shown)} (${body.length}b)`,
-      `{content_type:${repr(properties.contentType)} content_encoding:${repr(properties.contentEncoding)}`,
-      `  delivery_info:${repr({ exchange, routing_key: routingKey })} headers=${repr(headers)}}`,
-    ].join('\n');
   }
 }

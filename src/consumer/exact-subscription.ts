@@ -49,12 +49,12 @@ export class ExactSubscription implements Subscription {
   }
 
   /** Here 0 is none, and not no limit. */
-  setPrefetch(count: number): void {
+  setPrefetch(count: number, setAside = 0): void {
     const wasFull = this.#full;
     this.#full = count <= 0;
     if (this.#full && !wasFull) this.#inner.pause();
     if (wasFull && !this.#full && !this.#paused) this.#inner.resume();
-    if (!this.#full) this.#inner.setPrefetch(count);
+    if (!this.#full) this.#inner.setPrefetch(count, setAside);
   }
 
   pause(): void {

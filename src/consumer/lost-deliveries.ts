@@ -10,11 +10,13 @@ import type { Logger } from '../log/logger.ts';
 import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Orphans } from './orphans.ts';
+import type { RateLimiter } from './rate-limiter.ts';
 import type { Request } from './request.ts';
 
 export interface LostDeliveriesParams {
   readonly broker: Broker;
   readonly pool: Pool;
+  readonly rateLimits: Pick<RateLimiter, 'withdraw'>;
   readonly orphans: Orphans;
   /** Requests by delivery. */
   readonly held: ReadonlyMap<Delivery, { readonly request: Request; readonly job: Job }>;
@@ -39,7 +41,7 @@ export class LostDeliveries {
   }
 
   onLost(deliveries: readonly Delivery[]): void {
-    const { broker, pool, held, orphans, cancelRunning, log } = this.#params;
+    const { broker, pool, rateLimits, held, orphans, cancelRunning, log } = this.#params;
     const redelivers = broker.features.redelivers === true;
     let forgotten = 0;
     let running = 0;
@@ -66,6 +68,7 @@ export class LostDeliveries {
         else forgotten += 1;
       }
     }
+    rateLimits.withdraw();
     pool.withdraw();
     if (running + forgotten > 0)
       log.warning(

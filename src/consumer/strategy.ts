@@ -48,9 +48,14 @@ export function decide(delivery: Delivery, params: StrategyParams): Decision {
 function decideTask(header: TaskHeader, params: StrategyParams): Decision {
   const offer = params.tasks.get(header.task);
   if (offer === undefined) return { kind: 'unregistered', header };
-  const now = params.now();
-  if (header.expiresMs !== null && header.expiresMs <= now) return { kind: 'expired', header, offer };
-  if (params.isRevoked(header.id)) return { kind: 'revoked', header, offer };
-  if (header.etaMs !== null && header.etaMs > now) return { kind: 'defer', header, dueAtMs: header.etaMs };
+  const reason = unwanted(header, params);
+  if (reason !== null) return { kind: reason, header, offer };
+  if (header.etaMs !== null && header.etaMs > params.now()) return { kind: 'defer', header, dueAtMs: header.etaMs };
   return { kind: 'run', header, offer };
+}
+
+/** Why a task is not to be run, or not any more; null: it is. */
+export function unwanted(header: TaskHeader, params: Pick<StrategyParams, 'isRevoked' | 'now'>): 'expired' | 'revoked' | null {
+  if (header.expiresMs !== null && header.expiresMs <= params.now()) return 'expired';
+  return params.isRevoked(header.id) ? 'revoked' : null;
 }

@@ -10,6 +10,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { ChordMessage, ChordPartEnd, ChordStart, NamedTask } from '../protocol/chord-part.ts';
 import type { MessageProperties } from '../protocol/message.ts';
 import type { LogLevel } from '../std/log-level.ts';
+import type { RateLimit } from '../std/rate-limit.ts';
 
 export const toChild = {
   /** – · 0 · 0 · ChildSettings · – : first frame, once. */
@@ -101,6 +102,8 @@ export interface TaskDefaults {
   readonly ignoreResult: boolean;
   readonly storeErrorsEvenIfIgnored: boolean;
   readonly trackStarted: boolean;
+  /** null: nothing is said, and there is none. */
+  readonly rateLimit: RateLimit | null;
 }
 
 export interface RunMeta {

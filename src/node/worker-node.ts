@@ -141,6 +141,8 @@ export class WorkerNode {
       adaptivePrefetch: settings.worker_optimization !== 'fair' && config.origin('worker_prefetch_multiplier').kind === 'default',
       exactPrefetch: settings.worker_disable_prefetch,
       acceptContent: settings.accept_content,
+      rateLimitsDisabled: settings.worker_disable_rate_limits,
+      rateLimitReserve: settings.worker_rate_limit_reserve,
       cancelOnConnectionLoss: settings.worker_cancel_long_running_tasks_on_connection_loss,
       isRevoked: (taskId) => stateDb.isRevoked(taskId),
       log,

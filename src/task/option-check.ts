@@ -7,6 +7,7 @@
 import { inspect } from 'node:util';
 import { UmbelError } from '../errors.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
+import { perSecond, rateLimitRule } from '../std/rate-limit.ts';
 
 /** null: fits. Otherwise the rule, to be read after the option's name: "must be a boolean". */
 export type OptionKind = (value: unknown) => string | null;
@@ -23,6 +24,8 @@ export const aPriority: OptionKind = (value) =>
   Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 255 ? null : 'must be an integer from 0 to 255';
 
 export const aCount: OptionKind = (value) => (Number.isInteger(value) && Number(value) >= 0 ? null : 'must be an integer, 0 or more');
+
+export const aRateLimit: OptionKind = (value) => (perSecond(value) === null ? `must be ${rateLimitRule}` : null);
 
 export const aDeliveryMode: OptionKind = (value) =>
   value === 1 || value === 2 || value === 'transient' || value === 'persistent' ? null : "must be 'persistent' (2) or 'transient' (1)";

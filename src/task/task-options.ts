@@ -3,7 +3,8 @@
  *
  * Names, units and defaults are Celery's. What is not given stays undefined, and the worker's setting decides.
  */
-import { aBoolean, aCount, aDeliveryMode, aName, aPriority, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import type { RateLimit } from '../std/rate-limit.ts';
+import { aBoolean, aCount, aDeliveryMode, aName, aPriority, aRateLimit, checkOptions, type OptionKind, seconds } from './option-check.ts';
 import type { DeliveryMode } from './task-route.ts';
 
 /** A class of errors, or the name of one. */
@@ -26,6 +27,8 @@ export interface TaskOptions {
   readonly storeErrorsEvenIfIgnored?: boolean | undefined;
   /** Store the state STARTED when the task starts. */
   readonly trackStarted?: boolean | undefined;
+  /** Most starts of this type in a worker: '100/m', '10/s', '5/h', a number per second; 0 for no limit. */
+  readonly rateLimit?: RateLimit | undefined;
   /** How often `retry()` may try again; null for ever. Default 3. */
   readonly maxRetries?: number | null | undefined;
   /** Seconds until a retry that names no time. Default 180. */
@@ -56,6 +59,7 @@ export interface ResolvedTaskOptions {
   readonly ignoreResult: boolean | undefined;
   readonly storeErrorsEvenIfIgnored: boolean | undefined;
   readonly trackStarted: boolean | undefined;
+  readonly rateLimit: RateLimit | undefined;
   readonly maxRetries: number | null;
   readonly defaultRetryDelay: number;
   readonly typing: boolean;
@@ -76,6 +80,7 @@ const kinds = {
   ignoreResult: aBoolean,
   storeErrorsEvenIfIgnored: aBoolean,
   trackStarted: aBoolean,
+  rateLimit: aRateLimit,
   maxRetries: (value) => (value === null || aCount(value) === null ? null : 'must be an integer, 0 or more, or null for no limit'),
   defaultRetryDelay: seconds,
   typing: aBoolean,
@@ -94,7 +99,6 @@ const kinds = {
 const notBuiltYet: readonly string[] = [
   'timeLimit',
   'softTimeLimit',
-  'rateLimit',
   'autoretryFor',
   'dontAutoretryFor',
   'retryKwargs',
@@ -126,6 +130,7 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     ignoreResult: given.ignoreResult,
     storeErrorsEvenIfIgnored: given.storeErrorsEvenIfIgnored,
     trackStarted: given.trackStarted,
+    rateLimit: given.rateLimit,
     maxRetries: given.maxRetries === undefined ? 3 : given.maxRetries,
     defaultRetryDelay: given.defaultRetryDelay ?? 180,
     typing: given.typing ?? true,

@@ -409,6 +409,21 @@ const flowSuite: Suite = (test) => {
     t.equal(await broker.countReady(queue), 0, 'nothing came back');
   });
 
+  test('what is set aside makes room for as many', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    const { subscription, deliveries } = await openInbox(broker, [queue], 2);
+    await publishAll(broker, queue, numbered(6));
+    await deliveries.take(2);
+    subscription.setPrefetch(2, 3);
+    await deliveries.take(3);
+    await bench.settleDown(broker);
+    t.equal(deliveries.size, 0, 'five are held, three of them set aside');
+    t.equal(subscription.hasRoom, false);
+    subscription.setPrefetch(2, 4);
+    t.equal(textOf(await deliveries.next()), '5');
+  });
+
   test('queues can be added and cancelled', async (t, bench) => {
     const broker = await bench.broker();
     const one = await bench.queue(broker, 'one');

@@ -435,6 +435,7 @@ export function taskOffer(name: string, more: Partial<TaskOffer> = {}): TaskOffe
     ignoreResult: false,
     storeErrorsEvenIfIgnored: false,
     trackStarted: false,
+    rateLimit: null,
     ...more,
   };
 }

@@ -20,7 +20,13 @@ function bench({ redelivers = true, cancelRunning = false } = {}) {
   const orphans = new Orphans({ broker, log });
   const pool = new FakePool(1, []);
   const held = new Map<Delivery, { request: Request; job: Job }>();
-  const lost = new LostDeliveries({ broker, pool, orphans, held, cancelRunning, log });
+  let timesWithdrawn = 0;
+  const rateLimits = {
+    withdraw: () => {
+      timesWithdrawn += 1;
+    },
+  };
+  const lost = new LostDeliveries({ broker, pool, rateLimits, orphans, held, cancelRunning, log });
   const hold = (id: string, state: 'reserved' | 'active', acksLate = true) => {
     const header = { id, retries: 0, task: 'tasks.add', shadow: null, ignoreResult: null } as unknown as TaskHeader;
     const delivery = { tag: id, redelivered: false } as unknown as Delivery;
@@ -42,17 +48,18 @@ function bench({ redelivers = true, cancelRunning = false } = {}) {
   };
   const lose = (): void => lost.onLost([...held.keys(), { tag: 'unknown' } as unknown as Delivery]);
   const words = (): string[] => log.lines.map(({ event, level }) => `${level} ${event}`);
-  return { pool, log, hold, lose, words, orphans, disconnect: () => tellState('lost') };
+  return { withdrawn: () => timesWithdrawn, pool, log, hold, lose, words, orphans, disconnect: () => tellState('lost') };
 }
 
 t.test('with a connection: what runs goes on, what waits is taken out, and that is said once', async (t) => {
-  const { pool, log, hold, lose, words } = bench();
+  const { pool, log, hold, lose, words, withdrawn } = bench();
   const running = hold('running', 'active');
   const waiting = [hold('a', 'reserved'), hold('b', 'reserved')];
   lose();
   t.strictSame([running.request.lost, running.job.withdrawn], [false, false]);
   t.ok(waiting.every(({ request, job }) => request.lost && job.withdrawn));
   t.strictSame(pool.jobs, [running.job]);
+  t.equal(withdrawn(), 1, 'what waits for its rate limit too');
   t.strictSame([pool.aborted, pool.cancelled], [[], []], 'no signal is aborted');
   t.strictSame(words(), ['warning consumer.held-lost']);
   t.match(log.lines[0]?.message, /1 running tasks go on, 2 that have not begun are forgotten/);

@@ -234,6 +234,7 @@ export function childSettings(index: number, concurrency: number, taskPaths: rea
       ignoreResult: false,
       storeErrorsEvenIfIgnored: false,
       trackStarted: false,
+      rateLimit: null,
     },
     taskProtocol: 2,
     inheritParentPriority: false,

@@ -29,7 +29,7 @@ t.test('refused', async (t) => {
   refuses({ name: 'mail.send', bind: 1 }, /^options of task mail\.send: bind/);
   refuses({ maxRetries: 1.5 }, /maxRetries must be an integer, 0 or more, or null for no limit, got 1\.5/);
   refuses({ throws: [3] }, /throws must be an array of error classes or names of them, got \[ 3 \]/);
-  refuses({ rateLimit: '10/m' }, /rateLimit is not built yet in this version, got '10\/m'/);
+  refuses({ rateLimit: '10/d' }, /rateLimit must be a rate such as '100\/m'.* got '10\/d'/);
   refuses({ softTimeLimit: 3 }, /softTimeLimit is not built yet/);
   refuses({ acks_late: true }, /acks_late is not an option; the options are name, bind, acksLate/);
 });

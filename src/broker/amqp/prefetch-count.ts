@@ -15,10 +15,12 @@ import type { Clock, Timer } from '../../std/clock.ts';
 export interface PrefetchCountParams {
   /** null: there is none, or it is being made. */
   channel(): AmqpChannel | null;
-  /** 0: no limit. */
+  /** With those set aside; 0: no limit. */
   prefetch(): number;
   /** Held and not to be counted. */
   deferred(): number;
+  /** Held, and waiting for something else than room: their number changes often. */
+  setAside(): number;
   /** Consumed from; 0 while paused or cancelled. */
   queues(): number;
   /** None of them minds that: a single active consumer that leaves does not come back to its place. */
@@ -94,15 +96,15 @@ export class PrefetchCount {
   }
 
   #isSimple(queues: number): boolean {
-    const { prefetch, deferred, mayRenew } = this.#params;
-    return queues === 1 && mayRenew() && prefetch() > 0 && prefetch() <= maxPrefetch && deferred() === 0;
+    const { prefetch, deferred, setAside, mayRenew } = this.#params;
+    return queues === 1 && mayRenew() && prefetch() > 0 && prefetch() <= maxPrefetch && deferred() + setAside() === 0;
   }
 
   /** What the server is to be told: deferred messages do not count, and beyond 65535 there is no limit. */
   #count(): number {
-    const { prefetch, deferred, log } = this.#params;
+    const { prefetch, deferred, setAside, log } = this.#params;
     if (prefetch() === 0) return 0;
-    const count = prefetch() + deferred();
+    const count = prefetch() + deferred() + (this.#consumersOnly ? roundedUp(setAside()) - setAside() : 0);
     if (count <= maxPrefetch) return count;
     if (!this.#saidUnlimited) {
       this.#saidUnlimited = true;
@@ -156,4 +158,9 @@ export class PrefetchCount {
     this.#told = count;
     return this.#params.renew((channel) => channel.qos(count, false));
   }
+}
+
+/** Where another count takes another consumer, a number that grows message by message is followed in leaps. */
+function roundedUp(count: number): number {
+  return count === 0 ? 0 : 2 ** Math.ceil(Math.log2(count));
 }

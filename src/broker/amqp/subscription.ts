@@ -72,7 +72,9 @@ export class AmqpSubscription implements Subscription {
   #paused = false;
   #cancelled = false;
   #released = false;
+  /** With those set aside. */
   #prefetch: number;
+  #setAside = 0;
   readonly #count: PrefetchCount;
   /** Messages that came, and refusals that were logged. */
   #activity = 0;
@@ -97,6 +99,7 @@ export class AmqpSubscription implements Subscription {
       channel: () => (this.#opening ? null : this.#channel),
       prefetch: () => this.#prefetch,
       deferred: () => this.#deferrals.size + this.#parking,
+      setAside: () => this.#setAside,
       queues: () => (this.#paused || this.#cancelled ? 0 : this.#queues.size),
       // The channel's count changes at once, without other consumers.
       mayRenew: () => params.consume.exact !== true && this.#queuesMayBeLeft(),
@@ -213,10 +216,12 @@ export class AmqpSubscription implements Subscription {
     return outcome;
   }
 
-  setPrefetch(count: number): void {
-    const isLess = count !== 0 && (this.#prefetch === 0 || count < this.#prefetch);
-    this.#prefetch = count;
-    if (this.#window !== null) this.#window.prefetch = count;
+  setPrefetch(count: number, setAside = 0): void {
+    const before = this.#prefetch;
+    this.#prefetch = count === 0 ? 0 : count + setAside;
+    this.#setAside = setAside;
+    const isLess = count !== 0 && (before === 0 || this.#prefetch < before);
+    if (this.#window !== null) this.#window.prefetch = this.#prefetch;
     if (isLess && this.#params.consume.exact === true) this.#narrow(this.#count.narrow());
     else this.#count.recount();
     this.#handOver();

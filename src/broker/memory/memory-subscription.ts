@@ -86,8 +86,8 @@ export class MemorySubscription implements Subscription, MemoryTaker {
     return 'done';
   }
 
-  setPrefetch(count: number): void {
-    this.#prefetch = count;
+  setPrefetch(count: number, setAside = 0): void {
+    this.#prefetch = count === 0 ? 0 : count + setAside;
     this.#hub.pump();
   }
 

@@ -188,8 +188,8 @@ export class RedisSubscription implements Subscription {
     return done;
   }
 
-  setPrefetch(count: number): void {
-    this.#prefetch = count;
+  setPrefetch(count: number, setAside = 0): void {
+    this.#prefetch = count === 0 ? 0 : count + setAside;
     this.claim();
   }
 

@@ -94,8 +94,8 @@ export class SqliteSubscription implements Subscription {
     return this.#settle(delivery, { kind: 'defer', dueAtMs: Math.ceil(dueAtMs) });
   }
 
-  setPrefetch(count: number): void {
-    this.#prefetch = count;
+  setPrefetch(count: number, setAside = 0): void {
+    this.#prefetch = count === 0 ? 0 : count + setAside;
     this.claim();
   }
 

@@ -9,7 +9,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 async function bench(start: { readonly prefetch: number; readonly queues?: number; readonly consumersOnly?: boolean }) {
   const said: string[] = [];
-  const state = { prefetch: start.prefetch, deferred: 0, queues: start.queues ?? 1, mayRenew: true };
+  const state = { prefetch: start.prefetch, deferred: 0, setAside: 0, queues: start.queues ?? 1, mayRenew: true };
   const clock = new FakeClock();
   const channel = {
     qos: async (count: number, global: boolean) => void said.push(`${global ? 'channel' : 'consumer'} ${count}`),
@@ -18,6 +18,7 @@ async function bench(start: { readonly prefetch: number; readonly queues?: numbe
     channel: () => channel,
     prefetch: () => state.prefetch,
     deferred: () => state.deferred,
+    setAside: () => state.setAside,
     queues: () => state.queues,
     mayRenew: () => state.mayRenew,
     renew: async (before) => {
@@ -103,4 +104,21 @@ t.test('nothing is said while nothing is consumed, or after the channel has ende
   clock.advance(1000);
   await turn();
   t.strictSame(take(), []);
+});
+
+t.test('what is set aside changes often: the count of the channel, at once; where there is none, in leaps', async (t) => {
+  const exact = await bench({ prefetch: 8 });
+  exact.take();
+  t.strictSame(await exact.change({ prefetch: 11, setAside: 3 }), ['channel 11', 'consumer 0', 'consumers']);
+  t.strictSame(await exact.change({ prefetch: 12, setAside: 4 }), ['channel 12']);
+  const leaps = await bench({ prefetch: 8, consumersOnly: true });
+  leaps.take();
+  await leaps.change({ prefetch: 13, setAside: 5 });
+  leaps.clock.advance(1000);
+  await turn();
+  t.strictSame(leaps.take(), ['consumer 16', 'consumers'], 'as if it were 8');
+  await leaps.change({ prefetch: 16, setAside: 8 });
+  leaps.clock.advance(1000);
+  await turn();
+  t.strictSame(leaps.take(), []);
 });

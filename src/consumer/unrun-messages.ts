@@ -1,0 +1,78 @@
+/**
+ * Messages that no task is run for: of an unknown task, of no task at all, broken, or not to be read. What is said of them and how they are
+ * settled is Celery's way (messages.md §7).
+ */
+import type { Delivery, Subscription } from '../broker/broker.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import { repr } from '../std/safe-repr.ts';
+import type { Settler } from './settle.ts';
+import type { Decision } from './strategy.ts';
+
+export type Unrun = Extract<Decision, { readonly kind: 'unregistered' | 'unknown' | 'invalid' | 'undecodable' }>;
+
+export interface UnrunMessagesParams {
+  subscription(): Subscription | null;
+  readonly settler: Settler;
+  readonly log: Logger;
+}
+
+/** Characters of a bad message's body shown in the log. */
+const shownBodyLength = 1024;
+
+export class UnrunMessages {
+  readonly #params: UnrunMessagesParams;
+
+  constructor(params: UnrunMessagesParams) {
+    this.#params = params;
+  }
+
+  settle(delivery: Delivery, decision: Unrun): void {
+    const { log, settler } = this.#params;
+    const subscription = this.#params.subscription();
+    const reject = (): Promise<unknown> | undefined => subscription?.reject(delivery, { requeue: false });
+    switch (decision.kind) {
+      case 'unregistered': {
+        const { header } = decision;
+        log.error(
+          'task.unregistered',
+          `Received unregistered task of type '${header.task}'.\nThe message has been ignored and discarded.\n${dump(delivery)}`,
+          { taskId: header.id, taskName: header.task },
+        );
+        // A result that cannot be stored has been logged; it must not keep the message, and its place in the prefetch, for ever.
+        this.guard(settler.storeNotRegistered({ delivery, header }).then(reject, reject), header.id);
+        return;
+      }
+      case 'unknown':
+        log.warning('message.unknown', `Received and deleted unknown message.  Wrong destination?!?\n${dump(delivery)}`);
+        this.guard(reject(), String(delivery.tag));
+        return;
+      case 'invalid':
+        log.error(
+          'message.invalid',
+          `Received invalid task message: ${decision.reason}\nThe message has been ignored and discarded.\n${dump(delivery)}`,
+        );
+        this.guard(reject(), String(delivery.tag));
+        return;
+      case 'undecodable':
+        log.critical('message.undecodable', `Can't decode message body: ${decision.reason}\n${dump(delivery)}`);
+        this.guard(subscription?.ack(delivery), String(delivery.tag));
+        return;
+    }
+  }
+
+  /** A settlement that fails is said, and that is all. */
+  guard(work: Promise<unknown> | undefined, id: string): void {
+    work?.catch((error: unknown) => this.#params.log.error('message.settle-failed', `Couldn't ack '${id}', reason: ${messageOf(error)}`));
+  }
+}
+
+function dump(delivery: Delivery): string {
+  const { properties, headers, body, exchange, routingKey } = delivery;
+  const shown = body.toString('utf8', 0, shownBodyLength);
+  return [
+    `body: ${repr(shown)} (${body.length}b)`,
+    `{content_type:${repr(properties.contentType)} content_encoding:${repr(properties.contentEncoding)}`,
+    `  delivery_info:${repr({ exchange, routing_key: routingKey })} headers=${repr(headers)}}`,
+  ].join('\n');
+}
