@@ -157,7 +157,18 @@ export interface ListenParams {
   readonly routingKey: string;
   /** The exchange outlives a restart of the server. Default, as Celery has them: topic exchanges do, others do not. */
   readonly exchangeDurable?: boolean;
+  /** A queue with a name that people know, where the broker has queues for listeners: shared with whoever listens under that name. */
+  readonly queue?: ListenerQueue;
   onMessage(message: Message, routingKey: string): void;
+}
+
+export interface ListenerQueue {
+  readonly name: string;
+  /** Forgotten when nobody has read from it for so long. */
+  readonly expiresMs: number;
+  readonly messageTtlMs: number;
+  /** Somebody else reads from it already: each message goes to one of us. */
+  onShared(): void;
 }
 
 export interface Listener {
@@ -194,6 +205,8 @@ export interface Broker {
   /** Give up a connection that looks well and make another: 'lost', with all that a loss means, then 'connected'. Only when connected. */
   reconnect(reason: string): void;
   declareQueue(queue: QueueDeclaration): Promise<void>;
+  /** For whoever publishes to an exchange that nobody may have bound a queue to yet. Where exchanges are only names there is nothing to do. */
+  declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void>;
   deleteQueue(name: string): Promise<void>;
   /** Ready messages removed. */
   purgeQueue(name: string): Promise<number>;

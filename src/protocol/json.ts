@@ -103,6 +103,13 @@ export function encodeJson(value: unknown): string {
   }
 }
 
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+
+/** For `encodeJson`: a finite number that is written with a fraction where it has none, because Python tells 1.0 from 1. */
+export function jsonFloat(value: number): unknown {
+  return Number.isInteger(value) && Math.abs(value) < 1e21 ? rawJSON(value.toFixed(1)) : value;
+}
+
 /** JSON.stringify gives exactly what we want for this value. */
 function isPlain(value: unknown, depth: number): boolean {
   switch (typeof value) {

@@ -196,6 +196,8 @@ export class RecordingBroker implements Broker {
     this.published.push({ message, destination });
   }
 
+  async declareExchange(): Promise<void> {}
+
   deleteQueue(): Promise<void> {
     return notHere();
   }

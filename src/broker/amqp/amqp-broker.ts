@@ -22,6 +22,7 @@ import type {
   BrokerState,
   ConsumeParams,
   Destination,
+  ExchangeType,
   Listener,
   ListenParams,
   QueueDeclaration,
@@ -184,6 +185,10 @@ export class AmqpBroker implements Broker {
 
   async declareQueue(queue: QueueDeclaration): Promise<void> {
     await this.#ask(() => this.topology.declare(queue));
+  }
+
+  async declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void> {
+    await this.#ask(() => this.topology.declareExchange(exchange, type, durable));
   }
 
   async deleteQueue(name: string): Promise<void> {

@@ -54,13 +54,14 @@ export class AmqpListener implements Listener {
       if (cause.kind !== 'lost') this.#params.log.error('broker.channel-lost', `${cause.message}. Listening to ${exchange} anew`);
       this.#later();
     });
-    const name = `umbel.listen.${randomUUID()}`;
-    const { name: queue } = await channel.declareQueue(name, {
+    const known = listen.queue;
+    const { name: queue, consumers } = await channel.declareQueue(known?.name ?? `umbel.listen.${randomUUID()}`, {
       durable: false,
-      exclusive: true,
+      exclusive: known === undefined,
       autoDelete: true,
-      arguments: queueArguments,
+      arguments: known === undefined ? queueArguments : { 'x-expires': known.expiresMs, 'x-message-ttl': known.messageTtlMs },
     });
+    if (consumers > 0) known?.onShared();
     if (exchange !== '') await channel.bindQueue(queue, exchange, routingKey);
     await channel.consume(queue, { consumerTag: 'umbel-listener', noAck: true, exclusive: false, arguments: {} }, (message) => {
       if (this.#stopped || channel !== this.#channel) return;

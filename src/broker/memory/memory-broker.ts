@@ -94,6 +94,9 @@ export class MemoryBroker implements Broker {
     for (const { exchange, type, routingKey } of bindings) this.#hub.bind(exchange, { type, routingKey, queue: queue.name });
   }
 
+  /** The bindings say what an exchange is. */
+  async declareExchange(): Promise<void> {}
+
   async deleteQueue(name: string): Promise<void> {
     this.#mustBeStarted();
     this.#hub.delete(name);

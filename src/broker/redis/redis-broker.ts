@@ -23,6 +23,7 @@ import type {
   BrokerState,
   ConsumeParams,
   Destination,
+  ExchangeType,
   Listener,
   ListenParams,
   QueueDeclaration,
@@ -183,6 +184,11 @@ export class RedisBroker implements Broker {
     const headers = bindingsOf(queue).find(({ type }) => type === 'headers');
     if (headers !== undefined) throw noHeaders(`queue ${queue.name}, exchange ${headers.exchange}`);
     await this.#commit(this.#routing.declare(queue));
+  }
+
+  async declareExchange(exchange: string, type: ExchangeType): Promise<void> {
+    if (type === 'headers') throw noHeaders(`exchange ${exchange}`);
+    this.#routing.learn(exchange, type);
   }
 
   async deleteQueue(name: string): Promise<void> {

@@ -182,6 +182,9 @@ export class SqliteBroker implements Broker {
     for (const queue of queues) if (this.#transient.has(queue)) consumeTransient(database, queue, consumer);
   }
 
+  /** The bindings say what an exchange is. */
+  async declareExchange(): Promise<void> {}
+
   deleteQueue(name: string): Promise<void> {
     return this.#write((database) => {
       emptyQueue(database, name);

@@ -1,0 +1,29 @@
+/**
+ * A command that cannot be done, in the words of Python: callers show `{"error": "KeyError('x')"}` and some read the name in it.
+ *
+ * Source: protocol notes, control.md §1.
+ */
+export type PythonError = 'KeyError' | 'TypeError' | 'ValueError' | 'ImportError' | 'NotImplementedError' | 'RuntimeError';
+
+export class CommandFailure extends Error {
+  readonly type: PythonError;
+
+  constructor(type: PythonError, text: string) {
+    super(text);
+    this.name = 'CommandFailure';
+    this.type = type;
+  }
+}
+
+/** The text of an error reply. */
+export function errorText(error: unknown): string {
+  if (error instanceof CommandFailure) return `${error.type}(${pythonText(error.message)})`;
+  return `RuntimeError(${pythonText(error instanceof Error ? error.message : String(error))})`;
+}
+
+/** As Python shows a text: in single quotes, unless it has one in it and no double quote. */
+export function pythonText(text: string): string {
+  const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t');
+  if (!text.includes("'")) return `'${escaped}'`;
+  return text.includes('"') ? `'${escaped.replaceAll("'", "\\'")}'` : `"${escaped}"`;
+}

@@ -1,0 +1,35 @@
+/** Arguments of commands as they come from anybody: read into what a command needs, or refused in the words of Python. */
+import { CommandFailure, pythonText } from './command-failure.ts';
+
+/** A text, or a list of texts. */
+export function listOf(value: unknown): string[] {
+  if (value === null || value === undefined) return [];
+  return Array.isArray(value) ? value.map(String) : [String(value)];
+}
+
+export function textOf(name: string, value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw new CommandFailure('TypeError', `${name} must be a text, got ${shown(value)}`);
+}
+
+export function textOrNull(name: string, value: unknown): string | null {
+  return value === null || value === undefined || value === '' ? null : textOf(name, value);
+}
+
+/** A number, also as text: command lines send those. null stays null. */
+export function numberOrNull(name: string, value: unknown): number | null {
+  if (value === null || value === undefined) return null;
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number === 'number' && Number.isFinite(number)) return number;
+  throw new CommandFailure('ValueError', `${name} must be a number, got ${shown(value)}`);
+}
+
+export function countOf(name: string, value: unknown): number {
+  const number = numberOrNull(name, value);
+  if (number !== null && Number.isInteger(number) && number >= 0) return number;
+  throw new CommandFailure('ValueError', `${name} must be a whole number from 0, got ${shown(value)}`);
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? pythonText(value) : (JSON.stringify(value) ?? String(value));
+}
