@@ -40,7 +40,7 @@ export async function measureAmqp(params: AmqpBenchParams): Promise<Row[]> {
     const rows = [...(await throughputRows(bench)), ...(await publishRows(bench))];
     say('RabbitMQ: round trips …');
     await place.empty();
-    await place.server.addVhost(celeryVhost);
+    await place.server.control.addVhost(celeryVhost);
     const at = (vhost: string): { url: string; backend: string } => ({ url: place.server.url(vhost), backend: 'rpc://' });
     return [...rows, ...(await roundTripRows('RabbitMQ', params, { umbel: at(''), celery: at(celeryVhost) }, 1000))];
   } finally {

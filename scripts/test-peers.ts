@@ -11,6 +11,7 @@ const peers: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'python3-redis': ['/usr/bin/python3', '-c', 'import redis'],
   'redis-server': ['redis-server', '--version'],
   'redis-tools': ['redis-cli', '--version'],
+  'rabbitmq-server': ['test', '-x', '/usr/lib/rabbitmq/bin/rabbitmq-server'],
 };
 
 function missingPeers(): string[] {

@@ -3,12 +3,16 @@
  *
  * Ends with one line, `N passed, M failed`, over all checks and all assertions of all test files, also written to
  * .tap/run/summary, and exits 1 when anything failed, a test file did not report, or nothing ran.
- * Owns nothing else: tests start and stop what they need.
+ * Owns the RabbitMQ server that the tests of a run share, which starts while the checks run and ends with the run, however that ends. Every other server
+ * is a test's own.
  */
 import { spawn } from 'node:child_process';
-import { globSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { RabbitmqServer } from '../test/rabbitmq-server.ts';
+import { environmentOf } from '../test/rabbitmq-vhost.ts';
 import { type Counts, TapSummary } from './tap-summary.ts';
 import { installTestPeers } from './test-peers.ts';
 
@@ -16,6 +20,8 @@ const root = resolve(import.meta.dirname, '..');
 const runFolder = join(root, '.tap/run');
 /** For one test file; the live tests with thousands of kills are the longest. */
 const fileTimeoutSeconds = 300;
+/** At a time. Most of the long ones wait for something nearly all the time. */
+const jobs = availableParallelism() + 1;
 
 process.chdir(root);
 rmSync(runFolder, { recursive: true, force: true });
@@ -26,6 +32,19 @@ function make(target: string): Promise<boolean> {
   return new Promise((done) => {
     child.on('error', () => done(false));
     child.on('exit', (code) => done(code === 0));
+  });
+}
+
+/** What ends with the run. */
+const teardowns: (() => unknown)[] = [];
+
+/** In the environment of every test, if one of these files wants a virtual host; without a server such a test starts its own, and says what is wrong with it. */
+async function sharedServers(files: readonly string[]): Promise<Readonly<Record<string, string>>> {
+  if (!files.some((file) => readFileSync(file, 'utf8').includes('RabbitmqVhost.open('))) return {};
+  const owner = { teardown: (handler: () => unknown) => void teardowns.unshift(handler) };
+  return RabbitmqServer.start(owner).then(environmentOf, (error: unknown) => {
+    console.log(`there is no RabbitMQ server for the run: ${String(error)}`);
+    return {};
   });
 }
 
@@ -42,10 +61,13 @@ async function runChecks(): Promise<Counts> {
   return counts;
 }
 
-async function runTap(files: readonly string[]): Promise<Counts> {
+async function runTap(files: readonly string[], env: Readonly<Record<string, string>>): Promise<Counts> {
   const summary = new TapSummary(files, (line) => console.log(line));
-  const args = ['run', '--disable-coverage', '--reporter=tap', '--jobs=2', '--serial=test/live', `--timeout=${fileTimeoutSeconds}`];
-  const tap = spawn('tap', [...args, ...files], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const args = ['run', '--disable-coverage', '--reporter=tap', `--jobs=${jobs}`, `--timeout=${fileTimeoutSeconds}`];
+  const tap = spawn('tap', [...args, ...files], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env, NODE_COMPILE_CACHE: join(runFolder, 'compile-cache') },
+  });
   const ended = new Promise<number | null>((done, fail) => {
     tap.on('error', fail);
     tap.on('close', (status) => done(status));
@@ -57,8 +79,9 @@ async function runTap(files: readonly string[]): Promise<Counts> {
 const wanted = process.argv.slice(2);
 const files = globSync(wanted.length > 0 ? wanted : 'test/**/*.test.ts').toSorted();
 const total = { passed: 0, failed: 0 };
+if (wanted.length === 0) installTestPeers();
+const servers = sharedServers(files);
 if (wanted.length === 0) {
-  installTestPeers();
   const checks = await runChecks();
   total.passed += checks.passed;
   total.failed += checks.failed;
@@ -67,10 +90,11 @@ if (files.length === 0) {
   console.log(`not ok - no test file matches ${wanted.join(' ') || 'test/**/*.test.ts'}`);
   total.failed += 1;
 } else {
-  const tests = await runTap(files);
+  const tests = await runTap(files, await servers);
   total.passed += tests.passed;
   total.failed += tests.failed;
 }
+for (const teardown of teardowns) await teardown();
 const summary = `${total.passed} passed, ${total.failed} failed`;
 writeFileSync(join(runFolder, 'summary'), `${summary}\n`);
 console.log(summary);

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
-import { endsWithUs } from './redis-server.ts';
+import { endsWithUs } from './test-server.ts';
 
 const python = '/usr/bin/python3';
 

@@ -1,16 +1,12 @@
 /**
- * A Redis server of a test's own: loopback only, a free port, data in a temporary folder.
+ * A Redis server of a test's own: loopback only, a free port, data in a temporary folder. It starts in some hundredths of a second.
  *
- * Owns the process and the folder; both end with the test. Waits for Redis's own words ("Ready to accept connections") and a
- * PONG, never for time. REDIS_SERVER names another server than the `redis-server` of PATH: another version, or Valkey.
+ * REDIS_SERVER names another server than the `redis-server` of PATH: another version, or Valkey.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Test } from 'tap';
+import { freePort, type Owner, TestServer, temporaryFolder } from './test-server.ts';
 
 export interface RedisServerOptions {
   /** Lines of redis.conf: { appendonly: 'yes', requirepass: 'secret' }. A list gives the directive more than once. */
@@ -28,8 +24,6 @@ export function redisVersion(): { readonly name: string; readonly major: number;
   return { name: name.toLowerCase(), major: Number(major), minor: Number(minor) };
 }
 
-const readyWithinMs = 30_000;
-
 /** Why a test that takes rights away must be skipped; false: it can run. */
 export function withoutRights(): string | false {
   const { name, major } = redisVersion();
@@ -42,30 +36,21 @@ export function everyRight(): string[] {
   return ['on', '>secret', '~*', '+@all', ...(major === 6 && minor < 2 ? [] : ['&*'])];
 }
 
-export class RedisServer {
-  readonly host = '127.0.0.1';
-  readonly port: number;
-  readonly folder: string;
+export class RedisServer extends TestServer {
   readonly socketPath: string;
   readonly #options: RedisServerOptions;
-  #process: ChildProcess | null = null;
-  #output: string[] = [];
 
   private constructor(port: number, folder: string, options: RedisServerOptions) {
-    this.port = port;
-    this.folder = folder;
+    // Any answer will do: one that wants a password is up as well.
+    super({ name: 'Redis server', port, folder, readyWithinMs: 30_000, readyLine: /Ready to accept connections/, greeting: 'PING\r\n' });
     this.socketPath = join(folder, 'redis.sock');
     this.#options = options;
   }
 
-  /** Running when it resolves; killed and removed when the test ends. */
-  static async start(t: Pick<Test, 'teardown'>, options: RedisServerOptions = {}): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), mkdtempSync(join(tmpdir(), 'umbel-redis-')), options);
-    t.teardown(async () => {
-      await server.kill();
-      rmSync(server.folder, { recursive: true, force: true, maxRetries: 5 });
-    });
-    await server.start();
+  /** Running when it resolves; killed and removed when the owner ends. */
+  static async start(owner: Owner, options: RedisServerOptions = {}): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), temporaryFolder('redis'), options);
+    await server.startFor(owner);
     return server;
   }
 
@@ -73,65 +58,11 @@ export class RedisServer {
     return `redis://${this.host}:${this.port}/${db}`;
   }
 
-  get pid(): number {
-    const pid = this.#process?.pid;
-    if (pid === undefined) throw new Error('the Redis server of this test is not running');
-    return pid;
-  }
-
-  get running(): boolean {
-    return this.#process !== null;
-  }
-
-  /** Again, on the same port and with the same data. */
-  async start(): Promise<void> {
+  protected override spawn(): ChildProcess {
     // A file, and not its standard input: Sentinel has servers rewrite their configuration.
     const configPath = join(this.folder, 'redis.conf');
     writeFileSync(configPath, this.#configText());
-    const process = spawn(redisProgram, [configPath], { stdio: ['ignore', 'pipe', 'pipe'] });
-    endsWithUs(process);
-    this.#process = process;
-    this.#output = [];
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`${redisProgram} is not ready: ${this.#output.join('\n')}`)), readyWithinMs);
-      process.once('error', reject);
-      process.once('exit', () => {
-        clearTimeout(timer);
-        if (this.#process === process) this.#process = null;
-        reject(new Error(`${redisProgram} ended: ${this.#output.join('\n')}`));
-      });
-      createInterface({ input: process.stderr }).on('line', (line) => this.#output.push(line));
-      createInterface({ input: process.stdout }).on('line', (line) => {
-        this.#output.push(line);
-        if (!/Ready to accept connections/.test(line)) return;
-        clearTimeout(timer);
-        resolve();
-      });
-    });
-    await ping(this.host, this.port);
-  }
-
-  /** As an operator stops it: with AOF or save points, data is kept. */
-  async stop(): Promise<void> {
-    await this.#end('SIGTERM');
-  }
-
-  async kill(): Promise<void> {
-    await this.#end('SIGKILL');
-  }
-
-  async restart(): Promise<void> {
-    await this.stop();
-    await this.start();
-  }
-
-  /** It accepts connections (the kernel does) and answers nothing, until `resume`. */
-  pause(): void {
-    process.kill(this.pid, 'SIGSTOP');
-  }
-
-  resume(): void {
-    process.kill(this.pid, 'SIGCONT');
+    return spawn(redisProgram, [configPath], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   }
 
   /** One command through redis-cli, as somebody else on the server would give it. Throws on an error reply. */
@@ -154,52 +85,4 @@ export class RedisServer {
       .flatMap(([key, value]) => (typeof value === 'string' ? [`${key} ${value}\n`] : value.map((one) => `${key} ${one}\n`)))
       .join('');
   }
-
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    const process = this.#process;
-    if (process === null) return;
-    this.#process = null;
-    const ended = new Promise((resolve) => process.once('exit', resolve));
-    process.kill(signal);
-    process.kill('SIGCONT');
-    await ended;
-  }
-}
-
-/**
- * Also when the test process is killed: by tap, when its time is over. A server that outlived it would keep the output of tap open, and
- * whoever reads that would wait for ever.
- */
-export function endsWithUs(child: ChildProcess): void {
-  if (child.pid === undefined) return;
-  const watchdog = spawn('sh', ['-c', 'read -r _; kill -9 "$0"', String(child.pid)], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  });
-  watchdog.unref();
-  (watchdog.stdin as Socket).unref();
-  child.once('exit', () => watchdog.kill('SIGKILL'));
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
-    });
-  });
-}
-
-/** Any answer will do: one that wants a password is up as well. */
-function ping(host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, host, () => socket.write('PING\r\n'));
-    socket.once('error', reject);
-    socket.once('data', () => {
-      socket.destroy();
-      resolve();
-    });
-  });
 }

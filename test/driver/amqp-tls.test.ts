@@ -38,8 +38,8 @@ t.test('TLS', { skip: missing }, async (t) => {
     plugins: ['rabbitmq_auth_mechanism_ssl'],
     config: { 'auth_mechanisms.1': 'PLAIN', 'auth_mechanisms.2': 'EXTERNAL', ssl_cert_login_from: 'common_name' },
   });
-  await server.ctl('add_user', 'worker', 'unused');
-  await server.ctl('set_permissions', 'worker', '.*', '.*', '.*');
+  await server.control.addUser('worker', 'unused');
+  await server.control.allow('worker');
   const client = { certFile: path('client.pem'), keyFile: path('client.key'), caFile: path('ca.pem') };
   const connect = async (tls: Partial<AmqpTls>, rest = ''): Promise<AmqpConnection> => {
     const place = amqpPlaceFromUrl(`amqps://127.0.0.1:${server.tlsPort}/${rest}`, tls);
@@ -61,7 +61,7 @@ t.test('TLS', { skip: missing }, async (t) => {
 
   t.test('login by certificate', async (t) => {
     const connection = await connect(named, '?login_method=EXTERNAL');
-    t.match(await server.ctl('list_connections', 'user', 'auth_mechanism', 'ssl'), /worker\tEXTERNAL\ttrue/);
+    t.match(await server.control.list('connections', ['user', 'auth_mechanism', 'ssl']), /worker\tEXTERNAL\ttrue/);
     await connection.release();
   });
 

@@ -3,8 +3,8 @@ import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
 import { AmqpConnection, type AmqpConnectOptions } from '../../src/driver/amqp.ts';
 import { amqpPlace } from '../broker/amqp/amqp-place.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
-import { freePort } from '../redis-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
+import { freePort } from '../test-server.ts';
 import { RecordingLog } from './recording-log.ts';
 
 // A server takes its time to start on a busy machine.
@@ -20,15 +20,15 @@ function link(t: Test, url: string, options: Partial<AmqpConnectOptions> = {}): 
 const failure = (kind: string, message: RegExp) => ({ name: 'AmqpFailure', kind, message });
 
 t.test('a connection', async (t) => {
-  const server = await RabbitmqServer.start(t);
-  const at = (rest: string, user = 'guest:guest@'): string => `amqp://${user}127.0.0.1:${server.port}/${rest}`;
+  const vhost = await RabbitmqVhost.open(t);
+  const at = (rest = '', user = 'guest:guest'): string => `${vhost.url({ user })}${rest}`;
 
   t.test('refusals say what is wrong, with the code and without the password', async (t) => {
     await t.rejects(
-      link(t, at('', 'guest:wrong@')).connection.acquire(),
+      link(t, at('', 'guest:wrong')).connection.acquire(),
       failure('auth', /user and password of the URL: 403 ACCESS_REFUSED.*amqp:\/\/guest:\*\*@/),
     );
-    await t.rejects(link(t, at('nowhere')).connection.acquire(), failure('vhost', /virtual host: 530 .*nowhere/));
+    await t.rejects(link(t, vhost.url({ vhost: 'nowhere' })).connection.acquire(), failure('vhost', /virtual host: 530 .*nowhere/));
     await t.rejects(link(t, at('?login_method=EXTERNAL')).connection.acquire(), failure('auth', /login method: SASL mechanism EXTERNAL/));
     const port = await freePort();
     await t.rejects(link(t, `amqp://127.0.0.1:${port}`).connection.acquire(), failure('lost', /ECONNREFUSED/));
@@ -46,24 +46,26 @@ t.test('a connection', async (t) => {
   });
 
   t.test('login, virtual host, name, properties and heartbeat', async (t) => {
-    await server.addVhost('a/b');
-    const { connection } = link(t, at('a%2Fb?login_method=amqplain&heartbeat=7'), {
+    const [name, encoded] = [`${vhost.name}/b`, `${vhost.name}%2Fb`];
+    await vhost.control.addVhost(name);
+    t.teardown(() => vhost.control.deleteVhost(name));
+    const { connection } = link(t, `${vhost.url({ vhost: encoded })}?login_method=amqplain&heartbeat=7`, {
       connectionName: 'umbel@test',
       clientProperties: { purpose: 'testing', answer: 42 },
     });
     await connection.acquire();
     t.equal(connection.heartbeatSeconds, 7);
     t.match(connection.server, { product: 'RabbitMQ', majorVersion: 3 });
-    const shown = await server.ctl('list_connections', 'vhost', 'auth_mechanism', 'timeout', 'client_properties');
-    t.match(shown, /a\/b\tAMQPLAIN\t7\t/);
-    for (const part of ['umbel@test', 'testing', '42', 'consumer_cancel_notify', 'connection.blocked', '"umbel"']) t.match(shown, part);
+    const shown = await vhost.control.list('connections', ['auth_mechanism', 'timeout', 'client_properties'], name);
+    t.match(shown, /^AMQPLAIN\t7\t/);
+    for (const part of ['umbel@test', 'testing', '42', 'consumer_cancel_notify', 'connection.blocked', '<<"umbel">>']) t.match(shown, part);
     await connection.release();
     t.equal(connection.state, 'stopped');
     await t.rejects(connection.openChannel(), failure('stopped', /any more/));
   });
 
   t.test('the server wants less heartbeat than we do, or we want none', async (t) => {
-    const [usual, none] = [link(t, at('')), link(t, at('?heartbeat=0'))];
+    const [usual, none] = [link(t, at()), link(t, at('?heartbeat=0'))];
     await usual.connection.acquire();
     await none.connection.acquire();
     t.equal(usual.connection.heartbeatSeconds, 60, 'of 120 and 60');
@@ -72,7 +74,7 @@ t.test('a connection', async (t) => {
 
   t.test('several URLs are tried in turn, and after a loss from the last one on', async (t) => {
     const port = await freePort();
-    const { connection, log } = link(t, `amqp://127.0.0.1:${port}//;${at('')}`, { startRetries: 3 });
+    const { connection, log } = link(t, `amqp://127.0.0.1:${port}//;${at()}`, { startRetries: 3 });
     await connection.acquire();
     t.equal(connection.epoch, 1);
     const again = new Promise<void>((resolve) => connection.onStateChange((state) => state === 'connected' && resolve()));
@@ -80,11 +82,11 @@ t.test('a connection', async (t) => {
     await again;
     t.equal(connection.epoch, 2);
     t.match((await log.event('amqp.lost')).message, /given up: a test/);
-    t.match((await log.event('amqp.connected')).message, new RegExp(String(server.port)));
+    t.match((await log.event('amqp.connected')).message, new RegExp(String(vhost.port)));
   });
 
   t.test('a connection that must not be repaired ends with its loss; one without a server gives up after its retries', async (t) => {
-    const { connection } = link(t, at(''), { reconnectRetries: 0 });
+    const { connection } = link(t, at(), { reconnectRetries: 0 });
     await connection.acquire();
     const stopped = new Promise((resolve) => connection.onStateChange((state, cause) => state === 'stopped' && resolve(cause)));
     connection.reconnect('a test');
@@ -97,7 +99,7 @@ t.test('a connection', async (t) => {
   });
 
   t.test('a channel that ends harms no other', async (t) => {
-    const { connection } = link(t, at(''));
+    const { connection } = link(t, at());
     await connection.acquire();
     const [one, other] = [await connection.openChannel(), await connection.openChannel()];
     const ended = new Promise((resolve) => one.onClose(resolve));

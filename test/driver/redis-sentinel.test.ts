@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { ended } from '../child-end.ts';
-import { freePort, RedisServer, redisProgram } from '../redis-server.ts';
+import { RedisServer, redisProgram } from '../redis-server.ts';
+import { freePort } from '../test-server.ts';
 import { link } from './redis-link.ts';
 
 async function startSentinel(t: Test, master: RedisServer, password: string): Promise<number> {

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { freePort, RedisServer, redisVersion } from '../redis-server.ts';
+import { RedisServer, redisVersion } from '../redis-server.ts';
+import { freePort } from '../test-server.ts';
 import { link } from './redis-link.ts';
 
 function missing(): string | false {

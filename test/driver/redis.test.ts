@@ -5,7 +5,8 @@ import t, { type Test } from 'tap';
 import { RedisFailure } from '../../src/driver/redis-failure.ts';
 import { redisScript } from '../../src/driver/redis-script.ts';
 import { monitor } from '../redis-monitor.ts';
-import { freePort, RedisServer, redisVersion } from '../redis-server.ts';
+import { RedisServer, redisVersion } from '../redis-server.ts';
+import { freePort } from '../test-server.ts';
 import { link } from './redis-link.ts';
 
 const failure = (kind: string) => ({ name: 'RedisFailure', kind });

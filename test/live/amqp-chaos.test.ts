@@ -122,7 +122,7 @@ class AmqpChaos {
         });
         break;
       case 'close all connections':
-        await this.#outage(kind, async () => void (await this.#server.ctl('close_all_connections', 'chaos')));
+        await this.#outage(kind, () => this.#server.control.closeAllConnections('chaos'));
         break;
       case 'cut connections':
         this.#broke(worker.pid);
@@ -289,7 +289,7 @@ void t.test(`${taskCount} tasks in RabbitMQ under two umbel workers and a Python
   t.ok(verdict.repeats > 0, 'kills and breaks hit running tasks');
   t.ok(byPython > 0, 'the Python worker took part');
   t.same(ends, [0, 0, 0], 'the last workers ended well');
-  const queues = await server.ctl('list_queues', '--no-table-headers', 'name', 'messages');
+  const queues = await server.control.list('queues', ['name', 'messages']);
   t.match(queues, /^celery\t0$/m, 'nothing is left in RabbitMQ');
   if (t.passing()) return;
   const told = fleet.workers.map((worker, at) => `worker ${at} (${worker.pid}) wrote:\n${worker.lines.slice(-40).join('\n')}`);

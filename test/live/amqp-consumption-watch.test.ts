@@ -32,7 +32,7 @@ void t.test('the watch on RabbitMQ', async (t) => {
     const held = await scene.call('late', 'held');
     await worker.event('task.started');
     // The queue no longer counts its channel among those that may be sent to; channel and connection are well.
-    await server.ctl('eval', forgetConsumers('forgotten'));
+    await server.control.evaluate(forgetConsumers('forgotten'));
     const result = await scene.call('late', 'next');
     scene.open('next');
     t.equal(await result.get(get), 'first');
@@ -81,9 +81,9 @@ void t.test('the watch on RabbitMQ', async (t) => {
   t.test('no alarm: short of memory, quiet, or away', async (t) => {
     const scene = await AmqpScene.open(t, server, 'alarm');
     const worker = await scene.start(['-c', '1'], watched).ready();
-    await server.ctl('set_vm_memory_high_watermark', 'absolute', '1');
+    await server.control.setMemoryLimit({ bytes: 1 });
     await manyIntervals(t);
-    await server.ctl('set_vm_memory_high_watermark', '0.6');
+    await server.control.setMemoryLimit({ fraction: 0.6 });
     worker.kill('SIGTSTP');
     await worker.event('worker.quiet');
     const result = await scene.call('late', 'waits');

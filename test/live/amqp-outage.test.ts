@@ -89,14 +89,12 @@ void t.test('connection loss', async (t) => {
 
   t.test('broker killed', (t) => survives(t, server, { strike: () => server.kill(), mend: () => server.start() }));
 
-  t.test('close all connections', (t) =>
-    survives(t, server, { strike: async () => void (await server.ctl('close_all_connections', 'maintenance')) }),
-  );
+  t.test('close all connections', (t) => survives(t, server, { strike: () => server.control.closeAllConnections('maintenance') }));
 
   t.test('stop app and start app', (t) =>
     survives(t, server, {
-      strike: async () => void (await server.ctl('stop_app')),
-      mend: async () => void (await server.ctl('start_app')),
+      strike: () => server.control.stopApp(),
+      mend: () => server.control.startApp(),
     }),
   );
 
@@ -117,7 +115,7 @@ void t.test('connection loss', async (t) => {
   });
 
   t.test('channel closed by the server in mid-task', async (t) => {
-    const env = async (...calls: readonly string[]): Promise<void> => void (await server.ctl('eval', `${calls.join(', ')}.`));
+    const env = async (...calls: readonly string[]): Promise<void> => void (await server.control.evaluate(calls.join(', ')));
     await env('application:set_env(rabbit, consumer_timeout, 6000)', 'application:set_env(rabbit, channel_tick_interval, 200)');
     await survives(t, server, {
       channelOnly: /consumer timeout/,
@@ -132,7 +130,7 @@ void t.test('connection loss', async (t) => {
     const worker = await scene.start(['-c', '3'], env).ready();
     const results = [await scene.call('obedient', 'obedient'), await scene.call('late', 'deaf'), await scene.call('early', 'early')];
     await worker.count('task.started', 3);
-    await server.ctl('close_all_connections', 'maintenance');
+    await server.control.closeAllConnections('maintenance');
     await worker.count('task.cancelled', 2);
     await worker.event('broker.consuming');
     // The deaf one waits for the end of its first run, which is that of its child.
@@ -168,7 +166,7 @@ void t.test('connection loss', async (t) => {
     };
     await eventually(t, 'only the blocked child has something', quiet);
     const before = scene.starts().length;
-    await server.ctl('close_all_connections', 'maintenance');
+    await server.control.closeAllConnections('maintenance');
     t.match(await worker.event('consumer.held-lost'), { running: 1, forgotten: 325 - before });
     t.ok(before < 325, `${325 - before} are stuck behind the block`);
     await worker.event('task.redelivered');
@@ -180,11 +178,7 @@ void t.test('connection loss', async (t) => {
     t.strictSame([started.length, new Set(started).size], [325, 325], 'each was started once');
     t.strictSame(await worker.stop(), { code: 0, signal: null });
   });
-});
 
-void t.test('at the start', async (t) => {
-  t.setTimeout(120_000);
-  const server = await RabbitmqServer.start(t);
   const refused = async (worker: LiveWorker, cause: RegExp): Promise<void> => {
     t.match((await worker.event('amqp.unreachable')).message, cause);
     t.notMatch(worker.lines.join('\n'), /secret|:guest@/, 'no password is shown');
@@ -194,7 +188,7 @@ void t.test('at the start', async (t) => {
     const scene = await AmqpScene.open(t, server, 'vhost');
     const worker = scene.start(['-c', '1'], {}, server.url('later'));
     await refused(worker, /virtual host: 530 .*\/later/);
-    await server.addVhost('later');
+    await server.control.addVhost('later');
     await worker.ready();
     t.equal(worker.all('amqp.unreachable').length, 1, 'said once');
     t.strictSame(await worker.stop(), { code: 0, signal: null });
@@ -202,11 +196,11 @@ void t.test('at the start', async (t) => {
 
   t.test('wrong credentials, until they are right', async (t) => {
     const scene = await AmqpScene.open(t, server, 'credentials');
-    await server.ctl('add_user', 'somebody', 'other');
-    await server.ctl('set_permissions', 'somebody', '.*', '.*', '.*');
+    await server.control.addUser('somebody', 'other');
+    await server.control.allow('somebody');
     const worker = scene.start(['-c', '1'], {}, `amqp://somebody:secret@127.0.0.1:${server.port}//`);
     await refused(worker, /user and password of the URL: 403 ACCESS_REFUSED/);
-    await server.ctl('change_password', 'somebody', 'secret');
+    await server.control.setPassword('somebody', 'secret');
     await worker.ready();
     t.equal(worker.all('amqp.unreachable').length, 1, 'said once');
     t.strictSame(await worker.stop(), { code: 0, signal: null });

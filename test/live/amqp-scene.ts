@@ -99,7 +99,7 @@ export class AmqpScene {
 
   /** Ready and unacknowledged messages. */
   async messages(): Promise<readonly [number, number]> {
-    const rows = await this.#server.ctl('list_queues', '--no-table-headers', 'name', 'messages_ready', 'messages_unacknowledged');
+    const rows = await this.#server.control.list('queues', ['name', 'messages_ready', 'messages_unacknowledged']);
     const row = rows.split('\n').map((line) => line.split('\t'));
     const [, ready, unacknowledged] = row.find(([name]) => name === this.queue) ?? [];
     return [Number(ready), Number(unacknowledged)];

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
 import { eventually } from '../pool/eventually.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 
@@ -25,7 +25,7 @@ export const late = task({ name: 'late', bind: true, acksLate: true }, wait);
 const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
   sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
   redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqServer.start(t)).url(),
+  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
 };
 
 for (const [name, open] of Object.entries(brokers)) {

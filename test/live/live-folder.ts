@@ -13,7 +13,7 @@ import type { Broker } from '../../src/broker/broker.ts';
 import { openConnections } from '../../src/client/connections.ts';
 import { App } from '../../src/client/umbel.ts';
 import { createLogger } from '../../src/log/create-logger.ts';
-import { endsWithUs } from '../redis-server.ts';
+import { endsWithUs } from '../test-server.ts';
 import { LiveWorker } from './live-worker.ts';
 import { umbelBinary } from './umbel-binary.ts';
 

@@ -16,7 +16,7 @@ import { amqpBroker } from '../broker/amqp/amqp-place.ts';
 import { redisBroker } from '../broker/redis/redis-place.ts';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 
@@ -140,7 +140,7 @@ for (const kind of ['rabbitmq', 'redis'] as const) {
   void t.test(`messages of every kind over ${kind}`, { skip: celeryMissing() }, async (t: Test) => {
     t.setTimeout(180_000);
     const redis = await RedisServer.start(t);
-    const url = kind === 'redis' ? redis.url() : (await RabbitmqServer.start(t)).url();
+    const url = kind === 'redis' ? redis.url() : (await RabbitmqVhost.open(t)).url();
     const folder = new LiveFolder(t);
     const file = folder.file('ran');
     const ran = (): Map<string, Ran> =>
@@ -268,7 +268,7 @@ export const die = task({ name: 'js.die' }, () => process.kill(process.pid, 'SIG
 
 t.test('replies of every state to a Python client', { skip: celeryMissing() }, async (t: Test) => {
   t.setTimeout(120_000);
-  const url = (await RabbitmqServer.start(t)).url();
+  const url = (await RabbitmqVhost.open(t)).url();
   const folder = new LiveFolder(t);
   const module = folder.write('tasks.mjs', replyTasks);
   const worker = folder.worker(['-A', module, '-c', '2'], { env: { UMBEL_BROKER_URL: url, UMBEL_RESULT_BACKEND: 'rpc://' } });

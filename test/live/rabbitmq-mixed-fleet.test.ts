@@ -6,7 +6,7 @@
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
@@ -74,8 +74,8 @@ type Answer = readonly ['python' | 'umbel', number];
 for (const results of ['rpc', 'redis'] as const) {
   void t.test(`workers of both kinds on one queue, killed and restarted; ${results}`, { skip: celeryMissing() }, async (t: Test) => {
     t.setTimeout(180_000);
-    const server = await RabbitmqServer.start(t);
-    const url = server.url();
+    const vhost = await RabbitmqVhost.open(t);
+    const url = vhost.url();
     const resultUrl = results === 'rpc' ? 'rpc://' : (await RedisServer.start(t)).url();
     const folder = new LiveFolder(t);
     const logPath = folder.file('runs.log');
@@ -162,6 +162,6 @@ for (const results of ['rpc', 'redis'] as const) {
     t.match(await umbel.stop(), { code: 0 });
     await ended(python, 'SIGTERM');
     t.equal(python.exitCode, 0);
-    t.match(await server.ctl('list_queues', 'name', 'messages'), /^celery\t0$/m, 'nothing is left');
+    t.match(await vhost.list('queues', 'name', 'messages'), /^celery\t0$/m, 'nothing is left');
   });
 }

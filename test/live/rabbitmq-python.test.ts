@@ -6,7 +6,7 @@ import { openClient } from '../../src/node/open-client.ts';
 import { RemoteTaskError } from '../../src/protocol/remote-error.ts';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { LiveFolder } from './live-folder.ts';
 
 const waitSeconds = 30;
@@ -72,8 +72,7 @@ export const reload = (path: string): void => appendFileSync(path + '.umbel', 'x
 `;
 
 t.test('one fleet on one topology', { skip: celeryMissing(), timeout: 120_000 }, async (t) => {
-  const server = await RabbitmqServer.start(t);
-  const url = server.url();
+  const url = (await RabbitmqVhost.open(t)).url();
   const celery = new PythonCelery(t, pythonTasks(url));
   const python = await celery.worker(['py', 'reload']);
   const folder = new LiveFolder(t);

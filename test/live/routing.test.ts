@@ -8,7 +8,7 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import { openClient } from '../../src/node/open-client.ts';
 import type { CallOptions } from '../../src/task/call-options.ts';
 import { eventually } from '../pool/eventually.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 
@@ -112,6 +112,5 @@ void t.test('Redis, results as replies', async (t) => {
 });
 
 void t.test('RabbitMQ, results as replies', { timeout: 120_000 }, async (t) => {
-  const server = await RabbitmqServer.start(t);
-  await scene(t, server.url(), 'rpc://');
+  await scene(t, (await RabbitmqVhost.open(t)).url(), 'rpc://');
 });

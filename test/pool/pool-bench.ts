@@ -79,6 +79,8 @@ export class PoolBench {
   /** What the broker would say. */
   heldUntilMs = Number.POSITIVE_INFINITY;
   readonly #t: Test;
+  readonly #slots: number;
+  readonly #fair: boolean;
   #jobIds = 0;
 
   /** Not started. */
@@ -97,11 +99,13 @@ export class PoolBench {
     this.gates = gates;
     const fatal = Promise.withResolvers<UmbelError>();
     this.fatal = fatal.promise;
-    const childConcurrency = options.childConcurrency ?? 1;
+    const { concurrency = 1, childConcurrency = 1, fair = false } = options;
+    this.#slots = concurrency * childConcurrency;
+    this.#fair = fair;
     this.pool = create({
-      concurrency: options.concurrency ?? 1,
+      concurrency,
       childConcurrency,
-      fair: options.fair ?? false,
+      fair,
       heldUntilMs: () => this.heldUntilMs,
       maxStartFailures: options.maxStartFailures ?? 3,
       recycling: { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null, ...options.recycling },
@@ -156,9 +160,18 @@ export class PoolBench {
     return end.value;
   };
 
-  /** Make the pool believe that tasks of this type are short. */
+  /** Make the pool believe that tasks of this type are short: a busy machine may need more of them. */
   readonly proveShort = async (task: string, args: readonly unknown[] = []): Promise<void> => {
     for (let count = 0; count < 40; count += 1) await this.run(task, args).end;
+    if (this.#fair) return;
+    for (let count = 0; count < 40; count += 1) {
+      // The last one has a child only if it was sent ahead.
+      const runs = this.runMany(this.#slots + 1, task, args);
+      const believed = runs.every(({ job }) => job.child !== null);
+      for (const { end } of runs) await end;
+      if (believed) return;
+    }
+    throw new Error(`the pool must believe that ${task} is short`);
   };
 }
 

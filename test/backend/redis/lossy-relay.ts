@@ -1,7 +1,8 @@
 /** Between a client and its server: loses the replies that fit, and the connection with them; `meanwhile` happens before there is another. */
 import { connect, createServer, type Socket } from 'node:net';
 import type { Test } from 'tap';
-import { freePort, type RedisServer } from '../../redis-server.ts';
+import type { RedisServer } from '../../redis-server.ts';
+import { freePort } from '../../test-server.ts';
 
 export async function lossy(
   t: Test,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { TcpProxy } from '../../tcp-proxy.ts';
 import { brokerConformance } from '../conformance.ts';
 import { amqpBroker } from './amqp-place.ts';
@@ -8,16 +8,16 @@ import { amqpBroker } from './amqp-place.ts';
 t.setTimeout(120_000);
 
 t.test('amqp', async (t) => {
-  const server = await RabbitmqServer.start(t);
+  const vhost = await RabbitmqVhost.open(t);
   brokerConformance(t, {
     name: 'amqp',
     drawsLots: true,
     open: async () => ({
-      create: async () => amqpBroker(server.url()),
+      create: async () => amqpBroker(vhost.url()),
       // Not even the end of its connection is heard: the server misses two heartbeats.
       createDoomed: async () => {
-        const proxy = await TcpProxy.start(t, server.port);
-        const doomed = amqpBroker(`amqp://127.0.0.1:${proxy.port}//?heartbeat=1`);
+        const proxy = await TcpProxy.start(t, vhost.port);
+        const doomed = amqpBroker(`${vhost.url({ port: proxy.port })}?heartbeat=1`);
         await doomed.start();
         const crash = async (): Promise<void> => {
           proxy.freeze();

@@ -66,7 +66,7 @@ t.test('long waits', async (t) => {
     t.ok(delivery.body.equals(message.body));
     t.equal(await again.subscription.ack(delivery), 'done');
     t.equal((await other.topology.look('umbel.delayed.2s'))?.messages, 0);
-    const queues = await server.ctl('list_queues', 'name', 'type', 'durable');
+    const queues = await server.control.list('queues', ['name', 'type', 'durable']);
     t.match(queues, /umbel\.delayed\.2s\tquorum\ttrue/);
   });
 
@@ -107,9 +107,8 @@ t.test('long waits', async (t) => {
   });
 
   t.test('a task that runs beyond the consumer timeout: another channel, and the others go on', async (t) => {
-    await server.ctl(
-      'eval',
-      'application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 200).',
+    await server.control.evaluate(
+      'application:set_env(rabbit, consumer_timeout, 1000), application:set_env(rabbit, channel_tick_interval, 200)',
     );
     const log = new RecordingLog();
     const one = broker(600_000, log);

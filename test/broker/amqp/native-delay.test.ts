@@ -8,7 +8,8 @@ import {
 import type { QueueDeclaration } from '../../../src/broker/broker.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
-import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { binary } from '../../rabbitmq-control.ts';
+import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
@@ -26,8 +27,8 @@ t.test('the routing key says the seconds in 28 words', async (t) => {
 });
 
 t.test("messages come through Celery's delay queues when they are due", async (t) => {
-  const server = await RabbitmqServer.start(t);
-  const broker = amqpBroker(server.url());
+  const vhost = await RabbitmqVhost.open(t);
+  const broker = amqpBroker(vhost.url());
   t.teardown(() => broker.stop());
   await broker.start();
   const queue = { name: 'delayed', exchange: 'delayed', exchangeType: 'topic', routingKey: 'key' } as const;
@@ -53,13 +54,13 @@ t.test("messages come through Celery's delay queues when they are due", async (t
     await inbox.subscription.ack(delivery);
   }
   t.strictSame(order, ['0', '1', '3']);
-  t.match(await server.ctl('list_exchanges', 'name', 'type', 'durable'), /celery_delayed_27\ttopic\ttrue/);
+  t.match(await vhost.list('exchanges', 'name', 'type', 'durable'), /celery_delayed_27\ttopic\ttrue/);
 });
 
 t.test('with a quorum queue a worker declares the delay queues, and what is due later waits in them', async (t) => {
-  const server = await RabbitmqServer.start(t);
+  const vhost = await RabbitmqVhost.open(t);
   const start = async (log = new RecordingLog()) => {
-    const broker = amqpBroker(server.url(), { log });
+    const broker = amqpBroker(vhost.url(), { log });
     t.teardown(() => broker.stop());
     await broker.start();
     return broker;
@@ -99,7 +100,7 @@ t.test('with a quorum queue a worker declares the delay queues, and what is due 
     worker,
     queues.map(({ name }) => name),
   );
-  const types = await server.ctl('list_queues', 'name', 'type', 'durable');
+  const types = await vhost.list('queues', 'name', 'type', 'durable');
   t.match(types, /^celery_delayed_27\tquorum\ttrue$/m);
 
   const sentAtMs = Date.now();
@@ -126,16 +127,17 @@ t.test('with a quorum queue a worker declares the delay queues, and what is due 
   t.equal((await inbox.deliveries.take(3)).length, 3);
   t.equal(await waiting(), 0);
 
-  await server.ctl('eval', 'rabbit_exchange:delete(rabbit_misc:r(<<"/">>, exchange, <<"celery_delayed_27">>), false, <<"test">>).');
+  const last = `rabbit_misc:r(${binary(vhost.name)}, exchange, <<"celery_delayed_27">>)`;
+  await vhost.control.evaluate(`rabbit_exchange:delete(${last}, false, <<"test">>)`);
   await send('somebody has deleted them', 'a-topic', 'video', 3600);
   t.equal(textOf(await inbox.deliveries.next()), 'somebody has deleted them');
 });
 
 t.test('without a quorum queue there are none; a type that others have chosen is said, and workers hold what is due later', async (t) => {
-  const server = await RabbitmqServer.start(t);
+  const vhost = await RabbitmqVhost.open(t);
   const log = new RecordingLog();
   const broker = (options = {}, log = new RecordingLog()) => {
-    const made = amqpBroker(server.url(), { log, options });
+    const made = amqpBroker(vhost.url(), { log, options });
     t.teardown(() => made.stop());
     return made;
   };
@@ -144,12 +146,12 @@ t.test('without a quorum queue there are none; a type that others have chosen is
   await plain.start();
   await plain.declareQueue(queue);
   await openInbox(plain, ['q']);
-  t.notMatch(await server.ctl('list_queues', 'name'), /celery_delayed/);
+  t.notMatch(await vhost.list('queues', 'name'), /celery_delayed/);
   const classic = broker({ nativeDelay: true, nativeDelayQueueType: 'classic' });
   await classic.start();
   await classic.declareQueue(queue);
   await openInbox(classic, ['q']);
-  t.match(await server.ctl('list_queues', 'name', 'type'), /^celery_delayed_0\tclassic$/m);
+  t.match(await vhost.list('queues', 'name', 'type'), /^celery_delayed_0\tclassic$/m);
   const differs = broker({ nativeDelay: true }, log);
   await differs.start();
   await differs.declareQueue(queue);

@@ -40,7 +40,7 @@ t.test('outages', async (t) => {
     const [first, second] = await inbox.deliveries.take(2);
     t.equal(await inbox.subscription.ack(first!), 'done');
     const third = await inbox.deliveries.next();
-    await server.ctl('close_all_connections', 'test');
+    await server.control.closeAllConnections('test');
     t.strictSame((await inbox.lost.next()).map(textOf), ['1', '2']);
     t.equal(await inbox.subscription.ack(second!), 'stale');
     const again = await inbox.deliveries.take(2);
@@ -71,10 +71,13 @@ t.test('outages', async (t) => {
     t.equal(await inbox.subscription.ack(again), 'done');
   });
 
-  t.test('a server restart: durable messages, listeners and consuming come back', async (t) => {
+  t.test('a server restart: durable messages, listeners and consuming come back, transient messages do not', async (t) => {
     const { broker } = await started(t, server.url(), { options: { publishPatienceMs: null } });
-    await broker.declareQueue({ name: 'restart' });
+    for (const name of ['restart', 'mixed']) await broker.declareQueue({ name });
     await publish(broker, 'restart', 'before');
+    for (const deliveryMode of [1, 2] as const)
+      await broker.publish(textMessage(`${deliveryMode}`, { deliveryMode }), { exchange: '', routingKey: 'mixed' });
+    t.equal(await broker.countReady('mixed'), 2);
     const heard: string[] = [];
     const hear = async (): Promise<void> =>
       void (await broker.publish(textMessage('heard'), { exchange: 'restart.pidbox', routingKey: '' }));
@@ -102,6 +105,9 @@ t.test('outages', async (t) => {
       await hear();
       return heard.length > 0;
     });
+    const mixed = await openInbox(broker, ['mixed']);
+    t.equal(textOf(await mixed.deliveries.next()), '2', 'what was persistent is kept');
+    t.equal(await broker.countReady('mixed'), 0, 'and nothing else');
   });
 
   t.test('without patience publishing fails while the server is away', async (t) => {
@@ -191,7 +197,7 @@ t.test('outages', async (t) => {
     const { broker, log } = await started(t, server.url());
     await broker.declareQueue({ name: 'alarm' });
     for (const text of ['0', '1']) await publish(broker, 'alarm', text);
-    await server.ctl('set_vm_memory_high_watermark', 'absolute', '1');
+    await server.control.setMemoryLimit({ bytes: 1 });
     let confirmed = 0;
     const waiting = ['2', '3', '4'].map((text) => publish(broker, 'alarm', text).then(() => confirmed++));
     await log.event('amqp.blocked');
@@ -203,7 +209,7 @@ t.test('outages', async (t) => {
       t.equal(await inbox.subscription.ack(delivery), 'done');
     }
     t.equal(confirmed, 0);
-    await server.ctl('set_vm_memory_high_watermark', '0.4');
+    await server.control.setMemoryLimit({ fraction: 0.4 });
     await Promise.all([...waiting, late]);
     const rest: string[] = [];
     for (let count = 0; count < 4; count++) {

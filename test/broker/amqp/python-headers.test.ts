@@ -2,7 +2,7 @@
 import t from 'tap';
 import type { Message } from '../../../src/protocol/message.ts';
 import { celeryMissing, PythonCelery } from '../../python-celery.ts';
-import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { openInbox, textMessage } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
@@ -10,8 +10,8 @@ import { amqpBroker } from './amqp-place.ts';
 t.setTimeout(120_000);
 
 t.test('headers with py-amqp', { skip: celeryMissing() }, async (t) => {
-  const server = await RabbitmqServer.start(t);
-  const broker = amqpBroker(server.url());
+  const vhost = await RabbitmqVhost.open(t);
+  const broker = amqpBroker(vhost.url());
   t.teardown(() => broker.stop());
   await broker.start();
   await broker.declareQueue({ name: 'headers' });
@@ -20,7 +20,7 @@ t.test('headers with py-amqp', { skip: celeryMissing() }, async (t) => {
     `
 import amqp, amqp.serialization, struct
 
-connection = amqp.Connection('127.0.0.1:${server.port}')
+connection = amqp.Connection('127.0.0.1:${vhost.port}', virtual_host='${vhost.name}')
 connection.connect()
 channel = connection.channel()
 `,

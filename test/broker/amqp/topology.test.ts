@@ -2,7 +2,7 @@
 import t from 'tap';
 import type { Message } from '../../../src/protocol/message.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
-import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
@@ -12,9 +12,9 @@ t.setTimeout(120_000);
 const withHeaders = (text: string, headers: Record<string, unknown>): Message => ({ ...textMessage(text), headers });
 
 t.test('topology', async (t) => {
-  const server = await RabbitmqServer.start(t);
+  const vhost = await RabbitmqVhost.open(t);
   const log = new RecordingLog();
-  const broker = amqpBroker(server.url(), { log });
+  const broker = amqpBroker(vhost.url(), { log });
   t.teardown(() => broker.stop());
   await broker.start();
   const send = (text: string, queue: string) => broker.publish(textMessage(text), { exchange: '', routingKey: queue });
@@ -22,23 +22,11 @@ t.test('topology', async (t) => {
   t.test('declared as kombu declares it', async (t) => {
     await broker.declareQueue({ name: 'kombu' });
     await broker.declareQueue({ name: 'many', arguments: { 'x-max-priority': 5, 'x-message-ttl': 3_600_000 } });
-    const queues = await server.ctl('list_queues', 'name', 'durable', 'auto_delete', 'exclusive', 'arguments', '--formatter', 'json');
-    const found = (JSON.parse(queues) as { name: string }[]).find(({ name }) => name === 'kombu');
-    t.match(found, { durable: true, auto_delete: false, exclusive: false });
-    const plain = await server.ctl('list_queues', 'name', 'arguments');
-    t.match(plain, /^kombu\t\[\]$/m);
-    t.match(plain, /^many\t\[\{"x-max-priority",5\},\s*\{"x-message-ttl",3600000\}\]$/m);
-    const exchanges = JSON.parse(await server.ctl('list_exchanges', 'name', 'type', 'durable', 'auto_delete', '--formatter', 'json')) as {
-      name: string;
-    }[];
-    t.match(
-      exchanges.find(({ name }) => name === 'kombu'),
-      { type: 'direct', durable: true, auto_delete: false },
-    );
-    const bindings = JSON.parse(
-      await server.ctl('list_bindings', 'source_name', 'destination_name', 'routing_key', '--formatter', 'json'),
-    ) as object[];
-    t.ok(bindings.some((binding) => JSON.stringify(binding).includes('"source_name":"kombu"')));
+    const queues = await vhost.list('queues', 'name', 'durable', 'auto_delete', 'exclusive', 'arguments');
+    t.match(queues, /^kombu\ttrue\tfalse\tfalse\t\[\]$/m);
+    t.match(queues, /^many\ttrue\tfalse\tfalse\t\[\{<<"x-max-priority">>,\w+,5\},\{<<"x-message-ttl">>,\w+,3600000\}\]$/m);
+    t.match(await vhost.list('exchanges', 'name', 'type', 'durable', 'auto_delete'), /^kombu\tdirect\ttrue\tfalse$/m);
+    t.match(await vhost.list('bindings', 'source_name', 'destination_name', 'routing_key'), /^kombu\tkombu\tkombu$/m);
   });
 
   t.test('a queue with other arguments: said with both values, used as it is, and the others are not touched', async (t) => {
@@ -94,7 +82,7 @@ t.test('topology', async (t) => {
   });
 
   t.test('a queue of another connection cannot be consumed from, and says why', async (t) => {
-    const other = amqpBroker(server.url());
+    const other = amqpBroker(vhost.url());
     t.teardown(() => other.stop());
     await other.start();
     await other.declareQueue({ name: 'locked', exclusive: true });
@@ -118,7 +106,7 @@ t.test('topology', async (t) => {
   });
 
   t.test('a quorum queue: counted per consumer, deliveries counted, the prefetch can change', async (t) => {
-    const quorum = amqpBroker(server.url());
+    const quorum = amqpBroker(vhost.url());
     t.teardown(() => quorum.stop());
     await quorum.start();
     await quorum.declareQueue({ name: 'quorum', arguments: { 'x-queue-type': 'quorum' } });
@@ -138,7 +126,7 @@ t.test('topology', async (t) => {
   });
 
   t.test('a quorum queue that nobody announced: learned from the refusal', async (t) => {
-    const other = amqpBroker(server.url());
+    const other = amqpBroker(vhost.url());
     t.teardown(() => other.stop());
     await other.start();
     await broker.declareQueue({ name: 'quorum2', arguments: { 'x-queue-type': 'quorum' } });

@@ -8,7 +8,7 @@ import { fromWire, toWire } from '../../../src/broker/amqp/wire-message.ts';
 import { takeOverFrames } from '../../../src/driver/amqp-frames.ts';
 import type { RawConnection, RawProperties } from '../../../src/driver/amqp-raw.ts';
 import { type AmqpMessage, loadVectors, messageOfAmqp, messagesOf, type TaskVector } from '../../protocol/vectors.ts';
-import { RabbitmqServer } from '../../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { openInbox, textMessage } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
@@ -136,9 +136,9 @@ t.test("what is declared, consumed and published is Celery's, method by method",
     (Method & { readonly from: string; readonly phase: string })[]
   > | null;
   if (wire === null) return;
-  const server = await RabbitmqServer.start(t);
-  const listening = new Listening(t, server.port);
-  const broker: AmqpBroker = amqpBroker(`amqp://127.0.0.1:${await listening.start()}//`);
+  const vhost = await RabbitmqVhost.open(t);
+  const listening = new Listening(t, vhost.port);
+  const broker: AmqpBroker = amqpBroker(vhost.url({ port: await listening.start() }));
   t.teardown(() => broker.stop());
   await broker.start();
   await broker.declareQueue({ name: 'celery' });
@@ -164,5 +164,5 @@ t.test("what is declared, consumed and published is Celery's, method by method",
   t.match(said('basic.consume')[0], consume);
   t.match(said('basic.publish')[0], celery('client', 'basic.publish', about('routing_key')));
   t.match(said('basic.ack')[0], { deliveryTag: Number(delivery.tag) });
-  t.match(said('connection.open')[0], { virtualHost: '/' });
+  t.match(said('connection.open')[0], { virtualHost: vhost.name });
 });

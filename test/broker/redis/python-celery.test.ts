@@ -9,7 +9,7 @@ import { openInbox } from '../inbox.ts';
 import { redisBroker } from './redis-place.ts';
 
 const tasksModule = (url: string, visibilityTimeout: number): string => `
-import os, time
+import redis
 from celery import Celery
 app = Celery('tasks', broker='${url}')
 app.conf.broker_transport_options = {'visibility_timeout': ${visibilityTimeout}}
@@ -17,15 +17,15 @@ app.conf.worker_prefetch_multiplier = 1
 app.conf.task_acks_late = True
 app.conf.worker_redirect_stdouts = False
 
+client = redis.Redis.from_url('${url}')
+
 @app.task(name='tasks.note')
-def note(text):
-    import redis
-    redis.Redis.from_url('${url}').rpush('ran', text)
+def note(text): client.rpush('ran', text)
 
 @app.task(name='tasks.hang')
 def hang(text):
     note(text)
-    time.sleep(600)
+    client.blpop('what nobody gives')
 `;
 
 function taskMessage(name: string, args: readonly unknown[], id: string = randomUUID()): Message {
@@ -112,17 +112,17 @@ note.apply_async((9,), queue='mail', countdown=3600)
     await inbox.deliveries.next();
     // kombu's own sweep, as a worker calls it, for two visibility timeouts.
     const sweep = `
+import time
 with app.connection_for_read() as connection:
     channel = connection.default_channel
     say('ready')
     for line in sys.stdin:
-        end = __import__('time').time() + float(line)
-        restored = 0
+        end = time.time() + float(line)
         while True:
             channel.qos.restore_visible(interval=1)
-            restored = channel.client.llen('held')
-            if restored or __import__('time').time() > end: break
-            __import__('time').sleep(0.05)
+            # Blocks in the server until something has been restored, and leaves it where it is; then time to sweep again.
+            restored = 0 if client.brpoplpush('held', 'held', 1) is None else 1
+            if restored or time.time() > end: break
         say(restored)
         if restored:
             message = channel.basic_get('held')
