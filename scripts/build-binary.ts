@@ -38,6 +38,7 @@ interface SeaOptions {
     readonly useCodeCache: boolean;
     readonly execArgv: readonly string[];
     readonly execArgvExtension: 'none' | 'env' | 'cli';
+    readonly assets: Readonly<Record<string, string>>;
   };
 }
 
@@ -103,7 +104,14 @@ async function writeExecutable(): Promise<void> {
   await sea(bundle, {
     nodePath,
     targets: [{ nodeRange: `node${process.versions.node.split('.')[0]}`, platform: 'linux', arch: process.arch, output: unfinished }],
-    seaConfig: { main: `../${basename(bundle)}`, useCodeCache: true, execArgv, execArgvExtension: 'env' },
+    seaConfig: {
+      main: `../${basename(bundle)}`,
+      useCodeCache: true,
+      execArgv,
+      execArgvExtension: 'env',
+      // Once more as a text, for threads of the pool: they cannot be started from the embedded program itself.
+      assets: { 'umbel.cjs': bundle },
+    },
   });
 }
 

@@ -53,6 +53,10 @@ export const catalogue = {
   },
   NO_APP: { exit: exitStatus.usage, meaning: 'A task was called in a program that has created no App.' },
   CHILD_CANNOT_START: { exit: exitStatus.software, meaning: 'No pool child could be started; the last cause is shown.' },
+  SOLO_ENDED: {
+    exit: exitStatus.software,
+    meaning: 'With the solo pool, which runs task code in the worker itself, an error that nothing caught has ended the worker.',
+  },
   BROKER_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The broker cannot be reached or opened.' },
   BROKER_LOST: { exit: exitStatus.unavailable, meaning: 'The connection to the broker was lost during the operation.' },
   CONSUMPTION_STUCK: {
@@ -84,7 +88,10 @@ export const catalogue = {
   MESSAGE_UNWRITABLE: { exit: exitStatus.dataError, meaning: 'A message has properties or headers that the broker cannot carry.' },
   MESSAGE_UNDECODABLE: { exit: exitStatus.dataError, meaning: 'The body of a message could not be decoded or decompressed.' },
   CONTENT_DISALLOWED: { exit: exitStatus.dataError, meaning: 'The content type of a message is not in accept_content.' },
-  NOT_SUPPORTED: { exit: exitStatus.usage, meaning: 'The feature is known but not built in this version.' },
+  NOT_SUPPORTED: {
+    exit: exitStatus.usage,
+    meaning: 'The feature is known but not built in this version, or the pool in use cannot have it.',
+  },
   PIDFILE_EXISTS: { exit: exitStatus.cantCreate, meaning: 'Another worker with the same pidfile is running.' },
   STATEDB_IN_USE: { exit: exitStatus.cantCreate, meaning: 'The state database given with --statedb is in use by another worker.' },
   FILE_CANNOT_CREATE: {

@@ -1,15 +1,22 @@
 /**
  * Which role is this process? Then hand over.
  *
- * `pool-child` is how a worker starts its own children; everything else is the command line.
+ * `pool-child` is how a worker starts its own children, and `pool-thread` those in threads of its own; everything else is the command line.
  */
+
+import { threadRole } from './ipc/thread-start.ts';
 
 async function main(): Promise<void> {
   // After a restart in place, another HUP may come before the worker listens; it has nothing to add.
   if (process.argv.includes('worker')) process.on('SIGHUP', () => {});
   if (process.argv[2] === 'pool-child') {
-    const { startChild } = await import('./child/runtime.ts');
-    startChild();
+    const { startProcessChild } = await import('./child/process-home.ts');
+    startProcessChild();
+    return;
+  }
+  if (process.argv[2] === threadRole) {
+    const { startThreadChild } = await import('./child/thread-home.ts');
+    startThreadChild();
     return;
   }
   const { runCli } = await import('./cli/run-cli.ts');

@@ -1,11 +1,12 @@
 /**
- * A pool child: loads the task modules, takes jobs from the pipe and runs them. The parent's view is pool/child-handle.ts.
+ * A pool child: loads the task modules, takes jobs from its port and runs them. The parent's view is pool/child-handle.ts.
  *
- * Owns the jobs waiting here and how many run at a time. One job's run is child/run-task.ts.
+ * Owns the jobs waiting here and how many run at a time. One job's run is child/run-task.ts; what the child lives in (a process, a
+ * thread, the worker itself) is its home (child/child-home.ts).
  *
- * Two rules hold the supervision together: `started` is in the kernel before the first line of task code runs, and the end of
- * the pipe from the parent ends this process and everything it has spawned. A third keeps a task from running where it no longer is
- * ours: none is started after the time its job carries, looked at right before. Such jobs go back unstarted.
+ * Two rules hold the supervision together: `started` is out of the child's hands before the first line of task code runs, and no child
+ * outlives its parent. A third keeps a task from running where it no longer is ours: none is started after the time its job carries,
+ * looked at right before. Such jobs go back unstarted.
  */
 import { messageOf, UmbelError } from '../errors.ts';
 import {
@@ -19,11 +20,8 @@ import {
   toChild,
   toParent,
 } from '../ipc/exchange.ts';
+import { FrameReader } from '../ipc/frame.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
-import { prepareForStack } from '../os/inspector-stack.ts';
-import { dieWithParent } from '../os/parent-death.ts';
-import { setProcessTitle } from '../os/process-title.ts';
-import { ignoreGroupSignals } from '../os/signals.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
@@ -31,14 +29,15 @@ import { loadTaskModules } from '../task/loader.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
+import type { ChildHome } from './child-home.ts';
+import { ChildPort } from './child-port.ts';
 import { embedApi } from './embed-api.ts';
 import { OutputCapture } from './output-capture.ts';
-import { ChildPipe, lifelineFd } from './pipe.ts';
-import { PipePublisher } from './pipe-publisher.ts';
+import { PortPublisher } from './port-publisher.ts';
 import { isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
 
-/** Running short tasks back to back, look at the pipe at least this often: aborts and recalls come that way. */
+/** Running short tasks back to back, look at the port at least this often: aborts and recalls come that way. */
 const breathAfterMs = 5;
 /** With it an envelope of kombu's JSON begins, and no frame of AMQP. */
 const openingBrace = 0x7b;
@@ -57,16 +56,12 @@ interface RunningJob {
   readonly startedAtMs: number;
 }
 
-/** Become a pool child. Returns at once; the process lives until the parent says stop or goes. */
-export function startChild(): void {
-  new ChildRuntime();
-}
-
-class ChildRuntime {
-  readonly #pipe: ChildPipe;
+export class ChildRuntime {
+  readonly #home: ChildHome;
+  readonly #port: ChildPort;
   #settings: ChildSettings | null = null;
   #registry = new TaskRegistry();
-  #publisher: PipePublisher | null = null;
+  #publisher: PortPublisher | null = null;
   #log: RootLogger | null = null;
   #capture: OutputCapture | null = null;
   #waiting: WaitingJob[] = [];
@@ -74,21 +69,23 @@ class ChildRuntime {
   readonly #running = new Map<number, RunningJob>();
   #ready = false;
   #stopping = false;
+  /** Nobody hears any more; where the home is shared, this process goes on. */
+  #over = false;
   #pumpScheduled = false;
 
-  constructor() {
-    this.#pipe = new ChildPipe({
-      onFrame: (type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload),
-      onEnd: () => endGroup(),
+  constructor(home: ChildHome) {
+    this.#home = home;
+    const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload));
+    const carrier = home.open({
+      onBytes: (bytes) => reader.push(bytes),
+      onUncaught: (error) => this.#crash(error),
+      onExit: () => {
+        this.#over = true;
+        this.#capture?.close();
+        this.#port.flush();
+      },
     });
-    prepareForStack();
-    ignoreGroupSignals();
-    process.on('uncaughtException', (error) => this.#crash(error));
-    // Task code may end the process: what it has printed before must not end with it.
-    process.on('exit', () => {
-      this.#capture?.flushAll();
-      this.#pipe.flush();
-    });
+    this.#port = new ChildPort(carrier);
   }
 
   #onFrame(type: number, id: number, number: number, meta: string, payload: Buffer): void {
@@ -131,8 +128,7 @@ class ChildRuntime {
 
   async #configure(settings: ChildSettings): Promise<void> {
     this.#settings = settings;
-    dieWithParent(settings.parentPid, lifelineFd);
-    setProcessTitle(settings.nodeName, `PoolChild-${settings.index}`);
+    this.#home.settle(settings);
     try {
       if (settings.logFile !== null) {
         this.#log = createLogger({
@@ -143,28 +139,30 @@ class ChildRuntime {
         });
       }
       if (settings.redirectStdouts) {
-        this.#capture = new OutputCapture(settings.redirectStdoutsLevel, (level, line, task, stream) =>
-          this.#line(level, 'task.output', line, task?.name, task?.id, { stream }),
-        );
+        this.#capture = new OutputCapture({
+          level: settings.redirectStdoutsLevel,
+          tasksOnly: this.#home.sharedWithParent,
+          onLine: (level, line, task, stream) => this.#line(level, 'task.output', line, task?.name, task?.id, { stream }),
+        });
       }
-      this.#publisher = new PipePublisher(this.#pipe, settings);
+      this.#publisher = new PortPublisher(this.#port, settings);
       setPublisher(this.#publisher);
       embedApi();
-      // A module that waits for something nobody does any more must not wait for the pipe.
-      this.#pipe.hold(false);
+      // A module that waits for something nobody does any more must not wait for the parent.
+      this.#port.hold(false);
       this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir, {
         timeoutMs: settings.loadTimeoutMs,
         ...(settings.compileCacheFolder === null ? null : { compileCacheFolder: settings.compileCacheFolder }),
       });
-      this.#pipe.hold(true);
+      this.#port.hold(true);
     } catch (error) {
       this.#startFailed(error);
       return;
     }
     const tasks = [...this.#registry.names()].map((name) => this.#offer(name, settings));
     const ready: ReadyMeta = { pid: process.pid, tasks };
-    this.#pipe.send(toParent.ready, 0, performance.now(), JSON.stringify(ready), null);
-    this.#pipe.flush();
+    this.#port.send(toParent.ready, 0, performance.now(), JSON.stringify(ready), null);
+    this.#port.flush();
     this.#ready = true;
     this.#schedulePump();
   }
@@ -189,9 +187,9 @@ class ChildRuntime {
       error instanceof UmbelError
         ? { code: error.code, message: error.message }
         : { code: 'CHILD_CANNOT_START', message: tracebackOf(error) };
-    this.#pipe.send(toParent.startFailed, 0, 0, JSON.stringify(failure), null);
-    this.#pipe.flush();
-    process.exit(error instanceof UmbelError ? error.exitStatus : 70);
+    this.#port.send(toParent.startFailed, 0, 0, JSON.stringify(failure), null);
+    this.#port.flush();
+    this.#home.end(error instanceof UmbelError ? error.exitStatus : 70);
   }
 
   #schedulePump(): void {
@@ -205,7 +203,7 @@ class ChildRuntime {
 
   #pump(): void {
     const settings = this.#settings;
-    if (settings === null) return;
+    if (settings === null || this.#over) return;
     const began = performance.now();
     const late: number[] = [];
     while (this.#waitingHead < this.#waiting.length && this.#running.size < settings.concurrency) {
@@ -222,12 +220,12 @@ class ChildRuntime {
       this.#waitingHead = 0;
     }
     if (late.length > 0) this.#giveBack(late);
-    this.#pipe.flush();
+    this.#port.flush();
     if (this.#stopping) this.#exitWhenIdle();
   }
 
   #giveBack(jobs: readonly number[]): void {
-    this.#pipe.send(toParent.recalled, 0, 0, JSON.stringify(jobs), null);
+    this.#port.send(toParent.recalled, 0, 0, JSON.stringify(jobs), null);
   }
 
   /** False when it is too late for that. */
@@ -241,18 +239,32 @@ class ChildRuntime {
       this.#send(job.id, 0, prepared);
       return true;
     }
-    if (!this.#pipe.sendBefore(toParent.started, job.id, Date.now() / 1000, job.startBeforeMs)) return false;
-    const host = new JobHost(this, job.id, prepared);
-    const startedAtMs = performance.now();
-    this.#running.set(job.id, { task: prepared, host, startedAtMs });
-    const end = run(prepared, settings, host);
+    if (!this.#port.sendBefore(toParent.started, job.id, Date.now() / 1000, job.startBeforeMs)) return false;
+    const running: RunningJob = { task: prepared, host: new JobHost(this, job.id, prepared), startedAtMs: performance.now() };
+    this.#running.set(job.id, running);
+    if (this.#home.sharedWithParent) this.#runAfterParent(job.id, running, settings);
+    else this.#run(job.id, running, settings);
+    return true;
+  }
+
+  #run(id: number, { task, host, startedAtMs }: RunningJob, settings: ChildSettings): void {
+    const end = run(task, settings, host);
     if (end instanceof Promise) {
       void end.then((settled) => {
-        this.#end(job.id, startedAtMs, settled);
+        this.#end(id, startedAtMs, settled);
         this.#schedulePump();
       });
-    } else this.#end(job.id, startedAtMs, end);
-    return true;
+    } else this.#end(id, startedAtMs, end);
+  }
+
+  /** The parent gives out what it has to say at the end of a turn: it gets one for what a start means (an early acknowledgement). */
+  #runAfterParent(id: number, running: RunningJob, settings: ChildSettings): void {
+    const run = (): void => {
+      if (this.#over) return;
+      this.#run(id, running, settings);
+      this.#schedulePump();
+    };
+    setImmediate(() => setImmediate(run));
   }
 
   #end(id: number, startedAtMs: number, end: TaskEnd): void {
@@ -266,18 +278,18 @@ class ChildRuntime {
   #send(id: number, runtimeSeconds: number, end: TaskEnd): void {
     for (const followUp of end.followUps) this.#sendFollowUp(id, followUp);
     const meta = end.meta === null ? '' : JSON.stringify(end.meta);
-    this.#pipe.send(end.kind === 'succeeded' ? toParent.succeeded : toParent.ended, id, runtimeSeconds, meta, end.resultJson);
+    this.#port.send(end.kind === 'succeeded' ? toParent.succeeded : toParent.ended, id, runtimeSeconds, meta, end.resultJson);
   }
 
   #sendFollowUp(id: number, followUp: OutgoingMessage): void {
-    this.#pipe.send(toParent.followUp, id, 0, encodeJson(followUp.meta), followUp.body);
+    this.#port.send(toParent.followUp, id, 0, encodeJson(followUp.meta), followUp.body);
   }
 
   #exitWhenIdle(): void {
     if (this.#running.size > 0 || this.#waitingHead < this.#waiting.length) return;
     this.#log?.close();
-    this.#pipe.close();
-    process.exit(0);
+    this.#port.close();
+    this.#home.end(0);
   }
 
   #dump(request: number): void {
@@ -288,7 +300,7 @@ class ChildRuntime {
       runningMs: Math.round(now - startedAtMs),
     }));
     const dump: DumpMeta = { jobs, waiting: this.#waiting.length - this.#waitingHead };
-    this.#pipe.send(toParent.dumped, request, 0, JSON.stringify(dump), null);
+    this.#port.send(toParent.dumped, request, 0, JSON.stringify(dump), null);
   }
 
   /** An error that no task can be blamed for: the state of this process is unknown, so it ends. Its tasks are lost. */
@@ -298,14 +310,14 @@ class ChildRuntime {
     this.#line(
       'critical',
       'child.uncaught',
-      `uncaught error, this child ends: ${messageOf(error)}\n${tracebackOf(error).trimEnd()}`,
+      `uncaught error, this ${this.#home.noun} ends: ${messageOf(error)}\n${tracebackOf(error).trimEnd()}`,
       task?.name,
       task?.id,
       {},
     );
     this.#log?.flushSync();
-    this.#pipe.flush();
-    process.exit(1);
+    this.#port.flush();
+    this.#home.end(1);
   }
 
   /** A line of task code, or about it. */
@@ -315,8 +327,8 @@ class ChildRuntime {
 
   async storeState(id: number, task: PreparedTask, state: string, metaJson: string): Promise<void> {
     await this.#publisher?.ask((request) => {
-      this.#pipe.send(toParent.state, id, request, JSON.stringify({ taskId: task.header.id, state }), metaJson);
-      this.#pipe.flush();
+      this.#port.send(toParent.state, id, request, JSON.stringify({ taskId: task.header.id, state }), metaJson);
+      this.#port.flush();
     });
   }
 
@@ -337,8 +349,8 @@ class ChildRuntime {
       this.#log.flushSync();
     } else {
       const meta: LogMeta = { level, event, message, ...about, ...fields };
-      this.#pipe.send(toParent.log, 0, 0, JSON.stringify(meta), null);
-      this.#pipe.flush();
+      this.#port.send(toParent.log, 0, 0, JSON.stringify(meta), null);
+      this.#port.flush();
     }
   }
 }
@@ -377,14 +389,4 @@ class JobHost implements ContextHost {
   async updateState(state: string, meta: unknown): Promise<void> {
     await this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
   }
-}
-
-/** The parent is gone: end, with everything this process has spawned (it leads a group of its own). */
-function endGroup(): never {
-  try {
-    process.kill(-process.pid, 'SIGKILL');
-  } catch {
-    // Not the leader of a group: there is nothing to take along.
-  }
-  process.exit(1);
 }

@@ -40,6 +40,7 @@ export const amqpBrokerSettings = {
   broker_heartbeat: setting<number | null>({
     kind: secondsOrNever(),
     default: 120,
+    defaultText: '120; with `solo` none',
     doc: 'Seconds between signs of life on connections to RabbitMQ, which may want them more often. A connection without any for twice that time is lost and made anew. 0 is none.',
   }),
   broker_login_method: setting<'PLAIN' | 'AMQPLAIN' | 'EXTERNAL'>({

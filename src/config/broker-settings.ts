@@ -36,7 +36,8 @@ export const sqliteSettings = {
   sqlite_lease_seconds: setting<number>({
     kind: seconds({ above: 0 }),
     default: 30,
-    doc: 'How long a message stays with a worker that gives no more sign of life before another worker gets it. A living worker renews its leases well within that time.',
+    defaultText: '30; with `solo` 3600',
+    doc: 'How long a message stays with a worker that gives no more sign of life before another worker gets it. A living worker renews its leases well within that time. With the `solo` pool, which cannot while a task blocks it, the default is an hour.',
     celeryDiffers: 'Not in Celery.',
   }),
   sqlite_busy_timeout_seconds: setting<number>({

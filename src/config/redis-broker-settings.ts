@@ -129,7 +129,8 @@ export const redisLeaseSetting = {
   redis_lease_seconds: setting<number>({
     kind: seconds({ above: 1 }),
     default: 30,
-    doc: 'How long messages stay with an umbel worker that gives no more sign of life to its Redis broker before other umbel workers give them back. It gives one three times in that time.',
+    defaultText: '30; with `solo` 3600',
+    doc: 'How long messages stay with an umbel worker that gives no more sign of life to its Redis broker before other umbel workers give them back. It gives one three times in that time. With the `solo` pool, which cannot while a task blocks it, the default is an hour.',
     celeryDiffers: 'Not in Celery, whose workers know the visibility timeout only.',
   }),
 } as const;

@@ -6,6 +6,8 @@ import { setting } from './setting.ts';
 const logLevel = oneOf(['debug', 'info', 'warning', 'error', 'critical'], { aliases: { fatal: 'critical' } });
 export type LogLevelName = 'debug' | 'info' | 'warning' | 'error' | 'critical';
 
+export type PoolWord = 'prefork' | 'threads' | 'solo' | 'async';
+
 export type ConsumptionStepName = 'rebuild' | 'reconnect' | 'exit';
 
 /** A flag of `umbel worker`. */
@@ -36,7 +38,7 @@ export const workerSettings = {
     kind: integer({ min: 1 }),
     default: null,
     defaultText: 'the number of CPUs',
-    doc: 'Number of child processes that run tasks.',
+    doc: 'How many tasks run at a time: the number of child processes, with `threads` of threads, each running `child_concurrency` tasks; with `async` the number of tasks in all. With `solo` it is 1.',
     flag: workerFlag('Pool options', ['-c', '--concurrency'], 'N'),
     celeryEnvironment: ['CELERY_WORKER_CONCURRENCY'],
     example: 4,
@@ -44,19 +46,19 @@ export const workerSettings = {
   worker_child_concurrency: setting<number>({
     kind: integer({ min: 1 }),
     default: 1,
-    doc: 'Number of async tasks one child may run at a time.',
+    doc: 'Number of async tasks one child may run at a time. With `async` unset means all of them in one child; set, there are as many children as `concurrency` needs.',
+    defaultText: '1; with `async` the concurrency',
     celeryDiffers: 'Not in Celery.',
   }),
-  worker_pool: setting<'prefork'>({
-    kind: oneOf(['prefork'], {
-      aliases: { processes: 'prefork' },
+  worker_pool: setting<PoolWord>({
+    kind: oneOf(['prefork', 'threads', 'solo', 'async'], {
+      aliases: { processes: 'prefork', eventlet: 'async', gevent: 'async' },
       refused: (word) =>
-        ['solo', 'threads', 'eventlet', 'gevent', 'async', 'custom'].includes(word.toLowerCase())
-          ? `'${word.toLowerCase()}' is known but not built in this version; it must be 'prefork'`
-          : null,
+        word.toLowerCase() === 'custom' ? "'custom' is a pool written in Python; it must be 'prefork', 'threads', 'solo' or 'async'" : null,
     }),
     default: 'prefork',
-    doc: 'How tasks are run: `prefork` runs them in child processes.',
+    doc: 'Where tasks run: `prefork` in child processes, one at a time in each; `threads` in threads of the worker; `async` many at a time in one child process, for tasks that wait most of the time; `solo` in the worker itself, one at a time.',
+    celeryDiffers: '`async` is not in Celery; `eventlet` and `gevent` are other words for it here.',
     flag: workerFlag('Pool options', ['-P', '--pool'], 'POOL'),
     celeryEnvironment: ['CELERY_WORKER_POOL'],
   }),

@@ -9,11 +9,12 @@ import type { Logger } from '../log/logger.ts';
 import { amqpBrokerParams } from './amqp-params.ts';
 import { redisBrokerParams, redisResultParams } from './redis-params.ts';
 import { routingParams } from './routing-params.ts';
+import { soloPatience } from './solo-patience.ts';
 import { checkTransportOptions } from './transport-options.ts';
 
 /** `nodeName`: of a worker, which waits for a broker that is not there; a client does not. Throws CONFIG_INVALID. */
 export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger, nodeName: string | null = null): Connections {
-  const { settings } = config;
+  const settings = nodeName === null ? config.settings : soloPatience(config);
   const patient = nodeName !== null;
   checkTransportOptions(config);
   return openConnections({

@@ -3,8 +3,10 @@ import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import { PreforkPool } from '../pool/prefork-pool.ts';
+import { processChildren } from '../pool/process-link.ts';
+import { childCommand } from './pool-shape.ts';
 import { checkTransportOptions } from './transport-options.ts';
-import { childCommand, childSettings, workerNames } from './worker-params.ts';
+import { childSettings, workerNames } from './worker-params.ts';
 
 /** Starts one child and lets it go again. Rejects with what kept it from starting. */
 export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: RootLogger): Promise<void> {
@@ -12,7 +14,8 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
   const names = workerNames(config);
   const trial = new PreforkPool({
     concurrency: 1,
-    command: childCommand(),
+    // Whatever the pool: what a module does when it loads must not be done to a worker that may carry on.
+    kind: processChildren(childCommand()),
     settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null }),
     childConcurrency: 1,
     fair: true,

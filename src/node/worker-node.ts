@@ -39,10 +39,11 @@ import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
 import { configuredConnections } from './open-client.ts';
+import { poolKind } from './pool-shape.ts';
 import { routingParams } from './routing-params.ts';
 import { Shutdown } from './shutdown.ts';
 import { tryModules } from './try-modules.ts';
-import { childCommand, childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
+import { childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
 export interface WorkerNodeParams {
   readonly config: Config;
@@ -93,7 +94,7 @@ export class WorkerNode {
     const { config } = params;
     const { settings } = config;
     this.#names = workerNames(config);
-    const { nodeName, queues, concurrency, logFile } = this.#names;
+    const { nodeName, queues, pool, logFile } = this.#names;
     this.#log = createLogger({
       level: settings.worker_loglevel,
       format: settings.worker_log_format,
@@ -115,18 +116,19 @@ export class WorkerNode {
       revoke: (taskId) => stateDb.revoke([taskId]),
       onSettled: (request) => this.#consumer.onSettled(request),
     });
+    const kind = poolKind(config, log);
     this.#pool = new PreforkPool({
-      concurrency,
-      command: childCommand(),
+      concurrency: pool.children,
+      kind,
       settingsFor: (index) => childSettings(config, this.#names, index, params.env),
-      childConcurrency: settings.worker_child_concurrency,
+      childConcurrency: pool.slots,
       fair: settings.worker_optimization === 'fair',
-      recycling: recyclingParams(config),
+      recycling: recyclingParams(config, kind),
       heldUntilMs: () => this.#consumer.heldUntilMs,
       startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
       maxStartFailures: settings.worker_max_start_failures,
       log,
-      childLog: (index) => log.as({ processName: `PoolChild-${index}`, voice: 'task' }),
+      childLog: (index) => log.as({ processName: settings.worker_pool === 'solo' ? 'MainProcess' : `PoolChild-${index}`, voice: 'task' }),
       publish: (meta, body) => producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta),
       storeState: (job, meta, metaJson) => this.#settler.storeState(job.listener as Request, meta.state, metaJson),
       onFatal: (error) => this.#fatal(error),
@@ -136,7 +138,7 @@ export class WorkerNode {
       pool: this.#pool,
       settler: this.#settler,
       queues,
-      childConcurrency: settings.worker_child_concurrency,
+      childConcurrency: pool.slots,
       prefetchMultiplier: settings.worker_prefetch_multiplier,
       adaptivePrefetch: settings.worker_optimization !== 'fair' && config.origin('worker_prefetch_multiplier').kind === 'default',
       exactPrefetch: settings.worker_disable_prefetch,
@@ -175,7 +177,7 @@ export class WorkerNode {
       new ConsumptionWatch({
         broker: this.#broker,
         subscription: () => this.#consumer.subscription,
-        hasFreeSlot: () => this.#pool.jobCount < this.#pool.size * settings.worker_child_concurrency,
+        hasFreeSlot: () => this.#pool.jobCount < this.#pool.size * pool.slots,
         intervalMs: settings.worker_consumption_check_interval * 1000,
         limit: settings.worker_consumption_check_limit,
         log,
@@ -213,7 +215,7 @@ export class WorkerNode {
         nodeName: this.#names.nodeName,
         brokerUrl: this.#broker.displayUrl,
         backendUrl: this.#backend?.displayUrl ?? null,
-        concurrency: this.#names.concurrency,
+        concurrency: this.#names.pool.concurrency,
         poolName: this.#pool.name,
         queues: this.#names.queues,
         taskPaths: this.#names.taskPaths,
@@ -221,7 +223,7 @@ export class WorkerNode {
         now: Date.now(),
       }),
     );
-    this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.concurrency });
+    this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.pool.concurrency });
     if (this.#pool.tasks.size === 0) this.#log.warning('worker.no-tasks', `no task is exported by ${this.#names.taskPaths.join(', ')}`);
     this.#notify.ready(`${this.#names.nodeName} ready`);
     if (this.#restartWanted) void this.#tryRestart();
@@ -344,8 +346,13 @@ export class WorkerNode {
 
   #resize(by: 1 | -1): void {
     if (this.#ignored(by === 1 ? 'SIGTTIN' : 'SIGTTOU')) return;
-    if (by === 1) this.#pool.grow(1);
-    else this.#pool.shrink(1);
+    try {
+      if (by === 1) this.#pool.grow(1);
+      else this.#pool.shrink(1);
+    } catch (error) {
+      this.#log.warning('pool.not-resized', messageOf(error));
+      return;
+    }
     this.#consumer.poolResized();
     this.#log.info('pool.resized', `pool: ${this.#pool.size} ${this.#pool.size === 1 ? 'child' : 'children'}`, { size: this.#pool.size });
   }

@@ -5,14 +5,16 @@
  */
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { isSea } from 'node:sea';
 import type { Config } from '../config/config.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
-import { cpuCount, processRssBytes } from '../os/process-info.ts';
+import { processRssBytes } from '../os/process-info.ts';
+import type { ChildKind } from '../pool/child-link.ts';
+import { mustSupport } from '../pool/pool-features.ts';
 import type { RecyclingParams } from '../pool/prefork-pool.ts';
 import { type QueueTable, type TaskQueue, workerDirectQueue } from '../producer/queue-table.ts';
 import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
+import { type PoolShape, poolShape } from './pool-shape.ts';
 import { queueTableOf } from './routing-params.ts';
 
 export interface WorkerNames {
@@ -21,7 +23,7 @@ export interface WorkerNames {
   readonly queueTable: QueueTable;
   /** Those consumed from. */
   readonly queues: readonly TaskQueue[];
-  readonly concurrency: number;
+  readonly pool: PoolShape;
   readonly taskPaths: readonly string[];
   /** Log file of the main process; null: standard error. */
   readonly logFile: string | null;
@@ -48,7 +50,7 @@ export function workerNames(config: Config): WorkerNames {
     nodeName,
     queueTable,
     queues,
-    concurrency: settings.worker_concurrency ?? cpuCount(),
+    pool: poolShape(config),
     taskPaths: settings.worker_tasks,
     logFile: expand(settings.worker_logfile),
     pidfile: expand(settings.worker_pidfile),
@@ -68,9 +70,12 @@ function named<T>(expand: () => T): T {
 /** What the child with this index is told. */
 export function childSettings(config: Config, names: WorkerNames, index: number, env: NodeJS.ProcessEnv): ChildSettings {
   const { settings } = config;
-  const ownLogFile = settings.worker_logfile === null ? null : expandTemplate(settings.worker_logfile, { nodeName: names.nodeName, index });
+  const { nodeName } = names;
+  // What runs in the worker itself has the worker's own log file.
+  const fileIndex = settings.worker_pool === 'solo' ? 0 : index;
+  const ownLogFile = settings.worker_logfile === null ? null : expandTemplate(settings.worker_logfile, { nodeName, index: fileIndex });
   return {
-    nodeName: names.nodeName,
+    nodeName,
     index,
     parentPid: process.pid,
     taskPaths: names.taskPaths,
@@ -78,7 +83,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number,
     compileCacheFolder: cacheFolder(env),
     // Less than the time the child is given, so that it can still say which module it was.
     loadTimeoutMs: settings.worker_proc_alive_timeout * 800,
-    concurrency: settings.worker_child_concurrency,
+    concurrency: names.pool.slots,
     acceptContent: settings.accept_content,
     logLevel: settings.worker_loglevel,
     // One file for all is written by the parent alone; with %i or %I every child has its own.
@@ -108,22 +113,13 @@ function cacheFolder(env: NodeJS.ProcessEnv): string | null {
   return env.HOME?.startsWith('/') === true ? join(env.HOME, '.cache', 'umbel') : null;
 }
 
-/** The command that becomes a pool child of this program. */
-export function childCommand(): { execPath: string; args: string[] } {
-  if (isSea()) return { execPath: process.execPath, args: ['pool-child'] };
-  const main = process.argv[1];
-  if (main === undefined) throw new UmbelError('INTERNAL', 'a worker must be started from a program file, got none in process.argv');
-  // A binary has these baked in.
-  return {
-    execPath: process.execPath,
-    args: ['--disable-warning=ExperimentalWarning', '--disable-warning=MODULE_TYPELESS_PACKAGE_JSON', main, 'pool-child'],
-  };
-}
-
-/** When children are replaced. Throws NOT_SUPPORTED where their memory cannot be seen. */
-export function recyclingParams(config: Config): RecyclingParams {
+/** When children are replaced. Throws NOT_SUPPORTED where children of that kind cannot be, or where their memory cannot be seen. */
+export function recyclingParams(config: Config, kind: Pick<ChildKind, 'name' | 'features'>): RecyclingParams {
   const { settings } = config;
   const { worker_max_memory_per_child: softKib, worker_max_memory_hard: hardKib } = settings;
+  if (settings.worker_max_tasks_per_child !== null) mustSupport(kind, 'resize', 'worker.max_tasks_per_child');
+  if (softKib !== null) mustSupport(kind, 'memoryLimits', 'worker.max_memory_per_child');
+  if (hardKib !== null) mustSupport(kind, 'memoryLimits', 'worker.max_memory_hard');
   if ((softKib !== null || hardKib !== null) && processRssBytes(process.pid) === null) {
     const name = softKib === null ? 'worker.max_memory_hard' : 'worker.max_memory_per_child';
     throw new UmbelError(

@@ -1,20 +1,18 @@
 /**
- * The parent's view of one pool child: its process, its pipes and the jobs it holds.
+ * The parent's view of one pool child: what it is told, what it says, and the jobs it holds.
  *
- * Owns the frames to and from the child, and the escalation that ends it (ask → TERM → KILL, always the whole
- * process group, so that what a task has spawned goes too). Never decides what to run or whether to replace the child:
- * that is pool/prefork-pool.ts. The other end of the pipes is child/runtime.ts.
+ * Owns the frames to and from the child. What the child runs in, and how it is ended from outside, is its link
+ * (pool/child-link.ts: a process, a thread, or this very process). Never decides what to run or whether to replace the child:
+ * that is pool/prefork-pool.ts. The other end is child/runtime.ts.
  *
  * State (one writer: #enter):
  *
  *   starting ──ready──► ready ──stop()──► stopping ──► gone
- *      └──────────────────┴── process ended ───────────► gone
+ *      └──────────────────┴── it ended ────────────────► gone
  *
- * Pipes: fd 3 parent → child, fd 4 child → parent, fd 5 silent: its hang-up tells the kernel to end the child's group. The child writes fd 4 synchronously before it runs a line of task code,
- * so what arrived here before the end of that pipe is exactly what the child had begun.
+ * A child says that a job has started before it runs a line of task code, and its link gives all that it has said before its end:
+ * what is known here then is exactly what the child had begun.
  */
-import type { ChildProcess } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
 import { messageOf, UmbelError } from '../errors.ts';
 import {
   type ChildSettings,
@@ -35,10 +33,8 @@ import {
 import { FrameReader, FrameWriter } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
 import { parseJson } from '../protocol/json.ts';
+import type { ChildEnd, ChildKind, ChildLink } from './child-link.ts';
 import type { ChildExit, Job } from './job.ts';
-import { OutputLines } from './output-lines.ts';
-import { whenOver } from './pipe-end.ts';
-import { spawnChild } from './spawn-child.ts';
 import { Tenure } from './tenure.ts';
 
 export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
@@ -48,8 +44,7 @@ const restMs = 1;
 
 export interface ChildHandleParams {
   readonly index: number;
-  /** The command that becomes a pool child. */
-  readonly command: { readonly execPath: string; readonly args: readonly string[] };
+  readonly kind: ChildKind;
   readonly settings: ChildSettings;
   readonly log: Logger;
   /** For what the child and its tasks say: lines under the child's own name. */
@@ -68,7 +63,7 @@ export interface ChildEvents {
   onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void;
   onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): void;
   onState(child: ChildHandle, job: Job | undefined, request: number, meta: StateMeta, metaJson: string): void;
-  /** The process is gone and its pipe is read to the end. `startFailure` when it said why it could not start. */
+  /** It has ended, and all it had said has been heard. `startFailure` when it said why it could not start. */
   onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], startFailure: UmbelError | null): void;
 }
 
@@ -87,10 +82,9 @@ export class ChildHandle {
   /** It was asked to end: its end is no loss. */
   letGo = false;
   #state: ChildState = 'starting';
-  #process: ChildProcess;
-  #toChild: Writable;
-  readonly #lifeline: Readable;
+  readonly #link: ChildLink;
   readonly #writer = new FrameWriter();
+  readonly #reader: FrameReader;
   #flushScheduled = false;
   #startFailure: UmbelError | null = null;
   /** A recall is under way that covers every job sent: a blocked child must not find thousands of them. */
@@ -100,7 +94,6 @@ export class ChildHandle {
   readonly #events: ChildEvents;
   readonly #log: Logger;
   readonly #childLog: Logger;
-  readonly #output: OutputLines;
   /** Answers awaited by `dump`, by request number. */
   readonly #dumps = new Map<number, (meta: DumpMeta) => void>();
   #requests = 0;
@@ -110,26 +103,15 @@ export class ChildHandle {
     this.#events = params.events;
     this.#log = params.log;
     this.#childLog = params.childLog;
-    const { settings, command } = params;
-    const spawned = spawnChild({ command, workdir: settings.workdir, nodeName: settings.nodeName, index: params.index });
-    this.#process = spawned.process;
-    this.#toChild = spawned.toChild;
-    this.#lifeline = spawned.lifeline;
-    this.#output = new OutputLines({
-      log: params.childLog,
-      level: params.settings.redirectStdoutsLevel,
-      redirect: params.settings.redirectStdouts,
-      childIndex: params.index,
-      jobs: this.jobs,
-      slots: params.settings.concurrency,
-    });
-    this.#output.attach(this.#process.stdout as Readable, this.#process.stderr as Readable);
-    this.#listen(spawned.fromChild);
+    const { index, settings, childLog: log } = params;
+    this.#reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload), isToParent);
+    const events = { onBytes: (bytes: Buffer) => this.#onBytes(bytes), onGone: (end: ChildEnd) => this.#gone(end) };
+    this.#link = params.kind.open({ index, settings, jobs: this.jobs, log, events });
     this.#send(toChild.settings, 0, JSON.stringify(params.settings), null);
   }
 
   get pid(): number {
-    return this.#process.pid ?? 0;
+    return this.#link.pid;
   }
 
   get state(): ChildState {
@@ -186,9 +168,9 @@ export class ChildHandle {
     });
   }
 
-  /** The inspector address the child prints after SIGUSR1; null when it does not come in time. */
-  openInspector(timeoutMs: number): Promise<string | null> {
-    return this.#output.nextInspectorUrl(timeoutMs, () => this.#process.kill('SIGUSR1'));
+  /** Where its JavaScript stands, one line per frame. */
+  stack(timeoutMs: number): Promise<readonly string[]> {
+    return this.#link.stack(timeoutMs);
   }
 
   /** No more jobs; it exits when those it holds are done. */
@@ -199,15 +181,9 @@ export class ChildHandle {
     this.#send(toChild.stop, 0, '', null);
   }
 
-  /** Send a signal to the child and everything it spawned. */
+  /** End it from outside, with everything it spawned. */
   kill(signal: NodeJS.Signals): void {
-    if (this.#process.pid === undefined) return;
-    try {
-      process.kill(-this.#process.pid, signal);
-    } catch {
-      // The group is gone, or the child has not yet called setsid: the process alone is the best that can be done.
-      this.#process.kill(signal);
-    }
+    this.#link.kill(signal);
   }
 
   #enter(state: ChildState): void {
@@ -227,59 +203,33 @@ export class ChildHandle {
     this.#flushScheduled = true;
     setImmediate(() => {
       this.#flushScheduled = false;
-      if (this.#state !== 'gone' && this.#writer.pendingBytes > 0) this.#toChild.write(this.#writer.take());
+      if (this.#state !== 'gone' && this.#writer.pendingBytes > 0) this.#link.write(this.#writer.take());
     });
   }
 
-  #listen(fromChild: Readable): void {
-    const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload), isToParent);
-    fromChild.on('data', (chunk: Buffer) => {
-      try {
-        reader.push(chunk);
-        const { exitCode, signalCode } = this.#process;
-        if (exitCode === null && signalCode === null && this.#events.mayRest(this)) this.#rest(fromChild);
-      } catch (error) {
-        // Task code wrote to the pipe or the child is out of its mind; nothing it says can be trusted from here on.
-        this.#unreadable = true;
-        this.#log.critical('child.garbage', `PoolChild-${this.index} sent an unreadable frame (${messageOf(error)}); it is killed`);
-        fromChild.destroy();
-        this.kill('SIGKILL');
-      }
-    });
-    // Errors of the pipes of a dying child say nothing that its exit does not say.
-    fromChild.on('error', () => {});
-    this.#toChild.on('error', () => {});
-    this.#process.on('error', (error) => {
-      this.#startFailure = new UmbelError('CHILD_CANNOT_START', `a pool child could not be spawned: ${error.message}`, { cause: error });
-      if (this.#process.pid === undefined) this.#gone(null, null);
-    });
-    whenOver(this.#process, fromChild, (exitCode, signal) => this.#gone(exitCode, signal));
+  #onBytes(bytes: Buffer): void {
+    if (this.#unreadable || this.#state === 'gone') return;
+    try {
+      this.#reader.push(bytes);
+      if (this.#events.mayRest(this)) this.#link.rest(restMs);
+    } catch (error) {
+      // Task code wrote to the pipe or the child is out of its mind; nothing it says can be trusted from here on.
+      this.#unreadable = true;
+      this.#log.critical('child.garbage', `PoolChild-${this.index} sent an unreadable frame (${messageOf(error)}); it is killed`);
+      this.kill('SIGKILL');
+    }
   }
 
-  /**
-   * A busy child that is not listened to does not wake this process with every short task, and what it has said by then is
-   * settled in one transaction.
-   */
-  #rest(fromChild: Readable): void {
-    fromChild.pause();
-    setTimeout(() => fromChild.resume(), restMs);
-  }
-
-  #gone(exitCode: number | null, signal: NodeJS.Signals | null): void {
-    if (this.#state === 'gone') return;
+  #gone({ exitCode, signal, failure }: ChildEnd): void {
     const pid = this.pid;
-    // Whatever the child had spawned must not outlive it.
-    this.kill('SIGKILL');
     this.#enter('gone');
-    this.#lifeline.destroy();
-    this.#output.end();
     for (const resolve of this.#dumps.values()) resolve({ jobs: [], waiting: 0 });
     const started: Job[] = [];
     const unstarted: Job[] = [];
     // After garbage nobody knows what has begun: a job that may have run must not be run again as if it had not.
     for (const job of this.jobs.values()) (job.started || this.#unreadable ? started : unstarted).push(job);
     this.jobs.clear();
-    this.#events.onGone(this, { pid, index: this.index, exitCode, signal }, started, unstarted, this.#startFailure);
+    this.#events.onGone(this, { pid, index: this.index, exitCode, signal }, started, unstarted, failure ?? this.#startFailure);
   }
 
   #onFrame(type: number, id: number, number: number, meta: string, payload: Buffer): void {
@@ -362,7 +312,7 @@ export class ChildHandle {
     this.jobs.delete(id);
     this.processed += 1;
     job.child = null;
-    this.#output.jobEnded(job);
+    this.#link.jobEnded(job);
     this.#events.onJobDone(this, job, runtimeSeconds);
     return job;
   }

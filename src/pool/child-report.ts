@@ -1,12 +1,10 @@
 /** What one child is doing: by its own words, and when its JavaScript is blocked by its stack. Changes nothing. */
-import { messageOf } from '../errors.ts';
-import { formatStack, takeStack } from '../os/inspector-stack.ts';
 import type { ChildHandle } from './child-handle.ts';
 import type { ChildReport } from './pool.ts';
 
 /** A child that is merely kept waiting by a busy machine answers within this time. */
 const dumpTimeoutMs = 1000;
-const inspectorTimeoutMs = 2000;
+const stackTimeoutMs = 2000;
 
 export async function reportOf(child: ChildHandle): Promise<ChildReport> {
   const doing = await child.dump(dumpTimeoutMs);
@@ -16,11 +14,5 @@ export async function reportOf(child: ChildHandle): Promise<ChildReport> {
     .map(({ taskName, taskId, startedAtMs }) => ({ taskName, taskId, runningMs: now - startedAtMs }));
   const base = { index: child.index, pid: child.pid, state: child.state, doing, started };
   if (doing !== null || child.state === 'gone') return { ...base, stack: null };
-  const wsUrl = await child.openInspector(inspectorTimeoutMs);
-  if (wsUrl === null) return { ...base, stack: ['no answer: blocked in native code'] };
-  try {
-    return { ...base, stack: formatStack(await takeStack({ wsUrl, timeoutMs: inspectorTimeoutMs })).split('\n') };
-  } catch (error) {
-    return { ...base, stack: [`no stack: ${messageOf(error)}`] };
-  }
+  return { ...base, stack: await child.stack(stackTimeoutMs) };
 }

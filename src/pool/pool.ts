@@ -1,8 +1,8 @@
 /**
  * The pool contract: what the consumer and the node may ask of whatever runs tasks.
  *
- * prefork-pool.ts implements it with child processes. Threads, solo and async pools come with their issue and must pass the
- * same conformance suite.
+ * prefork-pool.ts implements it for children of every kind (pool/child-link.ts). What a kind of children cannot do, its features say,
+ * and whoever asks for it all the same gets NOT_SUPPORTED with the name of the pool (pool/pool-features.ts).
  */
 import type { DumpMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Job } from './job.ts';
@@ -20,8 +20,22 @@ export interface ChildReport {
   readonly stack: readonly string[] | null;
 }
 
+/** Celery's words; `async` is also called `eventlet` or `gevent`. */
+export type PoolName = 'prefork' | 'threads' | 'solo' | 'async';
+
+/** What can be done to the children of a pool, and to running tasks from outside. */
+export interface PoolFeatures {
+  /** More, fewer or other children at run time. */
+  readonly resize: boolean;
+  /** A running task can be ended with its child: terminate, hard time limits. */
+  readonly terminate: boolean;
+  /** The memory of a child is its own and can be measured and capped. */
+  readonly memoryLimits: boolean;
+}
+
 export interface Pool {
-  readonly name: string;
+  readonly name: PoolName;
+  readonly features: PoolFeatures;
   /** Children wanted. */
   readonly size: number;
   /** Tasks the modules offer; known after `start`. */
@@ -30,7 +44,7 @@ export interface Pool {
   readonly jobCount: number;
   /** Jobs worth holding in reserve so that no child waits: grows as tasks prove short. */
   readonly usefulReserve: number;
-  /** Process ids of the children that live now. */
+  /** Process ids of the children that live now; none when they are no processes. */
   readonly pids: readonly number[];
   /** Tasks settled by each child that lives now, by process index. */
   readonly processed: ReadonlyMap<number, number>;
@@ -51,8 +65,9 @@ export interface Pool {
   cancel(job: Job, reason: string): void;
   /** `abort` for every running job. */
   abortAll(reason: string): void;
+  /** Throws NOT_SUPPORTED without the feature `resize`. */
   grow(count: number): void;
-  /** Fewer children, never below one; busy ones finish first. */
+  /** Fewer children, never below one; busy ones finish first. Throws as `grow`. */
   shrink(count: number): void;
   /** Give back what has not started (`onReturned`) and take no more. */
   quiet(): void;

@@ -1,5 +1,6 @@
 /**
- * The prefork pool: a fixed number of child processes, each with an index of its own, supervised.
+ * A pool: a number of children, each with an index of its own, supervised. Child processes (prefork, async), threads, or the one child
+ * that lives in this process (solo): that is the kind of its children.
  *
  * Owns that there are always as many children as wanted: a child that ends is replaced under the same process index, with
  * back-off when it dies while starting. Which child gets which job is pool/dispatcher.ts, one child's life is
@@ -12,12 +13,14 @@ import { processRssBytes } from '../os/process-info.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
 import { ChildHandle } from './child-handle.ts';
+import type { ChildKind } from './child-link.ts';
 import { reportOf } from './child-report.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import { DoneRate } from './done-rate.ts';
 import type { ChildExit, Job } from './job.ts';
 import { MemoryWatch } from './memory-watch.ts';
-import type { ChildReport, Pool } from './pool.ts';
+import type { ChildReport, Pool, PoolFeatures, PoolName } from './pool.ts';
+import { mustSupport } from './pool-features.ts';
 import { Recycler } from './recycler.ts';
 import { StartGate } from './start-gate.ts';
 
@@ -39,7 +42,7 @@ export interface RecyclingParams {
 
 export interface PreforkPoolParams {
   readonly concurrency: number;
-  readonly command: { readonly execPath: string; readonly args: readonly string[] };
+  readonly kind: ChildKind;
   /** The settings of the child with this index. */
   settingsFor(index: number): ChildSettings;
   /** Slots per child. */
@@ -65,7 +68,8 @@ export interface PreforkPoolParams {
 }
 
 export class PreforkPool implements Pool {
-  readonly name = 'prefork';
+  readonly name: PoolName;
+  readonly features: PoolFeatures;
   readonly #params: PreforkPoolParams;
   readonly #log: Logger;
   readonly #children = new Map<number, ChildHandle>();
@@ -89,6 +93,8 @@ export class PreforkPool implements Pool {
 
   constructor(params: PreforkPoolParams) {
     this.#params = params;
+    this.name = params.kind.name;
+    this.features = params.kind.features;
     this.#log = params.log;
     this.#size = params.concurrency;
     this.#dispatcher = new Dispatcher({
@@ -137,7 +143,7 @@ export class PreforkPool implements Pool {
   }
 
   get pids(): readonly number[] {
-    return this.#all().map((child) => child.pid);
+    return this.#params.kind.processes ? this.#all().map((child) => child.pid) : [];
   }
 
   get processed(): ReadonlyMap<number, number> {
@@ -179,7 +185,7 @@ export class PreforkPool implements Pool {
     child.abort(job, reason);
     const end = (): void => {
       const others = [...child.jobs.values()].some((other) => other.started && !other.withdrawn);
-      if (child.jobs.has(job.id) && !others) child.kill('SIGKILL');
+      if (child.jobs.has(job.id) && !others && this.features.terminate) child.kill('SIGKILL');
     };
     systemClock.setTimer(end, cancelGraceMs, { ref: false });
   }
@@ -189,11 +195,13 @@ export class PreforkPool implements Pool {
   }
 
   grow(count: number): void {
+    mustSupport(this, 'resize', 'growing');
     this.#size += count;
     for (let index = 1; index <= this.#size; index += 1) if (!this.#children.has(index) && !this.#respawns.has(index)) this.#spawn(index);
   }
 
   shrink(count: number): void {
+    mustSupport(this, 'resize', 'shrinking');
     const target = Math.max(1, this.#size - count);
     this.#size = target;
     for (const [index, timer] of this.#respawns) {
@@ -297,7 +305,7 @@ export class PreforkPool implements Pool {
   #handle(index: number): ChildHandle {
     return new ChildHandle({
       index,
-      command: this.#params.command,
+      kind: this.#params.kind,
       settings: this.#params.settingsFor(index),
       log: this.#log,
       childLog: this.#params.childLog(index),
@@ -383,7 +391,10 @@ export class PreforkPool implements Pool {
       if (this.#all().length === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
       return;
     }
-    if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replace(child, exit, wasStarting, failure);
+    if (!wasStarting && !this.#params.kind.replaceable) {
+      const why = exit.signal ?? `exit status ${exit.exitCode}`;
+      this.#params.onFatal(new UmbelError('SOLO_ENDED', `the '${this.name}' pool ended with ${why}, and the worker with it`));
+    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replace(child, exit, wasStarting, failure);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
     if (this.#phase === 'running') this.#resubmit(unstarted, null);
   }
@@ -424,7 +435,7 @@ export class PreforkPool implements Pool {
     // One that is still loading its modules may yet get ready.
     const noneLeft = !this.#all().some((other) => canWork(other) || (other.state === 'starting' && !ownWords));
     // A module that does not load will not load in the next child either.
-    const hopeless = this.#started !== null && ownWords;
+    const hopeless = this.#started !== null && (ownWords || !this.#params.kind.replaceable);
     if (noneLeft && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
       this.#giveUp(cause);
       return;

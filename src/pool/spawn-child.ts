@@ -47,7 +47,7 @@ export function spawnChild({ command, workdir, nodeName, index }: SpawnChildPara
 }
 
 /** Readiness and watchdog are the parent's to report. */
-function childEnvironment(): NodeJS.ProcessEnv {
+export function childEnvironment(): NodeJS.ProcessEnv {
   const { NOTIFY_SOCKET: _socket, WATCHDOG_USEC: _interval, WATCHDOG_PID: _pid, ...env } = process.env;
   return env;
 }

@@ -13,9 +13,10 @@ import { systemClock } from '../../src/std/clock.ts';
 /** Fills the pipe with whole frames, says one more, and then one that must be with the kernel before a time. Prints whether it was. */
 const script = (beforeMs: number): string => `
 import { writeSync } from 'node:fs';
-import { ChildPipe } from '${import.meta.resolve('../../src/child/pipe.ts')}';
+import { ChildPort } from '${import.meta.resolve('../../src/child/child-port.ts')}';
+import { PipeCarrier } from '${import.meta.resolve('../../src/child/pipe.ts')}';
 import { FrameWriter } from '${import.meta.resolve('../../src/ipc/frame.ts')}';
-const pipe = new ChildPipe({ onFrame() {}, onEnd() {} });
+const pipe = new ChildPort(new PipeCarrier({ onBytes() {}, onEnd() {} }));
 const writer = new FrameWriter();
 const fill = () => {
   for (;;) {

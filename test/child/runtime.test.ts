@@ -5,6 +5,7 @@ import t, { type Test } from 'tap';
 import type { ChildSettings, EndedMeta, ReadyMeta } from '../../src/ipc/exchange.ts';
 import { ChildHandle } from '../../src/pool/child-handle.ts';
 import { type ChildExit, Job } from '../../src/pool/job.ts';
+import { processChildren } from '../../src/pool/process-link.ts';
 import { encodeTask } from '../../src/protocol/task-message.ts';
 import { systemClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
@@ -48,10 +49,10 @@ class Bench {
     this.gone = gone.promise;
     this.handle = new ChildHandle({
       index: 3,
-      command: {
+      kind: processChildren({
         execPath: process.execPath,
         args: ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'],
-      },
+      }),
       settings: { ...childSettings(3, settings.concurrency ?? 1, [fixtureTasks]), ...settings },
       log: this.log,
       childLog: this.log,

@@ -323,7 +323,8 @@ export class RecordingBackend implements ResultBackend {
 
 /** Keeps the jobs it gets; the test ends them through their listeners. */
 export class FakePool implements Pool {
-  readonly name = 'fake';
+  readonly name = 'prefork';
+  readonly features = { resize: true, terminate: true, memoryLimits: true };
   size: number;
   tasks: ReadonlyMap<string, TaskOffer>;
   usefulReserve = 0;

@@ -27,8 +27,19 @@ t.test('names', async (t) => {
     logFile: '/tmp/w1.log',
     pidfile: '/tmp/w1-0.pid',
   });
-  t.equal(names('concurrency = 7').concurrency, 7);
-  t.ok(names('').concurrency >= 1 && names('').concurrency <= cpus().length, 'as many as there are CPUs for us');
+  const { children } = names('').pool;
+  t.ok(children >= 1 && children <= cpus().length, 'as many children as there are CPUs for us');
+});
+
+t.test('the shape of each pool', async (t) => {
+  const shape = (toml: string) => workerNames(load(t.testdir(), `[worker]\ntasks = ["tasks.ts"]\nconcurrency = 7\n${toml}`)).pool;
+  t.same(shape(''), { concurrency: 7, children: 7, slots: 1 });
+  t.same(shape('child_concurrency = 3'), { concurrency: 7, children: 7, slots: 3 });
+  t.same(shape('pool = "threads"'), { concurrency: 7, children: 7, slots: 1 });
+  t.same(shape('pool = "solo"'), { concurrency: 1, children: 1, slots: 1 });
+  for (const word of ['async', 'eventlet', 'gevent'])
+    t.same(shape(`pool = "${word}"`), { concurrency: 7, children: 1, slots: 7 }, `${word}: all in one child`);
+  t.same(shape('pool = "async"\nchild_concurrency = 3'), { concurrency: 7, children: 3, slots: 3 }, 'as many children as are needed');
 });
 
 t.test('queues: named, or the default one; excluded ones left out, doubles once', async (t) => {

@@ -6,6 +6,7 @@ import { toChild, toParent } from '../../src/ipc/exchange.ts';
 import { FrameWriter } from '../../src/ipc/frame.ts';
 import { type ChildEvents, ChildHandle } from '../../src/pool/child-handle.ts';
 import { type ChildExit, Job } from '../../src/pool/job.ts';
+import { processChildren } from '../../src/pool/process-link.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { childSettings, fixtureTasks } from './pool-bench.ts';
 
@@ -37,7 +38,7 @@ function openParrot(
   writeFileSync(path, says);
   const handle = new ChildHandle({
     index: 1,
-    command: { execPath: process.execPath, args: ['-e', parrot, path] },
+    kind: processChildren({ execPath: process.execPath, args: ['-e', parrot, path] }),
     settings: childSettings(1, 1, [fixtureTasks]),
     log,
     childLog: log,
@@ -190,10 +191,10 @@ t.test('the states of a real child', async (t) => {
   const main = join(import.meta.dirname, '../../src/main.ts');
   const handle = new ChildHandle({
     index: 7,
-    command: {
+    kind: processChildren({
       execPath: process.execPath,
       args: ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'],
-    },
+    }),
     settings: childSettings(7, 2, [fixtureTasks]),
     log,
     childLog: log,

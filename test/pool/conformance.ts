@@ -4,21 +4,24 @@
  * Owns the meaning of the contract in src/pool/pool.ts and src/pool/job.ts. Tasks wait at gates the tests hold, so nothing here
  * depends on how fast a machine is.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { UmbelError } from '../../src/errors.ts';
-import type { ChildReport } from '../../src/pool/pool.ts';
+import type { ChildReport, PoolFeatures } from '../../src/pool/pool.ts';
+import { mustSupport } from '../../src/pool/pool-features.ts';
 import { readContent } from '../../src/protocol/task-message.ts';
-import { allGone, isRunning } from '../live/live-worker.ts';
+import { allGone } from '../live/live-worker.ts';
+import { deathSuite } from './death-conformance.ts';
 import { eventually } from './eventually.ts';
-import { holdingSuite } from './holding-conformance.ts';
-import { type BenchOptions, fixtureTasks, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
+import { cancelSuite, holdingSuite, killedHoldingSuite } from './holding-conformance.ts';
+import { type BenchOptions, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
 
 export interface PoolConformanceParams {
   readonly name: string;
   readonly create: PoolFactory;
-  /** Each child is a process of its own, which may die alone. */
+  readonly features: PoolFeatures;
+  /** Each child is a process of its own, which may be killed alone. */
   readonly processes: boolean;
 }
 
@@ -35,12 +38,17 @@ export function poolConformance(t: Test, params: PoolConformanceParams): void {
     });
   };
   endSuite(test);
-  dispatchSuite(test);
+  oneChildSuite(test);
+  if (params.features.resize) severalChildrenSuite(test);
   holdingSuite(test);
+  if (params.processes) killedHoldingSuite(test);
+  if (params.features.terminate) cancelSuite(test);
   shutdownSuite(test);
-  sizeSuite(test);
+  if (params.features.resize) sizeSuite(test);
   serviceSuite(test);
+  if (params.features.terminate) stuckSuite(test);
   startSuite(t, params);
+  featureSuite(t, params);
   if (params.processes) deathSuite(test);
 }
 
@@ -129,7 +137,7 @@ const endSuite: Suite = (test) => {
     );
     t.equal(pool.jobCount, 0);
     const processed = [...pool.processed];
-    t.same(processed.map(([index]) => index).sort(), [1, 2]);
+    t.same(processed.map(([index]) => index).sort(), pool.features.resize ? [1, 2] : [1]);
     t.equal(
       processed.reduce((sum, [, count]) => sum + count, 0),
       900,
@@ -149,7 +157,8 @@ const endSuite: Suite = (test) => {
   });
 };
 
-const dispatchSuite: Suite = (test) => {
+/** What one child does with several jobs. */
+const oneChildSuite: Suite = (test) => {
   test('a child runs one task at a time', {}, async (t, { gates, run }) => {
     const first = run('mostlyShort', [gates.path, 'first']);
     const second = run('mostlyShort', [gates.path, 'second']);
@@ -165,7 +174,7 @@ const dispatchSuite: Suite = (test) => {
     const names = ['a', 'b', 'c', 'd'];
     const runs = names.map((name) => run('mostlyShort', [gates.path, name]));
     const arrivals = await Promise.all(names.slice(0, 3).map((name) => gates.arrival(name)));
-    t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 1, 'all in one child');
+    t.equal(new Set(arrivals.map(({ child }) => child)).size, 1, 'all in one child');
     t.notOk(runs[3]!.hasStarted, 'the fourth waits');
     t.match((await pool.report())[0], { doing: { jobs: { length: 3 } } });
     arrivals[1]!.open();
@@ -209,7 +218,9 @@ const dispatchSuite: Suite = (test) => {
     t.equal(sentAhead(after), 1);
     await Promise.all(after.map(({ end }) => end));
   });
+};
 
+const severalChildrenSuite: Suite = (test) => {
   test(
     'what was sent ahead of a long task is recalled for another child',
     { concurrency: 2 },
@@ -232,11 +243,10 @@ const dispatchSuite: Suite = (test) => {
     },
   );
 
-  test('work is spread over the children', { concurrency: 3 }, async (t, { gates, run, pool }) => {
+  test('work is spread over the children', { concurrency: 3 }, async (t, { gates, run }) => {
     const runs = ['a', 'b', 'c'].map((name) => run('mostlyShort', [gates.path, name]));
     const arrivals = await Promise.all(['a', 'b', 'c'].map((name) => gates.arrival(name)));
-    t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 3);
-    t.same(arrivals.map(({ pid }) => pid).sort(), [...pool.pids].sort());
+    t.equal(new Set(arrivals.map(({ child }) => child)).size, 3);
     for (const arrival of arrivals) arrival.open();
     await Promise.all(runs.map(({ end }) => end));
   });
@@ -266,13 +276,15 @@ const shutdownSuite: Suite = (test) => {
   });
 
   test('stop ends running tasks and gives back the others', { concurrency: 2 }, async (t, { gates, pool, run, runMany }) => {
-    const held = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
+    const names = pool.features.resize ? ['a', 'b'] : ['a'];
+    const held = names.map((name) => run('mostlyShort', [gates.path, name]));
     const waiting = runMany(3, 'add', [1, 2]);
-    await Promise.all([gates.arrival('a'), gates.arrival('b')]);
+    await Promise.all(names.map((name) => gates.arrival(name)));
     await pool.stop();
     t.ok(held.every(({ settled }) => settled?.kind === 'lost'));
     t.ok(waiting.every(({ settled }) => settled?.kind === 'returned'));
     t.equal(pool.jobCount, 0);
+    t.equal(pool.processed.size, 0, 'no child is left');
     t.same(pool.pids, []);
     await pool.stop();
     t.match(await run('add', [1, 2]).end, { kind: 'returned' }, 'a stopped pool gives back what it gets');
@@ -302,13 +314,13 @@ const sizeSuite: Suite = (test) => {
     t.equal(pool.size, 2);
     const runs = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
     const arrivals = await Promise.all([gates.arrival('a'), gates.arrival('b')]);
-    t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 2, 'both work');
+    t.equal(new Set(arrivals.map(({ child }) => child)).size, 2, 'both work');
     t.same((await pool.report()).map(({ index }) => index).sort(), [1, 2]);
     pool.shrink(1);
     t.equal(pool.size, 1);
     for (const arrival of arrivals) arrival.open('finished');
     for (const { end } of runs) t.match(await end, { value: 'finished' }, 'a busy one finishes first');
-    await eventually(t, 'one child is left', () => pool.pids.length === 1);
+    await eventually(t, 'one child is left', () => pool.processed.size === 1);
     t.same(
       (await pool.report()).map(({ index }) => index),
       [1],
@@ -327,7 +339,7 @@ const sizeSuite: Suite = (test) => {
     await Promise.all(runs.map(({ end }) => end));
     const again = [run('mostlyShort', [gates.path, 'c']), run('mostlyShort', [gates.path, 'd'])];
     const more = await Promise.all([gates.arrival('c'), gates.arrival('d')]);
-    t.equal(new Set(more.map(({ pid }) => pid)).size, 2, 'there are two again');
+    t.equal(new Set(more.map(({ child }) => child)).size, 2, 'there are two again');
     for (const arrival of more) arrival.open();
     await Promise.all(again.map(({ end }) => end));
     t.same(
@@ -388,7 +400,10 @@ const serviceSuite: Suite = (test) => {
       { level: 'warning', message: 'world', fields: { taskId: printing.job.taskId } },
     ]);
   });
+};
 
+/** About tasks that keep their child from hearing anything. */
+const stuckSuite: Suite = (test) => {
   test('report: idle, waiting, spinning', { concurrency: 3 }, async (t, { gates, pool, run }) => {
     const waiting = run('mostlyShort', [gates.path, 'waiting']);
     const arrival = await gates.arrival('waiting');
@@ -456,137 +471,19 @@ function startSuite(t: Test, { name, create, processes }: PoolConformanceParams)
   });
 }
 
-const deathSuite: Suite = (test) => {
-  test('kill -9 of a child: what it had started is lost, the rest is done by others', {}, async (t, bench) => {
-    const { gates, pool, run, runMany, proveShort, log } = bench;
-    await proveShort('mostlyShort');
-    const [victim] = pool.pids;
-    const held = run('mostlyShort', [gates.path, 'held']);
-    const others = runMany(20, 'mostlyShort');
-    t.ok(
-      others.some(({ job }) => job.child !== null),
-      'some were with the child',
-    );
-    await gates.arrival('held');
-    process.kill(victim!, 'SIGKILL');
-    t.match(await held.end, { kind: 'lost', exit: { pid: victim!, index: 1, exitCode: null, signal: 'SIGKILL' } });
-    for (const { end } of others) {
-      const outcome = await end;
-      t.match(outcome, { kind: 'succeeded' });
-      t.not((outcome as { value: number }).value, victim, 'done by the replacement');
+/** What the pool cannot do it says, in one way. */
+function featureSuite(t: Test, { name, create, features }: PoolConformanceParams): void {
+  void t.test(`${name}: what it can and cannot do`, async (t) => {
+    const { pool } = await PoolBench.create(t, create);
+    t.equal(pool.name, name);
+    t.same(pool.features, features);
+    for (const [feature, has] of Object.entries(features) as [keyof PoolFeatures, boolean][]) {
+      const ask = (): void => mustSupport(pool, feature, 'the test');
+      if (has) t.doesNotThrow(ask, feature);
+      else t.throws(ask, { code: 'NOT_SUPPORTED', message: `got '${name}'` }, feature);
     }
-    t.match(await pool.report(), [{ index: 1 }]);
-    t.notOk(pool.pids.includes(victim!));
-    t.match(await log.event('child.lost'), {
-      level: 'error',
-      message: /PoolChild-1 \(pid \d+\) exited with signal SIGKILL; it is replaced/,
-    });
-    t.notOk(log.lines.some(({ event }) => event === 'child.start-failed'));
+    if (features.resize) return;
+    t.throws(() => pool.grow(1), { code: 'NOT_SUPPORTED' });
+    t.throws(() => pool.shrink(1), { code: 'NOT_SUPPORTED' });
   });
-
-  test('the death of one harms no other', { concurrency: 3 }, async (t, { gates, pool, run }) => {
-    const names = ['a', 'b', 'c'];
-    const runs = names.map((name) => run('mostlyShort', [gates.path, name]));
-    const arrivals = await Promise.all(names.map((name) => gates.arrival(name)));
-    const before = new Map((await pool.report()).map(({ pid, index }) => [pid, index]));
-    process.kill(arrivals[1]!.pid, 'SIGKILL');
-    t.match(await runs[1]!.end, { kind: 'lost', exit: { index: before.get(arrivals[1]!.pid)! } });
-    arrivals[0]!.open('fine');
-    arrivals[2]!.open('fine');
-    t.match(await runs[0]!.end, { value: 'fine' });
-    t.match(await runs[2]!.end, { value: 'fine' });
-    await eventually(t, 'three again, with the same numbers', async () => {
-      const reports = await pool.report();
-      return (
-        reports.length === 3 &&
-        reports
-          .map(({ index }) => index)
-          .sort()
-          .join() === '1,2,3'
-      );
-    });
-    t.ok(pool.pids.includes(arrivals[0]!.pid) && pool.pids.includes(arrivals[2]!.pid));
-  });
-
-  test('all slots of a killed child are lost', { childConcurrency: 3 }, async (t, { gates, run, pool }) => {
-    const runs = ['a', 'b', 'c', 'd'].map((name) => run('mostlyShort', [gates.path, name]));
-    const arrivals = await Promise.all(['a', 'b', 'c'].map((name) => gates.arrival(name)));
-    process.kill(arrivals[0]!.pid, 'SIGKILL');
-    for (const lost of runs.slice(0, 3)) t.match(await lost.end, { kind: 'lost' });
-    (await gates.arrival('d')).open('later');
-    t.match(await runs[3]!.end, { value: 'later' });
-    t.equal(pool.jobCount, 0);
-  });
-
-  test('a task that ends its process', {}, async (t, { run, value, log }) => {
-    t.match(await run('exit', [3]).end, { kind: 'lost', exit: { exitCode: 3, signal: null } });
-    t.match(await run('exit', [0]).end, { kind: 'lost', exit: { exitCode: 0 } }, 'also when it calls that a success');
-    t.match(await run('crash').end, { kind: 'lost', exit: { exitCode: 1 } });
-    t.match(await log.event('child.uncaught'), { message: /thrown by a timer/ });
-    t.equal(await value('add', [1, 2]), 3);
-  });
-
-  test('garbage on the pipe costs the child its life, nothing else', { concurrency: 2 }, async (t, { gates, run, value, log }) => {
-    const bystander = run('mostlyShort', [gates.path, 'bystander']);
-    const arrival = await gates.arrival('bystander');
-    for (const text of ['plain text on the wrong descriptor\n', 'abc\n']) {
-      const since = log.lines.length;
-      t.match(await run('writeGarbage', [text]).end, { kind: 'lost', exit: { signal: 'SIGKILL' } }, JSON.stringify(text));
-      t.ok(
-        log.lines.slice(since).some(({ event }) => event === 'child.garbage'),
-        'and the log says why',
-      );
-    }
-    t.equal(await value('add', [1, 2]), 3);
-    arrival.open('unharmed');
-    t.match(await bystander.end, { value: 'unharmed' });
-  });
-
-  test('after garbage nobody knows what has begun: all that the child held is lost', {}, async (t, { run, runMany, proveShort }) => {
-    await proveShort('writeGarbage', ['']);
-    const first = run('writeGarbage', ['plain text on the wrong descriptor\n']);
-    const behind = runMany(3, 'writeGarbage', ['']);
-    const sent = behind.filter(({ job }) => job.child !== null);
-    t.ok(sent.length > 0);
-    t.match(await first.end, { kind: 'lost' });
-    for (const { end } of sent) t.match(await end, { kind: 'lost' });
-  });
-
-  test('grandchildren go with their child', {}, async (t, { gates, run, pool }) => {
-    const spawning = run('spawnGrandchild', [gates.path]);
-    const { name } = await gates.arrival('grandchild*');
-    const grandchild = Number(name.split(':')[1]);
-    t.ok(isRunning(grandchild));
-    process.kill(pool.pids[0]!, 'SIGKILL');
-    t.match(await spawning.end, { kind: 'lost' });
-    t.same(await allGone([grandchild]), []);
-  });
-
-  const moody = fixtureTasks.replace('tasks.ts', 'moody/tasks.ts');
-  const inBadMood = (t: Test, pool: PoolBench['pool']): string => {
-    const flag = join(t.testdir({ flag: '' }), 'flag');
-    process.env.MOODY_FLAG = flag;
-    process.kill(pool.pids[0]!, 'SIGKILL');
-    return flag;
-  };
-
-  test('children that cannot start any more: back-off, then the pool gives up', { taskPaths: [moody] }, async (t, { pool, log, fatal }) => {
-    inBadMood(t, pool);
-    t.match(await fatal, { code: 'TASK_MODULE_BROKEN', message: /in a bad mood/ });
-    const failures = log.lines.filter(({ event }) => event === 'child.start-failed');
-    const delays = failures.map(({ message }) => Number(/next try in (\d+) ms/.exec(message)?.[1]));
-    t.equal(delays.length, 2, 'the third failure is the last');
-    t.ok(
-      delays.every((delay) => delay > 0),
-      `each try waits, got ${delays.join(' and ')} ms`,
-    );
-  });
-
-  test('a bad mood that passes costs no task', { taskPaths: [moody], maxStartFailures: 1000 }, async (t, { pool, log, run }) => {
-    const flag = inBadMood(t, pool);
-    await log.event('child.start-failed');
-    const waiting = run('fine');
-    rmSync(flag);
-    t.match(await waiting.end, { kind: 'succeeded', value: 'fine' });
-  });
-};
+}

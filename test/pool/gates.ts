@@ -12,6 +12,8 @@ import type { Test } from 'tap';
 export interface Arrival {
   readonly name: string;
   readonly pid: number;
+  /** Which child: its process, and its thread where it is one. */
+  readonly child: string;
   /** Let the task go on; it gets the text. */
   open(text?: string): void;
 }
@@ -61,8 +63,8 @@ export class Gates {
       said += text;
       const end = said.indexOf('\n');
       if (end === -1) return;
-      const [name = '', pid] = said.slice(0, end).split(' ');
-      this.#onArrival({ name, pid: Number(pid), open: (answer = '') => socket.end(answer) });
+      const [name = '', child = ''] = said.slice(0, end).split(' ');
+      this.#onArrival({ name, child, pid: Number.parseInt(child, 10), open: (answer = '') => socket.end(answer) });
     });
   }
 

@@ -34,7 +34,10 @@ export function holdingSuite(test: PoolTest): void {
     for (const { end } of [...ahead, ...later]) t.match(await end, { kind: 'succeeded' });
     await log.event('pool.held');
   });
+}
 
+/** Where a child can be killed alone. */
+export function killedHoldingSuite(test: PoolTest): void {
   test(
     'withdrawn jobs do not run when the child that has them dies',
     { concurrency: 1 },
@@ -50,7 +53,10 @@ export function holdingSuite(test: PoolTest): void {
       t.equal((await kept!.end).kind, 'succeeded');
     },
   );
+}
 
+/** Where a running task can be ended with its child. */
+export function cancelSuite(test: PoolTest): void {
   test('a cancelled job that goes on is ended with its child', { concurrency: 1 }, async (t, { gates, pool, run }) => {
     const { job, end } = run('mostlyShort', [gates.path, 'deaf']);
     await gates.arrival('deaf');

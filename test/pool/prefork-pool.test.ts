@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import t from 'tap';
 import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { processChildren } from '../../src/pool/process-link.ts';
 import type { RecordingLog } from '../driver/recording-log.ts';
 import { poolConformance } from './conformance.ts';
 import { eventually } from './eventually.ts';
@@ -19,7 +20,8 @@ const main = resolve(import.meta.dirname, '../../src/main.ts');
 const childArguments = ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'];
 
 function prefork(execPath: string, args: readonly string[]): PoolFactory {
-  return (params) => new PreforkPool({ ...params, command: { execPath, args }, startTimeoutMs: 30_000, childLog: () => params.log });
+  return (params) =>
+    new PreforkPool({ ...params, kind: processChildren({ execPath, args }), startTimeoutMs: 30_000, childLog: () => params.log });
 }
 
 const endedWith3 = {
@@ -32,7 +34,12 @@ function failedStarts(log: RecordingLog): string[] {
 }
 
 t.jobs = 1;
-poolConformance(t, { name: 'prefork', create: prefork(process.execPath, childArguments), processes: true });
+poolConformance(t, {
+  name: 'prefork',
+  create: prefork(process.execPath, childArguments),
+  features: { resize: true, terminate: true, memoryLimits: true },
+  processes: true,
+});
 
 t.test('a program that ends at once: tried again with back-off, then CHILD_CANNOT_START', async (t) => {
   const create = prefork(process.execPath, ['-e', 'process.exit(3)']);
@@ -80,13 +87,14 @@ t.test('a process without a file descriptor left: tried again, and not its end',
   const script = `
     import { closeSync, openSync } from 'node:fs';
     import { ChildHandle } from ${JSON.stringify(resolve(import.meta.dirname, '../../src/pool/child-handle.ts'))};
+    import { processChildren } from ${JSON.stringify(resolve(import.meta.dirname, '../../src/pool/process-link.ts'))};
     process.on('uncaughtException', (error) => { console.log('uncaught', error.code); process.exit(1); });
     const hoard = [];
     try { for (;;) hoard.push(openSync('/dev/null')); } catch {}
     const settings = { nodeName: 'a@b', workdir: process.cwd(), redirectStdoutsLevel: 'warning', redirectStdouts: true };
     let refused = 'not refused';
     try {
-      new ChildHandle({ index: 1, command: { execPath: process.execPath, args: [] }, settings, events: {} });
+      new ChildHandle({ index: 1, kind: processChildren({ execPath: process.execPath, args: [] }), settings, events: {} });
     } catch (error) { refused = error.message; }
     for (const fd of hoard) closeSync(fd);
     setImmediate(() => { console.log(refused); process.exit(0); });

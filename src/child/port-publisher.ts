@@ -14,22 +14,22 @@ import type { AsyncResult } from '../task/async-result.ts';
 import type { Publisher, TaskCall } from '../task/publisher.ts';
 import { currentTask } from '../task/task-context.ts';
 import { routeOfCall } from '../task/task-route.ts';
+import type { ChildPort } from './child-port.ts';
 import { origin } from './origin.ts';
-import type { ChildPipe } from './pipe.ts';
 
 interface Waiting {
   resolve(): void;
   reject(error: Error): void;
 }
 
-export class PipePublisher implements Publisher {
-  readonly #pipe: ChildPipe;
+export class PortPublisher implements Publisher {
+  readonly #port: ChildPort;
   readonly #settings: ChildSettings;
   readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
 
-  constructor(pipe: ChildPipe, settings: ChildSettings) {
-    this.#pipe = pipe;
+  constructor(port: ChildPort, settings: ChildSettings) {
+    this.#port = port;
     this.#settings = settings;
   }
 
@@ -64,7 +64,7 @@ export class PipePublisher implements Publisher {
       route: { ...routeOfCall(options), inheritedPriority: inherited },
       dueAtMs: etaMs,
     };
-    await this.ask((request) => this.#pipe.send(toParent.publish, request, 0, encodeJson(meta), message.body));
+    await this.ask((request) => this.#port.send(toParent.publish, request, 0, encodeJson(meta), message.body));
     return new ChildResult<R>(id);
   }
 
