@@ -140,6 +140,36 @@ export const workerSettings = {
     celeryDiffers: 'Not in Celery.',
     example: 800_000,
   }),
+  worker_max_crashes: setting<number>({
+    kind: integer({ min: 0 }),
+    default: 3,
+    doc: 'Children that one message may cost, on all workers together. Then it is put aside in `worker.dead_queue`, and its task fails with WorkerLostError. Counted are tasks that are put back when their child dies: acknowledged late, with reject_on_worker_lost. 0 is any number.',
+    celeryDiffers: 'In Celery such a message goes round for ever.',
+  }),
+  worker_dead_queue: setting<string>({
+    kind: text({ rule: 'the name of a queue' }),
+    default: 'umbel.dead',
+    doc: 'Queue for messages that are put aside. `umbel dead` shows them, sends them back and removes them.',
+    celeryDiffers: 'Not in Celery.',
+  }),
+  worker_unknown_tasks: setting<'reject' | 'requeue' | 'dead' | 'discard'>({
+    kind: oneOf(['reject', 'requeue', 'dead', 'discard']),
+    default: 'reject',
+    doc: 'What happens to a message whose task no module has: `reject` removes it and stores NotRegistered; `requeue` puts it back for workers that know the task, and in the end does as `dead`; `dead` puts it aside in `worker.dead_queue` and stores NotRegistered; `discard` removes it and stores nothing.',
+    celeryDiffers: 'Celery rejects.',
+  }),
+  worker_unknown_tasks_delay: setting<number>({
+    kind: seconds({ above: 0 }),
+    default: 5,
+    doc: 'With `requeue`: how many seconds pass before such a message is looked at again.',
+    celeryDiffers: 'Not in Celery.',
+  }),
+  worker_unknown_tasks_timeout: setting<number>({
+    kind: seconds(),
+    default: 600,
+    doc: 'With `requeue`: how many seconds such a message is put back, on all workers together.',
+    celeryDiffers: 'Not in Celery.',
+  }),
   worker_queues: setting<readonly string[]>({
     kind: listOf(text({ rule: 'the name of a queue' }), 'queues'),
     default: [],

@@ -19,6 +19,7 @@ import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
 import { type Decision, decide, type StrategyParams, unwanted } from './strategy.ts';
 import { TimeLimitNotes } from './time-limit-notes.ts';
+import type { UnknownTasks } from './unknown-tasks.ts';
 import { UnrunMessages } from './unrun-messages.ts';
 import { consumeFrom, dropBroadcastQueues } from './worker-queues.ts';
 
@@ -37,6 +38,7 @@ export interface ConsumerParams {
   /** End running tasks that are acknowledged late when their messages go with a lost connection. */
   readonly cancelOnConnectionLoss: boolean;
   isRevoked(taskId: string): boolean;
+  readonly unknownTasks: UnknownTasks;
   readonly log: Logger;
   readonly rateLimitsDisabled?: boolean;
   readonly rateLimitReserve?: number;

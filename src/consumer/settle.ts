@@ -16,7 +16,7 @@ import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
-import { exceptionDocument, notRegistered, taskRevoked, workerLost, workerLostText } from '../protocol/exception.ts';
+import { exceptionDocument, notRegistered, taskRevoked, workerLost } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { type ChordEnding, ChordParts } from './chord-parts.ts';
@@ -24,6 +24,7 @@ import { FollowUpPublisher } from './follow-up-publisher.ts';
 import { chordOfUnrun, type LostTask, lostFollowUps } from './lost-follow-ups.ts';
 import { mayPass } from './may-pass.ts';
 import { Orphans } from './orphans.ts';
+import { lossText, type Poison, type Verdict } from './poison.ts';
 import type { Request, RequestListener } from './request.ts';
 import { type RecordSource, ResultRecords } from './result-records.ts';
 
@@ -31,6 +32,7 @@ export interface SettlerParams {
   readonly broker: Broker;
   readonly backend: ResultBackend | null;
   readonly producer: Producer;
+  readonly poison: Pick<Poison, 'onCrash'>;
   readonly nodeName: string;
   readonly resultExtended: boolean;
   readonly log: Logger;
@@ -172,7 +174,7 @@ export class Settler implements RequestListener {
   onWorkerLost(request: Request, job: Job, exit: ChildExit): void {
     const { offer, header, label } = request;
     this.counts.lost += 1;
-    const message = workerLostText({ exitCode: exit.exitCode, signal: exit.signal, job: job.id });
+    const message = lossText(exit, job);
     const fields = { ...this.#fields(header), child: exit.index, pid: exit.pid };
     if (request.lost) {
       this.#finish(request, null, null, 'requeue');
@@ -180,18 +182,22 @@ export class Settler implements RequestListener {
       return;
     }
     // At a cold stop it is the worker that ended the task: one acknowledged late is simply not done yet.
-    if (offer.acksLate && (offer.rejectOnWorkerLost || this.#stopping)) {
-      this.#finish(request, null, null, 'requeue');
+    const crashed = offer.acksLate && offer.rejectOnWorkerLost && !this.#stopping;
+    const verdict = crashed ? this.#params.poison.onCrash(request, exit, message) : offer.acksLate && this.#stopping ? putBack : null;
+    if (verdict !== null && verdict.kind !== 'dead') {
+      this.#finish(request, null, null, verdict.kind === 'again' ? 'ack' : 'requeue', null, null, verdict);
       this.#log.error('task.worker-lost', `Task ${label} is put back: ${message}`, { ...fields, requeue: true });
       return;
     }
+    const text = verdict?.text ?? message;
     const lost = lostFollowUps(request);
     this.#reportUnsupported(request, lost);
-    const resultJson = JSON.stringify(workerLost(message));
+    const resultJson = JSON.stringify(workerLost(text));
     const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, null, null) : null;
     const steps = this.#records.failedSteps(request, lost.failedSteps, resultJson, null);
-    this.#finish(request, lost.followUps, record, 'ack', steps, this.#ending(request, lost, lost.followUps, record, 'FAILURE', resultJson));
-    this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${message}')`, fields);
+    const ending = this.#ending(request, lost, lost.followUps, record, 'FAILURE', resultJson);
+    this.#finish(request, lost.followUps, record, 'ack', steps, ending, verdict);
+    this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${text}')`, fields);
   }
 
   /** The pool gave it back unstarted: it stays the broker's, to be released with the subscription. */
@@ -244,17 +250,23 @@ export class Settler implements RequestListener {
     action: AckAction,
     failedSteps: readonly ResultRecord[] | null = null,
     ending: ChordEnding | null = null,
+    first: Verdict | null = null,
   ): void {
     const steps = request.lost
       ? nothingToDo
-      : followUps === null
+      : followUps === null && first === null
         ? this.#storeAndAcknowledge(request, record, action, failedSteps, ending)
-        : this.#publisher.publish(followUps).then(() => this.#storeAndAcknowledge(request, record, action, failedSteps, ending));
+        : this.#publishAll(first, followUps).then(() => this.#storeAndAcknowledge(request, record, action, failedSteps, ending));
     this.#pending += 1;
     steps.then(
       () => this.#settled(request),
       (error: unknown) => void this.#notSettled(request, error, ending),
     );
+  }
+
+  async #publishAll(first: Verdict | null, followUps: readonly FollowUp[] | null): Promise<void> {
+    await first?.publish?.();
+    if (followUps !== null) await this.#publisher.publish(followUps);
   }
 
   /** Of a task that is a part of chords. null: it is of none, or nobody can count it. */
@@ -389,3 +401,4 @@ export class Settler implements RequestListener {
 }
 
 const nothingToDo: Promise<void> = Promise.resolve();
+const putBack: Verdict = { kind: 'requeue' };

@@ -1,19 +1,19 @@
 /**
  * Messages that no task is run for: of an unknown task, of no task at all, broken, or not to be read. What is said of them and how they are
- * settled is Celery's way (messages.md §7).
+ * settled is Celery's way (messages.md §7); for unknown tasks there are others (unknown-tasks.ts).
  */
 import type { Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { repr } from '../std/safe-repr.ts';
-import type { Settler } from './settle.ts';
 import type { Decision } from './strategy.ts';
+import type { UnknownTasks } from './unknown-tasks.ts';
 
 export type Unrun = Extract<Decision, { readonly kind: 'unregistered' | 'unknown' | 'invalid' | 'undecodable' }>;
 
 export interface UnrunMessagesParams {
   subscription(): Subscription | null;
-  readonly settler: Settler;
+  readonly unknownTasks: UnknownTasks;
   readonly log: Logger;
 }
 
@@ -28,19 +28,15 @@ export class UnrunMessages {
   }
 
   settle(delivery: Delivery, decision: Unrun): void {
-    const { log, settler } = this.#params;
+    const { log, unknownTasks } = this.#params;
     const subscription = this.#params.subscription();
     const reject = (): Promise<unknown> | undefined => subscription?.reject(delivery, { requeue: false });
     switch (decision.kind) {
       case 'unregistered': {
         const { header } = decision;
-        log.error(
-          'task.unregistered',
-          `Received unregistered task of type '${header.task}'.\nThe message has been ignored and discarded.\n${dump(delivery)}`,
-          { taskId: header.id, taskName: header.task },
-        );
-        // A result that cannot be stored has been logged; it must not keep the message, and its place in the prefetch, for ever.
-        this.guard(settler.storeNotRegistered({ delivery, header }).then(reject, reject), header.id);
+        if (subscription === null) return;
+        const handled = unknownTasks.handle(subscription, delivery, header, () => dump(delivery));
+        this.guard(handled, header.id);
         return;
       }
       case 'unknown':

@@ -220,9 +220,10 @@ export class ChildHandle {
     }
   }
 
-  #gone({ exitCode, signal, failure }: ChildEnd): void {
+  #gone({ exitCode, signal, failure, lastWords }: ChildEnd): void {
     const pid = this.pid;
     this.#enter('gone');
+    this.tenure.stack ??= lastWords ?? null;
     for (const resolve of this.#dumps.values()) resolve({ jobs: [], waiting: 0 });
     const started: Job[] = [];
     const unstarted: Job[] = [];
@@ -282,6 +283,7 @@ export class ChildHandle {
         return;
       case toParent.log: {
         const line = JSON.parse(meta) as LogMeta;
+        if (line.event === 'child.uncaught') this.tenure.stack = line.message;
         const fields = line.taskId === undefined ? {} : { taskId: line.taskId, taskName: line.taskName ?? '???' };
         const stream = line.stream === undefined ? {} : { stream: line.stream };
         this.#childLog.log(line.level, line.event, line.message, { ...fields, ...stream, child: this.index });

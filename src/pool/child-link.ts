@@ -44,6 +44,8 @@ export interface ChildEnd {
   readonly signal: NodeJS.Signals | null;
   /** What kept it from coming to life at all. */
   readonly failure: UmbelError | null;
+  /** What it wrote last, where it was not asked; null or absent: nothing. */
+  readonly lastWords?: string | null;
 }
 
 export interface ChildLink {

@@ -1,4 +1,4 @@
-/** What one child is doing: by its own words, and when its JavaScript is blocked by its stack. Changes nothing. */
+/** What one child is doing: by its own words, or by the stack of its JavaScript. Changes nothing. */
 import type { ChildHandle } from './child-handle.ts';
 import type { ChildReport } from './pool.ts';
 
@@ -15,4 +15,10 @@ export async function reportOf(child: ChildHandle): Promise<ChildReport> {
   const base = { index: child.index, pid: child.pid, state: child.state, doing, started };
   if (doing !== null || child.state === 'gone') return { ...base, stack: null };
   return { ...base, stack: await child.stack(stackTimeoutMs) };
+}
+
+/** Where its JavaScript stands; null: it does nothing. */
+export async function stackOf(child: ChildHandle): Promise<string | null> {
+  const lines = await child.stack(stackTimeoutMs);
+  return lines.join('\n') || null;
 }

@@ -23,6 +23,8 @@ export interface ChildExit {
   readonly because?: string | null;
   /** The most memory it was seen to hold; null: nobody looked. */
   readonly peakRssBytes?: number | null;
+  /** Where it stood, or the last it wrote to its standard error; null: not known. */
+  readonly stack?: string | null;
 }
 
 export interface JobListener {

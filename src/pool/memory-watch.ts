@@ -13,6 +13,8 @@ import type { ChildHandle } from './child-handle.ts';
 const hardIntervalMs = 100;
 const softIntervalMs = 250;
 const peakIntervalMs = 1000;
+/** Part of the hard limit above which it is asked where it stands: killed, it can no longer say. */
+const stackAbove = 0.75;
 /** Short tasks are not looked at after every one. */
 const afterJobMs = 50;
 
@@ -23,6 +25,8 @@ export interface MemoryWatchParams {
   children(): Iterable<ChildHandle>;
   /** Resident size; null: not known. */
   rssBytes(pid: number): number | null;
+  /** Where its JavaScript stands; null: not known. */
+  stackOf(child: ChildHandle): Promise<string | null>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Once per child. */
@@ -87,8 +91,19 @@ export class MemoryWatch {
     tenure.lookedAtMs = clock.monotonic();
     if (held === null) return;
     tenure.peakRssBytes = Math.max(tenure.peakRssBytes ?? 0, held);
+    if (hardBytes !== null && held > hardBytes * stackAbove && !tenure.asked) this.#askForStack(child);
     if (hardBytes !== null && held > hardBytes) this.#kill(child, held, hardBytes);
     else if (softBytes !== null && held > softBytes && !tenure.outgrown) onOutgrown(child);
+  }
+
+  #askForStack(child: ChildHandle): void {
+    child.tenure.asked = true;
+    this.#params.stackOf(child).then(
+      (stack) => {
+        child.tenure.stack ??= stack;
+      },
+      () => {},
+    );
   }
 
   #kill(child: ChildHandle, held: number, limit: number): void {

@@ -25,6 +25,10 @@ export interface OutputLinesParams {
 /** How long a stack nobody waits for any more may take: it is only asked for so that the inspector is closed again. */
 const unaskedStackMs = 5000;
 
+/** Lines of its standard error that are remembered, and characters of each. */
+const keptLines = 40;
+const keptLength = 400;
+
 type TaskName = Pick<Job, 'taskId' | 'taskName'>;
 
 export class OutputLines {
@@ -32,9 +36,16 @@ export class OutputLines {
   readonly #outputs: TaskOutput[] = [];
   #inspectorWaiters: ((url: string | null) => void)[] = [];
   #last: TaskName | undefined;
+  /** Of its standard error, the newest at the end. */
+  #lines: string[] = [];
 
   constructor(params: OutputLinesParams) {
     this.#params = params;
+  }
+
+  /** The end of what it wrote to its standard error; null: nothing. */
+  get lastWords(): string | null {
+    return this.#lines.length === 0 ? null : this.#lines.slice(-keptLines).join('\n');
   }
 
   attach(stdout: Readable, stderr: Readable): void {
@@ -88,6 +99,7 @@ export class OutputLines {
         return;
       }
       if (isInspectorNotice(line)) return;
+      if (this.#lines.push(line.slice(0, keptLength)) > keptLines * 2) this.#lines = this.#lines.slice(-keptLines);
     }
     if (!this.#params.redirect) {
       to.write(`${line}\n`);

@@ -14,7 +14,7 @@ import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
 import { ChildHandle } from './child-handle.ts';
 import type { ChildKind } from './child-link.ts';
-import { reportOf } from './child-report.ts';
+import { reportOf, stackOf } from './child-report.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import { DoneRate } from './done-rate.ts';
 import type { ChildExit, Job } from './job.ts';
@@ -124,6 +124,7 @@ export class PreforkPool implements Pool {
       hardBytes,
       children: () => this.#all(),
       rssBytes: processRssBytes,
+      stackOf,
       clock: systemClock,
       log: params.log,
       onOutgrown: (child) => this.#recycler.outgrow(child),
@@ -380,10 +381,10 @@ export class PreforkPool implements Pool {
   #onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], failure: UmbelError | null): void {
     const wasStarting = !child.wasReady;
     const was = this.#recycler.remove(child);
-    const { killedBecause: because, peakRssBytes } = child.tenure;
+    const { killedBecause: because, peakRssBytes, stack } = child.tenure;
     for (const job of started) {
       this.#forget();
-      job.listener.onWorkerLost(job, { ...exit, because, peakRssBytes });
+      job.listener.onWorkerLost(job, { ...exit, because, peakRssBytes, stack });
     }
     for (const job of unstarted) job.child = null;
     if (this.#phase !== 'running') for (const job of unstarted) this.#return(job);

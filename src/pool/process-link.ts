@@ -112,6 +112,6 @@ class ProcessLink implements ChildLink {
     this.kill('SIGKILL');
     this.#lifeline.destroy();
     this.#output.end();
-    this.#events.onGone({ exitCode, signal, failure: this.#failure });
+    this.#events.onGone({ exitCode, signal, failure: this.#failure, lastWords: this.#output.lastWords });
   }
 }

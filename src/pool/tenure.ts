@@ -16,6 +16,10 @@ export class Tenure {
   peakRssBytes: number | null = null;
   /** Clock.monotonic of the last look at its memory. Written by pool/memory-watch.ts. */
   lookedAtMs = Number.NEGATIVE_INFINITY;
+  /** Where it stood when it was near its end, or what it said of it. Written by pool/memory-watch.ts and the child handle. */
+  stack: string | null = null;
+  /** It was asked where it stands. Written by pool/memory-watch.ts. */
+  asked = false;
   /** Why the pool has ended it, for people. Written by whoever kills it. */
   killedBecause: string | null = null;
 

@@ -1,8 +1,19 @@
 /**
- * The headers of a task message that mean something to Celery; every other is the caller's own.
+ * The headers of a task message that mean something to Celery, or to workers of ours; every other is the caller's own.
  *
  * Source: messages.md §2.2.
  */
+
+/** Written by workers of ours on messages they publish again. Celery passes over them. */
+export const ownHeaders = {
+  /** How many children have died running it: a number. */
+  crashes: 'umbel_crashes',
+  /** Why it was put aside: JSON text (broker/dead-letters.ts). */
+  dead: 'umbel_dead',
+  /** When its task was first found to be unknown, and when to look again: two numbers, Unix milliseconds. */
+  unknown: 'umbel_unknown',
+} as const;
+
 export const namedHeaders: readonly string[] = [
   'lang',
   'task',
@@ -25,4 +36,5 @@ export const namedHeaders: readonly string[] = [
   'stamps',
   'compression',
   'redelivered',
+  ...Object.values(ownHeaders),
 ];

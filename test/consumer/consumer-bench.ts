@@ -12,7 +12,7 @@ import type { Message } from '../../src/protocol/message.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
-import { FakePool, queueTable, settled, taskOffer } from './doubles.ts';
+import { FakePool, queueTable, setAside, settled, taskOffer } from './doubles.ts';
 
 export interface BenchOptions {
   readonly poolSize?: number;
@@ -22,6 +22,7 @@ export interface BenchOptions {
   readonly rateLimitReserve?: number;
   readonly queues?: readonly string[];
   readonly offers?: readonly TaskOffer[];
+  readonly setAside?: Parameters<typeof setAside>[2];
 }
 
 /** The memory broker, with its subscription's calls and parameters in view. */
@@ -70,10 +71,12 @@ export class Bench {
     this.broker = new WatchedBroker({ hub: new MemoryHub(this.clock) });
     this.pool = new FakePool(poolSize, options.offers ?? [taskOffer('tasks.add', { acksLate: true })]);
     const producer = new Producer({ broker: this.broker, queues: queueTable() });
+    const aside = setAside(this.broker, this.log, { now: () => this.clock.now(), ...options.setAside });
     this.settler = new Settler({
       broker: this.broker,
       backend: this.backend,
       producer,
+      poison: aside.poison,
       nodeName: 'worker@test',
       resultExtended: false,
       log: this.log,
@@ -91,6 +94,7 @@ export class Bench {
       acceptContent: ['json'],
       cancelOnConnectionLoss: false,
       isRevoked: (id) => this.revoked.has(id),
+      unknownTasks: aside.unknownTasks(() => this.settler),
       log: this.log,
       clock: this.clock,
       rateLimitReserve: options.rateLimitReserve ?? 1000,

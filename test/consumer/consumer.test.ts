@@ -10,7 +10,7 @@ import { parseJson } from '../../src/protocol/json.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { Bench, type BenchOptions, WatchedBroker } from './consumer-bench.ts';
-import { FakePool, queueTable, settled, taskOffer } from './doubles.ts';
+import { FakePool, queueTable, setAside, settled, taskOffer } from './doubles.ts';
 
 const json = { contentType: 'application/json', contentEncoding: 'utf-8' };
 const bodyOf = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
@@ -441,10 +441,12 @@ t.test('stop before start', async () => {
   const pool = new FakePool(1, []);
   const log = new RecordingLog();
   const producer = new Producer({ broker, queues: queueTable() });
+  const aside = setAside(broker, log);
   const settler = new Settler({
     broker,
     backend: null,
     producer,
+    poison: aside.poison,
     nodeName: 'n',
     resultExtended: false,
     log,
@@ -462,6 +464,7 @@ t.test('stop before start', async () => {
     acceptContent: ['json'],
     cancelOnConnectionLoss: false,
     isRevoked: () => false,
+    unknownTasks: aside.unknownTasks(() => settler),
     log,
   });
   await consumer.quiet();

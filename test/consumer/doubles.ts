@@ -6,7 +6,12 @@ import type { ResultBackend } from '../../src/backend/backend.ts';
 import type { JoinOutcome } from '../../src/backend/group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../../src/backend/group-store.ts';
 import type { Broker, BrokerFeatures, BrokerState, Delivery, Destination, SettleOutcome, Subscription } from '../../src/broker/broker.ts';
+import { DeadLetters } from '../../src/broker/dead-letters.ts';
+import { Poison, type PoisonParams } from '../../src/consumer/poison.ts';
+import type { Settler } from '../../src/consumer/settle.ts';
+import { UnknownTasks, type UnknownTasksParams } from '../../src/consumer/unknown-tasks.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
+import type { Logger } from '../../src/log/logger.ts';
 import type { Job } from '../../src/pool/job.ts';
 import type { ChildReport, Pool } from '../../src/pool/pool.ts';
 import { QueueTable, type QueueTableParams } from '../../src/producer/queue-table.ts';
@@ -464,4 +469,20 @@ export function deliveryOf(message: Partial<Message>, more: Partial<Delivery> = 
 /** Every queue there is by its name, made when it is named. */
 export function queueTable(params: Partial<QueueTableParams> = {}): QueueTable {
   return new QueueTable({ queues: [], defaultQueue: { name: 'celery' }, createMissing: true, ...params });
+}
+
+/** Messages are counted and put aside in the queue `umbel.dead`; those of unknown tasks are rejected. */
+export function setAside(
+  broker: Broker,
+  log: Logger,
+  more: Partial<PoisonParams & Omit<UnknownTasksParams, 'storeNotRegistered'>> = {},
+): { readonly poison: Poison; unknownTasks(settler: () => Settler): UnknownTasks } {
+  const deadLetters = new DeadLetters({ broker, queue: 'umbel.dead' });
+  const base = { broker, log, deadLetters, nodeName: 'worker@test', isBroadcast: () => false, maxCrashes: 3 };
+  const waiting = { policy: 'reject', delayMs: 5000, timeoutMs: 60_000 } as const;
+  return {
+    poison: new Poison({ ...base, ...more }),
+    unknownTasks: (settler) =>
+      new UnknownTasks({ ...base, ...waiting, ...more, storeNotRegistered: (task) => settler().storeNotRegistered(task) }),
+  };
 }

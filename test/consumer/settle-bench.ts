@@ -13,6 +13,7 @@ import {
   RecordingBackend,
   RecordingBroker,
   RecordingSubscription,
+  setAside,
   settled,
   taskOffer,
 } from './doubles.ts';
@@ -42,6 +43,7 @@ export class SettleBench {
       broker: this.broker,
       backend: options.backend === false ? null : this.backend,
       producer,
+      poison: setAside(this.broker, this.log).poison,
       nodeName: 'worker@test',
       resultExtended: options.resultExtended ?? false,
       log: this.log,

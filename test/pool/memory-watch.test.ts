@@ -39,6 +39,7 @@ function bench(limits: { softBytes?: number; hardBytes?: number }) {
       looks.push(pid);
       return children.find((child) => child.pid === pid)?.rss ?? null;
     },
+    stackOf: async (child) => `stack of ${child.pid}`,
     clock,
     log,
     onOutgrown: (child) => {
@@ -86,6 +87,8 @@ t.test('above the hard limit: killed once, and why', async (t) => {
   t.same([a.signals, b.signals], [[], ['SIGKILL']]);
   t.equal(b.tenure.killedBecause, 'It held 301 KiB of memory, more than worker.max_memory_hard allows (300 KiB).');
   t.equal(a.tenure.killedBecause, null);
+  await null;
+  t.same([a.tenure.stack, b.tenure.stack], ['stack of 11', 'stack of 12'], 'asked above three quarters of it');
   t.same(
     log.lines.map(({ event }) => event),
     ['child.memory-exceeded'],

@@ -1,0 +1,99 @@
+/**
+ * Messages whose tasks end the child they run in.
+ *
+ * Owns the count, which travels with the message (a header on the copy that goes back to its queue), so that every worker knows it; and
+ * what is put aside when there were enough. Only what would be run again is counted: late acknowledgement with reject_on_worker_lost.
+ */
+import type { Broker, Delivery } from '../broker/broker.ts';
+import { type DeadLetters, withoutOwn } from '../broker/dead-letters.ts';
+import type { Logger } from '../log/logger.ts';
+import type { ChildExit, Job } from '../pool/job.ts';
+import { workerLostText } from '../protocol/exception.ts';
+import { ownHeaders } from '../protocol/named-headers.ts';
+import type { Request } from './request.ts';
+
+export interface PoisonParams {
+  readonly broker: Broker;
+  readonly deadLetters: DeadLetters;
+  /** Children one message may cost; 0: any number. */
+  readonly maxCrashes: number;
+  readonly nodeName: string;
+  /** Queues of this worker alone: what comes from them comes back to it, and cannot be sent there. */
+  readonly isBroadcast: (queue: string) => boolean;
+  readonly log: Logger;
+}
+
+/** What becomes of a message whose task has ended its child. */
+export type Verdict =
+  /** Back to its queue as it is. */
+  | { readonly kind: 'requeue'; readonly publish?: undefined }
+  /** A copy that says how often it was goes to its queue: acknowledge the message when that has been `done`. */
+  | { readonly kind: 'again'; publish(): Promise<void> }
+  /** It is put aside: acknowledge it when that has been done, and say so. */
+  | { readonly kind: 'dead'; readonly text: string; publish(): Promise<void> };
+
+/** Messages counted here alone. */
+const mostRemembered = 1000;
+
+/** How many children a message has cost. */
+export function crashesOf(delivery: Pick<Delivery, 'headers' | 'plain'>): number {
+  // A message in the plain form has no such header.
+  const count = delivery.plain === undefined ? delivery.headers?.[ownHeaders.crashes] : 0;
+  return typeof count === 'number' && Number.isSafeInteger(count) && count > 0 ? count : 0;
+}
+
+/** What is said of the end of a child to whoever waited for its task. */
+export function lossText(exit: ChildExit, job: Pick<Job, 'id'>): string {
+  const text = workerLostText({ exitCode: exit.exitCode, signal: exit.signal, job: job.id });
+  return typeof exit.because === 'string' ? `${text} ${exit.because}` : text;
+}
+
+export class Poison {
+  readonly #params: PoisonParams;
+  readonly #here = new Map<string, number>();
+
+  constructor(params: PoisonParams) {
+    this.#params = params;
+  }
+
+  /** `message`: what is said of the end of the child. */
+  onCrash(request: Request, exit: ChildExit, message: string): Verdict {
+    const { broker, maxCrashes, deadLetters } = this.#params;
+    const { delivery, header } = request;
+    const { id, task } = header;
+    if (maxCrashes === 0) return { kind: 'requeue' };
+    const isBroadcast = this.#params.isBroadcast(delivery.queue);
+    const crashes = (isBroadcast ? (this.#here.get(id) ?? 0) : crashesOf(delivery)) + 1;
+    if (crashes < maxCrashes) {
+      if (isBroadcast) return this.#remember(id, crashes);
+      const headers = { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes };
+      const copy = { properties: delivery.properties, headers, body: delivery.body };
+      return { kind: 'again', publish: () => broker.publish(copy, { exchange: '', routingKey: delivery.queue, mandatory: true }) };
+    }
+    this.#here.delete(id);
+    const text = `${message} It has ended ${crashes} ${crashes === 1 ? 'child' : 'children'} (worker.max_crashes) and is put aside.`;
+    const { properties, headers, body, queue } = delivery;
+    const { nodeName: worker } = this.#params;
+    const { signal, exitCode, peakRssBytes = null, stack = null } = exit;
+    const ended = { text: message, signal, exitCode, peakRssBytes, stack, crashes };
+    const publish = async (): Promise<void> => {
+      await deadLetters.put({ properties, headers, body }, { reason: 'crashed', ...ended, worker, queue, task, id, atMs: Date.now() });
+      this.#params.log.error('task.dead', `Task ${request.label} is put aside in ${deadLetters.queue}: ${text}`, {
+        taskId: id,
+        taskName: task,
+        crashes,
+      });
+    };
+    return { kind: 'dead', text, publish };
+  }
+
+  #remember(id: string, crashes: number): Verdict {
+    this.#here.delete(id);
+    this.#here.set(id, crashes);
+    for (const oldest of this.#here.keys()) {
+      if (this.#here.size <= mostRemembered) break;
+      this.#here.delete(oldest);
+    }
+    return { kind: 'requeue' };
+  }
+}
