@@ -80,6 +80,7 @@ export const catalogue = {
     meaning: 'A task asked for the result of another task; a pool whose tasks wait for each other comes to a stop.',
   },
   QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
+  DEAD_LETTER_UNKNOWN: { exit: exitStatus.usage, meaning: 'No message with this id is put aside.' },
   ROUTER_FAILED: {
     exit: exitStatus.dataError,
     meaning: 'A router of task.routes could not be loaded, threw, or returned what is no route; the message was not sent.',

@@ -5,6 +5,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'worker', summary: 'Run tasks', load: () => import('./worker.ts') },
   { name: 'call', summary: 'Send a task, and wait for its result', load: () => import('./call.ts') },
   { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
+  { name: 'dead', summary: 'Show, send back or remove messages that were put aside', load: () => import('./dead.ts') },
   { name: 'config', summary: 'Check or show the configuration, print an example', load: () => import('./config.ts') },
   { name: 'help', summary: 'Explain a command', load: () => import('./help.ts') },
 ];

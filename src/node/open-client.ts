@@ -1,5 +1,6 @@
 /** From a configuration to connections, and to a client for the commands that call tasks. */
 import { hostname } from 'node:os';
+import { DeadLetters } from '../broker/dead-letters.ts';
 import { Client } from '../client/client.ts';
 import { type Connections, openConnections } from '../client/connections.ts';
 import type { Config } from '../config/config.ts';
@@ -38,6 +39,25 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
 /** Not yet started. */
 export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
   const { settings } = config;
+  return new Client({
+    ...sharedConnections(config, env),
+    routing: routingParams(settings),
+    taskProtocol: settings.task_protocol === 1 ? 1 : 2,
+  });
+}
+
+/** Do something with the messages that were put aside, over a connection made for that. */
+export async function withDeadLetters<T>(config: Config, env: NodeJS.ProcessEnv, use: (letters: DeadLetters) => Promise<T>): Promise<T> {
+  const { broker } = sharedConnections(config, env);
+  await broker.start();
+  try {
+    return await use(new DeadLetters({ broker, queue: config.settings.worker_dead_queue }));
+  } finally {
+    await broker.stop();
+  }
+}
+
+function sharedConnections(config: Config, env: NodeJS.ProcessEnv): Connections {
   // What fails, fails the command, which says so once.
   const log = createLogger({ level: 'critical', format: 'text', processName: 'umbel' });
   const connections = configuredConnections(config, env, log);
@@ -47,9 +67,5 @@ export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
       `broker.url must be a broker that other processes can use, got ${connections.broker.displayUrl}: it ends with this command`,
     );
   }
-  return new Client({
-    ...connections,
-    routing: routingParams(settings),
-    taskProtocol: settings.task_protocol === 1 ? 1 : 2,
-  });
+  return connections;
 }

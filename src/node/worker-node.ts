@@ -18,10 +18,8 @@ import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
 import { ConsumptionWatch } from '../consumer/consumption-watch.ts';
-import { Poison } from '../consumer/poison.ts';
 import type { Request } from '../consumer/request.ts';
 import { Settler } from '../consumer/settle.ts';
-import { UnknownTasks } from '../consumer/unknown-tasks.ts';
 import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
 import { BootOrder, type Component } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
@@ -43,9 +41,10 @@ import { hardStop } from './hard-stop.ts';
 import { configuredConnections } from './open-client.ts';
 import { poolKind } from './pool-shape.ts';
 import { routingParams } from './routing-params.ts';
+import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
 import { tryModules } from './try-modules.ts';
-import { childSettings, recyclingParams, setAsideParams, type WorkerNames, workerNames } from './worker-params.ts';
+import { childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
 export interface WorkerNodeParams {
   readonly config: Config;
@@ -108,12 +107,12 @@ export class WorkerNode {
     ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log, nodeName));
     const stateDb = new StateDb({ path: this.#names.stateDb, log });
     const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
-    const setAside = { ...setAsideParams(config, this.#names, this.#broker), log };
+    const aside = setAside(config, this.#names, this.#broker, log);
     this.#settler = new Settler({
       broker: this.#broker,
       backend: this.#backend,
       producer,
-      poison: new Poison(setAside),
+      poison: aside.poison,
       nodeName,
       resultExtended: settings.result_extended,
       log,
@@ -151,7 +150,7 @@ export class WorkerNode {
       rateLimitReserve: settings.worker_rate_limit_reserve,
       cancelOnConnectionLoss: settings.worker_cancel_long_running_tasks_on_connection_loss,
       isRevoked: (taskId) => stateDb.isRevoked(taskId),
-      unknownTasks: new UnknownTasks({ ...setAside, storeNotRegistered: (task) => this.#settler.storeNotRegistered(task) }),
+      unknownTasks: aside.unknownTasks(() => this.#settler),
       log,
     });
     this.#shutdown = new Shutdown({

@@ -5,8 +5,6 @@
  */
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Broker } from '../broker/broker.ts';
-import { DeadLetters } from '../broker/dead-letters.ts';
 import type { Config } from '../config/config.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
@@ -134,21 +132,5 @@ export function recyclingParams(config: Config, kind: Pick<ChildKind, 'name' | '
     maxTasksJitter: settings.worker_max_tasks_per_child_jitter,
     softBytes: softKib === null ? null : softKib * 1024,
     hardBytes: hardKib === null ? null : hardKib * 1024,
-  };
-}
-
-/** What putting messages aside and finding unknown tasks have in common. */
-export function setAsideParams(config: Config, names: WorkerNames, broker: Broker) {
-  const { settings } = config;
-  const ownQueues = new Set(names.queues.filter(({ broadcast }) => broadcast === true).map(({ name }) => name));
-  return {
-    broker,
-    deadLetters: new DeadLetters({ broker, queue: settings.worker_dead_queue }),
-    nodeName: names.nodeName,
-    isBroadcast: (queue: string): boolean => ownQueues.has(queue),
-    maxCrashes: settings.worker_max_crashes,
-    policy: settings.worker_unknown_tasks,
-    delayMs: settings.worker_unknown_tasks_delay * 1000,
-    timeoutMs: settings.worker_unknown_tasks_timeout * 1000,
   };
 }

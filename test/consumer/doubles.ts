@@ -12,7 +12,7 @@ import type { Settler } from '../../src/consumer/settle.ts';
 import { UnknownTasks, type UnknownTasksParams } from '../../src/consumer/unknown-tasks.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Logger } from '../../src/log/logger.ts';
-import type { Job } from '../../src/pool/job.ts';
+import type { ChildExit, Job } from '../../src/pool/job.ts';
 import type { ChildReport, Pool } from '../../src/pool/pool.ts';
 import { QueueTable, type QueueTableParams } from '../../src/producer/queue-table.ts';
 import type { Message } from '../../src/protocol/message.ts';
@@ -368,6 +368,12 @@ export class FakePool implements Pool {
     job.listener.onStarted(job, 1, Date.now() / 1000);
     this.#forget(job);
     job.listener.onSucceeded(job, 0.001, null, 'null');
+  }
+
+  /** Its child has died. */
+  lose(job: Job, exit: ChildExit): void {
+    this.#forget(job);
+    job.listener.onWorkerLost(job, exit);
   }
 
   startJob(job: Job): void {

@@ -1,0 +1,36 @@
+/** From a configuration to what puts messages aside: those that end child after child, and those for tasks nobody knows. */
+import type { Broker } from '../broker/broker.ts';
+import { DeadLetters } from '../broker/dead-letters.ts';
+import type { Config } from '../config/config.ts';
+import { Poison } from '../consumer/poison.ts';
+import type { Settler } from '../consumer/settle.ts';
+import { UnknownTasks } from '../consumer/unknown-tasks.ts';
+import type { Logger } from '../log/logger.ts';
+import type { WorkerNames } from './worker-params.ts';
+
+export interface SetAside {
+  readonly poison: Poison;
+  unknownTasks(settler: () => Settler): UnknownTasks;
+}
+
+export function setAside({ settings }: Config, names: WorkerNames, broker: Broker, log: Logger): SetAside {
+  const ownQueues = new Set(names.queues.filter((queue) => queue.broadcast === true).map(({ name }) => name));
+  const base = {
+    broker,
+    deadLetters: new DeadLetters({ broker, queue: settings.worker_dead_queue }),
+    nodeName: names.nodeName,
+    isBroadcast: (queue: string): boolean => ownQueues.has(queue),
+    log,
+  };
+  return {
+    poison: new Poison({ ...base, maxCrashes: settings.worker_max_crashes }),
+    unknownTasks: (settler) =>
+      new UnknownTasks({
+        ...base,
+        policy: settings.worker_unknown_tasks,
+        delayMs: settings.worker_unknown_tasks_delay * 1000,
+        timeoutMs: settings.worker_unknown_tasks_timeout * 1000,
+        storeNotRegistered: (task) => settler().storeNotRegistered(task),
+      }),
+  };
+}

@@ -1,0 +1,84 @@
+/** A task that takes all memory it can get, on two workers: three starts, and `umbel dead` shows, sends back and removes it. On every broker. */
+import { readFileSync } from 'node:fs';
+import t, { type Test } from 'tap';
+import { App, taskHandle } from '../../src/client/umbel.ts';
+import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RedisServer } from '../redis-server.ts';
+import { type Ended, LiveFolder } from './live-folder.ts';
+
+t.setTimeout(300_000);
+
+const tasks = `
+import { appendFileSync, existsSync } from 'node:fs';
+import { task } from 'umbel';
+const hoard = [];
+export const devour = task({ name: 'devour', bind: true, acksLate: true, rejectOnWorkerLost: true }, (context) => {
+  appendFileSync('starts', context.id + ' ' + process.ppid + ' ' + context.deliveryInfo.redelivered + '\\n');
+  if (existsSync('cured')) return 'cured';
+  for (let taken = 0; taken < 4000; taken += 4) {
+    hoard.push(Buffer.alloc(4 * 1024 * 1024, 1));
+    for (const until = performance.now() + 5; performance.now() < until; );
+  }
+  return 'let go on';
+});
+export const healthy = task({ name: 'healthy' }, (x) => x);
+`;
+
+const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
+  sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
+  redis: async (t) => (await RedisServer.start(t)).url(),
+  rabbitmq: async (t) => (await RabbitmqServer.start(t)).url(),
+};
+
+for (const [name, open] of Object.entries(brokers)) {
+  void t.test(`exactly three starts, then aside: ${name}`, async (t) => {
+    const folder = new LiveFolder(t);
+    const broker = await open(t, folder);
+    const backend = `sqlite:///${folder.file('results.db')}`;
+    folder.write('tasks.mjs', tasks);
+    const app = new App({ broker, backend });
+    await app.start();
+    t.teardown(() => app.stop());
+    const env = { UMBEL_RESULT_BACKEND: backend, UMBEL_WORKER_MAX_MEMORY_HARD: '300000', UMBEL_WORKER_PREFETCH_MULTIPLIER: '1' };
+    const workers = await Promise.all(
+      ['one', 'two'].map((node) =>
+        folder.worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-n', `${node}@h`], { env, cwd: folder.path }).ready(),
+      ),
+    );
+    const dead = (...args: string[]): Promise<Ended> => folder.umbel(['-b', broker, 'dead', ...args]);
+    const result = await taskHandle<[], string>('devour').applyAsync({ taskId: 'poison' });
+    const others = Array.from({ length: 20 }, (_, n) => taskHandle<[number], number>('healthy').delay(n));
+    const failure = await result.get({ timeoutMs: 60_000 }).catch((error: unknown) => error as Error);
+    t.match(failure, {
+      remoteName: /WorkerLostError/,
+      message:
+        /signal 9 \(SIGKILL\).* It held \d+ KiB of memory, more than worker\.max_memory_hard allows \(300000 KiB\)\. It has ended 3 children \(worker\.max_crashes\) and is put aside\./,
+    });
+    t.same(
+      await Promise.all(others.map(async (other) => (await other).get({ timeoutMs: 30_000 }))),
+      others.map((_, n) => n),
+    );
+    const starts = readFileSync(folder.file('starts'), 'utf8').trimEnd().split('\n');
+    t.equal(starts.length, 3, starts.join(', '));
+    t.same(
+      starts.map((line) => line.split(' ')[2]),
+      ['false', 'true', 'true'],
+    );
+
+    const listed = await dead('list', '--json');
+    t.equal(listed.stdout.trim().split('\n').length, 1, listed.stdout + listed.stderr);
+    t.match(JSON.parse(listed.stdout), { id: 'poison', task: 'devour', reason: 'crashed', signal: 'SIGKILL', crashes: 3, queue: 'celery' });
+    t.ok(JSON.parse(listed.stdout).peakRssBytes > 300_000 * 1024);
+    t.match((await dead('show', 'poison')).stdout, /signal +SIGKILL\n(.*\n)*came from +celery\n/);
+    t.match(await dead('show', 'nobody'), { status: 64, stderr: /must be one of a message in umbel\.dead, got nobody/ });
+
+    folder.write('cured', '');
+    t.match(await dead('retry', 'poison'), { status: 0, stdout: /^poison devour sent back to celery\n$/ });
+    const cured = workers.map((worker) => worker.event('task.succeeded', ({ taskId }) => taskId === 'poison'));
+    await Promise.any(cured);
+    for (const waiting of cured) waiting.catch(() => {});
+    t.match(await dead('list'), { status: 0, stdout: '', stderr: /Nothing is put aside in umbel\.dead\./ });
+    t.match(await dead('purge', '--all'), { status: 0, stdout: '0 removed\n' });
+    for (const worker of workers) t.match(await worker.stop(), { code: 0 });
+  });
+}
