@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
-import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { type Ended, LiveFolder } from './live-folder.ts';
 
@@ -27,7 +27,7 @@ export const healthy = task({ name: 'healthy' }, (x) => x);
 const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
   sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
   redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqServer.start(t)).url(),
+  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
 };
 
 for (const [name, open] of Object.entries(brokers)) {
