@@ -5,7 +5,10 @@
  */
 import { namedHeaders } from '../protocol/named-headers.ts';
 
-const protocolHeaders: ReadonlySet<string> = new Set([...namedHeaders, 'x-death']);
+/** Ours: unix milliseconds by which a retry must begin (`retryFor`). A worker of Celery carries it on. */
+export const retryUntilHeader = 'umbel_retry_until';
+
+const protocolHeaders: ReadonlySet<string> = new Set([...namedHeaders, 'x-death', retryUntilHeader]);
 
 export function customHeaders(headers: Readonly<Record<string, unknown>> | null): Record<string, unknown> {
   const custom: Record<string, unknown> = {};

@@ -3,6 +3,7 @@ import { UmbelError } from '../errors.ts';
 import { RemoteTaskError } from '../protocol/remote-error.ts';
 import { installApi } from '../task/api-module.ts';
 import { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
+import { onWorkerProcessInit, onWorkerProcessShutdown } from '../task/process-hooks.ts';
 import { task, taskHandle } from '../task/task.ts';
 import { currentTask, TaskContext } from '../task/task-context.ts';
 import { WorkerApp } from './worker-app.ts';
@@ -18,6 +19,8 @@ export function embedApi(): void {
     TaskContext,
     UmbelError,
     currentTask,
+    onWorkerProcessInit,
+    onWorkerProcessShutdown,
     task,
     taskHandle,
   });

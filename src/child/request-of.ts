@@ -1,7 +1,7 @@
 /** From a message to the request that task code sees as its context. What most tasks never ask for is made when it is asked for. */
 import type { ChildSettings } from '../ipc/exchange.ts';
 import type { TaskRequest } from '../task/task-context.ts';
-import { customHeaders } from './custom-headers.ts';
+import { customHeaders, retryUntilHeader } from './custom-headers.ts';
 import type { PreparedTask } from './run-task.ts';
 
 export function requestOf(task: PreparedTask, settings: ChildSettings): TaskRequest {
@@ -56,6 +56,10 @@ class MessageRequest implements TaskRequest {
   }
   get replyTo(): string | null {
     return this.#task.meta.properties.replyTo ?? null;
+  }
+  get retryUntilMs(): number | null {
+    const until = this.#task.meta.headers?.[retryUntilHeader];
+    return typeof until === 'number' ? until : null;
   }
   get eta(): string | null {
     return textOf(this.#task.meta.headers?.eta);

@@ -3,17 +3,19 @@
  *
  * Source: messages.md §9.1. The parent id of the new message is the task's own id, because it is published while the task runs.
  */
-import type { ChildSettings } from '../ipc/exchange.ts';
+import type { ChildSettings, RouteOptions } from '../ipc/exchange.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import type { Retry } from '../task/control-flow.ts';
-import { customHeaders } from './custom-headers.ts';
+import { customHeaders, retryUntilHeader } from './custom-headers.ts';
 import { origin } from './origin.ts';
 import type { OutgoingMessage, PreparedTask } from './run-task.ts';
 
 /** Throws when replaced arguments cannot be encoded. */
 export function retryMessage(task: PreparedTask, settings: ChildSettings, retry: Retry): OutgoingMessage {
   const { header, content, meta } = task;
-  const { exchange, routing_key: routingKey, priority } = meta.deliveryInfo;
+  const { exchange, routing_key: routingKey } = meta.deliveryInfo;
+  const { queue, timeLimit, softTimeLimit } = retry.changes;
+  const priority = retry.changes.priority ?? meta.deliveryInfo.priority;
   const message = encodeTask({
     task: header.task,
     id: header.id,
@@ -22,13 +24,13 @@ export function retryMessage(task: PreparedTask, settings: ChildSettings, retry:
     origin,
     etaMs: retry.etaMs,
     expiresMs: header.expiresMs,
-    retries: header.retries + 1,
+    retries: header.retries + (retry.isAttempt ? 1 : 0),
     group: header.group,
     groupIndex: header.groupIndex,
     rootId: header.rootId,
     parentId: header.id,
-    hardTimeLimitSeconds: header.hardTimeLimitSeconds,
-    softTimeLimitSeconds: header.softTimeLimitSeconds,
+    hardTimeLimitSeconds: timeLimit ?? header.hardTimeLimitSeconds,
+    softTimeLimitSeconds: softTimeLimit ?? header.softTimeLimitSeconds,
     shadow: header.shadow,
     ignoreResult: header.ignoreResult,
     replyTo: meta.properties.replyTo ?? null,
@@ -40,7 +42,7 @@ export function retryMessage(task: PreparedTask, settings: ChildSettings, retry:
     stampedHeaders: header.stampedHeaders,
     stamps: header.stamps,
     replacedTaskNesting: header.replacedTaskNesting,
-    headers: customHeaders(meta.headers),
+    headers: { ...customHeaders(meta.headers), ...(retry.untilMs === null ? null : { [retryUntilHeader]: retry.untilMs }) },
     // A message of protocol 1 has no place for a chain, so what came as protocol 2 goes back as such.
     protocol: header.protocol === 2 ? 2 : settings.taskProtocol,
   });
@@ -50,9 +52,14 @@ export function retryMessage(task: PreparedTask, settings: ChildSettings, retry:
       taskId: header.id,
       headers: message.headers,
       properties: message.properties,
-      route: { ...(exchange === '' ? { queue: routingKey } : { exchange, routingKey }), priority: priority ?? undefined },
+      route: { ...routeOf(queue, exchange, routingKey), priority: priority ?? undefined },
       dueAtMs: retry.etaMs,
     },
     body: message.body,
   };
+}
+
+function routeOf(queue: string | undefined, exchange: string, routingKey: string): RouteOptions {
+  if (queue !== undefined) return { queue };
+  return exchange === '' ? { queue: routingKey } : { exchange, routingKey };
 }

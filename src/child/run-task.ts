@@ -21,9 +21,12 @@ import { readContent, readReceipt, type TaskContent, type TaskHeader } from '../
 import { repr } from '../std/safe-repr.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
 import { Ignore, Reject, Retry } from '../task/control-flow.ts';
+import { matchesError } from '../task/error-matcher.ts';
 import type { TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, runInContext, TaskContext } from '../task/task-context.ts';
+import { autoRetry } from './auto-retry.ts';
 import { followUpRoute } from './follow-up-route.ts';
+import { runHandled } from './handled-run.ts';
 import { origin } from './origin.ts';
 import { PlainRun } from './plain-run.ts';
 import { requestOf } from './request-of.ts';
@@ -91,30 +94,46 @@ export function isPrepared(prepared: PreparedTask | TaskEnd): prepared is Prepar
 /** Run it. A promise only when the task returned one. Never throws, never rejects. */
 export function run(task: PreparedTask, settings: ChildSettings, host: ContextHost): TaskEnd | Promise<TaskEnd> {
   const { definition, content } = task;
-  const context = new TaskContext(requestOf(task, settings), definition.options, host);
+  const { options } = definition;
+  const context = new TaskContext(requestOf(task, settings), options, host);
+  const call = (): unknown => {
+    const bound = bindArguments(definition.binding, content.args, content.kwargs);
+    const fn = definition.fn as (...args: unknown[]) => unknown;
+    return options.bind ? fn(context, ...bound) : fn(...bound);
+  };
+  if (options.handlers !== null) {
+    const { handlers } = options;
+    const run = {
+      handlers,
+      context,
+      call: async () => call(),
+      thrown: (thrown: unknown) => autoRetry(options, context, thrown),
+      succeed: (value: unknown) => succeed(task, settings, value),
+      fail: (thrown: unknown) => fail(task, settings, thrown),
+    };
+    return runInContext(context, () => runHandled(run));
+  }
   try {
-    const value: unknown = runInContext(context, () => {
-      const bound = bindArguments(definition.binding, content.args, content.kwargs);
-      const fn = definition.fn as (...args: unknown[]) => unknown;
-      return definition.options.bind ? fn(context, ...bound) : fn(...bound);
-    });
+    const value = runInContext(context, call);
     if (!isThenable(value)) return succeed(task, settings, value);
     return Promise.resolve(value).then(
-      (result: unknown) => {
-        try {
-          return succeed(task, settings, result);
-        } catch (thrown) {
-          return fail(task, settings, thrown);
-        }
-      },
-      (thrown: unknown) => fail(task, settings, thrown),
+      (result: unknown) => succeed(task, settings, result),
+      (thrown: unknown) => fail(task, settings, autoRetry(options, context, thrown)),
     );
+  } catch (thrown) {
+    return fail(task, settings, autoRetry(options, context, thrown));
+  }
+}
+
+function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): TaskEnd {
+  try {
+    return endOfSuccess(task, settings, value);
   } catch (thrown) {
     return fail(task, settings, thrown);
   }
 }
 
-function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): TaskEnd {
+function endOfSuccess(task: PreparedTask, settings: ChildSettings, value: unknown): TaskEnd {
   let resultJson: string;
   try {
     resultJson = encodeJson(value ?? null);
@@ -126,14 +145,10 @@ function succeed(task: PreparedTask, settings: ChildSettings, value: unknown): T
   const { callbacks, chain, chord } = task.content;
   if (callbacks === null && (chain === null || chain.length === 0) && chord === null)
     return { kind: 'succeeded', resultJson, meta, followUps: none };
-  try {
-    const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
-    const children = applied.children.length === 0 ? null : { children: JSON.stringify(applied.children) };
-    const { messages, about } = encodeFollowUps(applied, settings.taskProtocol, followUpRoute(task.registry));
-    return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...about }, followUps: messages };
-  } catch (error) {
-    return fail(task, settings, error);
-  }
+  const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
+  const children = applied.children.length === 0 ? null : { children: JSON.stringify(applied.children) };
+  const { messages, about } = encodeFollowUps(applied, settings.taskProtocol, followUpRoute(task.registry));
+  return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...about }, followUps: messages };
 }
 
 function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
@@ -189,7 +204,7 @@ function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, re
     kind: 'failed',
     text,
     traceback: tracebackOf(thrown),
-    ...(isExpected(task.definition, thrown) ? { expected: true } : null),
+    ...(matchesError(thrown, task.definition.options.throws) ? { expected: true } : null),
     ...about,
     ...(settings.wantArguments ? argumentsOf(task) : null),
   };
@@ -204,12 +219,6 @@ function ended(kind: EndKind, text: string): TaskEnd {
 function errorText(thrown: unknown): string {
   if (!(thrown instanceof Error)) return repr(thrown);
   return `${thrown.name}(${thrown.message === '' ? '' : repr(thrown.message)})`;
-}
-
-function isExpected(definition: TaskDefinition, thrown: unknown): boolean {
-  return definition.options.throws.some((matcher) =>
-    typeof matcher === 'string' ? thrown instanceof Error && thrown.name === matcher : thrown instanceof matcher,
-  );
 }
 
 function argumentsOf(task: PreparedTask): { args: string; kwargs: string } {

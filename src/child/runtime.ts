@@ -17,6 +17,7 @@ import {
   type ReadyMeta,
   type RunMeta,
   type StartFailure,
+  stoppingReason,
   toChild,
   toParent,
 } from '../ipc/exchange.ts';
@@ -26,6 +27,7 @@ import { encodeJson, parseJson } from '../protocol/json.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
+import { hasHooks } from '../task/process-hooks.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
@@ -34,6 +36,7 @@ import { ChildPort } from './child-port.ts';
 import { embedApi } from './embed-api.ts';
 import { OutputCapture } from './output-capture.ts';
 import { PortPublisher } from './port-publisher.ts';
+import { endProcess, startProcess } from './process-life.ts';
 import { isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
 
@@ -71,6 +74,7 @@ export class ChildRuntime {
   #stopping = false;
   /** Nobody hears any more; where the home is shared, this process goes on. */
   #over = false;
+  #leaving = false;
   #pumpScheduled = false;
 
   constructor(home: ChildHome) {
@@ -155,6 +159,7 @@ export class ChildRuntime {
         ...(settings.compileCacheFolder === null ? null : { compileCacheFolder: settings.compileCacheFolder }),
       });
       this.#port.hold(true);
+      await startProcess(settings);
     } catch (error) {
       this.#startFailed(error);
       return;
@@ -286,10 +291,15 @@ export class ChildRuntime {
   }
 
   #exitWhenIdle(): void {
-    if (this.#running.size > 0 || this.#waitingHead < this.#waiting.length) return;
-    this.#log?.close();
-    this.#port.close();
-    this.#home.end(0);
+    if (this.#leaving || this.#running.size > 0 || this.#waitingHead < this.#waiting.length) return;
+    this.#leaving = true;
+    const leave = (): void => {
+      this.#log?.close();
+      this.#port.close();
+      this.#home.end(0);
+    };
+    if (this.#settings === null || !this.#ready || !hasHooks('shutdown')) leave();
+    else void endProcess(this.#settings, (text) => this.#line('error', 'child.hook-failed', text, undefined, undefined, {})).then(leave);
   }
 
   #dump(request: number): void {
@@ -375,6 +385,10 @@ class JobHost implements ContextHost {
     this.#controller ??= new AbortController();
     if (this.#abortReason !== null && !this.#controller.signal.aborted) this.#controller.abort(new Error(this.#abortReason));
     return this.#controller.signal;
+  }
+
+  get interrupted(): boolean {
+    return this.#abortReason === stoppingReason;
   }
 
   abort(reason: string): void {

@@ -16,9 +16,12 @@ export { RemoteTaskError } from '../protocol/remote-error.ts';
 export type { AsyncResult, GetOptions } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
 export { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
+export type { ErrorMatcher } from '../task/error-matcher.ts';
+export { onWorkerProcessInit, onWorkerProcessShutdown, type ProcessHook, type WorkerProcess } from '../task/process-hooks.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
 export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '../task/task-context.ts';
-export type { ErrorMatcher, TaskOptions } from '../task/task-options.ts';
+export type { ErrorInfo } from '../task/task-handlers.ts';
+export type { RetryKwargs, TaskOptions } from '../task/task-options.ts';
 
 export interface AppOptions {
   /** `sqlite:///FILE`; default: the embedded broker in the user's state folder. */

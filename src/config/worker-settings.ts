@@ -100,6 +100,12 @@ export const workerSettings = {
     doc: 'How long a new child may take to get ready. One that takes longer is killed and counts as failed to start.',
     celeryDiffers: "Celery's default is 4; here a child loads the task modules itself within that time.",
   }),
+  worker_process_shutdown_timeout: setting<number>({
+    kind: seconds(),
+    default: 5,
+    doc: 'How many seconds the hooks that task modules gave to `onWorkerProcessShutdown` may take in a child that ends, all together.',
+    celeryDiffers: 'Not in Celery.',
+  }),
   worker_max_start_failures: setting<number>({
     kind: integer({ min: 1 }),
     default: 5,

@@ -57,6 +57,9 @@ export const toParent = {
   dumped: 75,
 } as const;
 
+/** The reason of an abort when the worker stops. */
+export const stoppingReason = 'the worker is stopping';
+
 const fromChild: ReadonlySet<number> = new Set(Object.values(toParent));
 
 /** Is this a frame type that a child sends? */
@@ -76,6 +79,8 @@ export interface ChildSettings {
   readonly compileCacheFolder: string | null;
   /** How long one task module may take to load. */
   readonly loadTimeoutMs: number;
+  /** How long the hooks of task modules may take at the end. */
+  readonly shutdownHooksMs: number;
   /** Jobs run at one time in this child. */
   readonly concurrency: number;
   readonly acceptContent: readonly string[];

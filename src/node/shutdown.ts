@@ -7,6 +7,7 @@
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { messageOf } from '../errors.ts';
+import { stoppingReason } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Pool } from '../pool/pool.ts';
 
@@ -56,7 +57,7 @@ export class Shutdown {
     }
     if (!drained && softTimeoutMs > 0 && pool.jobCount > 0) {
       log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${softTimeoutMs / 1000} seconds`, { mode: 'soft' });
-      pool.abortAll('the worker is stopping');
+      pool.abortAll(stoppingReason);
       drained = await this.#drain(softTimeoutMs);
     }
     if (!drained) {

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import type { RootLogger } from '../log/create-logger.ts';
-import { PreforkPool } from '../pool/prefork-pool.ts';
+import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
 import { processChildren } from '../pool/process-link.ts';
 import { childCommand } from './pool-shape.ts';
 import { checkTransportOptions } from './transport-options.ts';
@@ -21,6 +21,7 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
     fair: true,
     heldUntilMs: () => Number.POSITIVE_INFINITY,
     startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,
+    stopGraceMs: stopGraceMs + config.settings.worker_process_shutdown_timeout * 1000,
     maxStartFailures: 1,
     log,
     childLog: () => log.as({ processName: 'PoolChild-trial', voice: 'task' }),

@@ -30,7 +30,7 @@ import { Reaper } from '../os/reaper.ts';
 import { reexec } from '../os/reexec.ts';
 import { createSdNotify } from '../os/sd-notify.ts';
 import { listenSignals, type ReceivedSignal, type SignalListener } from '../os/signals.ts';
-import { PreforkPool } from '../pool/prefork-pool.ts';
+import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
 import { Producer } from '../producer/producer.ts';
 import { StateDb } from '../statedb/state-db.ts';
 import { systemClock } from '../std/clock.ts';
@@ -129,6 +129,7 @@ export class WorkerNode {
       recycling: recyclingParams(config, kind),
       heldUntilMs: () => this.#consumer.heldUntilMs,
       startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
+      stopGraceMs: stopGraceMs + settings.worker_process_shutdown_timeout * 1000,
       maxStartFailures: settings.worker_max_start_failures,
       log,
       childLog: (index) => log.as({ processName: settings.worker_pool === 'solo' ? 'MainProcess' : `PoolChild-${index}`, voice: 'task' }),

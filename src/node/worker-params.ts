@@ -83,6 +83,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number,
     compileCacheFolder: cacheFolder(env),
     // Less than the time the child is given, so that it can still say which module it was.
     loadTimeoutMs: settings.worker_proc_alive_timeout * 800,
+    shutdownHooksMs: settings.worker_process_shutdown_timeout * 1000,
     concurrency: names.pool.slots,
     acceptContent: settings.accept_content,
     logLevel: settings.worker_loglevel,

@@ -27,6 +27,8 @@ import { StartGate } from './start-gate.ts';
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
 const soonAfterReadyMs = 1000;
 const neverRecycled: RecyclingParams = { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null };
+/** How long an idle child may take to end. */
+export const stopGraceMs = 2000;
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
 
@@ -54,6 +56,8 @@ export interface PreforkPoolParams {
   /** No job is started from then on, until `held` is called. Monotonic, on the clock of the machine. */
   heldUntilMs(): number;
   readonly startTimeoutMs: number;
+  /** How long an idle child may take to end when the pool stops. Default 2 s. */
+  readonly stopGraceMs?: number;
   /** Children that may die while starting, in a row and with none ready, before the pool gives up. */
   readonly maxStartFailures: number;
   readonly log: Logger;
@@ -263,7 +267,7 @@ export class PreforkPool implements Pool {
     if (this.#all().length === 0) return;
     const escalation = setTimeout(() => {
       for (const child of this.#all()) child.kill('SIGKILL');
-    }, 2000);
+    }, this.#params.stopGraceMs ?? stopGraceMs);
     await new Promise<void>((resolve) => this.#goneWaiters.push(resolve));
     clearTimeout(escalation);
   }

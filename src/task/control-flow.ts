@@ -35,6 +35,14 @@ export interface RetryParams {
   readonly args?: readonly unknown[] | undefined;
   readonly kwargs?: Kwargs | undefined;
   readonly message?: string;
+  /** false: it was interrupted, which does not count. Default true. */
+  readonly isAttempt?: boolean;
+  /** Unix milliseconds by which any further retry must begin; null: whenever. */
+  readonly untilMs?: number | null;
+  readonly queue?: string | undefined;
+  readonly priority?: number | undefined;
+  readonly timeLimit?: number | undefined;
+  readonly softTimeLimit?: number | undefined;
 }
 
 /** The task is to run again later. Thrown by `context.retry()`. */
@@ -47,6 +55,10 @@ export class Retry extends Error {
   /** undefined: the same as before. */
   readonly args: readonly unknown[] | undefined;
   readonly kwargs: Kwargs | undefined;
+  readonly isAttempt: boolean;
+  readonly untilMs: number | null;
+  /** What else is to be different. */
+  readonly changes: Pick<RetryParams, 'queue' | 'priority' | 'timeLimit' | 'softTimeLimit'>;
 
   constructor(params: RetryParams) {
     super(params.message ?? retryText(params.when, params.exc));
@@ -55,6 +67,10 @@ export class Retry extends Error {
     this.etaMs = params.when instanceof Date ? params.when.getTime() : Date.now() + (params.when ?? 0) * 1000;
     this.args = params.args;
     this.kwargs = params.kwargs;
+    this.isAttempt = params.isAttempt ?? true;
+    this.untilMs = params.untilMs ?? null;
+    const { queue, priority, timeLimit, softTimeLimit } = params;
+    this.changes = { queue, priority, timeLimit, softTimeLimit };
   }
 
   /** Seconds the retry was asked to wait; null when a time was given. */

@@ -25,6 +25,10 @@ class ConsoleHost implements ContextHost {
     return this.#outer?.signal ?? neverAborted;
   }
 
+  get interrupted(): boolean {
+    return this.#outer?.interrupted ?? false;
+  }
+
   log(level: TaskLogLevel, text: string): void {
     const write = { debug: console.debug, info: console.info, warning: console.warn, error: console.error }[level];
     write(`${this.#taskName}[???]: ${text}`);
@@ -50,6 +54,7 @@ export function directContext(taskName: string, args: readonly unknown[], outer:
     groupIndex: null,
     correlationId: null,
     replyTo: null,
+    retryUntilMs: null,
     eta: null,
     expires: null,
     timelimit: [null, null],
@@ -62,5 +67,5 @@ export function directContext(taskName: string, args: readonly unknown[], outer:
     chain: null,
     chord: null,
   };
-  return new DirectContext(request, { maxRetries: null, defaultRetryDelay: 0 }, new ConsoleHost(taskName, outer));
+  return new DirectContext(request, { maxRetries: null, defaultRetryDelay: 0, retryFor: null }, new ConsoleHost(taskName, outer));
 }

@@ -14,6 +14,8 @@ export type OptionKind = (value: unknown) => string | null;
 
 export const aBoolean: OptionKind = (value) => (typeof value === 'boolean' ? null : 'must be a boolean');
 
+export const aFunction: OptionKind = (value) => (typeof value === 'function' ? null : 'must be a function');
+
 export const aName: OptionKind = (value) => (typeof value === 'string' && value !== '' ? null : 'must be a non-empty string');
 
 export const seconds: OptionKind = (value) =>

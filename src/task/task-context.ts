@@ -9,7 +9,7 @@ import { format } from 'node:util';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import type { Kwargs } from './call-options.ts';
 import { MaxRetriesExceededError, Retry } from './control-flow.ts';
-import { aCount, aMap, aName, anArray, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import { aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
 
 export interface DeliveryInfo {
   readonly exchange: string;
@@ -37,6 +37,8 @@ export interface TaskRequest {
   readonly groupIndex: number | null;
   readonly correlationId: string | null;
   readonly replyTo: string | null;
+  /** Unix milliseconds by which a retry must begin, set by an earlier run; null: none has set it. */
+  readonly retryUntilMs: number | null;
   /** ISO 8601 text as sent. */
   readonly eta: string | null;
   /** ISO 8601 text as sent. */
@@ -66,6 +68,8 @@ export type TaskLogLevel = 'debug' | 'info' | 'warning' | 'error';
 export interface ContextHost {
   /** Aborted when the task is to stop. */
   readonly signal: AbortSignal;
+  /** The worker stops, and has asked the task to. */
+  readonly interrupted: boolean;
   log(level: TaskLogLevel, text: string): void;
   /** Resolves when the state is stored. */
   updateState(state: string, meta: unknown): Promise<void>;
@@ -75,6 +79,8 @@ export interface ContextHost {
 export interface RetryPolicy {
   readonly maxRetries: number | null;
   readonly defaultRetryDelay: number;
+  /** Seconds since the beginning of the first run in which a retry may begin; null: for ever. */
+  readonly retryFor: number | null;
 }
 
 export interface RetryOptions {
@@ -89,6 +95,12 @@ export interface RetryOptions {
   /** Other arguments for the next try. */
   readonly args?: readonly unknown[] | undefined;
   readonly kwargs?: Kwargs | undefined;
+  /** Another queue, another priority for the next try. */
+  readonly queue?: string | undefined;
+  readonly priority?: number | undefined;
+  /** Other time limits for it, in seconds. */
+  readonly timeLimit?: number | undefined;
+  readonly softTimeLimit?: number | undefined;
 }
 
 const retryKinds = {
@@ -98,9 +110,13 @@ const retryKinds = {
   maxRetries: (value) => (value === null ? null : aCount(value)),
   args: anArray,
   kwargs: aMap,
+  queue: aName,
+  priority: aPriority,
+  timeLimit: seconds,
+  softTimeLimit: seconds,
 } satisfies Record<keyof RetryOptions, OptionKind>;
 const stateKinds = { state: aName, meta: () => null } satisfies Record<string, OptionKind>;
-const retryNotBuiltYet: readonly string[] = ['throw', 'queue', 'priority', 'timeLimit', 'softTimeLimit'];
+const retryNotBuiltYet: readonly string[] = ['throw'];
 
 /** Log lines that carry the task's name and id. Extra arguments are put in as `console.log` does. */
 export class TaskLog {
@@ -131,12 +147,17 @@ export class TaskContext {
   readonly #request: TaskRequest;
   readonly #policy: RetryPolicy;
   readonly #host: ContextHost;
+  /** Unix milliseconds by which a retry must begin; null: whenever. */
+  readonly #retryUntilMs: number | null;
   #log: TaskLog | undefined;
+  /** The limit `retry()` was last called with; it holds for an automatic retry after that, too. */
+  maxRetriesAsked: number | undefined;
 
   constructor(request: TaskRequest, policy: RetryPolicy, host: ContextHost) {
     this.#request = request;
     this.#policy = policy;
     this.#host = host;
+    this.#retryUntilMs = policy.retryFor === null ? null : (request.retryUntilMs ?? Date.now() + policy.retryFor * 1000);
   }
 
   get id(): string {
@@ -227,9 +248,19 @@ export class TaskContext {
     return this.#policy.maxRetries;
   }
 
+  /** When a retry must have begun, in unix milliseconds (`retryFor`); null: whenever. */
+  get retryUntilMs(): number | null {
+    return this.#retryUntilMs;
+  }
+
   /** Aborted when the task is to stop. Hand it to fetch, timers and the like. */
   get signal(): AbortSignal {
     return this.#host.signal;
+  }
+
+  /** The worker stops, and has asked the task to: what it does not finish now is done again. */
+  get interrupted(): boolean {
+    return this.#host.interrupted;
   }
 
   get log(): TaskLog {
@@ -242,12 +273,17 @@ export class TaskContext {
     checkOptions(`retry() of task ${this.name}[${this.id}]`, { ...options }, retryKinds, retryNotBuiltYet);
     const { exc } = options;
     if (this.calledDirectly) throw exc ?? new Retry({ when: null, message: 'Task can be retried' });
-    const maxRetries = options.maxRetries ?? this.#policy.maxRetries;
-    if (maxRetries !== null && this.retries + 1 > maxRetries) {
+    // A task that was asked to stop because the worker does has not failed: that is no attempt, and the next need not wait.
+    const isAttempt = !this.#host.interrupted;
+    this.maxRetriesAsked = options.maxRetries ?? undefined;
+    const maxRetries = this.maxRetriesAsked ?? this.#policy.maxRetries;
+    const when = isAttempt ? (timeOf(options.eta) ?? options.countdown ?? this.#policy.defaultRetryDelay) : 0;
+    const retry = new Retry({ ...options, when, isAttempt, untilMs: this.#retryUntilMs });
+    const isTooLate = this.#retryUntilMs !== null && retry.etaMs > this.#retryUntilMs;
+    if (isAttempt && (isTooLate || (maxRetries !== null && this.retries + 1 > maxRetries))) {
       throw exc ?? new MaxRetriesExceededError(this.name, this.id, options.args ?? this.args, options.kwargs ?? this.kwargs);
     }
-    const when = timeOf(options.eta) ?? options.countdown ?? this.#policy.defaultRetryDelay;
-    throw new Retry({ exc, when, args: options.args, kwargs: options.kwargs });
+    throw retry;
   }
 
   /** Store a state of the task's own, to be seen by `AsyncResult.state()` and its meta as the result. */

@@ -4,13 +4,24 @@
  * Names, units and defaults are Celery's. What is not given stays undefined, and the worker's setting decides.
  */
 import type { RateLimit } from '../std/rate-limit.ts';
-import { aBoolean, aCount, aDeliveryMode, aName, aPriority, aRateLimit, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import type { ErrorMatcher } from './error-matcher.ts';
+import {
+  aBoolean,
+  aCount,
+  aDeliveryMode,
+  aFunction,
+  aMap,
+  aName,
+  aPriority,
+  aRateLimit,
+  checkOptions,
+  type OptionKind,
+  seconds,
+} from './option-check.ts';
+import { handlerNames, type TaskHandlers } from './task-handlers.ts';
 import type { DeliveryMode } from './task-route.ts';
 
-/** A class of errors, or the name of one. */
-export type ErrorMatcher = string | (abstract new (...args: never[]) => unknown);
-
-export interface TaskOptions {
+export interface TaskOptions extends TaskHandlers {
   /** Default: `<module>.<export>`. */
   readonly name?: string | undefined;
   /** Hand the task context to the function as its first parameter. Default false. */
@@ -33,6 +44,20 @@ export interface TaskOptions {
   readonly maxRetries?: number | null | undefined;
   /** Seconds until a retry that names no time. Default 180. */
   readonly defaultRetryDelay?: number | undefined;
+  /** Errors after which the task is tried again without asking for it. */
+  readonly autoretryFor?: readonly ErrorMatcher[] | undefined;
+  /** Of those, the ones after which it is not. */
+  readonly dontAutoretryFor?: readonly ErrorMatcher[] | undefined;
+  /** What such a retry is asked for with. */
+  readonly retryKwargs?: RetryKwargs | undefined;
+  /** Wait longer before each such retry: the first wait in seconds (true: 1), twice as long each time. Default false. */
+  readonly retryBackoff?: boolean | number | undefined;
+  /** No such wait is longer, in seconds. Default 600. */
+  readonly retryBackoffMax?: number | undefined;
+  /** Draw each such wait between 0 and what it would be. Default true. */
+  readonly retryJitter?: boolean | undefined;
+  /** Seconds since the beginning of the first run after which no retry may begin, whatever maxRetries. Not in Celery. */
+  readonly retryFor?: number | undefined;
   /** Check arguments against the parameters, as Python does. Default true. */
   readonly typing?: boolean | undefined;
   /** Errors that are an expected way to fail: logged at level info and without a stack. */
@@ -49,6 +74,13 @@ export interface TaskOptions {
   readonly deliveryMode?: DeliveryMode | undefined;
 }
 
+/** As for `retry()`. */
+export interface RetryKwargs {
+  readonly maxRetries?: number | null | undefined;
+  /** Seconds; where there is no backoff. */
+  readonly countdown?: number | undefined;
+}
+
 /** The same, with the defaults that do not depend on the worker filled in. */
 export interface ResolvedTaskOptions {
   readonly name: string | undefined;
@@ -62,6 +94,16 @@ export interface ResolvedTaskOptions {
   readonly rateLimit: RateLimit | undefined;
   readonly maxRetries: number | null;
   readonly defaultRetryDelay: number;
+  readonly autoretryFor: readonly ErrorMatcher[];
+  readonly dontAutoretryFor: readonly ErrorMatcher[];
+  readonly retryKwargs: RetryKwargs;
+  /** Seconds; 0: none. */
+  readonly retryBackoff: number;
+  readonly retryBackoffMax: number;
+  readonly retryJitter: boolean;
+  readonly retryFor: number | null;
+  /** null: it has none. */
+  readonly handlers: TaskHandlers | null;
   readonly typing: boolean;
   readonly throws: readonly ErrorMatcher[];
   readonly queue: string | undefined;
@@ -70,6 +112,14 @@ export interface ResolvedTaskOptions {
   readonly priority: number | undefined;
   readonly deliveryMode: DeliveryMode | undefined;
 }
+
+const aLimit: OptionKind = (value) =>
+  value === null || aCount(value) === null ? null : 'must be an integer, 0 or more, or null for no limit';
+
+const matchers: OptionKind = (value) =>
+  Array.isArray(value) && value.every((matcher) => typeof matcher === 'function' || aName(matcher) === null)
+    ? null
+    : 'must be an array of error classes or names of them';
 
 const kinds = {
   name: aName,
@@ -81,13 +131,23 @@ const kinds = {
   storeErrorsEvenIfIgnored: aBoolean,
   trackStarted: aBoolean,
   rateLimit: aRateLimit,
-  maxRetries: (value) => (value === null || aCount(value) === null ? null : 'must be an integer, 0 or more, or null for no limit'),
+  maxRetries: aLimit,
   defaultRetryDelay: seconds,
   typing: aBoolean,
-  throws: (value) =>
-    Array.isArray(value) && value.every((matcher) => typeof matcher === 'function' || aName(matcher) === null)
-      ? null
-      : 'must be an array of error classes or names of them',
+  autoretryFor: matchers,
+  dontAutoretryFor: matchers,
+  retryKwargs: (value) => (areRetryKwargs(value) ? null : 'must be an object of maxRetries (a count or null) and countdown (seconds)'),
+  retryBackoff: (value) =>
+    typeof value === 'boolean' || aCount(value) === null ? null : 'must be a boolean, or seconds as an integer, 0 or more',
+  retryBackoffMax: aCount,
+  retryJitter: aBoolean,
+  retryFor: seconds,
+  beforeStart: aFunction,
+  onSuccess: aFunction,
+  onFailure: aFunction,
+  onRetry: aFunction,
+  afterReturn: aFunction,
+  throws: matchers,
   queue: aName,
   exchange: aName,
   routingKey: aName,
@@ -96,26 +156,7 @@ const kinds = {
 } satisfies Record<keyof TaskOptions, OptionKind>;
 
 /** Celery's options that later versions bring. */
-const notBuiltYet: readonly string[] = [
-  'timeLimit',
-  'softTimeLimit',
-  'autoretryFor',
-  'dontAutoretryFor',
-  'retryKwargs',
-  'retryBackoff',
-  'retryBackoffMax',
-  'retryJitter',
-  'beforeStart',
-  'onSuccess',
-  'onFailure',
-  'onRetry',
-  'afterReturn',
-  'serializer',
-  'compression',
-  'sendEvents',
-  'shadowName',
-  'expires',
-];
+const notBuiltYet: readonly string[] = ['timeLimit', 'softTimeLimit', 'serializer', 'compression', 'sendEvents', 'shadowName', 'expires'];
 
 /** Check and fill in. `label` names the task in an error; the name option wins over it. */
 export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedTaskOptions {
@@ -133,6 +174,14 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     rateLimit: given.rateLimit,
     maxRetries: given.maxRetries === undefined ? 3 : given.maxRetries,
     defaultRetryDelay: given.defaultRetryDelay ?? 180,
+    autoretryFor: given.autoretryFor ?? [],
+    dontAutoretryFor: given.dontAutoretryFor ?? [],
+    retryKwargs: given.retryKwargs ?? {},
+    retryBackoff: Number(given.retryBackoff ?? 0),
+    retryBackoffMax: given.retryBackoffMax ?? 600,
+    retryJitter: given.retryJitter ?? true,
+    retryFor: given.retryFor ?? null,
+    handlers: handlerNames.some((handler) => given[handler] !== undefined) ? given : null,
     typing: given.typing ?? true,
     throws: given.throws ?? [],
     queue: given.queue,
@@ -141,6 +190,14 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     priority: given.priority,
     deliveryMode: given.deliveryMode,
   };
+}
+
+function areRetryKwargs(value: unknown): boolean {
+  if (aMap(value) !== null) return false;
+  return Object.entries(value as object).every(([key, item]) => {
+    if (item === undefined) return true;
+    return key === 'maxRetries' ? aLimit(item) === null : key === 'countdown' && seconds(item) === null;
+  });
 }
 
 /** What a plain exported function gets. */

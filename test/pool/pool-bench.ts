@@ -231,6 +231,7 @@ export function childSettings(index: number, concurrency: number, taskPaths: rea
     workdir: import.meta.dirname,
     compileCacheFolder: null,
     loadTimeoutMs: 30_000,
+    shutdownHooksMs: 5000,
     concurrency,
     acceptContent: ['json'],
     logLevel: 'debug',

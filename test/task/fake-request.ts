@@ -16,6 +16,7 @@ export function fakeRequest(over: Partial<TaskRequest> = {}): TaskRequest {
     groupIndex: null,
     correlationId: 'id-1',
     replyTo: null,
+    retryUntilMs: null,
     eta: null,
     expires: null,
     timelimit: [null, null],
@@ -34,6 +35,7 @@ export function fakeRequest(over: Partial<TaskRequest> = {}): TaskRequest {
 export class FakeHost implements ContextHost {
   readonly controller = new AbortController();
   readonly lines: (readonly [TaskLogLevel, string])[] = [];
+  interrupted = false;
   readonly states: (readonly [string, unknown])[] = [];
 
   get signal(): AbortSignal {

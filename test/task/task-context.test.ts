@@ -4,7 +4,7 @@ import { MaxRetriesExceededError, Retry } from '../../src/task/control-flow.ts';
 import { currentTask, type RetryOptions, runInContext, TaskContext } from '../../src/task/task-context.ts';
 import { FakeHost, fakeRequest } from './fake-request.ts';
 
-const policy = { maxRetries: 3, defaultRetryDelay: 180 };
+const policy = { maxRetries: 3, defaultRetryDelay: 180, retryFor: null };
 const contextOf = (over = {}, host = new FakeHost()) => new TaskContext(fakeRequest(over), policy, host);
 
 /** What retry() throws. */
@@ -70,14 +70,43 @@ t.test('no retries left', async (t) => {
   t.equal(thrownBy(contextOf({ retries: 3 }), { exc }), exc);
   t.ok(thrownBy(contextOf({ retries: 3 }), { maxRetries: 4 }) instanceof Retry);
   t.ok(thrownBy(contextOf(), { maxRetries: 0 }) instanceof MaxRetriesExceededError);
-  const endless = new TaskContext(fakeRequest({ retries: 999 }), { maxRetries: null, defaultRetryDelay: 1 }, new FakeHost());
+  const endless = new TaskContext(
+    fakeRequest({ retries: 999 }),
+    { maxRetries: null, defaultRetryDelay: 1, retryFor: null },
+    new FakeHost(),
+  );
   t.ok(thrownBy(endless) instanceof Retry);
+});
+
+t.test('a time after which there are no retries, counted from the first run', async (t) => {
+  const limited = { maxRetries: null, defaultRetryDelay: 0, retryFor: 60 };
+  const beforeMs = Date.now();
+  const first = new TaskContext(fakeRequest(), limited, new FakeHost());
+  const untilMs = first.retryUntilMs ?? 0;
+  t.ok(untilMs >= beforeMs + 60_000 && untilMs <= Date.now() + 60_000);
+  t.match(thrownBy(first, { countdown: 59 }), { untilMs, isAttempt: true });
+  t.ok(thrownBy(first, { countdown: 61 }) instanceof MaxRetriesExceededError, 'the next run would come too late');
+  const exc = new Error('x');
+  t.equal(thrownBy(first, { countdown: 61, exc }), exc);
+  const later = new TaskContext(fakeRequest({ retries: 7, retryUntilMs: Date.now() + 5000 }), limited, new FakeHost());
+  t.ok(thrownBy(later, { countdown: 4 }) instanceof Retry);
+  t.ok(thrownBy(later, { countdown: 6 }) instanceof MaxRetriesExceededError, 'what an earlier run has set counts');
+});
+
+t.test('a retry of what the worker interrupted is no attempt, and comes at once', async (t) => {
+  const host = new FakeHost();
+  const context = new TaskContext(fakeRequest({ retries: 3, retryUntilMs: 1 }), { ...policy, retryFor: 5 }, host);
+  t.ok(thrownBy(context) instanceof MaxRetriesExceededError);
+  host.interrupted = true;
+  t.equal(context.interrupted, true);
+  t.match(thrownBy(context, { countdown: 600 }), { isAttempt: false, countdown: 0 });
 });
 
 t.test('bad retry options', async (t) => {
   const message = (options: unknown) => (thrownBy(contextOf(), options as RetryOptions) as Error).message;
   t.equal(message({ countdown: '5' }), "retry() of task tasks.add[id-1]: countdown must be a number of seconds, 0 or more, got '5'");
-  t.match(message({ queue: 'x' }), /queue is not built yet/);
+  t.match(message({ throw: false }), /throw is not built yet/);
+  t.match(message({ priority: 'x' }), /priority must be an integer/);
   t.match(message({ coutdown: 1 }), /coutdown is not an option/);
 });
 

@@ -30,6 +30,13 @@ t.test('refused', async (t) => {
   refuses({ maxRetries: 1.5 }, /maxRetries must be an integer, 0 or more, or null for no limit, got 1\.5/);
   refuses({ throws: [3] }, /throws must be an array of error classes or names of them, got \[ 3 \]/);
   refuses({ rateLimit: '10/d' }, /rateLimit must be a rate such as '100\/m'.* got '10\/d'/);
+  refuses({ autoretryFor: Error }, /autoretryFor must be an array of error classes/);
+  refuses({ dontAutoretryFor: [''] }, /dontAutoretryFor must be an array/);
+  refuses({ retryBackoff: 0.5 }, /retryBackoff must be a boolean, or seconds as an integer, 0 or more, got 0\.5/);
+  refuses({ retryBackoffMax: '9' }, /retryBackoffMax must be an integer/);
+  refuses({ retryKwargs: { max_retries: 3 } }, /retryKwargs must be an object of maxRetries .* and countdown/);
+  refuses({ retryKwargs: { countdown: -1 } }, /retryKwargs must be/);
+  refuses({ retryFor: -1 }, /retryFor must be a number of seconds/);
   refuses({ softTimeLimit: 3 }, /softTimeLimit is not built yet/);
   refuses({ acks_late: true }, /acks_late is not an option; the options are name, bind, acksLate/);
 });
