@@ -68,7 +68,10 @@ export interface Destination {
   readonly routingKey: string;
   /** Unix milliseconds before which nobody should receive it. Brokers without delayed delivery may deliver early: the consumer defers. */
   readonly dueAtMs?: number;
-  /** A message that no queue takes is an error (BROKER_REFUSED) instead of dropped, where the broker can tell (RabbitMQ). */
+  /**
+   * A message that no queue takes, and no listener hears, is an error (BROKER_REFUSED) that names exchange and routing key, and not dropped. On the
+   * default exchange that is for RabbitMQ alone: the others have a queue as soon as something is sent to its name.
+   */
   readonly mandatory?: boolean;
 }
 

@@ -20,6 +20,7 @@ export interface SignatureRoute {
   readonly routingKey?: string | undefined;
   readonly priority?: number | undefined;
   readonly deliveryMode?: 1 | 2 | undefined;
+  readonly mandatory?: boolean | undefined;
 }
 
 type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
@@ -89,6 +90,7 @@ const routeReaders: ReadonlyMap<string, (option: Option) => SignatureRoute> = ne
     exchange_type: (option: Option) => ({ exchangeType: exchangeType(option) }),
     routing_key: (option: Option) => ({ routingKey: text(option) }),
     priority: (option: Option) => ({ priority: number(option) }),
+    mandatory: (option: Option) => ({ mandatory: boolean(option) }),
     delivery_mode: (option: Option): SignatureRoute => ({
       deliveryMode: option.value === 1 || option.value === 'transient' ? 1 : 2,
     }),
@@ -141,6 +143,11 @@ function exchangeType(option: Option): ExchangeType {
 
 function number(option: Option): number {
   if (typeof option.value !== 'number') throw wrong(option, 'a number');
+  return option.value;
+}
+
+function boolean(option: Option): boolean {
+  if (typeof option.value !== 'boolean') throw wrong(option, 'true or false');
   return option.value;
 }
 

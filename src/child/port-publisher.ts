@@ -83,7 +83,7 @@ export class PortPublisher implements Publisher {
     const waiting = this.#waiting.get(request);
     this.#waiting.delete(request);
     if (reply.error === null) waiting?.resolve();
-    else waiting?.reject(new UmbelError('BROKER_UNAVAILABLE', reply.error));
+    else waiting?.reject(new UmbelError(reply.code ?? 'BROKER_UNAVAILABLE', reply.error));
   }
 }
 

@@ -323,7 +323,7 @@ class Lane {
       const { mandatory, exchange, routingKey, correlationId } = item.message;
       if (!mandatory || item.returned !== null || exchange !== fields.exchange || routingKey !== fields.routingKey) continue;
       if (correlationId !== properties.correlationId) continue;
-      const to = exchange === '' ? `a queue ${routingKey}` : `exchange ${exchange} with routing key ${routingKey}`;
+      const to = `exchange '${exchange}' with routing key '${routingKey}'`;
       item.returned = new AmqpFailure('returned', `no queue takes the message for ${to}: ${fields.replyCode} ${fields.replyText}`, {
         replyCode: fields.replyCode ?? null,
         replyText: fields.replyText ?? '',

@@ -152,6 +152,7 @@ export interface RouteOptions {
   readonly retryPolicy?:
     | { readonly maxRetries?: number; readonly intervalStart?: number; readonly intervalStep?: number; readonly intervalMax?: number }
     | undefined;
+  readonly mandatory?: boolean | undefined;
   /** Of the task that calls; only when it is to be inherited. */
   readonly inheritedPriority?: number | undefined;
 }
@@ -175,6 +176,8 @@ export interface FollowUpMeta extends PublishMeta {
 export interface PublishReply {
   /** null: published. */
   readonly error: string | null;
+  /** Of the error. */
+  readonly code?: ErrorCode;
 }
 
 export interface SucceededMeta {

@@ -377,7 +377,7 @@ export class PreforkPool implements Pool {
     try {
       await work;
     } catch (error) {
-      reply = { error: messageOf(error) };
+      reply = { error: messageOf(error), ...(error instanceof UmbelError ? { code: error.code } : null) };
     }
     child.replyPublished(request, reply);
   }

@@ -16,6 +16,8 @@ import { MessageToRoute, type RouteOptions, type Router } from './router.ts';
 export interface Route extends RouteOptions {
   /** Of the task that sends it; weaker than that of a route, stronger than the default. */
   readonly inheritedPriority?: number | undefined;
+  /** That no queue takes it is an error, BROKER_REFUSED. */
+  readonly mandatory?: boolean | undefined;
 }
 
 export interface PublishRequest {
@@ -78,10 +80,10 @@ export class Producer {
       const route = this.#routers.length === 0 ? request.route : this.#routed(message, request);
       const target = this.#target(route);
       const outgoing = this.#dressed(message, route, request.route.inheritedPriority, target.queue);
-      const destination: Destination =
-        request.dueAtMs === null
-          ? { exchange: target.exchange, routingKey: target.routingKey }
-          : { exchange: target.exchange, routingKey: target.routingKey, dueAtMs: request.dueAtMs };
+      const { exchange, routingKey } = target;
+      const dueAtMs = request.dueAtMs;
+      const way: Destination = dueAtMs === null ? { exchange, routingKey } : { exchange, routingKey, dueAtMs };
+      const destination = request.route.mandatory === true ? { ...way, mandatory: true } : way;
       const sent = this.#send(outgoing, destination, target.queue);
       if (request.retry === false || !(route.retry ?? this.#params.retry ?? true)) return sent;
       return sent.catch((error: unknown) => {

@@ -34,6 +34,8 @@ export interface CallOptions {
   readonly priority?: number | undefined;
   /** Whether the message is to survive a restart of RabbitMQ. */
   readonly deliveryMode?: DeliveryMode | undefined;
+  /** An error (BROKER_REFUSED) when no queue takes the message, which is dropped otherwise. */
+  readonly mandatory?: boolean | undefined;
   /** Try again when the broker is not there. Default: the setting task.publish_retry. */
   readonly retry?: boolean | undefined;
   /** How often, and how many seconds between. Default: task.publish_retry_policy. */
@@ -92,6 +94,7 @@ const kinds = {
   routingKey: aName,
   priority: aPriority,
   deliveryMode: aDeliveryMode,
+  mandatory: aBoolean,
   retry: aBoolean,
   retryPolicy: aRetryPolicy,
   taskId: aName,

@@ -41,6 +41,7 @@ export function deliveryModeNumber(mode: DeliveryMode | undefined): 1 | 2 | unde
 
 /** The routing options of a call, without the others. */
 export function routeOfCall(call: CallOptions) {
-  const { queue, exchange, exchangeType, routingKey, priority, retry, retryPolicy } = call;
-  return { queue, exchange, exchangeType, routingKey, priority, deliveryMode: deliveryModeNumber(call.deliveryMode), retry, retryPolicy };
+  const { queue, exchange, exchangeType, routingKey, priority, mandatory, retry, retryPolicy } = call;
+  const deliveryMode = deliveryModeNumber(call.deliveryMode);
+  return { queue, exchange, exchangeType, routingKey, priority, deliveryMode, mandatory, retry, retryPolicy };
 }

@@ -682,6 +682,37 @@ const routingSuite: Suite = (test) => {
     t.equal(inbox.deliveries.size, 0);
   });
 
+  test('a mandatory message that nobody takes is refused, naming exchange and key; one that a queue or a listener takes is not', async (t, bench) => {
+    const broker = await bench.broker();
+    const [direct, topic, fanout] = [bench.name('m.direct'), bench.name('m.topic'), bench.name('m.fanout')];
+    const queue = await bench.queue(broker, 'm.d', { exchange: direct, routingKey: 'here' });
+    const words = await bench.queue(broker, 'm.t', { exchange: topic, exchangeType: 'topic', routingKey: 'a.#' });
+    const send = (exchange: string, routingKey: string, mandatory: boolean) =>
+      broker.publish(textMessage(`${routingKey} ${mandatory}`), { exchange, routingKey, mandatory });
+    const refused = (exchange: string, routingKey: string) =>
+      t.rejects(send(exchange, routingKey, true), {
+        code: 'BROKER_REFUSED',
+        message: new RegExp(`no queue takes the message for exchange '${exchange}' with routing key '${routingKey}'`),
+      });
+    const inbox = await openInbox(broker, [queue, words]);
+    await send('', queue, true);
+    await send(direct, 'here', true);
+    await send(direct, 'nowhere', false);
+    await refused(direct, 'nowhere');
+    await send(topic, 'a.b', true);
+    await refused(topic, 'b.a');
+    t.strictSame(texts(await inbox.deliveries.take(3)).sort(), ['a.b true', `${queue} true`, 'here true'].sort());
+    const heard = new Arrivals<string>();
+    const params = { exchange: fanout, exchangeType: 'fanout', routingKey: '', onMessage: (message: Message) => heard.push(textOf(message)) } as const;
+    const listener = await broker.listen(params);
+    await send(fanout, 'k', true);
+    t.equal(await heard.next(), 'k true');
+    await listener.stop();
+    await send(fanout, 'k', false);
+    await refused(fanout, 'k');
+    t.equal(inbox.deliveries.size, 0);
+  });
+
   test('a queue has several bindings, and a message that two of them match comes once', async (t, bench) => {
     const broker = await bench.broker();
     const [topic, direct] = [bench.name('several.topic'), bench.name('several.direct')];

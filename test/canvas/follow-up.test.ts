@@ -331,6 +331,7 @@ t.test('options find their places', async (t) => {
     exchange: 'x',
     exchange_type: 'topic',
     routing_key: 'k',
+    mandatory: true,
     retry: false,
     retry_policy: { max_retries: 1 },
     priority: 7,
@@ -356,6 +357,7 @@ t.test('options find their places', async (t) => {
     exchangeType: 'topic',
     routingKey: 'k',
     priority: 7,
+    mandatory: true,
     deliveryMode: 1,
   });
   t.match(task, {

@@ -27,6 +27,14 @@ export const reload = (file: string) => appendFileSync(file + '.' + currentTask(
 const named = taskHandle('tasks.note');
 export const note = (file: string, given?: unknown) => appendFileSync(file, JSON.stringify({ ...where(), given }) + '\\n');
 export const caller = async (file: string) => { await named.applyAsync({ args: [file] }); };
+export const insists = async (routingKey: string) => {
+  try {
+    await named.applyAsync({ args: ['x'], exchange: 'media', routingKey, mandatory: true });
+    return 'sent';
+  } catch (error) {
+    return error.code + ': ' + error.message;
+  }
+};
 `;
 
 const router = `
@@ -92,6 +100,14 @@ tasks = ["tasks.ts"]
 
   /** A file is there before what is written to it. */
   const written = (name: string): boolean => existsSync(folder.file(name)) && folder.read(name) !== '';
+  const astray = /no queue takes the message for exchange 'media' with routing key 'audio\.any'/;
+  const options = { exchange: 'media', routingKey: 'audio.any', mandatory: true };
+  const mandatory = client.call({ task: 'tasks.where', args: [], kwargs: {}, options });
+  await t.rejects(mandatory, { code: 'BROKER_REFUSED', message: astray }, 'a mandatory message that no queue takes');
+  t.match(await call('insists', ['audio.any']), astray);
+  t.match(await call('insists', ['audio.any']), /^BROKER_REFUSED: /, 'and so inside a task');
+  t.match(await call('where', [], { exchange: 'media', routingKey: 'video.any', mandatory: true }), { exchange: 'media' });
+
   await call('caller', [folder.file('called')]);
   await eventually(t, 'the called task has run', () => written('called'));
   t.match(JSON.parse(folder.read('called')), { hostname: 'second@h', exchange: 'media' }, 'a call from inside a task is routed');

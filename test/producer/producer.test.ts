@@ -39,6 +39,21 @@ t.test('a due time goes along', async (t) => {
   t.same(broker.published[0]?.destination, { exchange: '', routingKey: 'celery', dueAtMs: 1_800_000_000_000 });
 });
 
+t.test('what is mandatory goes along, also when a router decides where', async (t) => {
+  const { send, broker } = open({ routers: [new MapRouter([['mail.*', { exchange: 'news', routingKey: 'k' }]])] });
+  await send({ mandatory: true });
+  await send({ mandatory: false }, { dueAtMs: 1_800_000_000_000 });
+  await send({ mandatory: true }, { dueAtMs: 1_800_000_000_000 });
+  t.same(
+    broker.published.map(({ destination }) => destination),
+    [
+      { exchange: 'news', routingKey: 'k', mandatory: true },
+      { exchange: 'news', routingKey: 'k', dueAtMs: 1_800_000_000_000 },
+      { exchange: 'news', routingKey: 'k', dueAtMs: 1_800_000_000_000, mandatory: true },
+    ],
+  );
+});
+
 t.test('a queue is declared before the first message to it, once; an exchange nobody has declared is not ours to declare', async (t) => {
   const { send, recorder } = open();
   await Promise.all([send({ queue: 'a' }), send({ queue: 'a' })]);

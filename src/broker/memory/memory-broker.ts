@@ -17,6 +17,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { noQueueTakes } from '../no-queue.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { StateSignal } from '../state-signal.ts';
 import { MemoryHub } from './memory-hub.ts';
@@ -114,7 +115,7 @@ export class MemoryBroker implements Broker {
 
   async publish(message: Message, destination: Destination): Promise<void> {
     this.#mustBeStarted();
-    this.#hub.publish(message, destination);
+    if (!this.#hub.publish(message, destination) && destination.mandatory === true) throw noQueueTakes(destination);
   }
 
   async consume(params: ConsumeParams): Promise<Subscription> {

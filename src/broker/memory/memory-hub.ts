@@ -108,19 +108,24 @@ export class MemoryHub {
     return this.#queues.get(queue)?.length ?? 0;
   }
 
-  publish(message: Message, destination: Destination): void {
+  /** false: nobody is there for it. */
+  publish(message: Message, destination: Destination): boolean {
     const { exchange, routingKey, dueAtMs } = destination;
-    for (const queue of this.#route(exchange, routingKey)) {
+    const queues = this.#route(exchange, routingKey);
+    for (const queue of queues) {
       const item: MemoryMessage = { sequence: this.#sequence++, message, queue, exchange, routingKey, delivered: 0 };
       this.putBack(item, dueAtMs ?? 0);
     }
-    if (exchange === '') return;
+    let isTaken = queues.size > 0;
+    if (exchange === '') return isTaken;
     for (const listener of this.#listeners) {
       if (listener.exchange !== exchange || !bindingMatches(listener.exchangeType, listener.routingKey, routingKey)) continue;
+      isTaken = true;
       setImmediate(() => {
         if (this.#listeners.has(listener)) listener.onMessage(message, routingKey);
       });
     }
+    return isTaken;
   }
 
   /** Ready now, or at `dueAtMs` (unix ms). */

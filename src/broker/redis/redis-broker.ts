@@ -29,6 +29,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import { noQueueTakes } from '../no-queue.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { StateSignal } from '../state-signal.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
@@ -222,7 +223,11 @@ export class RedisBroker implements Broker {
         atomic: true,
         bytes: envelope.length,
         commands: () => [command],
-        done: () => resolve(),
+        // How many queues or listeners got it, or how long its list is now.
+        done: ([taken]) => {
+          if (destination.mandatory === true && taken === 0) reject(noQueueTakes(destination));
+          else resolve();
+        },
         failed: (failure) => reject(brokerUnavailable(failure)),
       });
     });

@@ -6,6 +6,7 @@
 import type { SqliteDatabase, SqliteFailure } from '../../driver/sqlite.ts';
 import { type SqliteOperation, sqliteTopic } from '../../driver/sqlite-store.ts';
 import type { Destination } from '../broker.ts';
+import { noQueueTakes } from '../no-queue.ts';
 import { insertMessage } from './message-table.ts';
 import { insertBroadcast, routeMessage } from './routing-table.ts';
 import { brokerUnavailable } from './unavailable.ts';
@@ -20,6 +21,7 @@ export class PublishOperation implements SqliteOperation {
   readonly #nowMs: number;
   readonly #resolve: () => void;
   readonly #reject: (error: Error) => void;
+  #isTaken = true;
 
   constructor(
     payload: string,
@@ -48,10 +50,12 @@ export class PublishOperation implements SqliteOperation {
     const { queues, broadcast } = routeMessage(database, exchange, routingKey);
     for (const queue of queues) insertMessage(database, queue, this.#payload, this.#priority, this.#dueAtMs);
     if (broadcast) insertBroadcast(database, exchange, routingKey, this.#payload, this.#nowMs);
+    this.#isTaken = broadcast || queues.size > 0;
   }
 
   committed(): void {
-    this.#resolve();
+    if (this.#isTaken || this.#destination.mandatory !== true) this.#resolve();
+    else this.#reject(noQueueTakes(this.#destination));
   }
 
   failed(failure: SqliteFailure): void {

@@ -168,7 +168,7 @@ t.test('topology', async (t) => {
       'ok',
     ]);
     const [, returned, nacked, missing] = results as PromiseRejectedResult[];
-    t.match(returned!.reason.message, /no queue takes the message for a queue nobody: 312 NO_ROUTE/);
+    t.match(returned!.reason.message, /no queue takes the message for exchange '' with routing key 'nobody': 312 NO_ROUTE/);
     t.match(nacked!.reason.message, /a queue refused the message/);
     t.match(missing!.reason.message, /no exchange 'no such exchange'/);
     t.equal(await broker.countReady('fine'), 3);
