@@ -37,7 +37,8 @@ export const catalogue = {
   USAGE: { exit: exitStatus.usage, meaning: 'The command line has an unknown command or option, or a value of the wrong kind.' },
   CONFIG_INVALID: {
     exit: exitStatus.config,
-    meaning: 'The configuration has one or more problems; every one of them is listed with its place.',
+    meaning:
+      'The configuration has one or more problems; every one of them is listed with its place. Also: a server that answers has not what is configured, or a certificate cannot be used.',
   },
   CONFIG_UNREADABLE: {
     exit: exitStatus.config,

@@ -130,8 +130,14 @@ export function boolean(): Kind<boolean> {
   };
 }
 
-export function text({ rule = 'a non-empty text' }: { readonly rule?: string } = {}): Kind<string> {
-  const readValue = (value: unknown): string | Refusal => (typeof value === 'string' && value !== '' ? value : mustBe(rule, value));
+export function text({
+  rule = 'a non-empty text',
+  pattern = /./s,
+}: {
+  readonly rule?: string;
+  readonly pattern?: RegExp;
+} = {}): Kind<string> {
+  const readValue = (value: unknown): string | Refusal => (typeof value === 'string' && pattern.test(value) ? value : mustBe(rule, value));
   return { rule, label: 'text', readText: readValue, readValue, toToml: tomlString };
 }
 

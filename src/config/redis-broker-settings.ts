@@ -2,7 +2,7 @@
 
 import { amqpTlsFields, amqpTransportFields } from './amqp-settings.ts';
 import { boolean, integer, type Kind, listOf, oneOf, Refusal, seconds, secondsOrNever, shown, text } from './kind.ts';
-import { redisTlsFields, sentinelFields } from './redis-settings.ts';
+import { redisClientName, redisTlsFields, sentinelFields } from './redis-settings.ts';
 import { setting } from './setting.ts';
 import { field, fieldsText, type TableOf, table } from './table-kind.ts';
 import { booleanOr } from './union-kind.ts';
@@ -59,7 +59,7 @@ export const redisTransportFields = {
     boolean(),
     'whether a message that could not be sent waits for Redis and is sent again, perhaps twice, instead of failing. Acknowledgements and results always wait. Default false.',
   ),
-  client_name: field(text(), 'the name of the connections in CLIENT LIST.'),
+  client_name: field(redisClientName, 'the name of the connections in CLIENT LIST.'),
   master_name: field(text(), 'with sentinel:// URLs, the name of the server they watch.'),
   sentinel_kwargs: field(table(sentinelFields), 'the connection to the sentinels.'),
 };

@@ -4,6 +4,9 @@ import { retryPolicyFields } from './route-kind.ts';
 import { setting } from './setting.ts';
 import { field, fieldsText, type TableOf, table } from './table-kind.ts';
 
+/** What CLIENT SETNAME takes. */
+export const redisClientName = text({ rule: 'printable ASCII without spaces', pattern: /^[!-~]+$/ });
+
 /** TLS in redis-py's words. */
 export const redisTlsFields = {
   ssl_cert_reqs: field(
@@ -95,7 +98,7 @@ export const redisSettings = {
     celeryDiffers: 'Off by default in Celery.',
   }),
   redis_client_name: setting<string | null>({
-    kind: text(),
+    kind: redisClientName,
     default: null,
     defaultText: 'none',
     doc: 'The name of the connections of the results in CLIENT LIST.',

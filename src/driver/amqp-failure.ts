@@ -8,6 +8,7 @@ import { maskUrl } from '../std/mask-url.ts';
 /**
  * What went wrong, as far as somebody can act on it:
  *  lost           no connection, or it broke before the reply     auth, vhost    until somebody changes the configuration (403, 530)
+ *  config         we were told to connect with what cannot be used: a certificate that is not there
  *  channel        the channel ended; the connection is well       stopped        we ended it
  *  not-found      404: no such queue or exchange                  locked         405: exclusive to another connection
  *  differs        406: it exists with other properties            denied         403: the user may not
@@ -21,6 +22,7 @@ export type AmqpFailureKind =
   | 'lost'
   | 'auth'
   | 'vhost'
+  | 'config'
   | 'channel'
   | 'stopped'
   | 'not-found'

@@ -3,17 +3,15 @@
  *
  * Owns: amqplib's connection (this folder alone imports that package), the handshake, and its end. What leaves here is a channel, or an AmqpFailure.
  */
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import type { ConnectionOptions } from 'node:tls';
 import { type Connection, connect } from 'amqplib/callback_api';
 import { version } from '../std/version.ts';
 import { AmqpFailure, toAmqpFailure, toConnectFailure } from './amqp-failure.ts';
 import { takeOverFrames } from './amqp-frames.ts';
 import type { DeliverySink, RawChannel, RawConnection } from './amqp-raw.ts';
 import { taggedTable } from './amqp-table.ts';
-import { type AmqpEndpoint, type AmqpLoginMethod, type AmqpTls, describeEndpoint } from './amqp-url.ts';
+import { type AmqpEndpoint, type AmqpLoginMethod, describeEndpoint } from './amqp-url.ts';
 import { takeOverWrites } from './amqp-writes.ts';
+import { TlsProblem, tlsOptions } from './tls-options.ts';
 
 export interface AmqpSessionParams {
   readonly endpoint: AmqpEndpoint;
@@ -116,7 +114,7 @@ export class AmqpSession {
           settle(error, error === null || error === undefined ? (model ?? null) : null);
         });
       } catch (error) {
-        settle(error, null);
+        settle(error instanceof TlsProblem ? new AmqpFailure('config', `${error.message} (${where})`, { cause: error }) : error, null);
       }
     });
   }
@@ -286,27 +284,4 @@ function loginField(name: string, value: string): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(text.length);
   return Buffer.concat([Buffer.from([name.length]), Buffer.from(name), Buffer.from('S'), length, text]);
-}
-
-/** Files are read anew for each connection: certificates are renewed while workers run. */
-function tlsOptions(tls: AmqpTls, host: string): ConnectionOptions {
-  const file = (name: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      throw new AmqpFailure('auth', `${name} must be a readable file, got ${path}: ${text}`, { cause: error });
-    }
-  };
-  const serverName = tls.serverHostname ?? (isIP(host) === 0 ? host : null);
-  return {
-    rejectUnauthorized: tls.certReqs !== 'none',
-    ...(serverName === null ? {} : { servername: serverName }),
-    ...(tls.checkHostname && tls.certReqs !== 'none' ? {} : { checkServerIdentity: () => undefined }),
-    ...(tls.ciphers === undefined ? {} : { ciphers: tls.ciphers }),
-    ...(tls.caFile === undefined ? {} : { ca: file('ssl_ca_certs', tls.caFile) }),
-    ...(tls.certFile === undefined ? {} : { cert: file('ssl_certfile', tls.certFile) }),
-    ...(tls.keyFile === undefined ? {} : { key: file('ssl_keyfile', tls.keyFile) }),
-    ...(tls.keyPassword === undefined ? {} : { passphrase: tls.keyPassword }),
-  };
 }

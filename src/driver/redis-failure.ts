@@ -12,6 +12,7 @@ import { maskUrl } from '../std/mask-url.ts';
  *  readonly  a replica: the master is elsewhere now             auth, permission, cluster     until somebody changes the configuration
  *  noscript  the script must be loaded again                    full     too much is waiting for the server already
  *  version   the server is too old                              (no attempt will help, as with cluster)
+ *  config    we were told to connect with what cannot be used: a missing file, a database that is not there
  *  stopped   we ended the connection                            command  this command only, the connection is well
  */
 export type RedisFailureKind =
@@ -25,6 +26,7 @@ export type RedisFailureKind =
   | 'permission'
   | 'cluster'
   | 'version'
+  | 'config'
   | 'noscript'
   | 'full'
   | 'stopped'
@@ -63,7 +65,9 @@ const kindOfWord: Readonly<Record<string, RedisFailureKind>> = {
   CROSSSLOT: 'cluster',
 };
 
-const ruleOfKind: Readonly<Record<Exclude<RedisFailureKind, 'command' | 'lost' | 'full' | 'stopped' | 'noscript' | 'version'>, string>> = {
+const ruleOfKind: Readonly<
+  Record<Exclude<RedisFailureKind, 'command' | 'lost' | 'full' | 'stopped' | 'noscript' | 'version' | 'config'>, string>
+> = {
   loading: 'Redis is still loading its data',
   oom: 'Redis has used up maxmemory; raise it or make room',
   misconf: 'Redis takes no writes because it cannot save its data to disk',

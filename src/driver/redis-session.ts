@@ -4,13 +4,12 @@
  * Owns: the ioredis client (this folder alone imports that package), the handshake, and the reading of INFO. What leaves here is a
  * reply, or a RedisFailure.
  */
-import { readFileSync } from 'node:fs';
-import type { ConnectionOptions } from 'node:tls';
 import { Redis, type RedisOptions } from 'ioredis';
 import { sendBatch } from './redis-batch.ts';
 import { isReplyError, RedisFailure, toRedisFailure } from './redis-failure.ts';
 import type { RedisCommand } from './redis-script.ts';
-import { describeEndpoint, type RedisEndpoint, type RedisTls } from './redis-url.ts';
+import { describeEndpoint, type RedisEndpoint } from './redis-url.ts';
+import { TlsProblem, tlsOptions } from './tls-options.ts';
 
 export interface RedisSessionParams {
   readonly endpoint: RedisEndpoint;
@@ -67,7 +66,8 @@ export class RedisSession {
     try {
       client = new Redis(clientOptions(params));
     } catch (error) {
-      throw error instanceof RedisFailure ? error : toRedisFailure(error, where);
+      if (error instanceof TlsProblem) throw new RedisFailure('config', `${error.message} (${where})`, { cause: error });
+      throw toRedisFailure(error, where);
     }
     const note = (error: unknown): void => {
       cause = error;
@@ -95,7 +95,7 @@ export class RedisSession {
     return new RedisSession(client, endpoint, server, clientId);
   }
 
-  /** Called once, when the connection is no more, unless `close` ended it. */
+  /** Called once, when the connection is no more, unless `drop` ended it. */
   onClose(listener: (cause: RedisFailure) => void): void {
     this.#onClose = listener;
     if (this.#client.status === 'end') this.#ended();
@@ -143,7 +143,7 @@ export class RedisSession {
   }
 
   /** At once; what has no reply yet will have none. */
-  close(): void {
+  drop(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#destroy();
@@ -195,7 +195,7 @@ function clientOptions(params: RedisSessionParams): ClientOptions {
     case 'socket':
       return { ...base, path: endpoint.path };
     case 'sentinel': {
-      if (params.masterName === null) throw new RedisFailure('command', 'a sentinel:// URL needs the transport option master_name');
+      if (params.masterName === null) throw new RedisFailure('config', 'a sentinel:// URL needs the transport option master_name');
       return {
         ...base,
         sentinels: [...endpoint.sentinels],
@@ -208,29 +208,6 @@ function clientOptions(params: RedisSessionParams): ClientOptions {
       };
     }
   }
-}
-
-/** Files are read anew for each connection: certificates are renewed while workers run. */
-function tlsOptions(tls: RedisTls, host: string | null): ConnectionOptions {
-  const file = (name: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new RedisFailure(
-        'auth',
-        `${name} must be a readable file, got ${path}: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
-  };
-  return {
-    rejectUnauthorized: tls.certReqs !== 'none',
-    ...(host === null || /^[\d.:]+$/.test(host) ? {} : { servername: host }),
-    ...(tls.checkHostname && tls.certReqs !== 'none' ? {} : { checkServerIdentity: () => undefined }),
-    ...(tls.caFile === undefined ? {} : { ca: file('ssl_ca_certs', tls.caFile) }),
-    ...(tls.certFile === undefined ? {} : { cert: file('ssl_certfile', tls.certFile) }),
-    ...(tls.keyFile === undefined ? {} : { key: file('ssl_keyfile', tls.keyFile) }),
-    ...(tls.keyPassword === undefined ? {} : { passphrase: tls.keyPassword }),
-  };
 }
 
 /** Scripts that ask for the time and then write. */
@@ -260,10 +237,15 @@ async function handshake(client: Redis, params: RedisSessionParams, where: strin
   if ((fields.get('role') ?? 'master') !== 'master') {
     throw new RedisFailure('readonly', `Redis is a replica and takes no writes: the URL must lead to a master (${where})`);
   }
-  if (endpoint.db !== 0) await client.call('SELECT', endpoint.db);
+  if (endpoint.db !== 0)
+    await configured(client.call('SELECT', endpoint.db), 'the database of the URL must be one that the server has', endpoint.db, where);
   // A transaction without its frame would be none: a user who may not use it is told so now.
   await Promise.all([client.call('MULTI'), client.call('EXEC')]);
-  if (params.clientName !== null) await allowed(client.call('CLIENT', 'SETNAME', params.clientName));
+  const { clientName } = params;
+  if (clientName !== null) {
+    const named = allowed(client.call('CLIENT', 'SETNAME', clientName));
+    await configured(named, 'client_name must be printable ASCII without spaces', `'${clientName}'`, where);
+  }
   const id = await allowed(client.call('CLIENT', 'ID'));
   const server: RedisServer = {
     version,
@@ -286,6 +268,16 @@ async function authenticate(client: Redis, username: string | null, password: st
     }
   }
   await client.call('AUTH', password);
+}
+
+/** What this server does not take it will not take the next time either. */
+async function configured(reply: Promise<unknown>, rule: string, given: unknown, where: string): Promise<void> {
+  try {
+    await reply;
+  } catch (error) {
+    if (!isReplyError(error) || !/^ERR (DB index|invalid DB index|Client names)/i.test(error.message)) throw error;
+    throw new RedisFailure('config', `${rule}, got ${given}: ${error.message} (${where})`, { cause: error });
+  }
 }
 
 /** null when the server does not know the command or the user may not use it. */

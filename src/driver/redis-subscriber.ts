@@ -172,7 +172,7 @@ export class RedisSubscriber {
     this.#params.open(endpoint).then(
       (session) => {
         if (generation !== this.#generation) {
-          session.close();
+          session.drop();
           return;
         }
         this.#opening = false;
@@ -236,7 +236,7 @@ export class RedisSubscriber {
     const { clock } = this.#params;
     clock.clearTimer(this.#timer);
     clock.clearTimer(this.#health);
-    this.#session?.close();
+    this.#session?.drop();
     this.#session = null;
     for (const topic of this.#topics.values()) topic.active = false;
   }

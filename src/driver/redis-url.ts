@@ -217,6 +217,8 @@ function readOptions(query: URLSearchParams, url: string, options: Record<string
   const keepalive = readBoolean(query, 'socket_keepalive', url);
   if (keepalive !== null) options.socketKeepalive = keepalive;
   const clientName = query.get('client_name');
+  if (clientName !== null && !/^[!-~]+$/.test(clientName))
+    throw new Problem(`client_name must be printable ASCII without spaces, got '${clientName}' in '${maskUrl(url)}'`);
   if (clientName !== null) options.clientName = clientName;
 }
 

@@ -1,29 +1,24 @@
 /**
  * The connection to a Redis server, shared by everything in this process that uses the same URL.
  *
- * Owns: who uses it, the search for a server among several URLs, reconnecting until stopped, and the epoch. What waits meanwhile is
+ * Owns: what is asked over it, and the look at the health of the connection. States, search and reconnecting are server-link.ts; what waits meanwhile is
  * redis-outbox.ts, the second connection for subscriptions redis-subscriber.ts.
- *
- *   stopped ──acquire──► connecting ──► connected ⇄ lost        (lost: it is trying to reconnect, without end unless told a maximum)
- *      ▲──────last release────┴────────────────┴──────┘
- *
- * The epoch counts connections: what was asked over an earlier one has no answer any more.
  */
 import type { Logger } from '../log/logger.ts';
-import { backoffDelayMs } from '../std/backoff.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
-import { RedisFailure, toRedisFailure } from './redis-failure.ts';
+import { RedisFailure, type RedisFailureKind, toRedisFailure } from './redis-failure.ts';
 import { type RedisOperation, RedisOutbox } from './redis-outbox.ts';
 import type { RedisRemoval } from './redis-removal.ts';
 import { evalCommand, type RedisArgument, type RedisCommand, type RedisScript } from './redis-script.ts';
-import { type RedisServer, RedisSession, type RedisSessionParams } from './redis-session.ts';
+import { type RedisServer, RedisSession } from './redis-session.ts';
 import { RedisSubscriber } from './redis-subscriber.ts';
 import { describeEndpoint, placeKey, type RedisEndpoint, type RedisPlace } from './redis-url.ts';
+import { type LinkOptions, type LinkState, ServerLink } from './server-link.ts';
 
-export type RedisState = 'stopped' | 'connecting' | 'connected' | 'lost';
+export type RedisState = LinkState;
 
 /** How to connect; Celery's names for them stand in the settings table. */
-export interface RedisConnectOptions {
+export interface RedisConnectOptions extends LinkOptions {
   /** Whole handshake. */
   readonly connectTimeoutMs: number;
   /** A reply that takes longer ends the connection. null: never. */
@@ -35,12 +30,6 @@ export interface RedisConnectOptions {
   readonly masterName: string | null;
   readonly sentinelUsername: string | null;
   readonly sentinelPassword: string | null;
-  /** Further rounds over all URLs when none answers at the start; null: for ever. */
-  readonly startRetries: number | null;
-  /** Rounds after a loss before it gives up; null: it never does. 0: a loss is final. */
-  readonly reconnectRetries: number | null;
-  /** Order in which several URLs are tried. */
-  readonly failover: 'round-robin' | 'shuffle';
 }
 
 export const defaultRedisOptions: RedisConnectOptions = {
@@ -69,10 +58,9 @@ export interface RedisConnectionParams {
 
 export const defaultMaxWaiting = 20_000;
 export const defaultMaxWaitingBytes = 64 * 1024 * 1024;
-const firstDelayMs = 50;
-const lastDelayMs = 2000;
-/** The same cause is said again after this long. */
-const repeatLogMs = 30_000;
+/** No attempt will ever help; and none at the start, before it has worked once. */
+const finalKinds: ReadonlySet<RedisFailureKind> = new Set(['cluster', 'version']);
+const finalAtStart: ReadonlySet<RedisFailureKind> = new Set(['cluster', 'version', 'config']);
 
 type StateListener = (state: RedisState, cause: RedisFailure | null) => void;
 
@@ -82,63 +70,80 @@ export class RedisConnection {
   /** Equal for connections to the same database. */
   readonly key: string;
   readonly subscriber: RedisSubscriber;
-  readonly #endpoints: readonly RedisEndpoint[];
   readonly #options: RedisConnectOptions;
   readonly #log: Logger;
   readonly #clock: Clock;
   readonly #outbox: RedisOutbox;
-  readonly #stateListeners = new Set<StateListener>();
-  #state: RedisState = 'stopped';
-  #users = 0;
-  #epoch = 0;
-  #session: RedisSession | null = null;
-  #endpointAt = 0;
-  /** Acquire and release take turns. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly #link: ServerLink<RedisEndpoint, RedisSession, RedisFailure>;
   #health: Timer | undefined;
-  #pause: { readonly timer: Timer; wake(): void } | null = null;
   #warnedEviction = false;
   #removals: RedisRemoval[] | null = null;
 
   constructor(params: RedisConnectionParams) {
-    const { place } = params;
+    const { place, log } = params;
     this.#options = { ...defaultRedisOptions, ...params.options, ...fromUrl(place) };
-    this.#endpoints = this.#options.failover === 'shuffle' ? shuffled(place.endpoints) : place.endpoints;
-    this.#log = params.log;
+    this.#log = log;
     this.#clock = params.clock ?? systemClock;
     this.displayUrl = place.endpoints.map(describeEndpoint).join(';');
     this.key = placeKey(place, this.#options.masterName);
     this.#outbox = new RedisOutbox({
-      log: params.log,
+      log,
       maxWaiting: params.maxWaiting ?? defaultMaxWaiting,
       maxWaitingBytes: params.maxWaitingBytes ?? defaultMaxWaitingBytes,
-      onReadonly: (failure) => this.#session?.fail(failure),
+      onReadonly: (failure) => this.#link.session?.fail(failure),
     });
-    this.subscriber = new RedisSubscriber({
-      open: (endpoint) => RedisSession.open(this.#sessionParams(endpoint)),
-      healthCheckIntervalMs: this.#options.healthCheckIntervalMs,
-      log: params.log,
+    const open = (endpoint: RedisEndpoint): Promise<RedisSession> => RedisSession.open({ ...this.#options, endpoint });
+    this.subscriber = new RedisSubscriber({ open, healthCheckIntervalMs: this.#options.healthCheckIntervalMs, log, clock: this.#clock });
+    this.#link = new ServerLink({
+      service: 'Redis',
+      endpoints: place.endpoints,
+      displayUrl: this.displayUrl,
+      options: this.#options,
+      events: { unreachable: 'redis.unreachable', lost: 'redis.lost', connected: 'redis.connected' },
+      open,
+      describe: describeEndpoint,
+      failureOf: toRedisFailure,
+      newFailure: (kind, message, cause) => new RedisFailure(kind, message, { cause }),
+      isFinal: ({ kind }, atStart) => (atStart ? finalAtStart : finalKinds).has(kind),
+      onUp: (session) => {
+        this.#outbox.connected(session);
+        this.subscriber.serverIs(session.endpoint);
+        this.#checkEviction(session);
+        this.#armHealth();
+      },
+      onDown: (cause) => {
+        this.#clock.clearTimer(this.#health);
+        this.#outbox.lost(cause.kind === 'lost' ? cause : new RedisFailure('lost', cause.message, { cause }));
+        this.subscriber.serverIs(null);
+      },
+      onStopped: (why) => {
+        this.#clock.clearTimer(this.#health);
+        this.#outbox.lost(new RedisFailure('stopped', why.message, { cause: why }));
+        this.subscriber.stop();
+      },
+      drained: () => this.#outbox.drained(),
+      log,
       clock: this.#clock,
     });
   }
 
   get state(): RedisState {
-    return this.#state;
+    return this.#link.state;
   }
 
   /** Grows with every connection; 0 before the first. */
   get epoch(): number {
-    return this.#epoch;
+    return this.#link.epoch;
   }
 
   /** The server of this epoch; null when there is no connection. */
   get server(): RedisServer | null {
-    return this.#session?.server ?? null;
+    return this.#link.session?.server ?? null;
   }
 
   /** The database number of the server in use. */
   get db(): number {
-    return (this.#endpoints[this.#endpointAt] ?? this.#endpoints[0])?.db ?? 0;
+    return this.#link.endpoint?.db ?? 0;
   }
 
   /** Operations kept for a server that is lost or refuses. */
@@ -148,46 +153,27 @@ export class RedisConnection {
 
   /** Returns how to stop listening. */
   onStateChange(listener: StateListener): () => void {
-    this.#stateListeners.add(listener);
-    return () => this.#stateListeners.delete(listener);
+    return this.#link.onStateChange(listener);
   }
 
   /** The first user connects. Rejects with a RedisFailure when no URL leads to a server that takes us. */
   acquire(): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#state === 'stopped') {
-        this.#users = 0;
-        this.#setState('connecting', null);
-        try {
-          this.#connected(await this.#search(this.#options.startRetries, () => true));
-        } catch (error) {
-          const failure = toRedisFailure(error, this.displayUrl);
-          this.#setState('stopped', failure);
-          throw failure;
-        }
-      }
-      this.#users++;
-    });
+    return this.#link.acquire();
   }
 
   /** What was enqueued is sent and answered, as long as there is a connection; the last user closes it. */
   release(): Promise<void> {
-    return this.#inTurn(async () => {
-      if (this.#users === 0) return;
-      if (this.#state === 'connected') await this.#outbox.drained();
-      if (--this.#users === 0) this.#stop(new RedisFailure('stopped', `the connection to Redis was stopped (${this.displayUrl})`), null);
-    });
+    return this.#link.release();
   }
 
   /** Drop everything at once, as a crash would. For tests, and for processes that end at once. */
   abandon(): void {
-    this.#users = 0;
-    this.#stop(new RedisFailure('stopped', `the connection to Redis was dropped (${this.displayUrl})`), null);
+    this.#link.abandon();
   }
 
   /** Give this connection up and make another, as if the network had failed. */
   reconnect(reason: string): void {
-    this.#session?.fail(new RedisFailure('lost', `the connection to Redis was given up: ${reason} (${this.displayUrl})`));
+    this.#link.session?.fail(new RedisFailure('lost', `the connection to Redis was given up: ${reason} (${this.displayUrl})`));
   }
 
   enqueue(operation: RedisOperation): void {
@@ -232,120 +218,6 @@ export class RedisConnection {
     });
   }
 
-  #inTurn(step: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(step);
-    this.#turn = turn.catch(() => {});
-    return turn;
-  }
-
-  #sessionParams(endpoint: RedisEndpoint): RedisSessionParams {
-    return { ...this.#options, endpoint };
-  }
-
-  /** Round after round over all endpoints; null retries: for ever. `wanted` is asked after every wait. */
-  async #search(retries: number | null, wanted: () => boolean): Promise<RedisSession> {
-    let lastText = '';
-    let saidAtMs = 0;
-    for (let round = 0; ; round++) {
-      const failures: RedisFailure[] = [];
-      for (let step = 0; step < this.#endpoints.length; step++) {
-        const at = (this.#endpointAt + step) % this.#endpoints.length;
-        const endpoint = this.#endpoints[at];
-        if (endpoint === undefined) continue;
-        try {
-          const session = await RedisSession.open(this.#sessionParams(endpoint));
-          this.#endpointAt = at;
-          return session;
-        } catch (error) {
-          failures.push(toRedisFailure(error, describeEndpoint(endpoint)));
-        }
-        if (!wanted()) throw new RedisFailure('stopped', `the connection to Redis was stopped (${this.displayUrl})`);
-      }
-      const failure = together(failures, this.displayUrl);
-      if (failure.kind === 'cluster' || failure.kind === 'version' || (retries !== null && round >= retries)) throw failure;
-      const delayMs = backoffDelayMs({ attempt: round, baseMs: firstDelayMs, maxMs: lastDelayMs });
-      const nowMs = this.#clock.monotonic();
-      if (failure.message !== lastText || nowMs - saidAtMs > repeatLogMs) {
-        const of = retries === null ? '' : ` (${round + 1}/${retries})`;
-        this.#log.error('redis.unreachable', `Cannot connect to ${this.displayUrl}: ${failure.message}. Trying again${of}`);
-        lastText = failure.message;
-        saidAtMs = nowMs;
-      }
-      await this.#sleep(delayMs);
-      if (!wanted()) throw new RedisFailure('stopped', `the connection to Redis was stopped (${this.displayUrl})`);
-    }
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#pause = null;
-        resolve();
-      };
-      this.#pause = { timer: this.#clock.setTimer(wake, delayMs), wake };
-    });
-  }
-
-  #connected(session: RedisSession): void {
-    const epoch = ++this.#epoch;
-    this.#session = session;
-    session.onClose((cause) => {
-      if (this.#epoch === epoch && this.#session === session) this.#onLost(cause);
-    });
-    if (this.#session === null) return;
-    this.#outbox.connected(session);
-    this.subscriber.serverIs(session.endpoint);
-    this.#checkEviction(session);
-    this.#armHealth();
-    this.#setState('connected', null);
-  }
-
-  #onLost(cause: RedisFailure): void {
-    this.#session = null;
-    this.#clock.clearTimer(this.#health);
-    this.#outbox.lost(cause.kind === 'lost' ? cause : new RedisFailure('lost', cause.message, { cause }));
-    this.subscriber.serverIs(null);
-    const retries = this.#options.reconnectRetries;
-    if (retries === 0) {
-      this.#log.error('redis.lost', cause.message);
-      this.#stop(cause, cause);
-      return;
-    }
-    this.#log.error('redis.lost', `${cause.message}. Reconnecting`);
-    this.#setState('lost', cause);
-    const { epoch } = this;
-    const wanted = (): boolean => this.#state === 'lost' && this.#epoch === epoch;
-    this.#search(retries, wanted).then(
-      (session) => {
-        if (!wanted()) {
-          session.close();
-          return;
-        }
-        this.#connected(session);
-        this.#log.info('redis.connected', `Connected again to ${session.where}`);
-      },
-      (error: unknown) => {
-        if (wanted()) this.#stop(toRedisFailure(error, this.displayUrl), toRedisFailure(error, this.displayUrl));
-      },
-    );
-  }
-
-  /** `cause` null: it was asked for. */
-  #stop(failure: RedisFailure, cause: RedisFailure | null): void {
-    if (this.#state === 'stopped') return;
-    const session = this.#session;
-    this.#session = null;
-    this.#clock.clearTimer(this.#health);
-    this.#setState('stopped', cause);
-    if (this.#pause !== null) {
-      this.#clock.clearTimer(this.#pause.timer);
-      this.#pause.wake();
-    }
-    session?.close();
-    this.#outbox.lost(new RedisFailure('stopped', failure.message, { cause: failure }));
-    this.subscriber.stop();
-  }
-
   #armHealth(): void {
     const { healthCheckIntervalMs } = this.#options;
     if (healthCheckIntervalMs <= 0) return;
@@ -365,12 +237,6 @@ export class RedisConnection {
     const text = `Redis may drop tasks and results when its memory is full: maxmemory-policy should be noeviction, got ${policy} (${session.where})`;
     this.#log.warning('redis.eviction', text);
   }
-
-  #setState(state: RedisState, cause: RedisFailure | null): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    for (const listener of [...this.#stateListeners]) listener(state, cause);
-  }
 }
 
 function fromUrl({ options }: RedisPlace): Partial<RedisConnectOptions> {
@@ -381,18 +247,4 @@ function fromUrl({ options }: RedisPlace): Partial<RedisConnectOptions> {
     ...(options.healthCheckIntervalMs === undefined ? {} : { healthCheckIntervalMs: options.healthCheckIntervalMs }),
     ...(options.clientName === undefined ? {} : { clientName: options.clientName }),
   };
-}
-
-function shuffled<T>(values: readonly T[]): T[] {
-  return values
-    .map((value) => ({ value, order: Math.random() }))
-    .sort((a, b) => a.order - b.order)
-    .map(({ value }) => value);
-}
-
-function together(failures: readonly RedisFailure[], where: string): RedisFailure {
-  const [first] = failures;
-  if (first === undefined) return new RedisFailure('lost', `no Redis URL to connect to (${where})`);
-  if (failures.length === 1) return first;
-  return new RedisFailure(first.kind, failures.map((failure) => failure.message).join('; '), { cause: first });
 }

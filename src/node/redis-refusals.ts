@@ -5,13 +5,15 @@
  * its transport, in transport-options.ts.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { KeyLayout } from '../broker/redis/key-layout.ts';
 import type { Config } from '../config/config.ts';
 import { ConfigError, type ConfigProblem } from '../config/config-error.ts';
 import { dottedName } from '../config/setting.ts';
 import type { SettingName, Settings } from '../config/settings-table.ts';
 import { isRedisUrl, placeKey, type RedisPlace, redisPlaceFromUrl } from '../driver/redis-url.ts';
 import { maskUrl } from '../std/mask-url.ts';
-import { redisTls } from './redis-params.ts';
+import { redisBrokerParams, redisTls } from './redis-params.ts';
+import { queueTableOf } from './routing-params.ts';
 
 const shared = "broker and results are in one database and share the broker's connection";
 
@@ -77,6 +79,12 @@ function checkSide({ place, url, name, options, tls }: Side, settings: Settings,
     return;
   }
   if (place === null) return;
+  if (name === 'broker_url') {
+    const { broker: layout = {} } = redisBrokerParams(settings, false);
+    const queues = [...queueTableOf(settings).known].map((queue) => queue.name);
+    const collision = new KeyLayout(layout, 0).collision(queues);
+    if (collision !== null) add(options, ` (${collision.option}) ${collision.problem}`);
+  }
   const sentinel = place.endpoints.some((endpoint) => endpoint.kind === 'sentinel');
   if (sentinel && given.master_name === undefined)
     add(options, ` must have the key master_name with a sentinel:// URL, got none with ${maskUrl(url)}`);

@@ -4,6 +4,8 @@ import type { Config } from '../config/config.ts';
 import { redisTransportFields } from '../config/redis-broker-settings.ts';
 import { dottedName } from '../config/setting.ts';
 import type { SettingName } from '../config/settings-table.ts';
+import { isAmqpUrl } from '../driver/amqp-url.ts';
+import { isRedisUrl } from '../driver/redis-url.ts';
 import { UmbelError } from '../errors.ts';
 import { maskUrl } from '../std/mask-url.ts';
 import { refuseUselessRedisSettings } from './redis-refusals.ts';
@@ -17,8 +19,8 @@ export function checkTransportOptions(config: Config): Config {
 
 function checkOptionsOfBroker(config: Config): void {
   const { broker_url: url, broker_transport_options: options, broker_use_ssl: useSsl } = config.settings;
-  const isRedis = url !== null && /^(redis|sentinel)/i.test(url);
-  const isAmqp = url !== null && /^(py)?amqp/i.test(url);
+  const isRedis = url !== null && isRedisUrl(url);
+  const isAmqp = url !== null && isAmqpUrl(url);
   const refuse = (name: SettingName, key: string | null, wanted: string): never => {
     const what = `${dottedName(name)}${key === null ? '' : ` (${key})`}`;
     const where = url === null ? 'the embedded broker' : maskUrl(url);

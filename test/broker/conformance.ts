@@ -703,7 +703,12 @@ const routingSuite: Suite = (test) => {
     await refused(topic, 'b.a');
     t.strictSame(texts(await inbox.deliveries.take(3)).sort(), ['a.b true', `${queue} true`, 'here true'].sort());
     const heard = new Arrivals<string>();
-    const params = { exchange: fanout, exchangeType: 'fanout', routingKey: '', onMessage: (message: Message) => heard.push(textOf(message)) } as const;
+    const params = {
+      exchange: fanout,
+      exchangeType: 'fanout',
+      routingKey: '',
+      onMessage: (message: Message) => heard.push(textOf(message)),
+    } as const;
     const listener = await broker.listen(params);
     await send(fanout, 'k', true);
     t.equal(await heard.next(), 'k true');

@@ -1,38 +1,16 @@
 /** TLS with certificates of the test's own, and login by certificate. Skipped where openssl is missing. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
-import { AmqpConnection } from '../../src/driver/amqp.ts';
+import t from 'tap';
+import { AmqpConnection, type AmqpConnectOptions } from '../../src/driver/amqp.ts';
 import { type AmqpTls, amqpPlaceFromUrl } from '../../src/driver/amqp-url.ts';
 import { RabbitmqServer } from '../rabbitmq-server.ts';
+import { certificates, noCertificates } from './certificates.ts';
 import { RecordingLog } from './recording-log.ts';
 
 // A server takes its time to start on a busy machine.
 t.setTimeout(120_000);
 
-const missing = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is needed';
-
-/** An authority, a server called rabbit.test and a client called worker. */
-function certificates(t: Pick<Test, 'teardown'>): (name: string) => string {
-  const folder = mkdtempSync(join(tmpdir(), 'umbel-tls-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const openssl = (line: string): void => void execFileSync('openssl', line.split(' '), { stdio: 'ignore', cwd: folder });
-  const key = '-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes';
-  openssl(`req -x509 ${key} -keyout ca.key -out ca.pem -subj /CN=authority -days 2`);
-  for (const [name, subject] of [
-    ['server', 'rabbit.test'],
-    ['client', 'worker'],
-  ] as const) {
-    openssl(`req ${key} -keyout ${name}.key -out ${name}.csr -subj /CN=${subject} -addext subjectAltName=DNS:${subject}`);
-    openssl(`x509 -req -in ${name}.csr -CA ca.pem -CAkey ca.key -out ${name}.pem -days 2 -copy_extensions copy`);
-  }
-  return (name) => join(folder, name);
-}
-
-t.test('TLS', { skip: missing }, async (t) => {
-  const path = certificates(t);
+t.test('TLS', { skip: noCertificates }, async (t) => {
+  const path = certificates(t, 'rabbit.test');
   const server = await RabbitmqServer.start(t, {
     tls: { caFile: path('ca.pem'), certFile: path('server.pem'), keyFile: path('server.key'), verifyPeer: true },
     plugins: ['rabbitmq_auth_mechanism_ssl'],
@@ -41,10 +19,10 @@ t.test('TLS', { skip: missing }, async (t) => {
   await server.control.addUser('worker', 'unused');
   await server.control.allow('worker');
   const client = { certFile: path('client.pem'), keyFile: path('client.key'), caFile: path('ca.pem') };
-  const connect = async (tls: Partial<AmqpTls>, rest = ''): Promise<AmqpConnection> => {
+  const connect = async (tls: Partial<AmqpTls>, rest = '', options: Partial<AmqpConnectOptions> = {}): Promise<AmqpConnection> => {
     const place = amqpPlaceFromUrl(`amqps://127.0.0.1:${server.tlsPort}/${rest}`, tls);
     if ('problem' in place) throw new Error(place.problem);
-    const connection = new AmqpConnection({ place, log: new RecordingLog() });
+    const connection = new AmqpConnection({ place, options, log: new RecordingLog() });
     t.teardown(() => connection.abandon());
     await connection.acquire();
     return connection;
@@ -75,10 +53,10 @@ t.test('TLS', { skip: missing }, async (t) => {
     await careless.release();
   });
 
-  t.test('a file that is not there is named', async (t) => {
-    await t.rejects(connect({ ...named, keyFile: '/no/such.key' }), {
-      kind: 'auth',
-      message: /ssl_keyfile must be a readable file, got \/no\/such.key/,
+  t.test('a file that is not there ends the start, whatever the patience', async (t) => {
+    await t.rejects(connect({ ...named, keyFile: '/no/such.key' }, '', { startRetries: null }), {
+      kind: 'config',
+      message: /ssl_keyfile must be a readable file, got \/no\/such.key.*\(amqps:/,
     });
   });
 });

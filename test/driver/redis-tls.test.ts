@@ -1,63 +1,14 @@
 /** TLS with certificates of the test's own. Skipped where openssl or a Redis with TLS (6 and later) is missing. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { RedisServer, redisVersion } from '../redis-server.ts';
 import { freePort } from '../test-server.ts';
+import { certificates, noCertificates } from './certificates.ts';
 import { link } from './redis-link.ts';
 
-function missing(): string | false {
-  if (spawnSync('openssl', ['version']).status !== 0) return 'openssl is needed';
-  return redisVersion().major < 6 ? 'Redis has TLS since 6' : false;
-}
+const missing = noCertificates || (redisVersion().major < 6 ? 'Redis has TLS since 6' : false);
 
-function certificates(t: Test): (name: string) => string {
-  const folder = mkdtempSync(join(tmpdir(), 'umbel-tls-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const path = (name: string): string => join(folder, name);
-  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore', cwd: folder });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=test authority', '-days', '2');
-  for (const [name, subject] of [
-    ['server', 'redis.test'],
-    ['client', 'worker'],
-  ] as const) {
-    openssl(
-      'req',
-      ...key,
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-      '-subj',
-      `/CN=${subject}`,
-      '-addext',
-      `subjectAltName=DNS:${subject}`,
-    );
-    openssl(
-      'x509',
-      '-req',
-      '-in',
-      `${name}.csr`,
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-out',
-      `${name}.pem`,
-      '-days',
-      '2',
-      '-copy_extensions',
-      'copy',
-    );
-  }
-  return path;
-}
-
-t.test('TLS', { skip: missing() }, async (t) => {
-  const path = certificates(t);
+t.test('TLS', { skip: missing }, async (t) => {
+  const path = certificates(t, 'redis.test');
   const tls = { 'tls-cert-file': path('server.pem'), 'tls-key-file': path('server.key'), 'tls-ca-cert-file': path('ca.pem') };
   const plain = await RedisServer.start(t, { config: { ...tls, 'tls-port': '0' } });
   // The plain port is for the test's own ping.

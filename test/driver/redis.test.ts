@@ -239,6 +239,21 @@ t.test('a socket, and a client name', async (t) => {
   t.match(server.cli('CLIENT', 'LIST'), /name=umbel-test/);
 });
 
+t.test('what this server does not take ends the start, whatever the patience', async (t) => {
+  const server = await RedisServer.start(t, { config: { databases: '4' } });
+  const patient = { startRetries: null };
+  await t.rejects(link(t, server.url(4), patient).connection.acquire(), {
+    kind: 'config',
+    message: /^the database of the URL must be one that the server has, got 4: ERR DB index is out of range \(redis:/,
+  });
+  await t.rejects(link(t, server.url(), { ...patient, clientName: 'a b' }).connection.acquire(), {
+    kind: 'config',
+    message: /^client_name must be printable ASCII without spaces, got 'a b': ERR Client names/,
+  });
+  const { connection } = link(t, server.url(3), { clientName: '!~' });
+  await connection.acquire();
+});
+
 t.test('Redis Cluster and replicas are refused', async (t) => {
   const cluster = await RedisServer.start(t, { config: { 'cluster-enabled': 'yes' } });
   const patient = { startRetries: null };

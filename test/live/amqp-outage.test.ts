@@ -194,14 +194,32 @@ void t.test('connection loss', async (t) => {
     t.strictSame(await worker.stop(), { code: 0, signal: null });
   });
 
-  t.test('wrong credentials, until they are right', async (t) => {
+  t.test('wrong credentials end the start; those that were right are waited for', async (t) => {
     const scene = await AmqpScene.open(t, server, 'credentials');
     await server.control.addUser('somebody', 'other');
     await server.control.allow('somebody');
-    const worker = scene.start(['-c', '1'], {}, `amqp://somebody:secret@127.0.0.1:${server.port}//`);
-    await refused(worker, /user and password of the URL: 403 ACCESS_REFUSED/);
+    const url = `amqp://somebody:secret@127.0.0.1:${server.port}//`;
+    const early = scene.start(['-c', '1'], {}, url);
+    t.match(await early.end(), { code: 69 });
+    t.match(early.lines.join('\n'), /user and password of the URL: 403 ACCESS_REFUSED/);
+    t.notMatch(early.lines.join('\n'), /secret/, 'no password is shown');
     await server.control.setPassword('somebody', 'secret');
-    await worker.ready();
+    const worker = await scene.start(['-c', '1'], {}, url).ready();
+    const running = await scene.call('late', 'through');
+    await worker.event('task.started');
+    await server.control.setPassword('somebody', 'other');
+    await server.control.closeAllConnections('maintenance');
+    await refused(worker, /user and password of the URL: 403 ACCESS_REFUSED/);
+    scene.open('through');
+    await worker.event('task.succeeded');
+    await server.control.setPassword('somebody', 'secret');
+    const rightAtMs = performance.now();
+    await worker.event('broker.consuming');
+    t.ok(
+      performance.now() - rightAtMs < withinMs,
+      `consuming ${Math.round(performance.now() - rightAtMs)} ms after the credentials were right`,
+    );
+    t.equal(await running.get(get), 'first');
     t.equal(worker.all('amqp.unreachable').length, 1, 'said once');
     t.strictSame(await worker.stop(), { code: 0, signal: null });
   });

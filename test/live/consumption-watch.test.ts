@@ -206,10 +206,14 @@ t.test('no alarm: Redis refuses for want of a right; then of memory, for longer 
   const worker = await bench.worker([], { UMBEL_WORKER_CONSUMPTION_CHECK_INTERVAL: '1', UMBEL_REDIS_LEASE_SECONDS: '1.5' });
   bench.server.cli('ACL', 'SETUSER', 'default', '-rpop');
   const first = await bench.add(1, 2);
-  await worker.count('broker.reserve', 6);
+  await worker.event('broker.reserve');
+  const refusedAtMs = performance.now();
+  await eventually(t, 'five intervals of refusals', () => performance.now() - refusedAtMs > 5000);
   t.equal(bench.server.cli('LLEN', 'celery'), '1', 'ready all the time');
+  t.strictSame([worker.all('broker.reserve').length, worker.all('broker.reserving').length], [1, 0], 'said once');
   bench.server.cli('ACL', 'SETUSER', 'default', '+rpop');
   t.equal(await first.get({ timeoutMs: 30_000 }), 3);
+  await worker.event('broker.reserving');
 
   worker.kill('SIGTSTP');
   await worker.event('worker.quiet');

@@ -3,6 +3,7 @@
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { RedisServer } from '../redis-server.ts';
 import { type Ended, LiveFolder, type RunOptions } from './live-folder.ts';
 import { allGone, processesIn } from './live-worker.ts';
 
@@ -188,6 +189,25 @@ void t.test('the broker: 69', async (t) => {
     await refused(t, folder, await folder.umbel(['call', 'ok.add', '-b', url], asAnybody), 69, first);
     await refused(t, folder, await folder.umbel(['result', 'x', '-b', url], asAnybody), 69, first);
   }
+});
+
+void t.test('what is wrong with the way to a Redis server: 78, instead of trying for ever', async (t) => {
+  const folder = newFolder(t);
+  const server = await RedisServer.start(t, { config: { databases: '4' } });
+  const cases: readonly (readonly [args: readonly string[], first: RegExp])[] = [
+    [['-b', server.url(4)], /^umbel: the database of the URL must be one that the server has, got 4.+\[CONFIG_INVALID\]/],
+    [['-b', server.url(), '--result-backend', server.url(9)], /database of the URL .+, got 9.+\[CONFIG_INVALID\]/],
+    [
+      ['-b', 'rediss://127.0.0.1:1/0?ssl_ca_certs=no/such.pem'],
+      /ssl_ca_certs must be a readable file, got no\/such\.pem.+\[CONFIG_INVALID\]/,
+    ],
+    [['-b', 'amqps://127.0.0.1:1//?ssl_ca_certs=ok.js'], /ssl_ca_certs must be certificates, got ok\.js.+\[CONFIG_INVALID\]/],
+    [
+      ['-b', `${server.url()}?client_name=a%20b`],
+      /client_name must be printable ASCII without spaces, got 'a b'.+\[(CONFIG_INVALID|BROKER_URL_INVALID)\]/,
+    ],
+  ];
+  for (const [args, first] of cases) await refused(t, folder, await folder.umbel(['worker', '-A', 'ok.js', ...args]), 78, first);
 });
 
 void t.test('files that cannot be made: 73', async (t) => {

@@ -63,6 +63,44 @@ t.test('sentinels: what they watch must be said, and only with them', async (t) 
   );
 });
 
+t.test('keys of the broker that would be those of something else', async (t) => {
+  const keys = (options: string, more = '') => `[broker]\nurl = "redis://h"\ntransport_options = { ${options} }\n${more}`;
+  refused(
+    t,
+    keys('unacked_key = "unacked_index"'),
+    /^broker\.transport_options \(unacked_index_key\) must be a key of its own, got unacked_index, which is that of unacked_key \(umbel\.toml:3\)$/,
+  );
+  refused(
+    t,
+    keys('unacked_mutex_key = "k", unacked_index_key = "k"'),
+    /\(unacked_mutex_key\) .*, got k, which is that of unacked_index_key/,
+  );
+  refused(t, keys('unacked_key = "celery"'), /\(unacked_key\) .* got celery, which is that of queue celery/);
+  refused(t, keys('unacked_key = "mail-3", sep = "-"', '[queues.mail]\n'), /got mail-3, which is that of queue mail/);
+  refused(t, keys('unacked_key = "_umbel.workers", global_keyprefix = "p"'), /got _umbel\.workers, which is that of the living workers/);
+  refused(t, keys('unacked_mutex_key = "_kombu.binding.celery"'), /got _kombu\.binding\.celery, which is that of a queue or exchange/);
+  refused(t, '[broker]\nurl = "redis://h"\n[queues.unacked_mutex]\n', /\(unacked_mutex_key\) .* which is that of queue unacked_mutex/);
+  t.strictSame(problems(t, keys('unacked_key = "held", unacked_index_key = "ages", unacked_mutex_key = "lock"')), []);
+});
+
+t.test('a client name that Redis does not take', async (t) => {
+  refused(
+    t,
+    '[broker]\nurl = "redis://h?client_name=a%20b"\n',
+    /^broker\.url: client_name must be printable ASCII without spaces, got 'a b'/,
+  );
+  const check = async (toml: string): Promise<string> =>
+    (await runInMemory(['config', 'check'], { cwd: t.testdir({ 'umbel.toml': toml }) })).stderr;
+  t.match(
+    await check('[redis]\nclient_name = "a b"\n'),
+    /redis\.client_name must be printable ASCII without spaces, got "a b" .*\(umbel\.toml:2\)/,
+  );
+  t.match(
+    await check('[broker]\nurl = "redis://h"\ntransport_options = { client_name = "ä" }\n'),
+    /broker\.transport_options.*client_name.* must be printable ASCII without spaces, got "ä"/,
+  );
+});
+
 t.test('TLS over a socket', async (t) => {
   refused(
     t,

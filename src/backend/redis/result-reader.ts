@@ -26,6 +26,8 @@ export function isPassing(thrown: unknown): boolean {
 
 export function backendUnavailable(thrown: unknown): UmbelError {
   if (thrown instanceof UmbelError) return thrown;
+  if (thrown instanceof RedisFailure && thrown.kind === 'config')
+    return new UmbelError('CONFIG_INVALID', thrown.message, { cause: thrown });
   return new UmbelError('BACKEND_UNAVAILABLE', `the result backend does not answer: ${messageOf(thrown)}`, { cause: thrown });
 }
 

@@ -33,7 +33,7 @@ import { DelayQueues } from './delay-queues.ts';
 import { NativeDelay, nativeDelayExchange } from './native-delay.ts';
 import { AmqpSubscription } from './subscription.ts';
 import { Topology } from './topology.ts';
-import { brokerUnavailable } from './unavailable.ts';
+import { brokerUnavailable, brokerUnstarted } from './unavailable.ts';
 import { toWire } from './wire-message.ts';
 
 export interface AmqpBrokerOptions {
@@ -138,8 +138,7 @@ export class AmqpBroker implements Broker {
       try {
         await this.connection.acquire();
       } catch (error) {
-        const code = error instanceof AmqpFailure && error.kind === 'lost' ? 'does not answer' : 'refuses us';
-        const unavailable = new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${code}: ${messageOf(error)}`, { cause: error });
+        const unavailable = brokerUnstarted(error);
         this.#setState('stopped', unavailable);
         throw unavailable;
       }

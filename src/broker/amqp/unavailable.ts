@@ -9,6 +9,14 @@ export function brokerUnavailable(failure: unknown): UmbelError {
   return new UmbelError(codeOf(failure), failure.message, { cause: failure });
 }
 
+/** Of the first connection: what it cannot be made with is wrong in the configuration, everything else may pass. */
+export function brokerUnstarted(failure: unknown): UmbelError {
+  const kind = failure instanceof AmqpFailure ? failure.kind : null;
+  if (kind === 'config') return brokerUnavailable(failure);
+  const what = kind === 'lost' ? 'does not answer' : 'refuses us';
+  return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${what}: ${messageOf(failure)}`, { cause: failure });
+}
+
 function codeOf(failure: AmqpFailure): ErrorCode {
   switch (failure.kind) {
     case 'lost':
@@ -23,6 +31,8 @@ function codeOf(failure: AmqpFailure): ErrorCode {
     case 'protocol':
     case 'global-qos':
       return 'BROKER_UNAVAILABLE';
+    case 'config':
+      return 'CONFIG_INVALID';
     case 'not-found':
     case 'locked':
     case 'differs':

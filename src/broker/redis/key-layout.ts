@@ -49,6 +49,33 @@ export class KeyLayout {
     this.#fanoutPrefix = fanout === false ? '' : (fanout === true ? '/{db}.' : fanout).replaceAll('{db}', String(db));
   }
 
+  /** A key that was chosen and is another one's; null: none. Set, hash and list under one name would keep each other out. */
+  collision(queues: readonly string[] = []): { readonly option: string; readonly problem: string } | null {
+    const chosen = [
+      ['unacked_key', this.unacked],
+      ['unacked_index_key', this.unackedIndex],
+      ['unacked_mutex_key', this.unackedMutex],
+    ] as const;
+    const taken = new Map([
+      [this.workers, 'the living workers'],
+      [this.deadWorkers, 'the dead workers'],
+    ]);
+    for (const queue of queues) for (const list of this.lists(queue)) taken.set(list, `queue ${queue}`);
+    for (const [option, key] of chosen) {
+      const other = key.startsWith(this.binding('')) || key.startsWith(this.rejected('')) ? 'a queue or exchange' : taken.get(key);
+      if (other !== undefined)
+        return { option, problem: `must be a key of its own, got ${key.slice(this.prefix.length)}, which is that of ${other}` };
+      taken.set(key, option);
+    }
+    return null;
+  }
+
+  /** Nothing may be sent to a queue whose list would have the name of one of the broker's own keys. */
+  isOwn(key: string): boolean {
+    const own = [this.unacked, this.unackedIndex, this.unackedMutex, this.workers, this.deadWorkers];
+    return own.includes(key) || key.startsWith(this.binding('')) || key.startsWith(this.rejected(''));
+  }
+
   /** The list of a queue for one step; the first step has none in its name, as in kombu where it is 0. */
   list(queue: string, step: number): string {
     return step === 0 ? this.prefix + queue : `${this.prefix}${queue}${this.sep}${step}`;

@@ -40,7 +40,7 @@ import { RedisListener } from './redis-listener.ts';
 import { Restorer } from './restorer.ts';
 import { Routing } from './routing.ts';
 import { RedisSubscription } from './subscription.ts';
-import { brokerUnavailable } from './unavailable.ts';
+import { brokerUnavailable, brokerUnstarted } from './unavailable.ts';
 import { WorkerLease } from './worker-lease.ts';
 
 export interface RedisBrokerOptions extends RedisLayoutOptions {
@@ -94,6 +94,8 @@ export class RedisBroker implements Broker {
     this.#log = log;
     this.#clock = clock;
     const layout = new KeyLayout(options, connection.db);
+    const collision = layout.collision();
+    if (collision !== null) throw new UmbelError('CONFIG_INVALID', `broker.transport_options (${collision.option}) ${collision.problem}`);
     const visibilityTimeoutMs = options.visibilityTimeoutMs ?? 3_600_000;
     this.features = { priorityOrder: 'lower-first', delayedDelivery: false, countsDeliveries: false, shared: true, visibilityTimeoutMs };
     this.#layout = layout;
@@ -144,7 +146,7 @@ export class RedisBroker implements Broker {
       try {
         await this.connection.acquire();
       } catch (error) {
-        const unavailable = new UmbelError('BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(error)}`, { cause: error });
+        const unavailable = brokerUnstarted(error);
         this.#state.set('stopped', unavailable);
         throw unavailable;
       }

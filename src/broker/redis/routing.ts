@@ -32,6 +32,12 @@ export class Routing {
 
   /** The commands that make its bindings. Throws NOT_SUPPORTED. */
   declare(queue: QueueDeclaration): RedisCommand[] {
+    const ownKey = this.#layout.lists(queue.name).find((list) => this.#layout.isOwn(list));
+    if (ownKey !== undefined)
+      throw new UmbelError(
+        'BROKER_REFUSED',
+        `on Redis a queue must not have the name of a key of the broker, got ${ownKey} (queue ${queue.name})`,
+      );
     const bindings = bindingsOf(queue);
     const broadcast = bindings.find(({ type }) => type === 'fanout')?.exchange ?? null;
     if (broadcast !== null && bindings.length > 1) {

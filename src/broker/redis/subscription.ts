@@ -24,6 +24,7 @@ import { fetchScript } from './lease-scripts.ts';
 import type { QueueList } from './queue-list.ts';
 import { QueueOrder, type QueueOrderStrategy } from './queue-order.ts';
 import type { ReadyWatch, Watched } from './ready-watch.ts';
+import { RefusalNotice } from './refusal-notice.ts';
 import { reserveScript } from './reserve-script.ts';
 import type { Routing } from './routing.ts';
 import type { Unsettled } from './settle-batch.ts';
@@ -83,6 +84,7 @@ export class RedisSubscription implements Subscription {
   /** The reservation or look-up under way: what it takes is ours before we hear of it. A late answer to an earlier one is not acted on. */
   #claiming: Reservation | readonly DeferredTag[] | null = null;
   #activity = 0;
+  readonly #notice: RefusalNotice;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
 
@@ -91,6 +93,7 @@ export class RedisSubscription implements Subscription {
     this.#connection = params.connection;
     this.#order = new QueueOrder(params.layout, params.queueOrderStrategy, []);
     this.#prefetch = params.consume.prefetch;
+    this.#notice = new RefusalNotice(params.log);
     this.#delayed = new DelayedTags(params.clock, (due) => this.#isDue(due));
     this.#unacked = new UnackedMessages(params.connection, params.layout, params.log, (unsettled) => {
       this.#held.set(String(unsettled.delivery.tag), unsettled);
@@ -372,6 +375,7 @@ export class RedisSubscription implements Subscription {
       this.#params.lease.revive();
       return;
     }
+    this.#notice.answered(reply.length === 0);
     if (reply.length > 0) this.#watched.busy();
     this.#activity++;
     if (reply.length / 2 < reservation.room) this.#asleep = this.#watched.empty();
@@ -418,7 +422,7 @@ export class RedisSubscription implements Subscription {
 
   #refused(failure: RedisFailure): void {
     this.#activity++;
-    this.#params.log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
+    this.#notice.refused(failure);
     this.#asleep = true;
     this.#watched.empty();
   }

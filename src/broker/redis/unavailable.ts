@@ -4,8 +4,16 @@ import { messageOf, UmbelError } from '../../errors.ts';
 
 export function brokerUnavailable(failure: unknown): UmbelError {
   if (failure instanceof UmbelError) return failure;
+  if (failure instanceof RedisFailure && failure.kind === 'config')
+    return new UmbelError('CONFIG_INVALID', failure.message, { cause: failure });
   const lost = failure instanceof RedisFailure && (failure.kind === 'lost' || failure.kind === 'full');
   return new UmbelError(lost ? 'BROKER_LOST' : 'BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(failure)}`, {
     cause: failure,
   });
+}
+
+/** Of the first connection: what it cannot be made with is wrong in the configuration, everything else may pass. */
+export function brokerUnstarted(failure: unknown): UmbelError {
+  if (failure instanceof RedisFailure && failure.kind === 'config') return brokerUnavailable(failure);
+  return new UmbelError('BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(failure)}`, { cause: failure });
 }
