@@ -6,6 +6,9 @@ export const commands: readonly CommandEntry[] = [
   { name: 'call', summary: 'Send a task, and wait for its result', load: () => import('./call.ts') },
   { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
   { name: 'dead', summary: 'Show, send back or remove messages that were put aside', load: () => import('./dead.ts') },
+  { name: 'status', summary: 'Show which workers are there', load: () => import('./status.ts') },
+  { name: 'inspect', summary: 'Look at workers', load: () => import('./inspect.ts') },
+  { name: 'control', summary: 'Tell workers what to do', load: () => import('./control.ts') },
   { name: 'config', summary: 'Check or show the configuration, print an example', load: () => import('./config.ts') },
   { name: 'help', summary: 'Explain a command', load: () => import('./help.ts') },
 ];

@@ -1,0 +1,100 @@
+/**
+ * What `umbel inspect`, `umbel control` and `umbel status` have in common: their options, the call, and how replies are shown.
+ *
+ * Output and exit statuses are Celery's. Nobody answered: status 69.
+ */
+import { listOf, seconds, text } from '../config/kind.ts';
+import type { ControlCommand } from '../control/command.ts';
+import { argumentsFrom, usageOf } from '../control/command-line.ts';
+import { onlineCount, renderReply } from '../control/render-reply.ts';
+import { exitStatus, UmbelError } from '../errors.ts';
+import { openControl, remoteCommands } from '../node/open-control.ts';
+import type { ControlReply } from '../protocol/control-message.ts';
+import { encodeJson } from '../protocol/json.ts';
+import { nearestName } from '../std/nearest-name.ts';
+import type { CommandContext } from './command.ts';
+import { flagOption, valueOption } from './option-spec.ts';
+
+const timeout = valueOption({
+  names: ['-t', '--timeout'],
+  argument: 'SECONDS',
+  kind: seconds(),
+  doc: 'Wait so long for replies.',
+  defaultText: '1',
+});
+const destination = valueOption({
+  names: ['-d', '--destination'],
+  argument: 'NAMES',
+  kind: listOf(text({ rule: 'the name of a node' }), 'node names'),
+  doc: 'Only these nodes, separated by commas.',
+});
+const json = flagOption({ names: ['-j', '--json'], doc: 'Print the replies as one line of JSON.' });
+
+export const remoteOptions = [timeout, destination, json];
+
+type Kind = ControlCommand['kind'];
+
+/** For help. */
+export function describeCommands(kind: Kind): string {
+  return remoteCommands()
+    .filter((command) => command.kind === kind && command.hidden !== true)
+    .map((command) => `  ${usageOf(command)}\n      ${command.help}`)
+    .join('\n');
+}
+
+/** One of the remote commands of this kind, with its arguments. */
+export async function callRemote(ctx: CommandContext, kind: Kind): Promise<number> {
+  const [name = '', ...words] = ctx.args;
+  const command = findCommand(kind, name);
+  const replies = await broadcast(ctx, name, argumentsFrom(command, words), command.timeoutSeconds ?? 1, (reply) => {
+    if (ctx.option(json) !== true) ctx.stdout(renderReply(reply.nodeName, reply.value, true));
+  });
+  if (ctx.option(json) === true) {
+    const values = replies.map(({ nodeName, value }) => ({ [nodeName]: value }));
+    ctx.stdout(encodeJson(kind === 'inspect' ? Object.assign({}, ...values) : values));
+  } else if (kind === 'inspect') ctx.stdout(onlineCount(replies.length));
+  return exitStatus.ok;
+}
+
+/** Which nodes there are. */
+export async function showStatus(ctx: CommandContext): Promise<number> {
+  const replies = await broadcast(ctx, 'ping', {}, 1, (reply) => {
+    if (ctx.option(json) !== true) ctx.stdout(renderReply(reply.nodeName, reply.value, false));
+  });
+  if (ctx.option(json) === true) ctx.stdout(encodeJson(Object.fromEntries(replies.map(({ nodeName, value }) => [nodeName, value]))));
+  ctx.stdout(onlineCount(replies.length));
+  return exitStatus.ok;
+}
+
+function findCommand(kind: Kind, name: string): ControlCommand {
+  const known = remoteCommands().filter((command) => command.kind === kind);
+  const found = known.find((command) => command.name === name || command.aliases?.includes(name));
+  if (found !== undefined) return found;
+  const names = known.filter(({ hidden }) => hidden !== true).map((command) => command.name);
+  const nearest = nearestName(name, names);
+  const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+  throw new UmbelError('USAGE', `a remote command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${hint}`);
+}
+
+/** Throws NO_NODES_REPLIED. */
+async function broadcast(
+  ctx: CommandContext,
+  method: string,
+  args: Readonly<Record<string, unknown>>,
+  defaultSeconds: number,
+  onReply: (reply: ControlReply) => void,
+): Promise<readonly ControlReply[]> {
+  const { client, stop } = await openControl(ctx.loadConfig(), ctx.env);
+  try {
+    const replies = await client.broadcast(method, {
+      arguments: args,
+      destination: ctx.option(destination) ?? [],
+      timeoutMs: (ctx.option(timeout) ?? defaultSeconds) * 1000,
+      onReply,
+    });
+    if (replies.length === 0) throw new UmbelError('NO_NODES_REPLIED', 'No nodes replied within time constraint');
+    return replies;
+  } finally {
+    await stop();
+  }
+}

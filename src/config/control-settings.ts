@@ -1,0 +1,21 @@
+/** Settings of remote control: `[control]`. */
+import { seconds, text } from './kind.ts';
+import { setting } from './setting.ts';
+
+export const controlSettings = {
+  control_exchange: setting<string>({
+    kind: text({ rule: 'the name of an exchange' }),
+    default: 'celery',
+    doc: 'Prefix of the exchanges of remote control, `NAME.pidbox` and `reply.NAME.pidbox`. It must be the same for workers and whoever controls them.',
+  }),
+  control_queue_ttl: setting<number>({
+    kind: seconds(),
+    default: 300,
+    doc: 'On RabbitMQ, how long a request or reply waits in its queue (seconds).',
+  }),
+  control_queue_expires: setting<number>({
+    kind: seconds(),
+    default: 10,
+    doc: 'On RabbitMQ, how long a queue of remote control outlives its reader (seconds).',
+  }),
+} as const;
