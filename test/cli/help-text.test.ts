@@ -34,7 +34,7 @@ t.test('usage, options, defaults, examples', async (t) => {
   t.match(help, /^ {6}--args JSON {15}Arguments\. \[default: \[\]\]$/m);
   t.match(help, /^ {6}--wait \[SECONDS\] /m);
   t.match(help, /^ {6}--a-name-that-is-far-too-long VALUE\n {32}Long\.$/m);
-  t.match(help, /^ {2}-c, --concurrency N .*\[worker\.concurrency;\s+default: the number of CPUs\]$/ms);
+  t.match(help, /^ {2}-c, --concurrency N .*\[worker\.concurrency;\s+default:\s+the number of CPUs\]$/ms);
   t.match(help, /Examples:\n {2}umbel call tasks\.add --args '\[2, 2\]'\n$/);
 });
 
