@@ -96,6 +96,7 @@ export const catalogue = {
     meaning: 'The feature is known but not built in this version, or the pool in use cannot have it.',
   },
   PIDFILE_EXISTS: { exit: exitStatus.cantCreate, meaning: 'Another worker with the same pidfile is running.' },
+  REVOKE_INVALID: { exit: exitStatus.usage, meaning: 'A revoke names no task and no stamp, or a signal that is none.' },
   STATEDB_IN_USE: { exit: exitStatus.cantCreate, meaning: 'The state database given with --statedb is in use by another worker.' },
   FILE_CANNOT_CREATE: {
     exit: exitStatus.cantCreate,

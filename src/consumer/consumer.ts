@@ -10,6 +10,7 @@ import type { Logger } from '../log/logger.ts';
 import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
+import type { TaskHeader } from '../protocol/task-message.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 import { freePlaces } from './exact-subscription.ts';
 import { jobOf } from './job-of.ts';
@@ -37,8 +38,8 @@ export interface ConsumerParams {
   readonly acceptContent: readonly string[];
   /** End running tasks that are acknowledged late when their messages go with a lost connection. */
   readonly cancelOnConnectionLoss: boolean;
-  isRevoked(taskId: string): boolean;
   readonly unknownTasks: UnknownTasks;
+  isRevoked(task: TaskHeader): boolean;
   readonly log: Logger;
   readonly rateLimitsDisabled?: boolean;
   readonly rateLimitReserve?: number;
@@ -117,6 +118,17 @@ export class Consumer {
     return [...this.#requests.values()].filter(({ request }) => request.state === 'active').map(({ request }) => request);
   }
 
+  /** Every request held, with its job. */
+  get held(): Iterable<{ readonly request: Request; readonly job: Job }> {
+    return this.#requests.values();
+  }
+
+  /** Take back, wherever they wait, the jobs marked `withdrawn`. */
+  withdraw(): void {
+    this.rateLimits.withdraw();
+    this.#params.pool.withdraw();
+  }
+
   async start(): Promise<void> {
     const { pool, settler } = this.#params;
     Object.assign(this.#strategy, { tasks: pool.tasks });
@@ -129,7 +141,8 @@ export class Consumer {
       onHeld: () => pool.held(),
     });
     settler.attach(this.#subscription);
-    const carryOut = (delivery: Delivery, decision: Decision): void => this.#carryOut(delivery, decision);
+    // Decided anew: it may have been revoked, or have expired, while it waited.
+    const carryOut = (delivery: Delivery): void => this.#carryOut(delivery, this.#decide(delivery));
     settler.orphans.attach({ held: this.#requests, subscription: this.#subscription, carryOut });
   }
 

@@ -24,7 +24,7 @@ export interface OrphansHome {
   readonly held: Map<Delivery, { readonly request: Request; readonly job: { withdrawn: boolean } }>;
   readonly subscription: Pick<Subscription, 'ack' | 'reject'>;
   /** As if it had just come. */
-  carryOut(delivery: Delivery, decision: Decision): void;
+  carryOut(delivery: Delivery): void;
 }
 
 /** How the message of a task that has ended was to be settled. Not 'requeue': that is what has happened to it. */
@@ -34,7 +34,7 @@ type FinalAction = 'ack' | 'drop';
 interface Leaving {
   readonly request: Request;
   /** Its message, come again. */
-  again: { readonly delivery: Delivery; readonly decision: Decision } | null;
+  again: Delivery | null;
 }
 
 /** Messages that went to another worker are never heard of again. */
@@ -78,19 +78,19 @@ export class Orphans {
     this.goesOn(request);
     if (leaving.again === null) return;
     this.#running.delete(keyOf(request.header));
-    this.#reunite(request, leaving.again.delivery);
+    this.#reunite(request, leaving.again);
   }
 
   /** A request is out of the pool. Its message, if it has come again meanwhile, is a new one. */
   gone(request: Request): void {
     if (this.#leaving.size === 0) return;
     const again = this.#leaver(request)?.again;
-    if (again !== undefined && again !== null) this.#home?.carryOut(again.delivery, again.decision);
+    if (again !== undefined && again !== null) this.#home?.carryOut(again);
   }
 
   /** A message that waited here was lost in its turn. */
   lost(delivery: Delivery): void {
-    for (const leaving of this.#leaving.values()) if (leaving.again?.delivery === delivery) leaving.again = null;
+    for (const leaving of this.#leaving.values()) if (leaving.again === delivery) leaving.again = null;
   }
 
   /** An acknowledgement had no effect. `early`: the task has only begun. */
@@ -111,7 +111,7 @@ export class Orphans {
     const key = keyOf(header);
     const leaving = this.#leaving.get(key);
     if (leaving?.again === null) {
-      leaving.again = { delivery, decision };
+      leaving.again = delivery;
       return true;
     }
     const request = this.#running.get(key);

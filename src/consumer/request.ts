@@ -8,8 +8,10 @@
  */
 import type { Delivery } from '../broker/broker.ts';
 import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
+import type { NamedSignal } from '../os/signal-name.ts';
 import type { ChildExit, Job, JobListener } from '../pool/job.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import type { UnwantedReason } from './unwanted-task.ts';
 
 export type RequestState = 'reserved' | 'active' | 'settled';
 
@@ -20,6 +22,8 @@ export interface RequestListener {
   onEnded(request: Request, job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void;
   onWorkerLost(request: Request, job: Job, exit: ChildExit): void;
   onReturned(request: Request): void;
+  /** Not to be run, or not any more. */
+  discard(request: Request, reason: UnwantedReason): void;
 }
 
 export class Request implements JobListener {
@@ -32,6 +36,12 @@ export class Request implements JobListener {
   state: RequestState = 'reserved';
   /** The message is acknowledged already (early ack). */
   acknowledged = false;
+  /** It is not to be run: written by consumer/revokes.ts while it has not begun. */
+  revoked = false;
+  /** Its process was told to end because of it; written by consumer/revokes.ts. */
+  terminatedBy: NamedSignal | null = null;
+  /** Called when it begins although it was taken back. */
+  onceStarted: (() => void) | null = null;
   /** The broker took the message away; settling has no effect and nothing may be stored for it. */
   lost = false;
   readonly #listener: RequestListener;
@@ -50,8 +60,13 @@ export class Request implements JobListener {
     return `${this.header.shadow ?? this.header.task}[${this.header.id}]`;
   }
 
-  onStarted(_job: Job, pid: number, atSeconds: number): void {
+  onStarted(job: Job, pid: number, atSeconds: number): void {
     this.#listener.onStarted(this, pid, atSeconds);
+    if (!this.revoked) return;
+    // Too late: as far as revoking goes, what runs goes on.
+    this.revoked = false;
+    job.withdrawn = this.lost;
+    this.onceStarted?.();
   }
 
   onSucceeded(job: Job, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
@@ -59,14 +74,18 @@ export class Request implements JobListener {
   }
 
   onEnded(job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void {
-    this.#listener.onEnded(this, job, runtimeSeconds, meta, resultJson);
+    const inVain = meta.kind === 'failed' || meta.kind === 'retried';
+    if (this.terminatedBy !== null && inVain) this.#listener.discard(this, 'terminated');
+    else this.#listener.onEnded(this, job, runtimeSeconds, meta, resultJson);
   }
 
   onWorkerLost(job: Job, exit: ChildExit): void {
-    this.#listener.onWorkerLost(this, job, exit);
+    if (this.terminatedBy !== null && !this.lost) this.#listener.discard(this, 'terminated');
+    else this.#listener.onWorkerLost(this, job, exit);
   }
 
   onReturned(_job: Job): void {
-    this.#listener.onReturned(this);
+    if (this.revoked && !this.lost) this.#listener.discard(this, 'revoked');
+    else this.#listener.onReturned(this);
   }
 }

@@ -24,9 +24,12 @@ import { FollowUpPublisher } from './follow-up-publisher.ts';
 import { chordOfUnrun, type LostTask, lostFollowUps } from './lost-follow-ups.ts';
 import { mayPass } from './may-pass.ts';
 import { Orphans } from './orphans.ts';
+import { PendingWork } from './pending-work.ts';
 import { lossText, type Poison, type Verdict } from './poison.ts';
 import type { Request, RequestListener } from './request.ts';
 import { type RecordSource, ResultRecords } from './result-records.ts';
+import type { RevokedTasks } from './revoked-tasks.ts';
+import { sayUnwanted, type UnwantedReason } from './unwanted-task.ts';
 
 export interface SettlerParams {
   readonly broker: Broker;
@@ -36,8 +39,7 @@ export interface SettlerParams {
   readonly nodeName: string;
   readonly resultExtended: boolean;
   readonly log: Logger;
-  /** Remember an id as revoked. */
-  revoke(taskId: string): void;
+  readonly revoked: Pick<RevokedTasks, 'add' | 'reason'>;
   /** A request is off our hands: it was settled, or given back. */
   onSettled(request: Request): void;
 }
@@ -67,9 +69,8 @@ export class Settler implements RequestListener {
   readonly #chords: ChordParts;
   readonly #joint: boolean;
   #subscription: Subscription | null = null;
-  #pending = 0;
+  readonly #pending = new PendingWork();
   #stopping = false;
-  #idleWaiters: (() => void)[] = [];
 
   constructor(params: SettlerParams) {
     this.#params = params;
@@ -92,8 +93,8 @@ export class Settler implements RequestListener {
   }
 
   /** Resolves when every settlement that has begun is durable. */
-  async idle(): Promise<void> {
-    if (this.#pending > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  idle(): Promise<void> {
+    return this.#pending.idle();
   }
 
   onStarted(request: Request, pid: number, _atSeconds: number): void {
@@ -207,19 +208,16 @@ export class Settler implements RequestListener {
     this.#params.onSettled(request);
   }
 
-  /** Not to be run: acknowledge, and tell whoever waits. An expired id counts as revoked from then on, as in Celery. */
-  discard(request: Request, reason: 'expired' | 'revoked'): void {
+  /** Not to be run, or not any more: acknowledge, and tell whoever waits. An expired id counts as revoked from then on, as in Celery. */
+  discard(request: Request, reason: UnwantedReason): void {
     this.counts.revoked += 1;
-    if (reason === 'expired') this.#params.revoke(request.header.id);
+    if (reason === 'expired') this.#params.revoked.add(request.header.id);
     const resultJson = JSON.stringify(taskRevoked(reason));
-    const record = request.ignoreResult ? null : this.#records.make(request, 'REVOKED', resultJson, null, null);
+    const record = this.#wantsError(request) ? this.#records.make(request, 'REVOKED', resultJson, null, null) : null;
     const unrun = chordOfUnrun(request);
     this.#reportUnsupported(request, unrun);
     this.#finish(request, null, record, 'ack', null, this.#ending(request, unrun, unrun.followUps, record, 'REVOKED', resultJson));
-    this.#log.info('task.revoked', `Discarding revoked task: ${request.label}`, {
-      ...this.#fields(request.header),
-      expired: reason === 'expired',
-    });
+    sayUnwanted(this.#log, request, reason, this.#params.revoked.reason(request.header));
   }
 
   /** The result of a task nobody here knows, with which its chord fails. The message itself is the consumer's to reject. */
@@ -257,7 +255,7 @@ export class Settler implements RequestListener {
       : followUps === null && first === null
         ? this.#storeAndAcknowledge(request, record, action, failedSteps, ending)
         : this.#publishAll(first, followUps).then(() => this.#storeAndAcknowledge(request, record, action, failedSteps, ending));
-    this.#pending += 1;
+    this.#pending.begun();
     steps.then(
       () => this.#settled(request),
       (error: unknown) => void this.#notSettled(request, error, ending),
@@ -334,7 +332,7 @@ export class Settler implements RequestListener {
   #settled(request: Request): void {
     request.state = 'settled';
     this.#params.onSettled(request);
-    this.#workDone();
+    this.#pending.done();
   }
 
   /**
@@ -384,19 +382,14 @@ export class Settler implements RequestListener {
   }
 
   #track(work: Promise<unknown>): void {
-    this.#pending += 1;
+    this.#pending.begun();
     work.then(
-      () => this.#workDone(),
+      () => this.#pending.done(),
       (error: unknown) => {
         this.#log.error('task.settle-failed', `a state could not be stored or a message not be acknowledged: ${messageOf(error)}`);
-        this.#workDone();
+        this.#pending.done();
       },
     );
-  }
-
-  #workDone(): void {
-    this.#pending -= 1;
-    if (this.#pending === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 }
 

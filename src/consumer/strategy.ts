@@ -28,7 +28,7 @@ export type Decision =
 export interface StrategyParams {
   readonly tasks: ReadonlyMap<string, TaskOffer>;
   readonly acceptContent: readonly string[];
-  isRevoked(taskId: string): boolean;
+  isRevoked(task: TaskHeader): boolean;
   /** Unix milliseconds. */
   now(): number;
 }
@@ -57,5 +57,5 @@ function decideTask(header: TaskHeader, params: StrategyParams): Decision {
 /** Why a task is not to be run, or not any more; null: it is. */
 export function unwanted(header: TaskHeader, params: Pick<StrategyParams, 'isRevoked' | 'now'>): 'expired' | 'revoked' | null {
   if (header.expiresMs !== null && header.expiresMs <= params.now()) return 'expired';
-  return params.isRevoked(header.id) ? 'revoked' : null;
+  return params.isRevoked(header) ? 'revoked' : null;
 }

@@ -8,7 +8,7 @@ export interface HardStopParams {
   readonly status: number;
   /** Of the children, each with a process group of its own. */
   readonly pids: readonly number[];
-  readonly pidfile: Pidfile | null;
+  readonly pidfile: Pick<Pidfile, 'release'>;
   readonly log: RootLogger;
 }
 
@@ -22,6 +22,6 @@ export function hardStop({ why, status, pids, pidfile, log }: HardStopParams): n
       // Already gone.
     }
   }
-  pidfile?.release();
+  pidfile.release();
   process.exit(status);
 }

@@ -19,12 +19,14 @@ import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
 import { ConsumptionWatch } from '../consumer/consumption-watch.ts';
 import type { Request } from '../consumer/request.ts';
+import { RevokedTasks } from '../consumer/revoked-tasks.ts';
+import { Revokes } from '../consumer/revokes.ts';
 import { Settler } from '../consumer/settle.ts';
 import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
 import { BootOrder, type Component } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
+import { lockPath } from '../os/file-lock.ts';
 import { toggleInspector } from '../os/inspector-switch.ts';
-import { acquirePidfile, type Pidfile } from '../os/pidfile.ts';
 import { setProcessTitle } from '../os/process-title.ts';
 import { Reaper } from '../os/reaper.ts';
 import { reexec } from '../os/reexec.ts';
@@ -39,6 +41,7 @@ import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
 import { configuredConnections } from './open-client.ts';
+import { PidfileComponent } from './pidfile-component.ts';
 import { poolKind } from './pool-shape.ts';
 import { routingParams } from './routing-params.ts';
 import { setAside } from './set-aside.ts';
@@ -75,7 +78,9 @@ export class WorkerNode {
   readonly #boot: BootOrder;
   readonly #notify = createSdNotify();
   #signals: SignalListener | null = null;
-  #pidfile: Pidfile | null = null;
+  readonly #pidfile: PidfileComponent;
+  /** What remote control will use. */
+  readonly revokes: Revokes;
   #state: NodeState = 'new';
   /** Something that cannot be recovered from has been said. */
   #hasFailed = false;
@@ -105,7 +110,11 @@ export class WorkerNode {
     });
     const log = this.#log;
     ({ broker: this.#broker, backend: this.#backend } = configuredConnections(config, params.env, log, nodeName));
-    const stateDb = new StateDb({ path: this.#names.stateDb, log });
+    const { worker_revokes_max: maxRevoked, worker_revoke_expires: maxAgeSeconds } = settings;
+    const { stateDb: path, pidfile } = this.#names;
+    const stateDb = new StateDb({ path, log, lock: lockPath, maxRevoked, maxAgeMs: maxAgeSeconds * 1000 });
+    const revoked = new RevokedTasks(stateDb);
+    this.#pidfile = new PidfileComponent({ path: pidfile, log });
     const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
     const aside = setAside(config, this.#names, this.#broker, log);
     this.#settler = new Settler({
@@ -116,7 +125,7 @@ export class WorkerNode {
       nodeName,
       resultExtended: settings.result_extended,
       log,
-      revoke: (taskId) => stateDb.revoke([taskId]),
+      revoked,
       onSettled: (request) => this.#consumer.onSettled(request),
     });
     const kind = poolKind(config, log);
@@ -150,10 +159,11 @@ export class WorkerNode {
       rateLimitsDisabled: settings.worker_disable_rate_limits,
       rateLimitReserve: settings.worker_rate_limit_reserve,
       cancelOnConnectionLoss: settings.worker_cancel_long_running_tasks_on_connection_loss,
-      isRevoked: (taskId) => stateDb.isRevoked(taskId),
       unknownTasks: aside.unknownTasks(() => this.#settler),
+      isRevoked: (task) => revoked.has(task),
       log,
     });
+    this.revokes = new Revokes({ state: stateDb, consumer: this.#consumer, terminate: null, log });
     this.#shutdown = new Shutdown({
       consumer: this.#consumer,
       pool: this.#pool,
@@ -164,7 +174,7 @@ export class WorkerNode {
     });
     const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
     this.#boot = new BootOrder([
-      this.#pidfileComponent(),
+      this.#pidfile,
       reaper,
       stateDb,
       this.#pool,
@@ -206,7 +216,7 @@ export class WorkerNode {
       return this.#restart();
     } finally {
       this.#signals?.close();
-      this.#pidfile?.release();
+      this.#pidfile.release();
       this.#log.close();
     }
   }
@@ -269,7 +279,7 @@ export class WorkerNode {
       this.#enter('stopping');
       this.#log.warning('worker.stop', 'worker: stopped while starting');
       await this.#boot.stop().catch(() => {});
-      this.#pidfile?.release();
+      this.#pidfile.release();
       this.#log.close();
       process.exit(ending.kind === 'exit' ? ending.status : exitStatus.ok);
     }
@@ -321,8 +331,7 @@ export class WorkerNode {
   /** Becomes the new program. Only returns by throwing. */
   #restart(): never {
     // The handlers stay to the last: without them a second HUP would end the process.
-    // The pid stays, and with it the pidfile: the next program finds its own pid in it.
-    this.#pidfile = null;
+    this.#pidfile.keep();
     reexec({ beforeExec: () => this.#log.close(), env: this.#params.env });
   }
 
@@ -381,18 +390,6 @@ export class WorkerNode {
 
   #enter(state: NodeState): void {
     this.#state = state;
-  }
-
-  #pidfileComponent(): Component {
-    const { pidfile } = this.#names;
-    return {
-      name: 'pidfile',
-      start: async () => {
-        if (pidfile !== null) this.#pidfile = acquirePidfile(pidfile, this.#log);
-      },
-      // Released at the very end, after the last message is given back; kept over a restart in place.
-      stop: async () => {},
-    };
   }
 
   #backendComponent(): Component {

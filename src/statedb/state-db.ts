@@ -1,118 +1,158 @@
 /**
- * What a worker remembers across restarts: revoked task ids and its logical clock.
+ * What a worker remembers across restarts: revoked task ids, revoked stamps and its logical clock.
  *
- * Owns: the set of revoked ids, bounded in number and age, and its own SQLite file (`--statedb`), which one worker has at a
- * time. Written as it changes, so that a killed worker forgets nothing. Without a path it remembers until the process ends.
- * Never decides what a revoke means for a task.
+ * Owns the two sets, bounded in number and age, and the file they are kept in (`--statedb`), which one worker has at a time. Revokes are with the
+ * kernel by the end of the turn, so that a killed worker forgets none; the clock is written with them, and at the latest a moment after it has
+ * changed. Without a path everything is remembered until the process ends. Never decides what a revoke means for a task.
  *
- * Source: protocol notes, worker-behaviour.md §7 and §8 (50,000 ids, 10,800 s). The format is our own.
+ * Source: protocol notes, worker-behaviour.md §7 and §8 (50,000 ids, 10,800 s). The format is our own: statedb/state-record.ts.
  */
-import { closeSync, openSync, readSync, renameSync } from 'node:fs';
-import { SqliteDatabase, SqliteFailure } from '../driver/sqlite.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
-import { type Clock, systemClock } from '../std/clock.ts';
+import { type Clock, systemClock, type Timer } from '../std/clock.ts';
+import { ExpiringSet } from '../std/expiring-set.ts';
+import { StateFile } from './state-file.ts';
+import { encodeChange, encodeState, readState, type StateChange, type StateReading } from './state-record.ts';
 
 export interface StateDbParams {
   /** null: nothing is kept. */
   readonly path: string | null;
   readonly log: Logger;
+  /** Take this path for this process alone, or say who has it. */
+  lock(path: string): { readonly lock: { release(): void } } | { readonly heldBy: string };
   readonly clock?: Clock;
-  /** Default 50,000: the oldest go first. */
+  /** Ids, and stamps, that are remembered at one time: the oldest go first. Default 50,000. */
   readonly maxRevoked?: number;
   /** Default three hours. */
   readonly maxAgeMs?: number;
 }
 
-const sql = {
-  tables: `
-CREATE TABLE IF NOT EXISTS revoked (task_id TEXT PRIMARY KEY, revoked_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS clock (id INTEGER PRIMARY KEY CHECK (id = 1), value INTEGER NOT NULL);`,
-  load: 'SELECT task_id, revoked_at FROM revoked ORDER BY revoked_at',
-  add: 'INSERT OR REPLACE INTO revoked (task_id, revoked_at) VALUES (?, ?)',
-  remove: 'DELETE FROM revoked WHERE task_id = ?',
-  loadClock: 'SELECT value FROM clock',
-  saveClock: 'INSERT OR REPLACE INTO clock (id, value) VALUES (1, ?)',
-} as const;
+/** A stamp's name and one of its values, as JSON. */
+export type Stamp = readonly [name: string, valueJson: string];
 
-/** Another worker may be on its way out. */
-const blockMs = 500;
+/** Another kind of file may be of any size. */
+const maxFileBytes = 256 * 1024 * 1024;
+/** How much may be added to a file before it is written anew: as much as it began with, and this. */
+const spareBytes = 64 * 1024;
+/** Ids on one line of a new file: what damage to it costs. */
+const idsPerLine = 256;
+/** How long a new value of the clock may wait for the next revoke. */
+const clockDelayMs = 1000;
+/** How long until another try when the disk has refused. */
+const retryMs = 5000;
 
 export class StateDb implements Component {
   readonly name = 'statedb';
+  /** After this an id is forgotten. */
+  readonly maxAgeMs: number;
   readonly #params: StateDbParams;
   readonly #clock: Clock;
-  readonly #maxRevoked: number;
-  readonly #maxAgeMs: number;
-  /** id → unix ms, oldest first. */
-  readonly #revoked = new Map<string, number>();
+  readonly #ids: ExpiringSet;
+  /** Each as the JSON text of a Stamp. */
+  readonly #stamps: ExpiringSet;
   #logicalClock = 0;
-  #database: SqliteDatabase | null = null;
-  /** Ids whose row has to be written or removed. */
-  readonly #dirty = new Set<string>();
+  #file: StateFile | null = null;
+  #lock: { release(): void } | null = null;
+  /** Length of the file when it was last written anew. */
+  #newBytes = 0;
+  /** The end of the file is not known: it has to be written anew. */
+  #broken = false;
+  #saidSo = false;
+  readonly #dirtyIds = new Set<string>();
+  readonly #dirtyStamps = new Set<string>();
   #clockDirty = false;
-  #flush: NodeJS.Immediate | null = null;
+  #soon: NodeJS.Immediate | null = null;
+  #timer: Timer | undefined;
 
   constructor(params: StateDbParams) {
     this.#params = params;
     this.#clock = params.clock ?? systemClock;
-    this.#maxRevoked = params.maxRevoked ?? 50_000;
-    this.#maxAgeMs = params.maxAgeMs ?? 10_800_000;
+    this.maxAgeMs = params.maxAgeMs ?? 10_800_000;
+    const bounds = { clock: this.#clock, maxSize: params.maxRevoked ?? 50_000, maxAgeMs: this.maxAgeMs };
+    this.#ids = new ExpiringSet(bounds);
+    this.#stamps = new ExpiringSet(bounds);
   }
 
   /**
-   * Load what was kept. Rejects with STATEDB_IN_USE or FILE_CANNOT_CREATE. A damaged database is set aside with a warning; a file
-   * of another kind was named by mistake and is not touched.
+   * Load what was kept. Rejects with STATEDB_IN_USE or FILE_CANNOT_CREATE. A damaged file is set aside with a warning, and what is whole in it
+   * is kept; a file of another kind was named by mistake and is not touched.
    */
   async start(): Promise<void> {
     const { path } = this.#params;
-    if (path === null || this.#database !== null) return;
+    if (path === null || this.#file !== null) return;
     try {
-      this.#load(path);
+      const file = new StateFile(path);
+      // First of all: beside somebody else's file nothing is made.
+      read(file);
+      this.#take(path);
+      this.#load(file);
+      file.replace(this.#wholeText());
+      this.#file = file;
+      this.#newBytes = file.bytes;
     } catch (error) {
-      if (!(error instanceof SqliteFailure) || error.kind !== 'corrupt') throw failureToOpen(error, path);
-      if (!isSqliteFile(path)) throw foreignFile(path);
-      this.#setAside(path, error);
-      try {
-        this.#load(path);
-      } catch (again) {
-        throw failureToOpen(again, path);
-      }
+      this.#release();
+      if (error instanceof UmbelError) throw error;
+      throw new UmbelError('FILE_CANNOT_CREATE', `the state database cannot be opened: ${messageOf(error)} (${path})`, { cause: error });
     }
-    this.#prune();
   }
 
   async stop(): Promise<void> {
-    this.#write();
-    this.#database?.close();
-    this.#database = null;
+    this.flush();
+    this.#clock.clearTimer(this.#timer);
+    this.#timer = undefined;
+    try {
+      this.#file?.close();
+    } catch (error) {
+      this.#complain(error);
+    }
+    this.#file = null;
+    this.#release();
   }
 
   isRevoked(taskId: string): boolean {
-    // Asked for every message, and most workers have revoked nothing.
-    if (this.#revoked.size === 0) return false;
-    const atMs = this.#revoked.get(taskId);
-    return atMs !== undefined && this.#clock.now() - atMs < this.#maxAgeMs;
+    return this.#ids.has(taskId);
   }
 
-  /** From now on. Ids that are revoked already stay as old as they are. */
+  /** From now on. */
   revoke(taskIds: Iterable<string>): void {
-    const nowMs = this.#clock.now();
     for (const taskId of taskIds) {
-      if (this.isRevoked(taskId)) continue;
-      this.#revoked.delete(taskId);
-      this.#revoked.set(taskId, nowMs);
-      this.#dirty.add(taskId);
+      this.#ids.add(taskId);
+      this.#dirtyIds.add(taskId);
     }
-    this.#prune();
     this.#later();
   }
 
-  /** Ids and when they were revoked (unix ms), oldest first: what mingle tells the neighbours. */
-  revoked(): ReadonlyMap<string, number> {
-    this.#prune();
-    return this.#revoked;
+  /** True while there is any: whoever has none need not look at the stamps of tasks. */
+  get hasRevokedStamps(): boolean {
+    return this.#stamps.size > 0;
+  }
+
+  isStampRevoked(stamp: Stamp): boolean {
+    return this.#stamps.has(JSON.stringify(stamp));
+  }
+
+  /** From now on. */
+  revokeStamps(stamps: Iterable<Stamp>): void {
+    for (const stamp of stamps) {
+      const text = JSON.stringify(stamp);
+      this.#stamps.add(text);
+      this.#dirtyStamps.add(text);
+    }
+    this.#later();
+  }
+
+  /** Revoked ids and how long they have been, in milliseconds, oldest first. */
+  revoked(): Iterable<[taskId: string, ageMs: number]> {
+    return this.#ids.ages();
+  }
+
+  /** What other workers know: ids and how long they have been revoked. Returns those that were not known here. */
+  merge(ages: Iterable<readonly [taskId: string, ageMs: number]>): string[] {
+    const added = this.#ids.merge(ages);
+    for (const taskId of added) this.#dirtyIds.add(taskId);
+    if (added.length > 0) this.#later();
+    return added;
   }
 
   /** The logical clock as it was left; 0 at first. */
@@ -121,104 +161,135 @@ export class StateDb implements Component {
   }
 
   set logicalClock(value: number) {
+    if (value === this.#logicalClock) return;
     this.#logicalClock = value;
     this.#clockDirty = true;
-    this.#later();
+    this.#wakeIn(clockDelayMs);
   }
 
-  #load(path: string): void {
-    const database = new SqliteDatabase({ path, synchronous: 'normal', blockMs, exclusive: true });
+  /** What has changed is with the kernel when this returns, or was said not to be. */
+  flush(): void {
+    if (this.#soon !== null) clearImmediate(this.#soon);
+    this.#soon = null;
+    const file = this.#file;
+    if (file === null || !(this.#broken || this.#clockDirty || this.#dirtyIds.size + this.#dirtyStamps.size > 0)) return;
     try {
-      database.inTransaction(() => database.exec(sql.tables));
-      const rows = database.all(sql.load);
-      const clock = database.all(sql.loadClock);
-      for (const [taskId, revokedAt] of rows) this.#revoked.set(String(taskId), Number(revokedAt));
-      this.#logicalClock = Math.max(this.#logicalClock, Number(clock[0]?.[0] ?? 0));
+      if (this.#broken || file.bytes > this.#newBytes * 2 + spareBytes) {
+        file.replace(this.#wholeText());
+        this.#newBytes = file.bytes;
+      } else file.append(encodeChange(this.#change()));
     } catch (error) {
-      database.close();
-      throw error;
+      this.#broken = true;
+      this.#complain(error);
+      this.#wakeIn(retryMs);
+      return;
     }
-    this.#database = database;
+    this.#broken = false;
+    this.#saidSo = false;
+    this.#clockDirty = false;
+    this.#dirtyIds.clear();
+    this.#dirtyStamps.clear();
   }
 
-  #setAside(path: string, cause: Error): void {
-    const aside = `${path}.damaged-${new Date(this.#clock.now()).toISOString().replaceAll(':', '')}`;
-    try {
-      renameSync(path, aside);
-    } catch (error) {
-      throw failureToOpen(error, path);
+  #take(path: string): void {
+    const attempt = this.#params.lock(`${path}.lock`);
+    if ('heldBy' in attempt) {
+      throw new UmbelError('STATEDB_IN_USE', `a state database serves one worker at a time, and ${path} is in use by ${attempt.heldBy}`);
     }
-    // The log belongs to the damaged file; a new one must not replay it.
-    try {
-      renameSync(`${path}-wal`, `${aside}-wal`);
-    } catch {
-      // There is none.
-    }
-    this.#params.log.warning('statedb.damaged', `The state database was set aside as ${aside}: ${cause.message}; revoked ids start empty`);
+    this.#lock = attempt.lock;
   }
 
-  #prune(): void {
-    const oldestMs = this.#clock.now() - this.#maxAgeMs;
-    for (const [taskId, atMs] of this.#revoked) {
-      if (this.#revoked.size <= this.#maxRevoked && atMs > oldestMs) return;
-      this.#revoked.delete(taskId);
-      this.#dirty.add(taskId);
-      this.#later();
+  #release(): void {
+    this.#lock?.release();
+    this.#lock = null;
+  }
+
+  #load(file: StateFile): void {
+    const { changes, condition } = read(file);
+    const nowMs = this.#clock.now();
+    const ids: [string, number][] = [];
+    const stamps: [string, number][] = [];
+    for (const change of changes) {
+      for (const [id, atMs] of change.ids ?? []) ids.push([id, nowMs - atMs]);
+      for (const [name, valueJson, atMs] of change.stamps ?? []) stamps.push([JSON.stringify([name, valueJson]), nowMs - atMs]);
+      this.#logicalClock = Math.max(this.#logicalClock, change.clock ?? 0);
     }
+    this.#ids.merge(ids);
+    this.#stamps.merge(stamps);
+    if (condition === 'damaged') this.#setAside(file);
+  }
+
+  #setAside(file: StateFile): void {
+    const asidePath = `${file.path}.damaged-${new Date(this.#clock.now()).toISOString().replaceAll(':', '')}`;
+    file.keepAs(asidePath);
+    this.#params.log.warning(
+      'statedb.damaged',
+      `The state database is damaged and was set aside as ${asidePath}; ${this.#ids.size} revoked ids could still be read from it`,
+    );
+  }
+
+  #change(): StateChange {
+    const nowMs = this.#clock.now();
+    const ids = [...this.#dirtyIds].flatMap((id) => withTime(id, this.#ids.age(id), nowMs));
+    const stamps = [...this.#dirtyStamps].flatMap((text) => withTime(text, this.#stamps.age(text), nowMs)).map(stampRow);
+    return {
+      ...(ids.length === 0 ? null : { ids }),
+      ...(stamps.length === 0 ? null : { stamps }),
+      ...(this.#clockDirty ? { clock: this.#logicalClock } : null),
+    };
+  }
+
+  #wholeText(): string {
+    const nowMs = this.#clock.now();
+    const ids = [...this.#ids.ages()].map(([id, ageMs]) => [id, Math.round(nowMs - ageMs)] as const);
+    const stamps = [...this.#stamps.ages()].map(([text, ageMs]) => stampRow([text, Math.round(nowMs - ageMs)]));
+    const changes: StateChange[] = [{ clock: this.#logicalClock }];
+    for (let from = 0; from < ids.length; from += idsPerLine) changes.push({ ids: ids.slice(from, from + idsPerLine) });
+    for (let from = 0; from < stamps.length; from += idsPerLine) changes.push({ stamps: stamps.slice(from, from + idsPerLine) });
+    return encodeState(changes);
   }
 
   #later(): void {
-    if (this.#database === null) return;
-    this.#flush ??= setImmediate(() => this.#write());
+    if (this.#file === null) return;
+    this.#soon ??= setImmediate(() => this.flush());
   }
 
-  #write(): void {
-    if (this.#flush !== null) clearImmediate(this.#flush);
-    this.#flush = null;
-    const database = this.#database;
-    if (database === null || (this.#dirty.size === 0 && !this.#clockDirty)) return;
-    try {
-      database.inTransaction(() => {
-        for (const taskId of this.#dirty) {
-          const atMs = this.#revoked.get(taskId);
-          if (atMs === undefined) database.prepare(sql.remove).run(taskId);
-          else database.prepare(sql.add).run(taskId, atMs);
-        }
-        if (this.#clockDirty) database.prepare(sql.saveClock).run(this.#logicalClock);
-      });
-      this.#dirty.clear();
-      this.#clockDirty = false;
-    } catch (error) {
-      // Kept in memory, and written with the next change.
-      this.#params.log.error('statedb.not-written', `The state database cannot be written: ${messageOf(error)}`);
-    }
+  #wakeIn(delayMs: number): void {
+    if (this.#file === null || this.#timer !== undefined) return;
+    const wake = (): void => {
+      this.#timer = undefined;
+      this.flush();
+    };
+    this.#timer = this.#clock.setTimer(wake, delayMs, { ref: false });
+  }
+
+  #complain(error: unknown): void {
+    if (this.#saidSo) return;
+    this.#saidSo = true;
+    this.#params.log.error(
+      'statedb.not-written',
+      `The state database cannot be written, and is tried again every ${retryMs / 1000}s: ${messageOf(error)}`,
+    );
   }
 }
 
-function failureToOpen(error: unknown, path: string): UmbelError {
-  if (error instanceof SqliteFailure && error.kind === 'busy') {
-    return new UmbelError('STATEDB_IN_USE', `a state database serves one worker at a time, and ${path} is in use by another process`, {
-      cause: error,
-    });
-  }
-  return new UmbelError('FILE_CANNOT_CREATE', `the state database cannot be opened: ${messageOf(error)} (${path})`, { cause: error });
+/** Unix time since when; nothing when it is no member any more. */
+function withTime(member: string, ageMs: number | undefined, nowMs: number): [string, number][] {
+  return ageMs === undefined ? [] : [[member, Math.round(nowMs - ageMs)]];
 }
 
-function foreignFile(path: string): UmbelError {
-  return new UmbelError(
+function stampRow([text, atMs]: readonly [string, number]): readonly [string, string, number] {
+  const [name, valueJson] = JSON.parse(text) as Stamp;
+  return [name, valueJson, atMs];
+}
+
+/** Throws for a file of another kind. */
+function read(file: StateFile): StateReading {
+  const found = file.read(maxFileBytes);
+  const reading: StateReading = found === null ? { changes: [], condition: 'whole' } : readState(found);
+  if (reading.condition !== 'foreign') return reading;
+  throw new UmbelError(
     'FILE_CANNOT_CREATE',
-    `the state database must be a file that a worker made, or a new one, got a file of another kind, which is left as it is: ${path}`,
+    `the state database must be a file that a worker made, or a new one, got a file of another kind, which is left as it is: ${file.path}`,
   );
-}
-
-/** Does it begin as every SQLite database does? */
-function isSqliteFile(path: string): boolean {
-  const head = Buffer.alloc(16);
-  const fd = openSync(path, 'r');
-  try {
-    readSync(fd, head, 0, head.length, 0);
-  } finally {
-    closeSync(fd);
-  }
-  return head.toString('latin1') === 'SQLite format 3\0';
 }

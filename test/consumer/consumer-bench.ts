@@ -5,11 +5,15 @@ import type { ConsumeParams, Delivery, Subscription } from '../../src/broker/bro
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { MemoryHub } from '../../src/broker/memory/memory-hub.ts';
 import { Consumer } from '../../src/consumer/consumer.ts';
+import { RevokedTasks } from '../../src/consumer/revoked-tasks.ts';
+import { Revokes } from '../../src/consumer/revokes.ts';
 import { Settler } from '../../src/consumer/settle.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
+import type { Job } from '../../src/pool/job.ts';
 import { Producer } from '../../src/producer/producer.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
+import { StateDb } from '../../src/statedb/state-db.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { FakePool, queueTable, setAside, settled, taskOffer } from './doubles.ts';
@@ -61,7 +65,11 @@ export class Bench {
   readonly log = new RecordingLog();
   readonly settler: Settler;
   readonly consumer: Consumer;
-  readonly revoked = new Set<string>();
+  readonly state = new StateDb({ path: null, log: this.log, clock: this.clock, lock: () => ({ heldBy: 'nobody' }) });
+  readonly revoked = new RevokedTasks(this.state);
+  readonly revokes: Revokes;
+  /** Jobs whose processes were to be ended. */
+  readonly terminated: { readonly job: Job; readonly signal: string }[] = [];
   readonly #queue: string;
   #ids = 0;
 
@@ -80,7 +88,7 @@ export class Bench {
       nodeName: 'worker@test',
       resultExtended: false,
       log: this.log,
-      revoke: (id) => this.revoked.add(id),
+      revoked: this.revoked,
       onSettled: (request) => this.consumer.onSettled(request),
     });
     this.consumer = new Consumer({
@@ -93,12 +101,14 @@ export class Bench {
       adaptivePrefetch,
       acceptContent: ['json'],
       cancelOnConnectionLoss: false,
-      isRevoked: (id) => this.revoked.has(id),
       unknownTasks: aside.unknownTasks(() => this.settler),
+      isRevoked: (task) => this.revoked.has(task),
       log: this.log,
       clock: this.clock,
       rateLimitReserve: options.rateLimitReserve ?? 1000,
     });
+    const terminate = (job: Job, { name }: { readonly name: string }): void => void this.terminated.push({ job, signal: name });
+    this.revokes = new Revokes({ state: this.state, consumer: this.consumer, terminate, log: this.log, clock: this.clock });
   }
 
   static async started(t: Test, options: BenchOptions = {}): Promise<Bench> {

@@ -450,7 +450,7 @@ t.test('stop before start', async () => {
     nodeName: 'n',
     resultExtended: false,
     log,
-    revoke: () => {},
+    revoked: { add: () => {}, reason: () => '' },
     onSettled: () => {},
   });
   const consumer = new Consumer({

@@ -377,15 +377,19 @@ export class FakePool implements Pool {
   }
 
   startJob(job: Job): void {
-    job.listener.onStarted(job, 1, Date.now() / 1000);
     job.startedAtMs = performance.now();
+    job.listener.onStarted(job, 1, Date.now() / 1000);
   }
 
   held(): void {
     this.timesHeld += 1;
   }
 
+  /** It does not hear that jobs are withdrawn. */
+  deaf = false;
+
   withdraw(): void {
+    if (this.deaf) return;
     for (const job of this.jobs.filter(({ withdrawn, started }) => withdrawn && !started)) {
       this.#forget(job);
       job.listener.onReturned(job);

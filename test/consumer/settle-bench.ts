@@ -34,6 +34,8 @@ export class SettleBench {
   /** Requests reported as off our hands. */
   readonly settledRequests: Request[] = [];
   readonly revoked: string[] = [];
+  /** What is said of a revoked task. */
+  byStamp = '';
   #tags = 0;
 
   constructor(options: BenchOptions = {}) {
@@ -47,7 +49,7 @@ export class SettleBench {
       nodeName: 'worker@test',
       resultExtended: options.resultExtended ?? false,
       log: this.log,
-      revoke: (id) => this.revoked.push(id),
+      revoked: { add: (id) => this.revoked.push(id), reason: () => this.byStamp },
       onSettled: (request) => {
         this.recorder.calls.push({ name: 'settled', detail: request.header.id });
         this.settledRequests.push(request);

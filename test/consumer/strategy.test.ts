@@ -13,7 +13,7 @@ const offer = taskOffer('tasks.add');
 const params = {
   tasks: new Map([[offer.name, offer]]),
   acceptContent: ['json'],
-  isRevoked: (id: string) => id === 'revoked',
+  isRevoked: ({ id }: { readonly id: string }) => id === 'revoked',
   now: () => now,
 };
 
