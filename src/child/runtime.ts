@@ -31,6 +31,7 @@ import { hasHooks } from '../task/process-hooks.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
+import { annotate } from './annotate.ts';
 import type { ChildHome } from './child-home.ts';
 import { ChildPort } from './child-port.ts';
 import { embedApi } from './embed-api.ts';
@@ -164,6 +165,7 @@ export class ChildRuntime {
       this.#startFailed(error);
       return;
     }
+    annotate(this.#registry, settings.annotations);
     const tasks = [...this.#registry.names()].map((name) => this.#offer(name, settings));
     const ready: ReadyMeta = { pid: process.pid, tasks };
     this.#port.send(toParent.ready, 0, performance.now(), JSON.stringify(ready), null);

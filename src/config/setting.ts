@@ -69,6 +69,8 @@ export interface TomlPlace {
 export function tomlPlace(name: string): TomlPlace {
   // Tables of their own, one for each queue: [queues.NAME].
   if (name === 'task_queues') return { section: null, key: 'queues' };
+  // And for each task: [tasks."NAME"].
+  if (name === 'task_annotations') return { section: null, key: 'tasks' };
   const prefix = name.slice(0, name.indexOf('_') + 1);
   const section = sections.find((one) => `${one}_` === prefix);
   return section === undefined ? { section: null, key: name } : { section, key: name.slice(prefix.length) };

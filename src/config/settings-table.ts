@@ -10,12 +10,13 @@ import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
 import { queueSettings } from './routing-settings.ts';
 import type { AnySetting, Setting } from './setting.ts';
-import { generalSettings, taskSettings } from './task-settings.ts';
+import { annotationSettings, generalSettings, taskSettings } from './task-settings.ts';
 import { workerSettings } from './worker-settings.ts';
 
 const declared = {
   ...generalSettings,
   ...queueSettings,
+  ...annotationSettings,
   ...brokerSettings,
   ...sqliteSettings,
   ...resultSettings,

@@ -1,5 +1,6 @@
 /** Settings of tasks and their messages: the top level of the file and `[task]`. */
 import type { RateLimit } from '../std/rate-limit.ts';
+import { type AnnotationSettings, annotationFieldsText, annotationTables } from './annotation-kind.ts';
 import { boolean, integer, listOf, oneOf } from './kind.ts';
 import { rateLimit } from './rate-limit-kind.ts';
 import { routingSettings } from './routing-settings.ts';
@@ -19,6 +20,17 @@ export const generalSettings = {
     kind: listOf(contentTypes, 'content types'),
     default: ['json'],
     doc: 'Content types of messages that are accepted. A message of another type is rejected and not run.',
+  }),
+} as const;
+
+export const annotationSettings = {
+  task_annotations: setting<AnnotationSettings>({
+    kind: annotationTables(),
+    default: {},
+    defaultText: 'none',
+    doc: `Options of tasks, stronger than those in their modules: each in a table of its own, \`[tasks."mail.send"]\`. Instead of a name a pattern, as in task.routes: a glob when there is a \`*\` in it, a regular expression between slashes. A name is stronger than patterns, and an earlier pattern than a later one, option by option. Keys: ${annotationFieldsText}`,
+    celeryDiffers: "In Celery `'*'` is stronger than a name, there are no other patterns, and options may be functions of Python.",
+    example: { 'mail.send': { rate_limit: '10/m' } },
   }),
 } as const;
 

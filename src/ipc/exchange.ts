@@ -95,8 +95,26 @@ export interface ChildSettings {
   /** result_extended: send the arguments back with the result. */
   readonly wantArguments: boolean;
   readonly taskDefaults: TaskDefaults;
+  /** Options of tasks that the configuration changes, by name or pattern, in the order in which they stand there. */
+  readonly annotations: TaskAnnotations;
   readonly taskProtocol: 1 | 2;
   readonly inheritParentPriority: boolean;
+}
+
+export type TaskAnnotations = readonly (readonly [pattern: string, options: TaskAnnotation])[];
+
+/** Options of tasks as in task/task-options.ts, with errors by name alone. */
+export interface TaskAnnotation extends Partial<Omit<TaskDefaults, 'rateLimit'>> {
+  readonly rateLimit?: RateLimit;
+  readonly maxRetries?: number | null;
+  readonly defaultRetryDelay?: number;
+  readonly autoretryFor?: readonly string[];
+  readonly dontAutoretryFor?: readonly string[];
+  readonly retryBackoff?: number;
+  readonly retryBackoffMax?: number;
+  readonly retryJitter?: boolean;
+  readonly retryFor?: number;
+  readonly throws?: readonly string[];
 }
 
 /** Settings that stand in for what a task's own options leave open. */

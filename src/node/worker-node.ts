@@ -46,6 +46,7 @@ import { poolKind } from './pool-shape.ts';
 import { routingParams } from './routing-params.ts';
 import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
+import { sayUnused } from './task-annotations.ts';
 import { tryModules } from './try-modules.ts';
 import { childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
@@ -240,6 +241,7 @@ export class WorkerNode {
     );
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.pool.concurrency });
     if (this.#pool.tasks.size === 0) this.#log.warning('worker.no-tasks', `no task is exported by ${this.#names.taskPaths.join(', ')}`);
+    sayUnused(settings.task_annotations, this.#pool.tasks, this.#log);
     this.#notify.ready(`${this.#names.nodeName} ready`);
     if (this.#restartWanted) void this.#tryRestart();
   }

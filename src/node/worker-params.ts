@@ -16,6 +16,7 @@ import { type QueueTable, type TaskQueue, workerDirectQueue } from '../producer/
 import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
 import { type PoolShape, poolShape } from './pool-shape.ts';
 import { queueTableOf } from './routing-params.ts';
+import { taskAnnotations } from './task-annotations.ts';
 
 export interface WorkerNames {
   readonly nodeName: string;
@@ -103,6 +104,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number,
       trackStarted: settings.task_track_started,
       rateLimit: settings.task_default_rate_limit,
     },
+    annotations: taskAnnotations(settings.task_annotations),
     taskProtocol: settings.task_protocol === 1 ? 1 : 2,
     inheritParentPriority: settings.task_inherit_parent_priority,
   };

@@ -57,6 +57,12 @@ export class TaskRegistry {
     return [...this.#definitions.keys()].sort();
   }
 
+  /** Other options for a task, from now on. */
+  change(name: string, options: Partial<ResolvedTaskOptions>): void {
+    const definition = this.#definitions.get(name);
+    if (definition !== undefined) this.#definitions.set(name, { ...definition, options: { ...definition.options, ...options } });
+  }
+
   /** Throws TASK_DUPLICATE when the name belongs to another function. The same one again (a re-export) changes nothing. */
   add(definition: TaskDefinition): void {
     const existing = this.#definitions.get(definition.name);

@@ -241,6 +241,7 @@ export function childSettings(index: number, concurrency: number, taskPaths: rea
     redirectStdoutsLevel: 'warning',
     wantResultText: false,
     wantArguments: false,
+    annotations: [],
     taskDefaults: {
       acksLate: false,
       acksOnFailureOrTimeout: true,
