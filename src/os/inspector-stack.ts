@@ -52,6 +52,9 @@ const closeInspector = `(() => {
 /** The same from a clean stack: closing while a message of ours is being handled on top of other code would never return. */
 const closeInspectorSoon = `setImmediate(() => ${closeInspector})`;
 
+/** A process that has agreed to pause and has not by then runs no JavaScript. */
+const idleMs = 100;
+
 /** In the process to be looked at: have SIGUSR1 open the inspector on any free port instead of 9229. */
 export function prepareForStack(): void {
   process.debugPort = 0;
@@ -82,8 +85,7 @@ export function formatStack(frames: readonly StackFrame[]): string {
     .join('\n');
 }
 
-/** A message of the inspector's protocol, as far as stacks need it. */
-export interface InspectorMessage {
+interface InspectorMessage {
   readonly id?: number;
   readonly method?: string;
   readonly params?: {
@@ -96,23 +98,6 @@ export interface InspectorMessage {
     }[];
   };
 }
-
-export type PausedFrames = NonNullable<NonNullable<InspectorMessage['params']>['callFrames']>;
-
-/** `urls` by script id. None when Node's own frames are the only ones: then no code of a task is running. */
-export function framesOf(callFrames: PausedFrames, urls: ReadonlyMap<string, string>): StackFrame[] {
-  const frames: StackFrame[] = [];
-  let busy = false;
-  for (const { functionName, location } of callFrames) {
-    const url = urls.get(location.scriptId) || '<eval>';
-    if (!url.startsWith('node:internal/')) busy = true;
-    frames.push({ functionName, url, line: location.lineNumber + 1, column: (location.columnNumber ?? 0) + 1 });
-  }
-  return busy ? frames : [];
-}
-
-/** A process or thread that has agreed to pause and has not by then runs no JavaScript. */
-export const idleMs = 100;
 
 class StackSession {
   readonly #socket: WebSocket;
@@ -162,7 +147,7 @@ class StackSession {
     }
     if (method !== 'Debugger.paused' || params?.callFrames === undefined) return;
     clearTimeout(this.#idle);
-    this.#frames ??= framesOf(params.callFrames, this.#urls);
+    this.#frames ??= this.#readFrames(params.callFrames);
     // Asked for on the paused frame, so it runs before anything of the process does.
     this.#send('Debugger.evaluateOnCallFrame', {
       callFrameId: params.callFrames[0]?.callFrameId,
@@ -170,6 +155,18 @@ class StackSession {
       silent: true,
     });
     this.#send('Debugger.resume');
+  }
+
+  /** None when Node's own are the only ones: then no code of a task is running. */
+  #readFrames(callFrames: NonNullable<NonNullable<InspectorMessage['params']>['callFrames']>): StackFrame[] {
+    const frames: StackFrame[] = [];
+    let busy = false;
+    for (const { functionName, location } of callFrames) {
+      const url = this.#urls.get(location.scriptId) || '<eval>';
+      if (!url.startsWith('node:internal/')) busy = true;
+      frames.push({ functionName, url, line: location.lineNumber + 1, column: (location.columnNumber ?? 0) + 1 });
+    }
+    return busy ? frames : [];
   }
 
   #send(method: string, params?: Readonly<Record<string, unknown>>): number {
