@@ -48,6 +48,8 @@ export class PortPublisher implements Publisher {
       etaMs,
       expiresMs: typeof options.expires === 'number' ? Date.now() + options.expires * 1000 : (options.expires?.getTime() ?? null),
       retries: options.retries ?? 0,
+      hardTimeLimitSeconds: options.timeLimit ?? null,
+      softTimeLimitSeconds: options.softTimeLimit ?? null,
       rootId: caller?.rootId ?? null,
       parentId: caller?.id ?? null,
       shadow: options.shadow ?? null,

@@ -186,6 +186,8 @@ export class ChildRuntime {
       storeErrorsEvenIfIgnored: options.storeErrorsEvenIfIgnored ?? defaults.storeErrorsEvenIfIgnored,
       trackStarted: options.trackStarted ?? defaults.trackStarted,
       rateLimit: options.rateLimit ?? defaults.rateLimit,
+      timeLimit: options.timeLimit ?? null,
+      softTimeLimit: options.softTimeLimit ?? null,
     };
   }
 

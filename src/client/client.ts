@@ -84,6 +84,8 @@ export class Client implements Publisher {
       etaMs: dueAtMs,
       expiresMs: typeof options.expires === 'number' ? Date.now() + options.expires * 1000 : (options.expires?.getTime() ?? null),
       retries: options.retries ?? 0,
+      hardTimeLimitSeconds: options.timeLimit ?? null,
+      softTimeLimitSeconds: options.softTimeLimit ?? null,
       shadow: options.shadow ?? null,
       ignoreResult: options.ignoreResult ?? null,
       priority: options.priority ?? null,

@@ -1,7 +1,7 @@
 /** Settings of tasks and their messages: the top level of the file and `[task]`. */
 import type { RateLimit } from '../std/rate-limit.ts';
 import { type AnnotationSettings, annotationFieldsText, annotationTables } from './annotation-kind.ts';
-import { boolean, integer, listOf, oneOf } from './kind.ts';
+import { boolean, integer, listOf, oneOf, secondsOrNever } from './kind.ts';
 import { rateLimit } from './rate-limit-kind.ts';
 import { routingSettings } from './routing-settings.ts';
 import { setting } from './setting.ts';
@@ -81,6 +81,24 @@ export const taskSettings = {
     defaultText: 'no limit',
     doc: "Most tasks of one type that a worker starts in a time, for tasks that name no rate limit of their own: `'100/m'`, `'10/s'`, `'5/h'` or a number per second. 0 is no limit.",
     example: '100/m',
+  }),
+  task_time_limit: setting<number | null>({
+    kind: secondsOrNever(),
+    default: null,
+    defaultText: 'no limit',
+    doc: 'Hard time limit of tasks that name none: a task that runs for so many seconds is killed with its child, and fails with `TimeLimitExceeded`. 0 is no limit.',
+    flag: { names: ['--time-limit'], argument: 'SECONDS', on: ['worker'], group: 'Pool options' },
+    celeryEnvironment: ['CELERY_WORKER_TIME_LIMIT'],
+    example: 600,
+  }),
+  task_soft_time_limit: setting<number | null>({
+    kind: secondsOrNever(),
+    default: null,
+    defaultText: 'no limit',
+    doc: 'Soft time limit of tasks that name none: a task that runs for so many seconds gets a `SoftTimeLimitExceeded`, and can clean up. 0 is no limit.',
+    flag: { names: ['--soft-time-limit'], argument: 'SECONDS', on: ['worker'], group: 'Pool options' },
+    celeryEnvironment: ['CELERY_WORKER_SOFT_TIME_LIMIT'],
+    example: 540,
   }),
   ...routingSettings,
   task_default_priority: setting<number | null>({

@@ -132,6 +132,7 @@ export class Consumer {
   async start(): Promise<void> {
     const { pool, settler } = this.#params;
     Object.assign(this.#strategy, { tasks: pool.tasks });
+    this.#timeLimits.noteTypes(pool.tasks.keys(), (name) => pool.timeLimitOf(name));
     this.rateLimits.configure(pool.tasks);
     this.#prefetch = this.#wantedPrefetch();
     this.#subscription = await consumeFrom(this.#params, () => this.#tunePrefetch(), {

@@ -8,7 +8,9 @@ import type { Request } from './request.ts';
 export function jobOf(request: Request, id: number): Job {
   const { delivery, header } = request;
   const { plain } = delivery;
-  const base = { id, taskName: header.task, taskId: header.id, listener: request };
+  const { hardTimeLimitSeconds: hardSeconds, softTimeLimitSeconds: softSeconds, shadow } = header;
+  const timeLimit = hardSeconds === null && softSeconds === null ? null : { hardSeconds, softSeconds };
+  const base = { id, taskName: header.task, taskId: header.id, listener: request, shadow, timeLimit };
   if (plain !== undefined) return new Job({ ...base, meta: '', body: plain.envelope });
   const { headers, properties, exchange, routingKey, redelivered } = delivery;
   const deliveryInfo = {

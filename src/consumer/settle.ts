@@ -16,7 +16,7 @@ import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
-import { exceptionDocument, notRegistered, taskRevoked, workerLost } from '../protocol/exception.ts';
+import { exceptionDocument, notRegistered, taskRevoked } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { type ChordEnding, ChordParts } from './chord-parts.ts';
@@ -25,11 +25,12 @@ import { chordOfUnrun, type LostTask, lostFollowUps } from './lost-follow-ups.ts
 import { mayPass } from './may-pass.ts';
 import { Orphans } from './orphans.ts';
 import { PendingWork } from './pending-work.ts';
-import { lossText, type Poison, type Verdict } from './poison.ts';
+import type { Poison, Verdict } from './poison.ts';
 import type { Request, RequestListener } from './request.ts';
 import { type RecordSource, ResultRecords } from './result-records.ts';
 import type { RevokedTasks } from './revoked-tasks.ts';
 import { sayUnwanted, type UnwantedReason } from './unwanted-task.ts';
+import { workerLossOf } from './worker-loss.ts';
 
 export interface SettlerParams {
   readonly broker: Broker;
@@ -173,32 +174,23 @@ export class Settler implements RequestListener {
   }
 
   onWorkerLost(request: Request, job: Job, exit: ChildExit): void {
-    const { offer, header, label } = request;
-    this.counts.lost += 1;
-    const message = lossText(exit, job);
-    const fields = { ...this.#fields(header), child: exit.index, pid: exit.pid };
-    if (request.lost) {
-      this.#finish(request, null, null, 'requeue');
-      this.#log.warning('task.worker-lost', `Task ${label}, whose message is no longer ours, has ended: ${message}`, fields);
+    const loss = workerLossOf(request, job, exit, { stopping: this.#stopping, poison: this.#params.poison });
+    const fields = { ...this.#fields(request.header), child: exit.index, pid: exit.pid };
+    if (loss.kind === 'put-back') {
+      this.counts.lost += 1;
+      this.#finish(request, null, null, loss.verdict?.kind === 'again' ? 'ack' : 'requeue', null, null, loss.verdict);
+      this.#log.log(loss.level, 'task.worker-lost', loss.text, { ...fields, requeue: !request.lost });
       return;
     }
-    // At a cold stop it is the worker that ended the task: one acknowledged late is simply not done yet.
-    const crashed = offer.acksLate && offer.rejectOnWorkerLost && !this.#stopping;
-    const verdict = crashed ? this.#params.poison.onCrash(request, exit, message) : offer.acksLate && this.#stopping ? putBack : null;
-    if (verdict !== null && verdict.kind !== 'dead') {
-      this.#finish(request, null, null, verdict.kind === 'again' ? 'ack' : 'requeue', null, null, verdict);
-      this.#log.error('task.worker-lost', `Task ${label} is put back: ${message}`, { ...fields, requeue: true });
-      return;
-    }
-    const text = verdict?.text ?? message;
+    this.counts[loss.count] += 1;
     const lost = lostFollowUps(request);
     this.#reportUnsupported(request, lost);
-    const resultJson = JSON.stringify(workerLost(text));
-    const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, null, null) : null;
-    const steps = this.#records.failedSteps(request, lost.failedSteps, resultJson, null);
+    const resultJson = JSON.stringify(loss.error);
+    const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, loss.traceback, null) : null;
+    const steps = this.#records.failedSteps(request, lost.failedSteps, resultJson, loss.traceback);
     const ending = this.#ending(request, lost, lost.followUps, record, 'FAILURE', resultJson);
-    this.#finish(request, lost.followUps, record, 'ack', steps, ending, verdict);
-    this.#log.error('task.failed', `Task ${label} raised unexpected: WorkerLostError('${text}')`, fields);
+    this.#finish(request, lost.followUps, record, loss.action, steps, ending, loss.verdict);
+    if (loss.text !== null) this.#log.error('task.failed', loss.text, fields);
   }
 
   /** The pool gave it back unstarted: it stays the broker's, to be released with the subscription. */
@@ -394,4 +386,3 @@ export class Settler implements RequestListener {
 }
 
 const nothingToDo: Promise<void> = Promise.resolve();
-const putBack: Verdict = { kind: 'requeue' };

@@ -1,10 +1,11 @@
 /**
- * What is to be said of the time limits that messages carry, once per task type: that they are not kept, and that one of them is longer
- * than Redis leaves a message with a Python worker.
+ * Time limits that are longer than Redis leaves a message with a Python worker: said at the start of those that are known then, and once per
+ * type of those that come with messages.
  *
- * Owns which types have been spoken of. Enforces nothing.
+ * Owns which types have been spoken of. Enforces nothing: that is pool/limit-enforcer.ts.
  */
 import type { Logger } from '../log/logger.ts';
+import type { TimeLimit } from '../pool/time-limits.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 
 export interface TimeLimitNotesParams {
@@ -15,27 +16,28 @@ export interface TimeLimitNotesParams {
 
 export class TimeLimitNotes {
   readonly #params: TimeLimitNotesParams;
-  readonly #unsupported = new Set<string>();
-  readonly #beyondVisibility = new Set<string>();
+  readonly #spokenOf = new Set<string>();
 
   constructor(params: TimeLimitNotesParams) {
     this.#params = params;
   }
 
+  /** Called at the start. */
+  noteTypes(taskNames: Iterable<string>, limitOf: (taskName: string) => TimeLimit): void {
+    for (const name of taskNames) this.#note(name, limitOf(name).hardSeconds ?? limitOf(name).softSeconds);
+  }
+
   /** Called for every message. */
   note({ task, hardTimeLimitSeconds, softTimeLimitSeconds }: TaskHeader): void {
-    if (hardTimeLimitSeconds === null && softTimeLimitSeconds === null) return;
+    if (hardTimeLimitSeconds !== null || softTimeLimitSeconds !== null) this.#note(task, hardTimeLimitSeconds ?? softTimeLimitSeconds);
+  }
+
+  #note(task: string, limitSeconds: number | null): void {
     const { log, visibilityTimeoutMs } = this.#params;
-    if (!this.#unsupported.has(task)) {
-      this.#unsupported.add(task);
-      log.warning('task.limit-unsupported', `messages of ${task} carry time limits, which this version does not enforce`, {
-        taskName: task,
-      });
-    }
-    if (visibilityTimeoutMs === null || hardTimeLimitSeconds === null || hardTimeLimitSeconds * 1000 <= visibilityTimeoutMs) return;
-    if (this.#beyondVisibility.has(task)) return;
-    this.#beyondVisibility.add(task);
-    const text = `visibility_timeout should be longer than every time limit, or a Python worker's task is delivered twice: got ${visibilityTimeoutMs / 1000} s, and ${hardTimeLimitSeconds} s for ${task}`;
+    if (visibilityTimeoutMs === null || limitSeconds === null || limitSeconds * 1000 <= visibilityTimeoutMs) return;
+    if (this.#spokenOf.has(task)) return;
+    this.#spokenOf.add(task);
+    const text = `visibility_timeout should be longer than every time limit, or a Python worker's task is delivered twice: got ${visibilityTimeoutMs / 1000} s, and ${limitSeconds} s for ${task}`;
     log.warning('task.limit-visibility', text, { taskName: task });
   }
 }

@@ -30,6 +30,8 @@ export const toChild = {
   stop: 6,
   /** – · request · 0 · – · – : what are you doing? */
   dump: 7,
+  /** – · job · 0 · SoftLimitMeta · – : its soft time limit is over. */
+  softLimit: 8,
 } as const;
 
 export const toParent = {
@@ -106,6 +108,8 @@ export type TaskAnnotations = readonly (readonly [pattern: string, options: Task
 /** Options of tasks as in task/task-options.ts, with errors by name alone. */
 export interface TaskAnnotation extends Partial<Omit<TaskDefaults, 'rateLimit'>> {
   readonly rateLimit?: RateLimit;
+  readonly timeLimit?: number;
+  readonly softTimeLimit?: number;
   readonly maxRetries?: number | null;
   readonly defaultRetryDelay?: number;
   readonly autoretryFor?: readonly string[];
@@ -146,6 +150,9 @@ export interface DeliveryInfo {
 /** What a task offers to the parent: its name and how it wants to be settled. */
 export interface TaskOffer extends TaskDefaults {
   readonly name: string;
+  /** Seconds; absent or null: the worker's. */
+  readonly timeLimit?: number | null;
+  readonly softTimeLimit?: number | null;
 }
 
 export interface ReadyMeta {
@@ -226,6 +233,12 @@ export interface EndedMeta extends SucceededMeta {
   readonly failedSteps?: readonly NamedTask[];
   /** rejected: back to the queue? */
   readonly requeue?: boolean;
+}
+
+export interface SoftLimitMeta {
+  readonly limitSeconds: number;
+  /** There is no hard limit that will end the task if this one does not. */
+  readonly alone: boolean;
 }
 
 export interface StateMeta {

@@ -135,6 +135,7 @@ export class WorkerNode {
       kind,
       settingsFor: (index) => childSettings(config, this.#names, index, params.env),
       childConcurrency: pool.slots,
+      timeLimit: { hardSeconds: settings.task_time_limit, softSeconds: settings.task_soft_time_limit },
       fair: settings.worker_optimization === 'fair',
       recycling: recyclingParams(config, kind),
       heldUntilMs: () => this.#consumer.heldUntilMs,

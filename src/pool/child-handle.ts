@@ -24,6 +24,7 @@ import {
   type PublishMeta,
   type PublishReply,
   type ReadyMeta,
+  type SoftLimitMeta,
   type StartFailure,
   type StateMeta,
   type SucceededMeta,
@@ -34,7 +35,7 @@ import { FrameReader, FrameWriter } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { ChildEnd, ChildKind, ChildLink } from './child-link.ts';
-import type { ChildExit, Job } from './job.ts';
+import type { ChildExit, Job, JobKill } from './job.ts';
 import { Tenure } from './tenure.ts';
 
 export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
@@ -55,6 +56,7 @@ export interface ChildHandleParams {
 /** What the pool hears from a child. */
 export interface ChildEvents {
   onReady(child: ChildHandle, meta: ReadyMeta): void;
+  onStarted(job: Job): void;
   /** A job settled or was handed back: there may be room for another. */
   onRoom(child: ChildHandle): void;
   /** It has work enough in hand: what it says may be read a little later, and much of it at once. */
@@ -81,6 +83,10 @@ export class ChildHandle {
   readyAtMs = 0;
   /** It was asked to end: its end is no loss. */
   letGo = false;
+  /** It was ended because of a job. Written by pool/kill-for-job.ts. */
+  killed: JobKill | null = null;
+  /** Of all that it has said. */
+  heardBytes = 0;
   #state: ChildState = 'starting';
   readonly #link: ChildLink;
   readonly #writer = new FrameWriter();
@@ -139,6 +145,10 @@ export class ChildHandle {
     this.#send(toChild.abort, job.id, reason, null);
   }
 
+  softLimit(job: Job, meta: SoftLimitMeta): void {
+    this.#send(toChild.softLimit, job.id, JSON.stringify(meta), null);
+  }
+
   /** Ask for the jobs that have not started; they come back through `onRecalled`. A blocked child answers when it can. */
   recall(): void {
     if (this.#recallSent) return;
@@ -181,6 +191,15 @@ export class ChildHandle {
     this.#send(toChild.stop, 0, '', null);
   }
 
+  /** Stop it where it is, until `thaw`. false: its kind cannot be stopped. */
+  freeze(): Promise<boolean> {
+    return this.#link.freeze();
+  }
+
+  thaw(): void {
+    this.#link.thaw();
+  }
+
   /** End it from outside, with everything it spawned. */
   kill(signal: NodeJS.Signals): void {
     this.#link.kill(signal);
@@ -209,6 +228,7 @@ export class ChildHandle {
 
   #onBytes(bytes: Buffer): void {
     if (this.#unreadable || this.#state === 'gone') return;
+    this.heardBytes += bytes.length;
     try {
       this.#reader.push(bytes);
       if (this.#events.mayRest(this)) this.#link.rest(restMs);
@@ -230,7 +250,8 @@ export class ChildHandle {
     // After garbage nobody knows what has begun: a job that may have run must not be run again as if it had not.
     for (const job of this.jobs.values()) (job.started || this.#unreadable ? started : unstarted).push(job);
     this.jobs.clear();
-    this.#events.onGone(this, { pid, index: this.index, exitCode, signal }, started, unstarted, failure ?? this.#startFailure);
+    const exit = { pid, index: this.index, exitCode, signal, killed: this.killed };
+    this.#events.onGone(this, exit, started, unstarted, failure ?? this.#startFailure);
   }
 
   #onFrame(type: number, id: number, number: number, meta: string, payload: Buffer): void {
@@ -239,6 +260,7 @@ export class ChildHandle {
         const job = this.jobs.get(id);
         if (job === undefined) return;
         job.startedAtMs = performance.now();
+        this.#events.onStarted(job);
         job.listener.onStarted(job, this.pid, number);
         return;
       }

@@ -55,6 +55,9 @@ export interface ChildLink {
   write(frames: Buffer): void;
   /** The child need not be heard for so long, where that saves work. */
   rest(forMs: number): void;
+  /** Stop it where it is, until `thaw`; what it had said is still heard. false: that cannot be done to it. */
+  freeze(): Promise<boolean>;
+  thaw(): void;
   /** End it from outside, with all that it has spawned where that is known. `onGone` follows. */
   kill(signal: NodeJS.Signals): void;
   /** Where its JavaScript stands, one line per frame; what kept it from being known when it is not. */

@@ -5,7 +5,9 @@
  * The pool writes the fields marked so; the consumer, which makes jobs, only reads them.
  */
 import type { EndedMeta, FollowUpMeta, SucceededMeta } from '../ipc/exchange.ts';
+import type { DeadlineEntry } from '../std/deadline-heap.ts';
 import type { ChildHandle } from './child-handle.ts';
+import type { TimeLimit } from './time-limits.ts';
 
 /** A message the child made for publishing when its job settles. */
 export interface FollowUp {
@@ -25,6 +27,21 @@ export interface ChildExit {
   readonly peakRssBytes?: number | null;
   /** Where it stood, or the last it wrote to its standard error; null: not known. */
   readonly stack?: string | null;
+  /** Not by itself: the pool ended it because of one job, maybe of another one. */
+  readonly killed?: JobKill | null;
+}
+
+/** What became of the job for whose sake a child was ended. */
+export type KillOutcome = {
+  readonly kind: 'time-limit';
+  readonly limitSeconds: number;
+  /** Where its JavaScript stood, one line per frame; null: it was not blocked. */
+  readonly stack: readonly string[] | null;
+};
+
+export interface JobKill {
+  readonly job: Job;
+  readonly outcome: KillOutcome;
 }
 
 export interface JobListener {
@@ -38,6 +55,17 @@ export interface JobListener {
   onReturned(job: Job): void;
 }
 
+export interface JobParams {
+  readonly id: number;
+  readonly taskName: string;
+  readonly taskId: string;
+  readonly meta: string;
+  readonly body: Buffer | string;
+  readonly listener: JobListener;
+  readonly shadow?: string | null;
+  readonly timeLimit?: TimeLimit | null;
+}
+
 export class Job {
   /** Unique within the pool. */
   readonly id: number;
@@ -47,6 +75,12 @@ export class Job {
   readonly meta: string;
   readonly body: Buffer | string;
   readonly listener: JobListener;
+  /** Name shown in logs instead of the task's. */
+  readonly shadow: string | null;
+  /** Of its message; null: it names none. */
+  readonly timeLimit: TimeLimit | null;
+  /** Written by pool/task-deadlines.ts: when its next limit is over. */
+  deadline: DeadlineEntry<unknown> | null = null;
   /** Written by the pool: the child that holds it. */
   child: ChildHandle | null = null;
   /** Written by the child handle: performance.now() when the start was heard of; 0 before. */
@@ -56,13 +90,20 @@ export class Job {
   /** Written by the child handle. */
   followUps: FollowUp[] | null = null;
 
-  constructor(params: { id: number; taskName: string; taskId: string; meta: string; body: Buffer | string; listener: JobListener }) {
+  constructor(params: JobParams) {
     this.id = params.id;
     this.taskName = params.taskName;
     this.taskId = params.taskId;
     this.meta = params.meta;
     this.body = params.body;
     this.listener = params.listener;
+    this.shadow = params.shadow ?? null;
+    this.timeLimit = params.timeLimit ?? null;
+  }
+
+  /** `name[id]`, as log lines show it. */
+  get label(): string {
+    return `${this.shadow ?? this.taskName}[${this.taskId}]`;
   }
 
   get started(): boolean {

@@ -5,7 +5,8 @@
  * and whoever asks for it all the same gets NOT_SUPPORTED with the name of the pool (pool/pool-features.ts).
  */
 import type { DumpMeta, TaskOffer } from '../ipc/exchange.ts';
-import type { Job } from './job.ts';
+import type { Job, KillOutcome } from './job.ts';
+import type { TimeLimit } from './time-limits.ts';
 
 /** What one child is doing, for USR1 and inspection. */
 export interface ChildReport {
@@ -63,6 +64,16 @@ export interface Pool {
    * every job does.
    */
   cancel(job: Job, reason: string): void;
+  /**
+   * End the child that runs this job, because of it, and nothing but it: false when the job has not started or has ended, and then nothing is done. Its
+   * end is told with `onWorkerLost` and `exit.killed`; other jobs that had started there get the same call, and those that had not go to other children.
+   * Rejects with NOT_SUPPORTED without the feature `terminate`.
+   */
+  kill(job: Job, outcome: KillOutcome, signal?: NodeJS.Signals): Promise<boolean>;
+  /** What applies to tasks of this type whose message says nothing else. */
+  timeLimitOf(taskName: string): TimeLimit;
+  /** For tasks that start from now on; null in it: the worker's. */
+  changeTimeLimit(taskName: string, limit: TimeLimit): void;
   /** `abort` for every running job. */
   abortAll(reason: string): void;
   /** Throws NOT_SUPPORTED without the feature `resize`. */

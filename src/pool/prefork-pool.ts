@@ -17,12 +17,15 @@ import type { ChildKind } from './child-link.ts';
 import { reportOf, stackOf } from './child-report.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import { DoneRate } from './done-rate.ts';
-import type { ChildExit, Job } from './job.ts';
+import type { ChildExit, Job, KillOutcome } from './job.ts';
+import { killForJob } from './kill-for-job.ts';
+import { LimitEnforcer } from './limit-enforcer.ts';
 import { MemoryWatch } from './memory-watch.ts';
 import type { ChildReport, Pool, PoolFeatures, PoolName } from './pool.ts';
 import { mustSupport } from './pool-features.ts';
 import { Recycler } from './recycler.ts';
 import { StartGate } from './start-gate.ts';
+import { type TimeLimit, TimeLimits } from './time-limits.ts';
 
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
 const soonAfterReadyMs = 1000;
@@ -51,6 +54,8 @@ export interface PreforkPoolParams {
   readonly childConcurrency: number;
   /** When a child is replaced. Default: never. */
   readonly recycling?: RecyclingParams;
+  /** Of tasks that name none. Default: none. */
+  readonly timeLimit?: TimeLimit;
   /** -O fair: never send ahead. */
   readonly fair: boolean;
   /** No job is started from then on, until `held` is called. Monotonic, on the clock of the machine. */
@@ -81,6 +86,8 @@ export class PreforkPool implements Pool {
   readonly #dispatcher: Dispatcher;
   readonly #recycler: Recycler;
   readonly #memory: MemoryWatch;
+  readonly #limits: TimeLimits;
+  readonly #enforcer: LimitEnforcer;
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
   readonly #doneRate = new DoneRate();
@@ -101,6 +108,8 @@ export class PreforkPool implements Pool {
     this.features = params.kind.features;
     this.#log = params.log;
     this.#size = params.concurrency;
+    this.#limits = new TimeLimits(params.timeLimit);
+    this.#enforcer = new LimitEnforcer({ limits: this.#limits, clock: systemClock, log: params.log, pool: this });
     this.#dispatcher = new Dispatcher({
       slots: params.childConcurrency,
       fair: params.fair,
@@ -195,6 +204,19 @@ export class PreforkPool implements Pool {
     systemClock.setTimer(end, cancelGraceMs, { ref: false });
   }
 
+  async kill(job: Job, outcome: KillOutcome, signal?: NodeJS.Signals): Promise<boolean> {
+    mustSupport(this, 'terminate', `ending ${job.label}`);
+    return killForJob({ job, outcome, ...(signal === undefined ? null : { signal }) });
+  }
+
+  timeLimitOf(taskName: string): TimeLimit {
+    return this.#limits.ofType(taskName);
+  }
+
+  changeTimeLimit(taskName: string, limit: TimeLimit): void {
+    this.#limits.change(taskName, limit);
+  }
+
   abortAll(reason: string): void {
     for (const child of this.#all()) for (const job of child.jobs.values()) child.abort(job, reason);
   }
@@ -255,6 +277,7 @@ export class PreforkPool implements Pool {
     this.#phase = 'stopped';
     this.#dispatcher.stop();
     this.#memory.stop();
+    this.#enforcer.stop();
     for (const timer of this.#respawns.values()) clearTimeout(timer);
     this.#respawns.clear();
     this.#started?.reject(new UmbelError('CHILD_CANNOT_START', 'the pool was stopped before a child was ready'));
@@ -316,6 +339,7 @@ export class PreforkPool implements Pool {
       childLog: this.#params.childLog(index),
       events: {
         onReady: (ready, meta) => this.#onReady(ready, meta),
+        onStarted: (job) => this.#enforcer.started(job),
         onRoom: (free) => this.#onRoom(free),
         mayRest: (busy) => this.#dispatcher.mayRest(busy),
         onRecalled: (from, jobs) => this.#onRecalled(from, jobs),
@@ -331,6 +355,7 @@ export class PreforkPool implements Pool {
   #onReady(child: ChildHandle, meta: ReadyMeta): void {
     this.#startFailures = 0;
     this.#tasks = new Map(meta.tasks.map((offer) => [offer.name, offer]));
+    this.#limits.learn(this.#tasks);
     this.#log.debug('child.ready', `PoolChild-${child.index} ready (pid ${child.pid})`, { child: child.index, pid: child.pid });
     this.#started?.resolve();
     this.#started = null;
@@ -365,6 +390,7 @@ export class PreforkPool implements Pool {
 
   #onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void {
     this.#earlyDeaths = 0;
+    this.#enforcer.ended(job);
     this.#dispatcher.noteDone(job, runtimeSeconds);
     this.#recycler.onJobDone(child, job);
     this.#memory.onJobDone(child);
@@ -388,6 +414,7 @@ export class PreforkPool implements Pool {
     const { killedBecause: because, peakRssBytes, stack } = child.tenure;
     for (const job of started) {
       this.#forget();
+      this.#enforcer.ended(job);
       job.listener.onWorkerLost(job, { ...exit, because, peakRssBytes, stack });
     }
     for (const job of unstarted) job.child = null;
@@ -411,6 +438,15 @@ export class PreforkPool implements Pool {
     const hasNext = this.#children.has(child.index);
     if (child.letGo && exit.exitCode === 0) {
       this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
+      if (!hasNext) this.#spawn(child.index);
+      return;
+    }
+    if (exit.killed) {
+      const { label } = exit.killed.job;
+      this.#log.warning('child.killed', `PoolChild-${child.index} (pid ${exit.pid}) was ended because of ${label}; it is replaced`, {
+        child: child.index,
+        pid: exit.pid,
+      });
       if (!hasNext) this.#spawn(child.index);
       return;
     }

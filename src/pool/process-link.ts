@@ -10,6 +10,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { messageOf, UmbelError } from '../errors.ts';
 import { formatStack, takeStack } from '../os/inspector-stack.ts';
+import { processStat } from '../os/process-info.ts';
 import type { ChildKind, ChildLink, LinkEvents, LinkParams } from './child-link.ts';
 import type { Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
@@ -21,6 +22,9 @@ export interface ChildCommand {
   readonly execPath: string;
   readonly args: readonly string[];
 }
+
+/** A process may be in a system call that cannot be interrupted; it runs no task code there. */
+const freezeWithinMs = 100;
 
 /** Each with room for a few tasks (`prefork`) or for many that wait most of the time (`async`). */
 export function processChildren(command: ChildCommand, name: 'prefork' | 'async' = 'prefork'): ChildKind {
@@ -65,6 +69,19 @@ class ProcessLink implements ChildLink {
     if (exitCode !== null || signalCode !== null) return;
     this.#fromChild.pause();
     setTimeout(() => this.#fromChild.resume(), forMs);
+  }
+
+  async freeze(): Promise<boolean> {
+    this.kill('SIGSTOP');
+    const giveUpMs = performance.now() + freezeWithinMs;
+    // Where there is no /proc it is taken to be stopped.
+    const isStopped = (): boolean => ['T', 't', 'Z'].includes(processStat(this.pid)?.state ?? 'T');
+    while (!isStopped() && performance.now() < giveUpMs) await new Promise((resolve) => setImmediate(resolve));
+    return true;
+  }
+
+  thaw(): void {
+    this.kill('SIGCONT');
   }
 
   kill(signal: NodeJS.Signals): void {

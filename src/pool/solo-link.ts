@@ -35,6 +35,12 @@ class SoloLink implements ChildLink {
 
   rest(): void {}
 
+  async freeze(): Promise<boolean> {
+    return false;
+  }
+
+  thaw(): void {}
+
   kill(signal: NodeJS.Signals): void {
     this.#gone({ exitCode: null, signal, failure: null });
     this.#child.drop();

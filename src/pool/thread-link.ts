@@ -63,6 +63,12 @@ class ThreadLink implements ChildLink {
   /** Being woken by a thread costs little. */
   rest(): void {}
 
+  async freeze(): Promise<boolean> {
+    return false;
+  }
+
+  thaw(): void {}
+
   kill(signal: NodeJS.Signals): void {
     this.#killedBy ??= signal;
     void this.#thread.terminate();

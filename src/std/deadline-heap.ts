@@ -61,7 +61,7 @@ export class DeadlineHeap<T> {
   }
 
   /** false when the entry is not in this heap any more. */
-  remove(entry: DeadlineEntry<T>): boolean {
+  remove(entry: DeadlineEntry<unknown>): boolean {
     if (!(entry instanceof Slot) || entry.index < 0 || this.#slots[entry.index] !== entry) return false;
     this.#take(entry);
     return true;

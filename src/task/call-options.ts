@@ -44,6 +44,10 @@ export interface CallOptions {
   readonly taskId?: string | undefined;
   /** Retries so far; 0 for a new task. */
   readonly retries?: number | undefined;
+  /** Seconds its run may take: then its child is killed. Default: the task's. */
+  readonly timeLimit?: number | undefined;
+  /** Seconds after which its run gets a SoftTimeLimitExceeded. Default: the task's. */
+  readonly softTimeLimit?: number | undefined;
   /** Store no result of this call. */
   readonly ignoreResult?: boolean | undefined;
   /** The name shown in logs and events instead of the task's. */
@@ -99,6 +103,8 @@ const kinds = {
   retryPolicy: aRetryPolicy,
   taskId: aName,
   retries: aCount,
+  timeLimit: seconds,
+  softTimeLimit: seconds,
   ignoreResult: aBoolean,
   shadow: aName,
   headers: aMap,
@@ -111,8 +117,6 @@ const notBuiltYet: readonly string[] = [
   'chain',
   'chord',
   'groupId',
-  'timeLimit',
-  'softTimeLimit',
   'serializer',
   'compression',
   'replyTo',

@@ -40,6 +40,10 @@ export interface TaskOptions extends TaskHandlers {
   readonly trackStarted?: boolean | undefined;
   /** Most starts of this type in a worker: '100/m', '10/s', '5/h', a number per second; 0 for no limit. */
   readonly rateLimit?: RateLimit | undefined;
+  /** Seconds a run may take: then its child is killed. Default: the worker's. */
+  readonly timeLimit?: number | undefined;
+  /** Seconds after which a run gets a SoftTimeLimitExceeded. Default: the worker's. */
+  readonly softTimeLimit?: number | undefined;
   /** How often `retry()` may try again; null for ever. Default 3. */
   readonly maxRetries?: number | null | undefined;
   /** Seconds until a retry that names no time. Default 180. */
@@ -92,6 +96,8 @@ export interface ResolvedTaskOptions {
   readonly storeErrorsEvenIfIgnored: boolean | undefined;
   readonly trackStarted: boolean | undefined;
   readonly rateLimit: RateLimit | undefined;
+  readonly timeLimit: number | undefined;
+  readonly softTimeLimit: number | undefined;
   readonly maxRetries: number | null;
   readonly defaultRetryDelay: number;
   readonly autoretryFor: readonly ErrorMatcher[];
@@ -131,6 +137,8 @@ const kinds = {
   storeErrorsEvenIfIgnored: aBoolean,
   trackStarted: aBoolean,
   rateLimit: aRateLimit,
+  timeLimit: seconds,
+  softTimeLimit: seconds,
   maxRetries: aLimit,
   defaultRetryDelay: seconds,
   typing: aBoolean,
@@ -156,7 +164,7 @@ const kinds = {
 } satisfies Record<keyof TaskOptions, OptionKind>;
 
 /** Celery's options that later versions bring. */
-const notBuiltYet: readonly string[] = ['timeLimit', 'softTimeLimit', 'serializer', 'compression', 'sendEvents', 'shadowName', 'expires'];
+const notBuiltYet: readonly string[] = ['serializer', 'compression', 'sendEvents', 'shadowName', 'expires'];
 
 /** Check and fill in. `label` names the task in an error; the name option wins over it. */
 export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedTaskOptions {
@@ -172,6 +180,8 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     storeErrorsEvenIfIgnored: given.storeErrorsEvenIfIgnored,
     trackStarted: given.trackStarted,
     rateLimit: given.rateLimit,
+    timeLimit: given.timeLimit,
+    softTimeLimit: given.softTimeLimit,
     maxRetries: given.maxRetries === undefined ? 3 : given.maxRetries,
     defaultRetryDelay: given.defaultRetryDelay ?? 180,
     autoretryFor: given.autoretryFor ?? [],

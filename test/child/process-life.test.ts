@@ -53,6 +53,7 @@ function start(t: Test, files: Record<string, string>, more: { loadTimeoutMs?: n
     childLog: log,
     events: {
       onReady: (_child, meta) => ready.resolve(meta),
+      onStarted: () => {},
       onRoom: () => {},
       mayRest: () => false,
       onRecalled: () => {},

@@ -58,6 +58,7 @@ class Bench {
       childLog: this.log,
       events: {
         onReady: (_child, meta) => ready.resolve(meta),
+        onStarted: () => {},
         onRoom: () => {},
         mayRest: () => false,
         onRecalled: (_child, jobs) => {

@@ -249,10 +249,20 @@ t.test('revoked', async (t) => {
   t.equal(bench.pool.jobs.length, 0);
 });
 
-t.test('time limits that are not kept are said, once per task', async (t) => {
+t.test('the time limits of a message, and its shadow, go with its job', async (t) => {
   const bench = await Bench.started(t);
-  await bench.send(bench.message({ hardTimeLimitSeconds: 5 }), bench.message({ softTimeLimitSeconds: 5 }), bench.message());
-  t.equal(bench.log.lines.filter(({ event }) => event === 'task.limit-unsupported').length, 1);
+  await bench.send(
+    bench.message({ hardTimeLimitSeconds: 5, shadow: 'other name' }),
+    bench.message({ softTimeLimitSeconds: 5 }),
+    bench.message(),
+  );
+  const [hard, soft, none] = await bench.pool.holding(3);
+  t.strictSame(
+    [hard, soft, none].map((job) => job?.timeLimit),
+    [{ hardSeconds: 5, softSeconds: null }, { hardSeconds: null, softSeconds: 5 }, null],
+  );
+  t.match(hard?.label, /^other name\[/);
+  t.match(none?.label, /^tasks\./);
 });
 
 // ---------------------------------------------------------------- prefetch

@@ -14,6 +14,7 @@ import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import type { ChildExit, Job } from '../../src/pool/job.ts';
 import type { ChildReport, Pool } from '../../src/pool/pool.ts';
+import { noTimeLimit, type TimeLimit } from '../../src/pool/time-limits.ts';
 import { QueueTable, type QueueTableParams } from '../../src/producer/queue-table.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import type { ResultDocument, ResultRecord } from '../../src/protocol/result.ts';
@@ -398,6 +399,20 @@ export class FakePool implements Pool {
 
   abort(job: Job): void {
     this.aborted.push(job);
+  }
+
+  async kill(): Promise<boolean> {
+    return false;
+  }
+
+  readonly timeLimits = new Map<string, TimeLimit>();
+
+  timeLimitOf(taskName: string): TimeLimit {
+    return this.timeLimits.get(taskName) ?? noTimeLimit;
+  }
+
+  changeTimeLimit(taskName: string, limit: TimeLimit): void {
+    this.timeLimits.set(taskName, limit);
   }
 
   readonly cancelled: Job[] = [];

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { TimeLimitNotes } from '../../src/consumer/time-limit-notes.ts';
+import { noTimeLimit, type TimeLimit } from '../../src/pool/time-limits.ts';
 import { encodeTask, readReceipt, type TaskHeader } from '../../src/protocol/task-message.ts';
 import { redisBroker } from '../broker/redis/redis-place.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
@@ -31,18 +32,32 @@ t.test('a hard limit beyond the visibility timeout is warned of, once per task',
   t.end();
 });
 
+t.test('at the start: what the worker and its tasks say', (t) => {
+  const log = new RecordingLog();
+  const notes = new TimeLimitNotes({ visibilityTimeoutMs: 60_000, log });
+  const limits: Record<string, TimeLimit> = {
+    hard: { hardSeconds: 61, softSeconds: 10 },
+    soft: { hardSeconds: null, softSeconds: 70 },
+    fine: { hardSeconds: 60, softSeconds: 50 },
+    none: { hardSeconds: null, softSeconds: null },
+  };
+  notes.noteTypes(Object.keys(limits), (name) => limits[name] ?? noTimeLimit);
+  t.match(log.lines, [
+    { level: 'warning', event: 'task.limit-visibility', message: /got 60 s, and 61 s for hard$/ },
+    { level: 'warning', event: 'task.limit-visibility', message: /got 60 s, and 70 s for soft$/ },
+  ]);
+  notes.note(header('hard', 100));
+  t.equal(log.lines.length, 2, 'once per type');
+  t.end();
+});
+
 t.test('a broker without such a timeout', (t) => {
   const log = new RecordingLog();
   const notes = new TimeLimitNotes({ visibilityTimeoutMs: null, log });
   notes.note(header('long', 1e9));
   notes.note(header('soft', null, 5));
   notes.note(header('soft', null, 5));
-  t.strictSame(
-    log.lines.map(({ event, fields }) => [event, fields?.taskName]),
-    [
-      ['task.limit-unsupported', 'long'],
-      ['task.limit-unsupported', 'soft'],
-    ],
-  );
+  notes.noteTypes(['long'], () => ({ hardSeconds: 1e9, softSeconds: null }));
+  t.strictSame(log.lines, []);
   t.end();
 });

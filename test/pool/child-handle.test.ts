@@ -44,6 +44,7 @@ function openParrot(
     childLog: log,
     events: {
       onReady: () => {},
+      onStarted: () => {},
       onRoom: () => {},
       mayRest: () => false,
       onRecalled: () => {},
@@ -203,6 +204,7 @@ t.test('the states of a real child', async (t) => {
         t.equal(meta.pid, handle.pid);
         ready.resolve();
       },
+      onStarted: () => {},
       onRoom: () => {},
       mayRest: () => false,
       onRecalled: () => {},

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { UmbelError } from '../../src/errors.ts';
 import type { ChildSettings, EndedMeta, PublishMeta, StateMeta, SucceededMeta } from '../../src/ipc/exchange.ts';
-import { type ChildExit, type FollowUp, Job } from '../../src/pool/job.ts';
+import { type ChildExit, type FollowUp, Job, type JobParams } from '../../src/pool/job.ts';
 import type { Pool } from '../../src/pool/pool.ts';
 import type { RecyclingParams } from '../../src/pool/prefork-pool.ts';
+import { noTimeLimit, type TimeLimit } from '../../src/pool/time-limits.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { Gates } from './gates.ts';
@@ -44,6 +45,7 @@ export interface PoolParams {
   readonly concurrency: number;
   readonly childConcurrency: number;
   readonly fair: boolean;
+  readonly timeLimit: TimeLimit;
   heldUntilMs(): number;
   readonly maxStartFailures: number;
   readonly recycling?: RecyclingParams;
@@ -60,6 +62,7 @@ export interface BenchOptions {
   readonly concurrency?: number;
   readonly childConcurrency?: number;
   readonly fair?: boolean;
+  readonly timeLimit?: TimeLimit;
   readonly maxStartFailures?: number;
   /** Default: children are not replaced. */
   readonly recycling?: Partial<RecyclingParams>;
@@ -106,6 +109,7 @@ export class PoolBench {
       concurrency,
       childConcurrency,
       fair,
+      timeLimit: options.timeLimit ?? noTimeLimit,
       heldUntilMs: () => this.heldUntilMs,
       maxStartFailures: options.maxStartFailures ?? 3,
       recycling: { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null, ...options.recycling },
@@ -150,6 +154,7 @@ export class PoolBench {
       taskId: `task-${id}`,
       meta: JSON.stringify({ headers, properties, deliveryInfo }),
       body,
+      timeLimit: timeLimitOf(headers),
     });
   };
 
@@ -182,7 +187,7 @@ class RecordedRun implements Run {
   hasStarted = false;
   settled: JobEnd | null = null;
 
-  constructor(t: Test, params: { id: number; taskName: string; taskId: string; meta: string; body: Buffer }) {
+  constructor(t: Test, params: Omit<JobParams, 'listener'>) {
     const started = Promise.withResolvers<number>();
     const end = Promise.withResolvers<JobEnd>();
     this.started = started.promise;
@@ -220,6 +225,12 @@ class RecordedRun implements Run {
   get followUps(): readonly FollowUp[] {
     return this.job.followUps ?? [];
   }
+}
+
+/** [hard, soft], as the consumer reads it. */
+function timeLimitOf(headers: unknown): TimeLimit | null {
+  const [hardSeconds, softSeconds] = (headers as { timelimit?: [number | null, number | null] }).timelimit ?? [null, null];
+  return hardSeconds === null && softSeconds === null ? null : { hardSeconds, softSeconds };
 }
 
 export function childSettings(index: number, concurrency: number, taskPaths: readonly string[]): ChildSettings {

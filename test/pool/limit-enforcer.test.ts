@@ -1,0 +1,106 @@
+/** Hard time limits on real children: whatever a task is stuck in, and nothing but that task. */
+import { execFileSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import t from 'tap';
+import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { processChildren } from '../../src/pool/process-link.ts';
+import { type JobEnd, PoolBench, type PoolFactory } from './pool-bench.ts';
+
+delete process.env.NODE_OPTIONS;
+process.env.NODE_COMPILE_CACHE ??= t.testdir();
+
+const main = resolve(import.meta.dirname, '../../src/main.ts');
+const args = ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'];
+const create: PoolFactory = (params) =>
+  new PreforkPool({
+    ...params,
+    kind: processChildren({ execPath: process.execPath, args }),
+    startTimeoutMs: 30_000,
+    childLog: () => params.log,
+  });
+const stuck = { taskPaths: [join(import.meta.dirname, 'fixture/stuck/tasks.ts')] };
+
+/** Why the pool ended the child of a job. */
+const killed = (end: JobEnd) => (end.kind === 'lost' ? (end.exit.killed ?? null) : null);
+
+t.test('a task stuck in anything is killed, and where it stood is known', async (t) => {
+  const bench = await PoolBench.started(t, create, { ...stuck, concurrency: 6, timeLimit: { hardSeconds: 3, softSeconds: null } });
+  const path = join(t.testdir(), 'fifo');
+  execFileSync('mkfifo', [path]);
+  const shapes: readonly (readonly [string, RegExp | null])[] = [
+    ['loop', /loop .*stuck.tasks\.ts:8/],
+    ['regex', /regex .*stuck.tasks\.ts:12/],
+    ['atomics', /atomics .*stuck.tasks\.ts:25/],
+    ['exec', /native code/],
+    ['fifo', /native code/],
+    ['waiting', null],
+  ];
+  const runs = shapes.map(([shape, where]) => ({ shape, where, run: bench.run(shape, shape === 'fifo' ? [path] : []) }));
+  for (const { shape, where, run } of runs) {
+    const end = await run.end;
+    t.match(end, { kind: 'lost', exit: { signal: 'SIGKILL' } }, shape);
+    const kill = killed(end);
+    t.match(kill, { outcome: { kind: 'time-limit', limitSeconds: 3 } });
+    t.equal(kill?.job, run.job);
+    const line = bench.log.lines.find(({ event, fields }) => event === 'task.hard-limit' && fields?.taskId === run.job.taskId);
+    t.match(line, { level: 'error', message: `Hard time limit (3s) exceeded for tasks.${shape}[${run.job.taskId}]` });
+    if (where === null) t.equal(kill?.outcome.stack, null, 'one that waits has no stack');
+    else for (const text of [kill?.outcome.stack?.join('\n'), line?.message]) t.match(text, where, shape);
+  }
+  t.equal(await bench.value('add', [1, 2]), 3, 'the children were replaced');
+  t.notOk(
+    bench.log.lines.some(({ event }) => event === 'child.lost'),
+    'none of them was lost',
+  );
+  t.equal(bench.log.lines.filter(({ event }) => event === 'child.killed').length, 6);
+});
+
+t.test('others in the same child: who ran hears why, who did not start is run elsewhere', async (t) => {
+  const bench = await PoolBench.started(t, create, { ...stuck, childConcurrency: 3 });
+  const culprit = bench.run('waiting', [], { hardTimeLimitSeconds: 0.5 });
+  const beside = bench.run('mostlyShort', [bench.gates.path, 'beside']);
+  await bench.gates.arrival('beside');
+  const waiting = bench.run('mostlyShort', [bench.gates.path, 'third']);
+  await bench.gates.arrival('third');
+  const unstarted = bench.run('add', [1, 2]);
+  t.equal(killed(await culprit.end)?.job, culprit.job);
+  for (const { end } of [beside, waiting]) t.equal(killed(await end)?.job, culprit.job, 'ended because of the other one');
+  t.match(await unstarted.end, { kind: 'succeeded', value: 3 });
+});
+
+t.test('the limits of a message, and a change at run time for what starts later', async (t) => {
+  const bench = await PoolBench.started(t, create, { ...stuck, concurrency: 2, timeLimit: { hardSeconds: 1000, softSeconds: null } });
+  const before = bench.run('mostlyShort', [bench.gates.path, 'before']);
+  const arrival = await bench.gates.arrival('before');
+  bench.pool.changeTimeLimit('tasks.mostlyShort', { hardSeconds: 0.3, softSeconds: null });
+  t.same(bench.pool.timeLimitOf('tasks.mostlyShort'), { hardSeconds: 0.3, softSeconds: null });
+  t.match(killed(await bench.run('mostlyShort', [bench.gates.path, 'after']).end), { outcome: { limitSeconds: 0.3 } });
+  t.match(killed(await bench.run('waiting', [], { hardTimeLimitSeconds: 0.2 }).end), { outcome: { limitSeconds: 0.2 } });
+  arrival.open('as it began');
+  t.match(await before.end, { kind: 'succeeded', value: 'as it began' });
+});
+
+t.test('a kill hits the job it is meant for, or nothing', async (t) => {
+  const bench = await PoolBench.started(t, create, stuck);
+  const { pool } = bench;
+  const outcome = { kind: 'time-limit', limitSeconds: 1, stack: null } as const;
+  const done = bench.run('add', [1, 2]);
+  t.equal(await pool.kill(done.job, outcome), false, 'not started');
+  await done.end;
+  t.equal(await pool.kill(done.job, outcome), false, 'ended');
+
+  // Short ones, one after the other without a pause: when one is heard to have started, its child is at another long since.
+  await bench.proveShort('add', [1, 2]);
+  let doomed = 0;
+  for (let round = 0; round < 5; round += 1) {
+    const runs = bench.runMany(100, 'add', [1, 2]);
+    const kills = [runs[10], runs[50]].map(async (run) => run?.started.then(() => pool.kill(run.job, outcome)));
+    doomed += (await Promise.all(kills)).filter(Boolean).length;
+    for (const { job, end } of runs) {
+      const how = await end;
+      if (how.kind !== 'succeeded' && killed(how)?.job !== job) t.fail(`${job.taskId} was hit in the place of another`);
+    }
+  }
+  t.equal(bench.log.lines.filter(({ event }) => event === 'child.killed').length, doomed);
+  t.equal(await bench.value('add', [1, 2]), 3);
+});
