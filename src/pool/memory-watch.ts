@@ -21,6 +21,8 @@ const afterJobMs = 50;
 export interface MemoryWatchParams {
   readonly softBytes: number | null;
   readonly hardBytes: number | null;
+  /** Jobs wait or run. */
+  hasWork(): boolean;
   /** All that may hold jobs. */
   children(): Iterable<ChildHandle>;
   /** Resident size; null: not known. */
@@ -78,10 +80,10 @@ export class MemoryWatch {
   #tick(): void {
     this.#timer = undefined;
     for (const child of this.#params.children()) {
-      if (child.jobs.size === 0) continue;
-      this.#look(child);
-      this.wake();
+      if (child.jobs.size > 0) this.#look(child);
     }
+    // What waits for a child is given to it without a word to us.
+    if (this.#params.hasWork()) this.wake();
   }
 
   #look(child: ChildHandle): void {

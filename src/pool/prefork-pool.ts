@@ -135,6 +135,7 @@ export class PreforkPool implements Pool {
     this.#memory = new MemoryWatch({
       softBytes,
       hardBytes,
+      hasWork: () => this.#jobCount > 0,
       children: () => this.#all(),
       rssBytes: processRssBytes,
       stackOf,

@@ -15,7 +15,7 @@ const hoard = [];
 export const devour = task({ name: 'devour', bind: true, acksLate: true, rejectOnWorkerLost: true }, (context) => {
   appendFileSync('starts', context.id + ' ' + process.ppid + ' ' + context.deliveryInfo.redelivered + '\\n');
   if (existsSync('cured')) return 'cured';
-  for (let taken = 0; taken < 4000; taken += 4) {
+  for (let taken = 0; taken < 1500; taken += 4) {
     hoard.push(Buffer.alloc(4 * 1024 * 1024, 1));
     for (const until = performance.now() + 5; performance.now() < until; );
   }

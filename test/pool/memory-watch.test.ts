@@ -31,9 +31,11 @@ function bench(limits: { softBytes?: number; hardBytes?: number }) {
   const children = [new NamedChild(11), new NamedChild(12)];
   const outgrown: number[] = [];
   const looks: number[] = [];
+  const work = { waiting: false };
   const watch = new MemoryWatch({
     softBytes: limits.softBytes ?? null,
     hardBytes: limits.hardBytes ?? null,
+    hasWork: () => work.waiting || children.some(({ jobs }) => jobs.size > 0),
     children: () => children as unknown as ChildHandle[],
     rssBytes: (pid) => {
       looks.push(pid);
@@ -48,7 +50,7 @@ function bench(limits: { softBytes?: number; hardBytes?: number }) {
     },
   });
   const [a, b] = children as [NamedChild, NamedChild];
-  return { clock, log, watch, a, b, outgrown, looks };
+  return { clock, log, watch, a, b, outgrown, looks, work };
 }
 
 t.test('only children that work are looked at, and only while there are some', async (t) => {
@@ -64,6 +66,19 @@ t.test('only children that work are looked at, and only while there are some', a
   clock.advance(10_000);
   t.same(looks, [11, 11]);
   t.equal(clock.pending, 0, 'an idle pool sleeps');
+});
+
+t.test('a job that waits for a child is watched when it has one', (t) => {
+  const { clock, watch, a, looks, work } = bench({ hardBytes: 1000 * kib });
+  work.waiting = true;
+  watch.wake();
+  clock.advance(500);
+  t.same(looks, []);
+  work.waiting = false;
+  a.jobs.set(1, 'job');
+  clock.advance(100);
+  t.same(looks, [11]);
+  t.end();
 });
 
 t.test('above the soft limit: told once', async (t) => {

@@ -138,7 +138,7 @@ t.test('above the hard limit: that child alone is killed, in the middle of a loo
   const bystander = run('mostlyShort', [gates.path, 'bystander']);
   const arrival = await gates.arrival('bystander');
   const because = /^It held \d+ KiB of memory, more than worker\.max_memory_hard allows \(409600 KiB\)\.$/;
-  const end = await run('devour', [2000]).end;
+  const end = await run('devour', [1500]).end;
   t.match(end, { kind: 'lost', exit: { signal: 'SIGKILL', because } });
   const peak = end.kind === 'lost' ? (end.exit.peakRssBytes ?? 0) : 0;
   t.ok(peak > 400 * megabyte, `it was seen to hold ${peak}`);
