@@ -83,6 +83,8 @@ export const catalogue = {
   },
   QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
   DEAD_LETTER_UNKNOWN: { exit: exitStatus.usage, meaning: 'No message with this id is put aside.' },
+  AUTOSCALED: { exit: exitStatus.usage, meaning: 'The number of children follows the load and cannot be changed otherwise.' },
+  AUTOSCALER_FAILED: { exit: exitStatus.config, meaning: 'The module of worker.autoscaler did not load, threw, or returned no number.' },
   ROUTER_FAILED: {
     exit: exitStatus.dataError,
     meaning: 'A router of task.routes could not be loaded, threw, or returned what is no route; the message was not sent.',

@@ -1,4 +1,5 @@
 /** Settings of the worker: `[worker]`. */
+import { type AutoscaleRangeValue, autoscaleRange } from './autoscale-kind.ts';
 import { boolean, integer, listOf, oneOf, path, seconds, text } from './kind.ts';
 import { setting } from './setting.ts';
 
@@ -145,6 +146,31 @@ export const workerSettings = {
     doc: 'KiB of resident memory above which a child is killed, ten times a second looked at. Its task fails with WorkerLostError, or is put back as its acknowledgement mode says.',
     celeryDiffers: 'Not in Celery.',
     example: 800_000,
+  }),
+  worker_autoscale: setting<AutoscaleRangeValue | null>({
+    kind: autoscaleRange(),
+    default: null,
+    defaultText: 'none',
+    doc: 'The most and the least children, as `10,3`: their number follows the load, and `worker.concurrency` has no effect. There is always one.',
+    flag: workerFlag('Pool options', ['--autoscale'], 'MAX,MIN'),
+    celeryEnvironment: ['CELERY_WORKER_AUTOSCALE'],
+    celeryDiffers: 'In Celery a flag only.',
+    example: { max: 10, min: 3 },
+  }),
+  worker_autoscale_keepalive: setting<number>({
+    kind: seconds(),
+    default: 30,
+    doc: 'How many seconds after some were added no children are taken away.',
+    celeryEnvironment: ['AUTOSCALE_KEEPALIVE'],
+    celeryDiffers: 'In Celery an environment variable only.',
+  }),
+  worker_autoscaler: setting<string | null>({
+    kind: path(),
+    default: null,
+    defaultText: "Celery's rule",
+    doc: 'Module that exports a function `autoscale`, or one as its default: it is given `{ reserved, processes, min, max }` and returns how many children there should be. It runs in the worker itself and must answer at once.',
+    celeryDiffers: 'In Celery a class of Python.',
+    example: 'scaler.ts',
   }),
   worker_max_crashes: setting<number>({
     kind: integer({ min: 0 }),

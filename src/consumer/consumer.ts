@@ -196,9 +196,9 @@ export class Consumer {
 
   #wantedPrefetch(): number {
     const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch, exactPrefetch } = this.#params;
-    if (exactPrefetch) return freePlaces(pool.size * childConcurrency, this.#requests.values());
+    if (exactPrefetch) return freePlaces(pool.sizeLimit * childConcurrency, this.#requests.values());
     if (prefetchMultiplier === 0) return 0;
-    const base = Math.max(1, pool.size * childConcurrency * prefetchMultiplier);
+    const base = Math.max(1, pool.sizeLimit * childConcurrency * prefetchMultiplier);
     return adaptivePrefetch ? Math.max(base, pool.usefulReserve) : base;
   }
 

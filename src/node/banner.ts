@@ -8,7 +8,7 @@ export interface BannerParams {
   readonly brokerUrl: string;
   /** null: disabled. */
   readonly backendUrl: string | null;
-  readonly concurrency: number;
+  readonly concurrency: number | string;
   readonly poolName: string;
   readonly queues: readonly TaskQueue[];
   readonly taskPaths: readonly string[];

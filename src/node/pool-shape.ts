@@ -17,6 +17,9 @@ import { type ThreadProgram, threadChildren } from '../pool/thread-link.ts';
 export interface PoolShape {
   /** Celery's figure, for people. */
   readonly concurrency: number;
+  /** The same, as the banner shows it: a range when it follows the load. */
+  readonly text: string;
+  /** At the start. */
   readonly children: number;
   /** Tasks one child runs at a time. */
   readonly slots: number;
@@ -25,15 +28,20 @@ export interface PoolShape {
 export function poolShape({ settings, origin }: Pick<Config, 'settings' | 'origin'>): PoolShape {
   const concurrency = settings.worker_concurrency ?? cpuCount();
   const slots = settings.worker_child_concurrency;
+  const range = settings.worker_autoscale;
+  const shape = (children: number, places = slots, figure = concurrency): PoolShape => {
+    if (range === null) return { concurrency: figure, text: String(figure), children, slots: places };
+    return { concurrency: range.max, text: `{min=${range.min}, max=${range.max}}`, children: Math.max(1, range.min), slots: places };
+  };
   switch (settings.worker_pool) {
     case 'prefork':
     case 'threads':
-      return { concurrency, children: concurrency, slots };
+      return shape(concurrency);
     case 'solo':
-      return { concurrency: 1, children: 1, slots };
+      return shape(1, slots, 1);
     case 'async': {
-      if (origin('worker_child_concurrency').kind === 'default') return { concurrency, children: 1, slots: concurrency };
-      return { concurrency, children: Math.ceil(concurrency / slots), slots };
+      if (origin('worker_child_concurrency').kind === 'default') return shape(1, concurrency);
+      return shape(Math.ceil(concurrency / slots));
     }
   }
 }

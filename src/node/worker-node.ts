@@ -48,7 +48,7 @@ import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
 import { sayUnused } from './task-annotations.ts';
 import { tryModules } from './try-modules.ts';
-import { childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
+import { autoscaleParams, childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
 export interface WorkerNodeParams {
   readonly config: Config;
@@ -138,6 +138,7 @@ export class WorkerNode {
       timeLimit: { hardSeconds: settings.task_time_limit, softSeconds: settings.task_soft_time_limit },
       fair: settings.worker_optimization === 'fair',
       recycling: recyclingParams(config, kind),
+      autoscale: autoscaleParams(config, kind),
       heldUntilMs: () => this.#consumer.heldUntilMs,
       startTimeoutMs: settings.worker_proc_alive_timeout * 1000,
       stopGraceMs: stopGraceMs + settings.worker_process_shutdown_timeout * 1000,
@@ -232,7 +233,7 @@ export class WorkerNode {
         nodeName: this.#names.nodeName,
         brokerUrl: this.#broker.displayUrl,
         backendUrl: this.#backend?.displayUrl ?? null,
-        concurrency: this.#names.pool.concurrency,
+        concurrency: this.#names.pool.text,
         poolName: this.#pool.name,
         queues: this.#names.queues,
         taskPaths: this.#names.taskPaths,

@@ -11,9 +11,10 @@ import type { ChildSettings } from '../ipc/exchange.ts';
 import { processRssBytes } from '../os/process-info.ts';
 import type { ChildKind } from '../pool/child-link.ts';
 import { mustSupport } from '../pool/pool-features.ts';
-import type { RecyclingParams } from '../pool/prefork-pool.ts';
+import type { PreforkPoolParams, RecyclingParams } from '../pool/prefork-pool.ts';
 import { type QueueTable, type TaskQueue, workerDirectQueue } from '../producer/queue-table.ts';
 import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
+import { loadAutoscaler } from './module-autoscaler.ts';
 import { type PoolShape, poolShape } from './pool-shape.ts';
 import { queueTableOf } from './routing-params.ts';
 import { taskAnnotations } from './task-annotations.ts';
@@ -136,4 +137,18 @@ export function recyclingParams(config: Config, kind: Pick<ChildKind, 'name' | '
     softBytes: softKib === null ? null : softKib * 1024,
     hardBytes: hardKib === null ? null : hardKib * 1024,
   };
+}
+
+/** The range in which the number of children follows the load; null: it does not. Throws NOT_SUPPORTED. */
+export function autoscaleParams(
+  { settings }: Config,
+  kind: Pick<ChildKind, 'name' | 'features'>,
+): NonNullable<PreforkPoolParams['autoscale']> | null {
+  const { worker_autoscale: range, worker_autoscaler: module, worker_autoscale_keepalive: keepaliveSeconds } = settings;
+  if (range === null) {
+    if (module !== null) throw new UmbelError('CONFIG_INVALID', `worker.autoscaler needs worker.autoscale, the range, got ${module} alone`);
+    return null;
+  }
+  mustSupport(kind, 'resize', 'worker.autoscale');
+  return { ...range, keepaliveMs: keepaliveSeconds * 1000, load: module === null ? null : () => loadAutoscaler(module) };
 }

@@ -95,7 +95,7 @@ export class MemoryWatch {
     tenure.peakRssBytes = Math.max(tenure.peakRssBytes ?? 0, held);
     if (hardBytes !== null && held > hardBytes * stackAbove && !tenure.asked) this.#askForStack(child);
     if (hardBytes !== null && held > hardBytes) this.#kill(child, held, hardBytes);
-    else if (softBytes !== null && held > softBytes && !tenure.outgrown) onOutgrown(child);
+    else if (softBytes !== null && held > softBytes && tenure.renewal === null) onOutgrown(child);
   }
 
   #askForStack(child: ChildHandle): void {

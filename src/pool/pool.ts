@@ -39,6 +39,8 @@ export interface Pool {
   readonly features: PoolFeatures;
   /** Children wanted. */
   readonly size: number;
+  /** The most there may be without a word from outside: the end of its autoscale range, or its size. */
+  readonly sizeLimit: number;
   /** Tasks the modules offer; known after `start`. */
   readonly tasks: ReadonlyMap<string, TaskOffer>;
   /** Jobs waiting, sent and running. */
@@ -76,10 +78,12 @@ export interface Pool {
   changeTimeLimit(taskName: string, limit: TimeLimit): void;
   /** `abort` for every running job. */
   abortAll(reason: string): void;
-  /** Throws NOT_SUPPORTED without the feature `resize`. */
+  /** Throws NOT_SUPPORTED without the feature `resize`, AUTOSCALED when the size follows the load. */
   grow(count: number): void;
   /** Fewer children, never below one; busy ones finish first. Throws as `grow`. */
   shrink(count: number): void;
+  /** Replace every child by another that loads the task modules anew, ready before the old one goes. Throws NOT_SUPPORTED. */
+  restart(): void;
   /** Give back what has not started (`onReturned`) and take no more. */
   quiet(): void;
   /** Wait for running jobs; true when all ended within the time (null: no bound). */

@@ -12,6 +12,7 @@ import type { Logger } from '../log/logger.ts';
 import { processRssBytes } from '../os/process-info.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
+import { Autoscaler, type AutoscalerParams } from './autoscaler.ts';
 import { ChildHandle } from './child-handle.ts';
 import type { ChildKind } from './child-link.ts';
 import { reportOf, stackOf } from './child-report.ts';
@@ -52,6 +53,8 @@ export interface PreforkPoolParams {
   settingsFor(index: number): ChildSettings;
   /** Slots per child. */
   readonly childConcurrency: number;
+  /** The range in which the number of children follows the load; null: it does not. Default: null. */
+  readonly autoscale?: Pick<AutoscalerParams, 'max' | 'min' | 'keepaliveMs' | 'load'> | null;
   /** When a child is replaced. Default: never. */
   readonly recycling?: RecyclingParams;
   /** Of tasks that name none. Default: none. */
@@ -88,6 +91,8 @@ export class PreforkPool implements Pool {
   readonly #memory: MemoryWatch;
   readonly #limits: TimeLimits;
   readonly #enforcer: LimitEnforcer;
+  /** null: the size is fixed, but for grow and shrink. */
+  readonly autoscaler: Autoscaler | null;
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
   readonly #doneRate = new DoneRate();
@@ -132,6 +137,18 @@ export class PreforkPool implements Pool {
       },
       onSwitched: (child) => this.#dispatcher.fill(child),
     });
+    this.autoscaler =
+      params.autoscale == null
+        ? null
+        : new Autoscaler({
+            ...params.autoscale,
+            slots: params.childConcurrency,
+            clock: systemClock,
+            log: params.log,
+            size: () => this.#size,
+            jobCount: () => this.#jobCount,
+            resize: (size) => this.#resize(size),
+          });
     this.#memory = new MemoryWatch({
       softBytes,
       hardBytes,
@@ -141,12 +158,16 @@ export class PreforkPool implements Pool {
       stackOf,
       clock: systemClock,
       log: params.log,
-      onOutgrown: (child) => this.#recycler.outgrow(child),
+      onOutgrown: (child) => this.#recycler.renew(child, 'has grown too big (worker.max_memory_per_child)'),
     });
   }
 
   get size(): number {
     return this.#size;
+  }
+
+  get sizeLimit(): number {
+    return this.autoscaler?.max ?? this.#size;
   }
 
   get tasks(): ReadonlyMap<string, TaskOffer> {
@@ -172,7 +193,8 @@ export class PreforkPool implements Pool {
     return Math.max(reserve, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
   }
 
-  start(): Promise<void> {
+  async start(): Promise<void> {
+    if (this.autoscaler !== null) await this.autoscaler.start();
     this.#phase = 'running';
     return new Promise((resolve, reject) => {
       this.#started = { resolve, reject };
@@ -188,6 +210,7 @@ export class PreforkPool implements Pool {
     }
     this.#memory.wake();
     this.#dispatcher.submit(job);
+    this.autoscaler?.onJob();
   }
 
   abort(job: Job, reason: string): void {
@@ -223,14 +246,28 @@ export class PreforkPool implements Pool {
   }
 
   grow(count: number): void {
-    mustSupport(this, 'resize', 'growing');
-    this.#size += count;
-    for (let index = 1; index <= this.#size; index += 1) if (!this.#children.has(index) && !this.#respawns.has(index)) this.#spawn(index);
+    this.#mustNotScale('growing');
+    this.#resize(this.#size + count);
   }
 
   shrink(count: number): void {
-    mustSupport(this, 'resize', 'shrinking');
-    const target = Math.max(1, this.#size - count);
+    this.#mustNotScale('shrinking');
+    this.#resize(Math.max(1, this.#size - count));
+  }
+
+  restart(): void {
+    mustSupport(this, 'resize', 'replacing all children');
+    for (const child of [...this.#children.values()]) this.#recycler.renew(child, 'is to be replaced, as all are');
+  }
+
+  #mustNotScale(wish: string): void {
+    mustSupport(this, 'resize', wish);
+    if (this.autoscaler === null) return;
+    const { max, min } = this.autoscaler.info;
+    throw new UmbelError('AUTOSCALED', `${wish} needs a pool without worker.autoscale, got ${max},${min}: change the range instead`);
+  }
+
+  #resize(target: number): void {
     this.#size = target;
     for (const [index, timer] of this.#respawns) {
       if (index <= target) continue;
@@ -239,6 +276,8 @@ export class PreforkPool implements Pool {
     }
     for (const [index, child] of this.#children) if (index > target) child.stop();
     this.#recycler.shrink(target);
+    if (this.#phase !== 'running') return;
+    for (let index = 1; index <= target; index += 1) if (!this.#children.has(index) && !this.#respawns.has(index)) this.#spawn(index);
   }
 
   held(): void {
@@ -253,6 +292,7 @@ export class PreforkPool implements Pool {
   quiet(): void {
     if (this.#phase !== 'running') return;
     this.#phase = 'quiet';
+    this.autoscaler?.stop();
     for (const job of this.#dispatcher.takeWaiting(() => true)) this.#return(job);
     this.#dispatcher.recallSentAhead();
   }
@@ -366,9 +406,9 @@ export class PreforkPool implements Pool {
   }
 
   #onRoom(child: ChildHandle): void {
-    const { used, outgrown } = child.tenure;
-    if (used || outgrown) this.#recycler.trySwitch(child.index);
-    this.#dispatcher.fill(used || outgrown ? (this.#children.get(child.index) ?? child) : child);
+    const { isOver } = child.tenure;
+    if (isOver) this.#recycler.trySwitch(child.index);
+    this.#dispatcher.fill(isOver ? (this.#children.get(child.index) ?? child) : child);
   }
 
   #onRecalled(child: ChildHandle, jobs: readonly Job[]): void {

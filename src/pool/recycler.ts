@@ -66,7 +66,7 @@ export class Recycler {
   /** Somebody else should take the place of the child with this index. */
   wanted(index: number): boolean {
     const child = this.#params.children.get(index);
-    return child !== undefined && (child.tenure.used || child.tenure.outgrown);
+    return child?.tenure.isOver === true;
   }
 
   /** A spare for it would be of use, or soon will be. */
@@ -93,10 +93,11 @@ export class Recycler {
     this.#warm(child);
   }
 
-  /** It holds more than it should. It goes on until another is ready. */
-  outgrow(child: ChildHandle): void {
-    child.tenure.outgrown = true;
+  /** Another is to take its place. It goes on until that one is ready. */
+  renew(child: ChildHandle, why: string): void {
+    child.tenure.renewal ??= why;
     this.#warm(child);
+    this.trySwitch(child.index);
   }
 
   /** Let the spare work if it is time. */
@@ -110,9 +111,7 @@ export class Recycler {
     children.set(index, spare);
     spare.tenure.predecessor = child.jobs;
     child.stop();
-    const why = child.tenure.outgrown
-      ? 'has grown too big (worker.max_memory_per_child)'
-      : `has been given its ${child.tenure.given} tasks (worker.max_tasks_per_child)`;
+    const why = child.tenure.renewal ?? `has been given its ${child.tenure.given} tasks (worker.max_tasks_per_child)`;
     log.info('child.recycled', `PoolChild-${index} (pid ${child.pid}) ${why}; pid ${spare.pid} takes its place`, {
       child: index,
       pid: child.pid,

@@ -8,8 +8,8 @@ export class Tenure {
   quota = Number.POSITIVE_INFINITY;
   /** Jobs given and not handed back. Written by the child handle. */
   given = 0;
-  /** It holds more memory than it should: to be replaced as soon as another is ready. Written by the recycler. */
-  outgrown = false;
+  /** To be replaced as soon as another is ready, whatever it may still do: why, as the end of a sentence. Written by the recycler. */
+  renewal: string | null = null;
   /** Jobs still running in the child it has replaced, whose places are not free yet; null when there is none. Written by the recycler. */
   predecessor: { readonly size: number } | null = null;
   /** The most it was seen to hold; null: it was never looked at. Written by pool/memory-watch.ts. */
@@ -25,6 +25,11 @@ export class Tenure {
 
   get used(): boolean {
     return this.given >= this.quota;
+  }
+
+  /** Another should take its place. */
+  get isOver(): boolean {
+    return this.renewal !== null || this.used;
   }
 
   get left(): number {

@@ -425,6 +425,12 @@ export class FakePool implements Pool {
     this.aborted.push(...this.jobs);
   }
 
+  get sizeLimit(): number {
+    return this.size;
+  }
+
+  restart(): void {}
+
   grow(count: number): void {
     this.size += count;
   }

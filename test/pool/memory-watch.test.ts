@@ -45,7 +45,7 @@ function bench(limits: { softBytes?: number; hardBytes?: number }) {
     clock,
     log,
     onOutgrown: (child) => {
-      child.tenure.outgrown = true;
+      child.tenure.renewal = 'too big';
       outgrown.push(child.pid);
     },
   });

@@ -9,7 +9,7 @@ import type { UmbelError } from '../../src/errors.ts';
 import type { ChildSettings, EndedMeta, PublishMeta, StateMeta, SucceededMeta } from '../../src/ipc/exchange.ts';
 import { type ChildExit, type FollowUp, Job, type JobParams } from '../../src/pool/job.ts';
 import type { Pool } from '../../src/pool/pool.ts';
-import type { RecyclingParams } from '../../src/pool/prefork-pool.ts';
+import type { PreforkPoolParams, RecyclingParams } from '../../src/pool/prefork-pool.ts';
 import { noTimeLimit, type TimeLimit } from '../../src/pool/time-limits.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
@@ -49,6 +49,7 @@ export interface PoolParams {
   heldUntilMs(): number;
   readonly maxStartFailures: number;
   readonly recycling?: RecyclingParams;
+  readonly autoscale?: PreforkPoolParams['autoscale'] & {};
   settingsFor(index: number): ChildSettings;
   readonly log: RecordingLog;
   publish(meta: PublishMeta, body: Buffer): Promise<void>;
@@ -66,6 +67,7 @@ export interface BenchOptions {
   readonly maxStartFailures?: number;
   /** Default: children are not replaced. */
   readonly recycling?: Partial<RecyclingParams>;
+  readonly autoscale?: PreforkPoolParams['autoscale'] & {};
   readonly taskPaths?: readonly string[];
   /** What publishing answers; default: done. */
   readonly publish?: (meta: PublishMeta, body: Buffer) => Promise<void>;
@@ -112,6 +114,7 @@ export class PoolBench {
       timeLimit: options.timeLimit ?? noTimeLimit,
       heldUntilMs: () => this.heldUntilMs,
       maxStartFailures: options.maxStartFailures ?? 3,
+      ...(options.autoscale === undefined ? {} : { autoscale: options.autoscale }),
       recycling: { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null, ...options.recycling },
       settingsFor: (index) => childSettings(index, childConcurrency, options.taskPaths ?? [fixtureTasks]),
       log: this.log,

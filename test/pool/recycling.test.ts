@@ -177,3 +177,37 @@ t.test('shrinking takes the spare along', async (t) => {
   await Promise.all(runs.map(({ end }) => end));
   await eventually(t, 'one child is left', async () => (await pool.report()).every(({ index }: Pick<ChildHandle, 'index'>) => index === 1));
 });
+
+t.test('all are replaced at a word, and no task is harmed', async (t) => {
+  const { pool, run, gates, log } = await started(t, { concurrency: 2 });
+  const runs = ['a', 'b'].map((name) => run('mostlyShort', [gates.path, name]));
+  const arrivals = await Promise.all(['a', 'b'].map((name) => gates.arrival(name)));
+  const before = [...pool.pids];
+  pool.restart();
+  await eventually(t, 'both have a successor', () => log.lines.filter(({ event }) => event === 'child.recycled').length === 2);
+  t.ok(
+    runs.every(({ settled }) => settled === null),
+    'they still run',
+  );
+  for (const arrival of arrivals) arrival.open('done');
+  for (const { end } of runs) t.match(await end, { kind: 'succeeded', value: 'done' });
+  await eventually(t, 'the old ones are gone', () => pool.pids.length === 2 && !pool.pids.some((pid) => before.includes(pid)));
+  t.match(log.lines.find(({ event }) => event === 'child.recycled')?.message, /is to be replaced, as all are/);
+});
+
+t.test('the number of children follows the load, within its range', async (t) => {
+  const autoscale = { max: 3, min: 1, keepaliveMs: 1, load: null };
+  const { pool, run, gates, log } = await started(t, { autoscale });
+  t.equal(pool.sizeLimit, 3);
+  t.throws(() => pool.grow(1), { code: 'AUTOSCALED', message: /got 3,1: change the range instead/ });
+  t.throws(() => pool.shrink(1), { code: 'AUTOSCALED' });
+  const names = ['a', 'b', 'c', 'd'];
+  const runs = names.map((name) => run('mostlyShort', [gates.path, name]));
+  const arrivals = await Promise.all(names.slice(0, 3).map((name) => gates.arrival(name)));
+  t.equal(new Set(arrivals.map(({ pid }) => pid)).size, 3, 'three work');
+  for (const arrival of arrivals) arrival.open();
+  (await gates.arrival('d')).open();
+  for (const { end } of runs) t.match(await end, { kind: 'succeeded' });
+  await eventually(t, 'one is left', () => pool.pids.length === 1);
+  t.match(await log.event('pool.scaled'), { message: /Scaling up 1 processes/ });
+});
