@@ -18,8 +18,13 @@ export function autoscaleRange(): Kind<AutoscaleRangeValue> {
     rule,
     label: 'text',
     readText,
-    readValue: (value) =>
-      typeof value === 'string' ? readText(value) : Number.isSafeInteger(value) ? readText(String(value)) : refusal(value),
+    readValue: (value) => {
+      if (typeof value === 'string') return readText(value);
+      if (typeof value === 'number') return Number.isSafeInteger(value) ? readText(String(value)) : refusal(value);
+      if (typeof value !== 'object' || value === null || !('max' in value)) return refusal(value);
+      const read = readText(`${value.max},${'min' in value ? value.min : 0}`);
+      return read instanceof Refusal ? refusal(value) : read;
+    },
     toToml: ({ max, min }) => JSON.stringify(`${max},${min}`),
   };
 }
