@@ -48,16 +48,19 @@ async function sharedServers(files: readonly string[]): Promise<Readonly<Record<
   });
 }
 
-/** Each check counts as one; all of them run, whatever the first ones say. */
+/** Each check counts as one; all of them run, whatever the first ones say. The executable is built meanwhile: it takes as long as all the others. */
 async function runChecks(): Promise<Counts> {
   const counts = { passed: 0, failed: 0 };
-  for (const target of ['check-types', 'check-style', 'check-imports', 'check-files', 'check-docs', 'bin']) {
-    if (await make(target)) counts.passed += 1;
+  const counted = (target: string, done: boolean): void => {
+    if (done) counts.passed += 1;
     else {
       counts.failed += 1;
       console.log(`not ok - make ${target}`);
     }
-  }
+  };
+  const built = make('bin');
+  for (const target of ['check-types', 'check-style', 'check-imports', 'check-files', 'check-docs']) counted(target, await make(target));
+  counted('bin', await built);
   return counts;
 }
 

@@ -14,9 +14,10 @@ import { endsWithUs } from './test-server.ts';
 
 const python = '/usr/bin/python3';
 
-/** Why a test with Redis and Celery cannot run here; false when it can. */
+/** Why a test with Redis and Celery cannot run here; false when it can. Looks whether they are there, and loads neither. */
 export function celeryMissing(): string | false {
-  return spawnSync(python, ['-c', 'import celery, redis']).status === 0 ? false : 'python3-celery and python3-redis are needed';
+  const look = 'import importlib.util as u, sys; sys.exit(None in [u.find_spec(name) for name in ("celery", "redis")])';
+  return spawnSync(python, ['-c', look]).status === 0 ? false : 'python3-celery and python3-redis are needed';
 }
 
 export interface Script {

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { ended } from '../child-end.ts';
 import { RedisServer, redisProgram } from '../redis-server.ts';
-import { freePort } from '../test-server.ts';
+import { endsWithUs, freePort } from '../test-server.ts';
 import { link } from './redis-link.ts';
 
 async function startSentinel(t: Test, master: RedisServer, password: string): Promise<number> {
@@ -23,6 +23,7 @@ async function startSentinel(t: Test, master: RedisServer, password: string): Pr
   ];
   writeFileSync(path, `${lines.join('\n')}\n`);
   const child: ChildProcess = spawn(redisProgram, [path, '--sentinel'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  endsWithUs(child);
   t.teardown(async () => {
     child.kill('SIGKILL');
     await ended(child);

@@ -10,8 +10,10 @@ import { AmqpScene } from './amqp-scene.ts';
 import type { LiveWorker } from './live-worker.ts';
 
 const get = { timeoutMs: 30_000 };
-const intervalSeconds = 0.5;
-const watched = { UMBEL_WORKER_CONSUMPTION_CHECK_INTERVAL: String(intervalSeconds) };
+const every = (seconds: number) => ({ UMBEL_WORKER_CONSUMPTION_CHECK_INTERVAL: String(seconds) });
+/** Where nothing is to happen, and so nothing needs its time. */
+const quickSeconds = 0.2;
+const quick = every(quickSeconds);
 const singleActive = '[queues.single]\nqueue_arguments = { "x-single-active-consumer" = true }\n';
 
 const stepsOf = (worker: LiveWorker): unknown[] => worker.all('consumer.stalled').map(({ step }) => step);
@@ -19,7 +21,7 @@ const stepsOf = (worker: LiveWorker): unknown[] => worker.all('consumer.stalled'
 /** Time in which a watch that was wrong would have gone all the way. */
 async function manyIntervals(t: Test): Promise<void> {
   const since = performance.now();
-  await eventually(t, 'eight intervals', () => performance.now() - since > 8 * intervalSeconds * 1000);
+  await eventually(t, 'eight intervals', () => performance.now() - since > 8 * quickSeconds * 1000);
 }
 
 void t.test('the watch on RabbitMQ', async (t) => {
@@ -28,7 +30,7 @@ void t.test('the watch on RabbitMQ', async (t) => {
 
   t.test('a consumer that the server has forgotten: another one', async (t) => {
     const scene = await AmqpScene.open(t, server, 'forgotten');
-    const worker = await scene.start(['-c', '2'], watched).ready();
+    const worker = await scene.start(['-c', '2'], every(0.5)).ready();
     const held = await scene.call('late', 'held');
     await worker.event('task.started');
     // The queue no longer counts its channel among those that may be sent to; channel and connection are well.
@@ -47,7 +49,7 @@ void t.test('the watch on RabbitMQ', async (t) => {
   t.test('no alarm: the queue has a single active consumer, and it is another worker', async (t) => {
     const scene = await AmqpScene.open(t, server, 'single');
     scene.folder.write('umbel.toml', singleActive);
-    const env = { ...watched, UMBEL_WORKER_PREFETCH_MULTIPLIER: '1' };
+    const env = { ...quick, UMBEL_WORKER_PREFETCH_MULTIPLIER: '1' };
     const active = await scene.start(['-c', '1', '-n', 'active@h'], env).ready();
     const passive = await scene.start(['-c', '1', '-n', 'passive@h'], env).ready();
     const results = [await scene.call('late', 'one'), await scene.call('late', 'two')];
@@ -62,7 +64,7 @@ void t.test('the watch on RabbitMQ', async (t) => {
 
   t.test('no alarm: other workers have the messages, all busy or one of them', async (t) => {
     const scene = await AmqpScene.open(t, server, 'shared');
-    const env = { ...watched, UMBEL_WORKER_PREFETCH_MULTIPLIER: '1' };
+    const env = { ...quick, UMBEL_WORKER_PREFETCH_MULTIPLIER: '1' };
     const one = await scene.start(['-c', '1', '-n', 'one@h'], env).ready();
     const first = await scene.call('late', 'first');
     await one.event('task.started');
@@ -80,7 +82,7 @@ void t.test('the watch on RabbitMQ', async (t) => {
 
   t.test('no alarm: short of memory, quiet, or away', async (t) => {
     const scene = await AmqpScene.open(t, server, 'alarm');
-    const worker = await scene.start(['-c', '1'], watched).ready();
+    const worker = await scene.start(['-c', '1'], quick).ready();
     await server.control.setMemoryLimit({ bytes: 1 });
     await manyIntervals(t);
     await server.control.setMemoryLimit({ fraction: 0.6 });
