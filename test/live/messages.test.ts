@@ -93,7 +93,7 @@ void t.test('countdown, ETA and expiry', async (t) => {
 
 void t.test('a due time outlives the worker', async (t) => {
   const scene = await setUp(t);
-  const dueAtMs = Date.now() + 1200;
+  const dueAtMs = Date.now() + 3000;
   await scene.client.call({ task: 'tasks.add', args: [1, 2], kwargs: {}, options: { taskId: 'later', eta: new Date(dueAtMs) } });
   const first = await scene.startWorker();
   await scene.client.call({ task: 'tasks.add', args: [1, 1], kwargs: {}, options: { taskId: 'now' } });
