@@ -97,6 +97,12 @@ export interface Delivery extends Message {
  */
 export type SettleOutcome = 'done' | 'stale' | 'kept';
 
+export interface ScheduledMessage extends Message {
+  readonly dueAtMs: number;
+  readonly exchange: string;
+  readonly routingKey: string;
+}
+
 export interface ConsumeParams {
   readonly queues: readonly string[];
   /** Most unsettled, undeferred deliveries held at one time; 0 = unlimited. */
@@ -144,6 +150,11 @@ export interface Subscription {
    * room gets one.
    */
   countOwed?(): Promise<number>;
+  /**
+   * Messages whose time has not come, at most so many, the next ones first: those this subscription has deferred, or, where what waits belongs
+   * to nobody, all that wait in its queues.
+   */
+  scheduled(limit: number): Promise<readonly ScheduledMessage[]>;
   /** Take messages anew, on the connection there is, whatever it was waiting for. Held deliveries stay valid; nothing is delivered twice. */
   rebuild(): Promise<void>;
   /** Stop delivering for good. Unsettled deliveries stay valid until `release` or settlement (a warm shutdown needs them). */

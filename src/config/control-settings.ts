@@ -1,6 +1,14 @@
-/** Settings of remote control: `[control]`. */
-import { seconds, text } from './kind.ts';
+/** Settings of remote control: `[control]`, and one of `[worker]`. */
+import { boolean, seconds, text } from './kind.ts';
 import { setting } from './setting.ts';
+
+export const remoteControlSettings = {
+  worker_enable_remote_control: setting<boolean>({
+    kind: boolean(),
+    default: true,
+    doc: 'Answer `umbel inspect` and `umbel control`, and those of Python.',
+  }),
+} as const;
 
 export const controlSettings = {
   control_exchange: setting<string>({

@@ -4,7 +4,7 @@
  * The prefetch counts what is not acknowledged, and a task that is acknowledged as it starts counts no more: so room is measured anew before each
  * acknowledgement. Owns the pauses that this makes when no child is free, beside those of the operator.
  */
-import type { Delivery, SettleOutcome, Subscription } from '../broker/broker.ts';
+import type { Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker/broker.ts';
 
 export class ExactSubscription implements Subscription {
   readonly #inner: Subscription;
@@ -33,6 +33,10 @@ export class ExactSubscription implements Subscription {
 
   get activity(): number {
     return this.#inner.activity;
+  }
+
+  scheduled(limit: number): Promise<readonly ScheduledMessage[]> {
+    return this.#inner.scheduled(limit);
   }
 
   ack(delivery: Delivery): Promise<SettleOutcome> {

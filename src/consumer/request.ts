@@ -44,6 +44,9 @@ export class Request implements JobListener {
   onceStarted: (() => void) | null = null;
   /** The broker took the message away; settling has no effect and nothing may be stored for it. */
   lost = false;
+  /** When and where a child started it: unix seconds, process id; null: not yet. */
+  startedAtSeconds: number | null = null;
+  pid: number | null = null;
   readonly #listener: RequestListener;
 
   constructor(params: { delivery: Delivery; header: TaskHeader; offer: TaskOffer; listener: RequestListener }) {
@@ -61,6 +64,8 @@ export class Request implements JobListener {
   }
 
   onStarted(job: Job, pid: number, atSeconds: number): void {
+    this.startedAtSeconds = atSeconds;
+    this.pid = pid;
     this.#listener.onStarted(this, pid, atSeconds);
     if (!this.revoked) return;
     // Too late: as far as revoking goes, what runs goes on.

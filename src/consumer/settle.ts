@@ -62,6 +62,8 @@ type AckAction = 'ack' | 'requeue' | 'drop';
 
 export class Settler implements RequestListener {
   readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0, returned: 0 };
+  /** Tasks started, by name. */
+  readonly totals = new Map<string, number>();
   readonly orphans: Orphans;
   readonly #params: SettlerParams;
   readonly #log: Logger;
@@ -100,6 +102,8 @@ export class Settler implements RequestListener {
 
   onStarted(request: Request, pid: number, _atSeconds: number): void {
     request.state = 'active';
+    const { task } = request.header;
+    this.totals.set(task, (this.totals.get(task) ?? 0) + 1);
     if (request.lost) this.orphans.started(request);
     this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, this.#fields(request.header));
     if (!request.offer.acksLate) {

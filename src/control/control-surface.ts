@@ -59,8 +59,8 @@ export interface ControlSurface {
   revoked(): readonly string[];
   /** Id and seconds of the sender's monotonic clock. */
   revokedTimes(): ReadonlyMap<string, number>;
-  /** Revokes of another node. Its clock is another one: only the ids count. */
-  mergeRevoked(ids: Iterable<string>): void;
+  /** The `revoked` of another node's hello: { id: [seconds of its monotonic clock, id] }, or what else came. */
+  learnRevoked(helloRevoked: unknown): void;
   tasks(): readonly TaskInfo[];
   stats(): Readonly<Record<string, unknown>>;
   activeQueues(): readonly Readonly<Record<string, unknown>>[];

@@ -171,8 +171,7 @@ function pythonStr(value: unknown): string {
 /** null to ourselves: another node of our name would otherwise be taken for a neighbour. */
 function hello(surface: ControlSurface, fromNode: string, revoked: unknown): unknown {
   if (fromNode === surface.nodeName) return null;
-  if (typeof revoked === 'object' && revoked !== null)
-    surface.mergeRevoked(Array.isArray(revoked) ? revoked.map(String) : Object.keys(revoked));
+  surface.learnRevoked(revoked);
   const own: Record<string, unknown> = {};
   for (const [id, seconds] of surface.revokedTimes()) own[id] = [jsonFloat(seconds), id];
   return { revoked: own, clock: surface.clock.forward() };

@@ -10,7 +10,7 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → statedb → pool → broker → backend → producer → consumer → its watch → READY; stop in the reverse order. The pool goes
+ * Start: pidfile → reaper → statedb → pool → broker → backend → producer → consumer → its watch → mailbox → READY; stop in the reverse order. The pool goes
  * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
@@ -43,6 +43,7 @@ import { hardStop } from './hard-stop.ts';
 import { configuredConnections } from './open-client.ts';
 import { PidfileComponent } from './pidfile-component.ts';
 import { poolKind } from './pool-shape.ts';
+import { remoteControl } from './remote-control.ts';
 import { routingParams } from './routing-params.ts';
 import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
@@ -200,6 +201,18 @@ export class WorkerNode {
         limit: settings.worker_consumption_check_limit,
         log,
         onStuck: (error) => this.#stuck(error),
+      }),
+      remoteControl({
+        config,
+        names: this.#names,
+        broker: this.#broker,
+        consumer: this.#consumer,
+        pool: this.#pool,
+        revokes: this.revokes,
+        totals: this.#settler.totals,
+        stateDb,
+        log,
+        stop: () => void this.#stop('warm', { kind: 'exit', status: exitStatus.ok }),
       }),
     ]);
   }

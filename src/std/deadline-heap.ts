@@ -42,6 +42,11 @@ export class DeadlineHeap<T> {
     return slot;
   }
 
+  /** The first `count`, in their order; nothing is taken out. */
+  first(count: number): DeadlineEntry<T>[] {
+    return [...this.#slots].sort((a, b) => a.at - b.at || a.sequence - b.sequence).slice(0, count);
+  }
+
   peek(): DeadlineEntry<T> | undefined {
     return this.#slots[0];
   }

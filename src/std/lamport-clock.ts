@@ -5,10 +5,12 @@
  * Source: protocol notes, control.md §1 and events.md §1.
  */
 export class LamportClock {
-  #value: number;
+  readonly #onChange: (value: number) => void;
+  #value = 0;
 
-  constructor(value = 0) {
-    this.#value = value;
+  /** `onChange` is told every new value. */
+  constructor(onChange: (value: number) => void = () => {}) {
+    this.#onChange = onChange;
   }
 
   get value(): number {
@@ -17,13 +19,18 @@ export class LamportClock {
 
   /** Before an event of our own: its value. */
   forward(): number {
-    this.#value += 1;
-    return this.#value;
+    return this.#set(this.#value + 1);
   }
 
   /** A value of another node was seen. What is no number of a clock changes nothing. */
   adjust(received: unknown): number {
-    if (typeof received === 'number' && Number.isSafeInteger(received) && received >= 0) this.#value = Math.max(this.#value, received) + 1;
-    return this.#value;
+    if (typeof received !== 'number' || !Number.isSafeInteger(received) || received < 0) return this.#value;
+    return this.#set(Math.max(this.#value, received) + 1);
+  }
+
+  #set(value: number): number {
+    this.#value = value;
+    this.#onChange(value);
+    return value;
   }
 }

@@ -120,6 +120,10 @@ export class RecordingSubscription implements Subscription {
   hasRoom = true;
   activity = 0;
 
+  async scheduled(): Promise<never[]> {
+    return [];
+  }
+
   rebuild(): Promise<void> {
     return this.#recorder.call('rebuild', '');
   }

@@ -42,8 +42,8 @@ export class FakeSurface implements ControlSurface {
   revokedTimes() {
     return this.ids;
   }
-  mergeRevoked(ids: Iterable<string>) {
-    for (const id of ids) this.ids.set(id, 12345);
+  learnRevoked(hello: unknown) {
+    for (const id of Object.keys(hello ?? {})) this.ids.set(id, 12345);
   }
   tasks() {
     return [

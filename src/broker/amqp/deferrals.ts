@@ -1,6 +1,7 @@
 /** Messages held in memory until they are due, by one timer. */
 import type { Clock, Timer } from '../../std/clock.ts';
 import { DeadlineHeap } from '../../std/deadline-heap.ts';
+import type { ScheduledMessage } from '../broker.ts';
 import type { AmqpDelivery } from './amqp-delivery.ts';
 
 /** The wall clock may be set: look again at least this often. */
@@ -26,6 +27,18 @@ export class Deferrals {
   add(delivery: AmqpDelivery, dueAtMs: number): void {
     this.#heap.push(dueAtMs, delivery);
     if (dueAtMs < this.#wakeAtMs) this.#arm();
+  }
+
+  /** The next ones, at most so many. */
+  next(count: number): ScheduledMessage[] {
+    return this.#heap.first(count).map(({ at, value }) => ({
+      properties: value.properties,
+      headers: value.headers,
+      body: value.body,
+      exchange: value.exchange,
+      routingKey: value.routingKey,
+      dueAtMs: at,
+    }));
   }
 
   /** Forget all; returns them in the order of their due times. */

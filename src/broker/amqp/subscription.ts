@@ -18,7 +18,7 @@ import type { Logger } from '../../log/logger.ts';
 import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
-import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { HeldUntil } from '../held-until.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
@@ -214,6 +214,10 @@ export class AmqpSubscription implements Subscription {
     this.#settled();
     this.#count.recount();
     return outcome;
+  }
+
+  async scheduled(limit: number): Promise<ScheduledMessage[]> {
+    return this.#deferrals.next(limit);
   }
 
   setPrefetch(count: number, setAside = 0): void {

@@ -7,7 +7,7 @@
 import type { Message } from '../../protocol/message.ts';
 import { type Clock, systemClock } from '../../std/clock.ts';
 import { bindingMatches } from '../binding-match.ts';
-import type { Destination, ExchangeType, ListenParams } from '../broker.ts';
+import type { Destination, ExchangeType, ListenParams, ScheduledMessage } from '../broker.ts';
 
 export interface MemoryMessage {
   readonly sequence: number;
@@ -71,6 +71,8 @@ export class MemoryHub {
   readonly #bindings = new Map<string, Binding[]>();
   readonly #listeners = new Set<ListenParams>();
   readonly #takers = new Set<MemoryTaker>();
+  /** Not ready, and when they will be. */
+  readonly #waiting = new Map<MemoryMessage, number>();
   #sequence = 0;
   #pumping = false;
 
@@ -132,12 +134,23 @@ export class MemoryHub {
   putBack(item: MemoryMessage, dueAtMs: number): void {
     const waitMs = dueAtMs - this.clock.now();
     if (waitMs > 0) {
+      this.#waiting.set(item, dueAtMs);
       this.clock.setTimer(() => this.putBack(item, dueAtMs), waitMs, { ref: false });
       return;
     }
+    this.#waiting.delete(item);
     this.declare(item.queue);
     this.#queues.get(item.queue)?.add(item);
     this.pump();
+  }
+
+  /** What waits for its time in these queues, the next ones first. */
+  scheduled(queues: readonly string[], limit: number): ScheduledMessage[] {
+    return [...this.#waiting]
+      .filter(([{ queue }]) => queues.includes(queue))
+      .sort(([, a], [, b]) => a - b)
+      .slice(0, limit)
+      .map(([{ message, exchange, routingKey }, dueAtMs]) => ({ ...message, exchange, routingKey, dueAtMs }));
   }
 
   take(queue: string): MemoryMessage | undefined {

@@ -1,5 +1,5 @@
 /** One consumption from the memory broker. Owns what it holds; the hub owns the rest. */
-import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import type { MemoryHub, MemoryMessage, MemoryTaker } from './memory-hub.ts';
 
 export class MemorySubscription implements Subscription, MemoryTaker {
@@ -84,6 +84,10 @@ export class MemorySubscription implements Subscription, MemoryTaker {
     if (item === null) return 'stale';
     this.#hub.putBack(item, dueAtMs);
     return 'done';
+  }
+
+  async scheduled(limit: number): Promise<ScheduledMessage[]> {
+    return this.#hub.scheduled(this.#queues, limit);
   }
 
   setPrefetch(count: number, setAside = 0): void {

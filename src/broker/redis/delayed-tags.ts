@@ -5,7 +5,7 @@
  * cost about 20 MB.
  */
 import type { Clock, Timer } from '../../std/clock.ts';
-import { DeadlineHeap } from '../../std/deadline-heap.ts';
+import { type DeadlineEntry, DeadlineHeap } from '../../std/deadline-heap.ts';
 import type { QueueList } from './queue-list.ts';
 
 export interface DeferredTag {
@@ -34,6 +34,11 @@ export class DelayedTags {
   add(deferred: DeferredTag, dueAtMs: number): void {
     this.#heap.push(dueAtMs, deferred);
     if (dueAtMs < this.#armedFor) this.#arm(dueAtMs);
+  }
+
+  /** The next ones, at most so many. */
+  next(count: number): readonly DeadlineEntry<DeferredTag>[] {
+    return this.#heap.first(count);
   }
 
   *tags(): IterableIterator<string> {

@@ -15,7 +15,7 @@ import type { Logger } from '../../log/logger.ts';
 import { readPlainTask } from '../../protocol/plain-task.ts';
 import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
 import type { Clock } from '../../std/clock.ts';
-import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
 import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
@@ -27,6 +27,7 @@ import type { ReadyWatch, Watched } from './ready-watch.ts';
 import { RefusalNotice } from './refusal-notice.ts';
 import { reserveScript } from './reserve-script.ts';
 import type { Routing } from './routing.ts';
+import { scheduledMessages } from './scheduled-messages.ts';
 import type { Unsettled } from './settle-batch.ts';
 import { UnackedMessages } from './unacked-messages.ts';
 import { brokerUnavailable } from './unavailable.ts';
@@ -224,6 +225,17 @@ export class RedisSubscription implements Subscription {
   resume(): void {
     this.#paused = false;
     this.wake();
+  }
+
+  async scheduled(limit: number): Promise<ScheduledMessage[]> {
+    const next = this.#delayed.next(limit);
+    if (next.length === 0) return [];
+    try {
+      const entries = await this.#connection.call('HMGET', this.#params.layout.unacked, ...next.map(({ value }) => value.tag));
+      return scheduledMessages(next, Array.isArray(entries) ? entries : []);
+    } catch (error) {
+      throw brokerUnavailable(error);
+    }
   }
 
   /** What a reservation without an answer may have taken is looked up under its tags, behind it on the same connection. */

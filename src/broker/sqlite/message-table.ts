@@ -46,6 +46,8 @@ const sql = {
   unclaim: 'UPDATE kombu_message SET visible = 1, umbel_owner = NULL WHERE id = ? AND umbel_owner = ?',
   defer: 'UPDATE kombu_message SET umbel_owner = NULL, umbel_due_at = ? WHERE id = ? AND umbel_owner = ?',
   setAside: `UPDATE kombu_message SET umbel_owner = ${setAsideOwner}, timestamp = datetime('now', 'localtime') WHERE id = ? AND umbel_owner = ?`,
+  scheduled: `SELECT payload, umbel_due_at FROM kombu_message WHERE umbel_due_at IS NOT NULL
+      AND queue_id IN (SELECT id FROM kombu_queue WHERE name IN (SELECT value FROM json_each(?))) ORDER BY umbel_due_at LIMIT ?`,
   earliestDue: 'SELECT min(umbel_due_at) FROM kombu_message WHERE umbel_due_at IS NOT NULL',
   promote: `UPDATE kombu_message SET visible = 1, umbel_due_at = NULL WHERE id IN (
       SELECT id FROM kombu_message WHERE umbel_due_at <= ? ORDER BY umbel_due_at LIMIT ${stepRows})`,
@@ -90,6 +92,12 @@ export function claimMessages(database: SqliteDatabase, queue: string, owner: nu
   }
   // RETURNING promises no order.
   return rows.sort((a, b) => b.priority - a.priority || a.id - b.id);
+}
+
+/** What waits for its time, the next ones first: payload and unix milliseconds. For use outside a transaction. */
+export function scheduledRows(database: SqliteDatabase, queues: readonly string[], limit: number): { payload: string; dueAtMs: number }[] {
+  const rows = database.prepare(sql.scheduled).all(JSON.stringify(queues), limit);
+  return rows.map(([payload, dueAtMs]) => ({ payload: String(payload), dueAtMs: Number(dueAtMs) }));
 }
 
 /** Is there anything to claim? For use outside a transaction. */

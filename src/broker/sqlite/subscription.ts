@@ -12,10 +12,19 @@ import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../../drive
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
-import type { ConsumeParams, Delivery, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { JointSettlement } from './joint-settlement.ts';
 import { type Lease, leaseExists } from './lease.ts';
-import { addQueue, adoptForeignRows, type ClaimedRow, claimBatch, claimMessages, hasReady, type Settlement } from './message-table.ts';
+import {
+  addQueue,
+  adoptForeignRows,
+  type ClaimedRow,
+  claimBatch,
+  claimMessages,
+  hasReady,
+  type Settlement,
+  scheduledRows,
+} from './message-table.ts';
 import { SettleBatch } from './settle-batch.ts';
 import { brokerUnavailable } from './unavailable.ts';
 
@@ -92,6 +101,19 @@ export class SqliteSubscription implements Subscription {
 
   defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome> {
     return this.#settle(delivery, { kind: 'defer', dueAtMs: Math.ceil(dueAtMs) });
+  }
+
+  async scheduled(limit: number): Promise<ScheduledMessage[]> {
+    const rows = await this.#store.read((database) => scheduledRows(database, this.#queues, limit));
+    return rows.flatMap(({ payload, dueAtMs }) => {
+      try {
+        const { message, exchange, routingKey } = decodeEnvelope(payload);
+        return [{ ...message, exchange, routingKey, dueAtMs }];
+      } catch {
+        // It is said when it is due.
+        return [];
+      }
+    });
   }
 
   setPrefetch(count: number, setAside = 0): void {

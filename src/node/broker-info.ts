@@ -1,0 +1,61 @@
+/** The broker as `inspect stats` shows it: what its URL says, without the password. Source: protocol notes, control.md §3. */
+import type { Settings } from '../config/settings-table.ts';
+
+const defaultPort: Readonly<Record<string, number>> = { amqp: 5672, amqps: 5671, pyamqp: 5672, redis: 6379, rediss: 6379 };
+
+export function brokerInfo(settings: Settings): Readonly<Record<string, unknown>> {
+  const urls = (settings.broker_url ?? 'sqlite://').split(';');
+  const [first = ''] = urls;
+  const { scheme, host, port, userid, path } = partsOf(first);
+  return {
+    hostname: host,
+    userid,
+    virtual_host: path === '' && scheme.startsWith('redis') ? '0' : path,
+    port: port ?? defaultPort[scheme] ?? null,
+    insist: false,
+    ssl: scheme === 'amqps' || scheme === 'rediss',
+    transport: scheme,
+    connect_timeout: settings.broker_connection_timeout,
+    transport_options: { ...settings.broker_transport_options },
+    login_method: settings.broker_login_method,
+    uri_prefix: null,
+    heartbeat: settings.broker_heartbeat,
+    failover_strategy: settings.broker_failover_strategy,
+    alternates: urls.slice(1).map((url) => partsOf(url).host),
+  };
+}
+
+interface UrlParts {
+  readonly scheme: string;
+  readonly host: string | null;
+  readonly port: number | null;
+  readonly userid: string | null;
+  readonly path: string;
+}
+
+/** By hand: these URLs have what `URL` refuses (sentinel lists, sqlite:////path). */
+function partsOf(url: string): UrlParts {
+  const [, scheme = '', rest = ''] = /^([a-z+]+):\/\/(.*)$/is.exec(url) ?? [];
+  const [beforeQuery = ''] = rest.split('?');
+  const slash = beforeQuery.indexOf('/');
+  const authority = slash === -1 ? beforeQuery : beforeQuery.slice(0, slash);
+  const path = slash === -1 ? '' : beforeQuery.slice(slash + 1);
+  const at = authority.lastIndexOf('@');
+  const user = at === -1 ? '' : (authority.slice(0, at).split(':')[0] ?? '');
+  const [, host = '', port] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(authority.slice(at + 1)) ?? [];
+  return {
+    scheme: scheme.toLowerCase(),
+    host: host === '' ? null : host,
+    port: port === undefined ? null : Number(port),
+    userid: user === '' ? null : decoded(user),
+    path: decoded(path),
+  };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

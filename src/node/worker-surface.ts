@@ -1,0 +1,316 @@
+/**
+ * What remote commands see and do of this worker: the one place where control/ meets consumer and pool.
+ *
+ * Owns nothing but the queues that were added at run time. Decides nothing: every answer is read from, every order given to, the part
+ * whose business it is.
+ */
+import { join } from 'node:path';
+import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
+import type { Broker } from '../broker/broker.ts';
+import type { Config } from '../config/config.ts';
+import type { Consumer } from '../consumer/consumer.ts';
+import type { Request } from '../consumer/request.ts';
+import type { Revokes } from '../consumer/revokes.ts';
+import { CommandFailure } from '../control/command-failure.ts';
+import type {
+  ConsumerOptions,
+  ControlSurface,
+  EventsSwitch,
+  RequestInfo,
+  RevokeOutcome,
+  ScheduledInfo,
+  TaskChange,
+  TaskInfo,
+} from '../control/control-surface.ts';
+import { UmbelError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { Pool } from '../pool/pool.ts';
+import type { TaskQueue } from '../producer/queue-table.ts';
+import type { LamportClock } from '../std/lamport-clock.ts';
+import { perSecond } from '../std/rate-limit.ts';
+import { version } from '../std/version.ts';
+import { brokerInfo } from './broker-info.ts';
+import { queueInfo } from './queue-info.ts';
+import { requestInfo, scheduledInfo } from './request-info.ts';
+import { shownConfig } from './shown-config.ts';
+import type { WorkerNames } from './worker-params.ts';
+import { poolInfo, resourceUsage } from './worker-stats.ts';
+
+/** A list longer than this helps nobody, and holds up the worker that makes it. */
+const mostScheduled = 10_000;
+
+export interface WorkerSurfaceParams {
+  readonly config: Config;
+  readonly names: WorkerNames;
+  readonly clock: LamportClock;
+  readonly broker: Broker;
+  readonly consumer: Consumer;
+  readonly pool: Pool;
+  readonly revokes: Revokes;
+  /** Tasks started, by name. */
+  readonly totals: ReadonlyMap<string, number>;
+  readonly log: Logger;
+  /** A warm stop, as by TERM. */
+  stop(message: string): void;
+}
+
+export class WorkerSurface implements ControlSurface {
+  readonly nodeName: string;
+  readonly clock: LamportClock;
+  readonly #params: WorkerSurfaceParams;
+  /** By name, those added at run time as well. */
+  readonly #queues = new Map<string, TaskQueue>();
+  readonly #startedAtMs = performance.now();
+
+  constructor(params: WorkerSurfaceParams) {
+    this.#params = params;
+    this.nodeName = params.names.nodeName;
+    this.clock = params.clock;
+    for (const queue of params.names.queues) this.#queues.set(queue.name, queue);
+  }
+
+  active(safe: boolean): readonly RequestInfo[] {
+    return this.#requests('active').map((request) => requestInfo(request, this.nodeName, safe));
+  }
+
+  reserved(): readonly RequestInfo[] {
+    return this.#requests('reserved').map((request) => requestInfo(request, this.nodeName, false));
+  }
+
+  async scheduled(): Promise<readonly ScheduledInfo[]> {
+    const waiting = (await this.#params.consumer.subscription?.scheduled(mostScheduled)) ?? [];
+    return waiting.flatMap((message) => scheduledInfo(message, this.nodeName) ?? []);
+  }
+
+  revoked(): readonly string[] {
+    return this.#params.revokes.ids();
+  }
+
+  revokedTimes(): ReadonlyMap<string, number> {
+    return this.#params.revokes.times();
+  }
+
+  learnRevoked(helloRevoked: unknown): void {
+    this.#params.revokes.learn(helloRevoked);
+  }
+
+  tasks(): readonly TaskInfo[] {
+    const { pool, consumer } = this.#params;
+    return [...pool.tasks.values()].map((offer) => ({
+      name: offer.name,
+      rate_limit: consumer.rateLimits.limits.get(offer.name) ?? null,
+      acks_late: offer.acksLate,
+      acks_on_failure_or_timeout: offer.acksOnFailureOrTimeout,
+      reject_on_worker_lost: offer.rejectOnWorkerLost,
+      ignore_result: offer.ignoreResult,
+      track_started: offer.trackStarted,
+      store_errors_even_if_ignored: offer.storeErrorsEvenIfIgnored,
+    }));
+  }
+
+  stats(): Readonly<Record<string, unknown>> {
+    const { config, consumer, pool } = this.#params;
+    const { settings } = config;
+    return {
+      total: Object.fromEntries(this.#params.totals),
+      pid: process.pid,
+      clock: String(this.clock.value),
+      uptime: Math.floor((performance.now() - this.#startedAtMs) / 1000),
+      pool: poolInfo({
+        pool,
+        slots: pool.size * this.#params.names.pool.slots,
+        maxTasksPerChild: settings.worker_max_tasks_per_child,
+        fair: settings.worker_optimization === 'fair',
+        softSeconds: null,
+        hardSeconds: null,
+      }),
+      broker: brokerInfo(settings),
+      prefetch_count: consumer.prefetch,
+      rusage: resourceUsage(),
+    };
+  }
+
+  activeQueues(): readonly Readonly<Record<string, unknown>>[] {
+    const names = this.#params.consumer.subscription?.queues ?? [];
+    return names.map((name) => queueInfo(this.#queues.get(name) ?? { name }));
+  }
+
+  conf(withDefaults: boolean): Readonly<Record<string, unknown>> {
+    return shownConfig(this.#params.config, withDefaults);
+  }
+
+  queryTask(ids: readonly string[]): Readonly<Record<string, readonly [string, RequestInfo]>> {
+    const wanted = new Set(ids);
+    const found: Record<string, readonly [string, RequestInfo]> = {};
+    for (const { request } of this.#params.consumer.held) {
+      if (!wanted.has(request.header.id) || request.state === 'settled') continue;
+      found[request.header.id] = [request.state, requestInfo(request, this.nodeName, false)];
+    }
+    return found;
+  }
+
+  report(): string {
+    const { config, broker } = this.#params;
+    const shown = Object.entries(shownConfig(config, false)).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
+    return [
+      '',
+      `software -> umbel:${version()} node:${process.versions.node} v8:${process.versions.v8}`,
+      `platform -> system:${process.platform} arch:${process.arch}`,
+      `settings -> transport:${broker.displayUrl} results:${config.settings.result_backend === null ? 'disabled' : 'set'}`,
+      '',
+      ...shown,
+      '',
+    ].join('\n');
+  }
+
+  rssBytes(): number {
+    return process.memoryUsage.rss();
+  }
+
+  heapReport(samples: number): string {
+    const { rss, heapUsed, external } = process.memoryUsage();
+    const megabytes = (bytes: number): string => `${(bytes / 1048576).toFixed(3)}MB`;
+    const spaces = getHeapSpaceStatistics()
+      .sort((a, b) => b.space_used_size - a.space_used_size)
+      .slice(0, samples)
+      .map(({ space_name: name, space_used_size: used, space_size: size }) => `  ${name}: ${megabytes(used)} of ${megabytes(size)}`);
+    return `- rss: ${megabytes(rss)}\n- heap: ${megabytes(heapUsed)}, outside: ${megabytes(external)}\n${spaces.join('\n')}\n`;
+  }
+
+  heapSnapshot(): string {
+    return writeHeapSnapshot(join(process.cwd(), `umbel-${process.pid}-${Date.now()}.heapsnapshot`));
+  }
+
+  revoke(ids: readonly string[], signal: string | null): RevokeOutcome {
+    return this.#revoked(() => this.#params.revokes.revoke(ids, signal === null ? {} : { terminate: true, signal: numberOrName(signal) }));
+  }
+
+  revokeByStampedHeaders(headers: Readonly<Record<string, readonly string[]>>, signal: string | null): RevokeOutcome {
+    return this.#revoked(() =>
+      this.#params.revokes.revokeByStampedHeaders(headers, signal === null ? {} : { terminate: true, signal: numberOrName(signal) }),
+    );
+  }
+
+  rateLimit(taskName: string, rate: string | number | null): TaskChange {
+    const { pool, consumer, log } = this.#params;
+    if (perSecond(rate ?? 0) === null) throw new CommandFailure('ValueError', `could not convert string to float: '${rate}'`);
+    if (!pool.tasks.has(taskName)) {
+      log.error('control.unknown-task', `Rate limit attempt for unknown task ${taskName}`);
+      return 'unknown';
+    }
+    consumer.rateLimits.setLimit(taskName, rate ?? 0);
+    log.info(
+      'control.rate-limit',
+      rate === null || rate === 0
+        ? `Rate limits disabled for tasks of type ${taskName}`
+        : `New rate limit for tasks of type ${taskName}: ${rate}.`,
+    );
+    return 'done';
+  }
+
+  timeLimit(taskName: string, hardSeconds: number | null, softSeconds: number | null): TaskChange {
+    const { pool, log } = this.#params;
+    if (!pool.tasks.has(taskName)) {
+      log.error('control.unknown-task', `Change time limit attempt for unknown task ${taskName}`);
+      return 'unknown';
+    }
+    throw new CommandFailure('NotImplementedError', `time limits are not built in this version, got ${hardSeconds} and ${softSeconds}`);
+  }
+
+  async addConsumer({ queue: name, exchange, exchangeType, routingKey }: ConsumerOptions): Promise<void> {
+    const { broker, consumer, names, log } = this.#params;
+    if (!isExchangeType(exchangeType))
+      throw new CommandFailure('ValueError', `exchange_type must be direct, topic, fanout or headers, got '${exchangeType}'`);
+    const { subscription } = consumer;
+    if (subscription === null) throw new CommandFailure('RuntimeError', 'the worker is stopping');
+    if (subscription.queues.includes(name)) return;
+    const known = exchange === null && routingKey === null ? names.queueTable.find(name) : { name };
+    const queue: TaskQueue =
+      exchange === null && routingKey === null
+        ? known
+        : { ...known, exchange: exchange ?? name, exchangeType, routingKey: routingKey ?? name };
+    await broker.declareQueue(queue);
+    await subscription.addQueue(queue.name);
+    this.#queues.set(queue.name, queue);
+    log.info('control.add-consumer', `Started consuming from ${queue.name}`);
+  }
+
+  async cancelConsumer(queue: string): Promise<void> {
+    const { consumer, log } = this.#params;
+    await consumer.subscription?.cancelQueue(queue);
+    log.info('control.cancel-consumer', `No longer consuming from ${queue}`);
+  }
+
+  poolGrow(count: number): void {
+    this.#resize(() => this.#params.pool.grow(count));
+  }
+
+  poolShrink(count: number): void {
+    this.#resize(() => this.#params.pool.shrink(count));
+  }
+
+  poolRestart(): void {
+    throw new CommandFailure('ValueError', 'Pool restarts not enabled');
+  }
+
+  autoscale(): { readonly max: number; readonly min: number } {
+    throw new CommandFailure('ValueError', 'Autoscale not enabled');
+  }
+
+  shutdown(message: string): void {
+    this.#params.log.warning('control.shutdown', message);
+    this.#params.stop(message);
+  }
+
+  heartbeat(): void {
+    throw new CommandFailure('NotImplementedError', 'events are not built in this version');
+  }
+
+  enableEvents(): EventsSwitch {
+    return 'unavailable';
+  }
+
+  disableEvents(): EventsSwitch {
+    return 'unavailable';
+  }
+
+  election(): void {
+    throw new CommandFailure('NotImplementedError', 'gossip is not built in this version');
+  }
+
+  #requests(state: Request['state']): Request[] {
+    const found: Request[] = [];
+    for (const { request } of this.#params.consumer.held) if (request.state === state) found.push(request);
+    return found;
+  }
+
+  #resize(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      throw error instanceof UmbelError ? new CommandFailure('NotImplementedError', error.message) : error;
+    }
+    const { consumer, pool, log } = this.#params;
+    consumer.poolResized();
+    log.info('pool.resized', `pool: ${pool.size} ${pool.size === 1 ? 'child' : 'children'}`, { size: pool.size });
+  }
+
+  /** What is wrong with a signal or a stamp is the caller's to hear. */
+  #revoked(revoke: () => string[]): RevokeOutcome {
+    try {
+      return { terminated: revoke() };
+    } catch (error) {
+      throw error instanceof UmbelError
+        ? new CommandFailure(error.code === 'NOT_SUPPORTED' ? 'NotImplementedError' : 'ValueError', error.message)
+        : error;
+    }
+  }
+}
+
+function numberOrName(signal: string): string | number {
+  return /^\d+$/.test(signal) ? Number(signal) : signal;
+}
+
+function isExchangeType(type: string): type is 'direct' | 'topic' | 'fanout' | 'headers' {
+  return type === 'direct' || type === 'topic' || type === 'fanout' || type === 'headers';
+}
