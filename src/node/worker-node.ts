@@ -36,7 +36,7 @@ import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
 import { Producer } from '../producer/producer.ts';
 import { StateDb } from '../statedb/state-db.ts';
 import { systemClock } from '../std/clock.ts';
-import { banner } from './banner.ts';
+import { workerBanner } from './banner.ts';
 import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
@@ -240,20 +240,7 @@ export class WorkerNode {
   #ready(): void {
     if (this.#state === 'new') this.#enter('running');
     const { settings } = this.#params.config;
-    const showTasks = settings.worker_loglevel === 'info' || settings.worker_loglevel === 'debug';
-    this.#params.show(
-      banner({
-        nodeName: this.#names.nodeName,
-        brokerUrl: this.#broker.displayUrl,
-        backendUrl: this.#backend?.displayUrl ?? null,
-        concurrency: this.#names.pool.text,
-        poolName: this.#pool.name,
-        queues: this.#names.queues,
-        taskPaths: this.#names.taskPaths,
-        tasks: showTasks ? [...this.#pool.tasks.keys()].sort() : null,
-        now: Date.now(),
-      }),
-    );
+    this.#params.show(workerBanner({ settings, names: this.#names, pool: this.#pool, broker: this.#broker, backend: this.#backend }));
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.pool.concurrency });
     if (this.#pool.tasks.size === 0) this.#log.warning('worker.no-tasks', `no task is exported by ${this.#names.taskPaths.join(', ')}`);
     sayUnused(settings.task_annotations, this.#pool.tasks, this.#log);
