@@ -2,13 +2,20 @@
 import { join } from 'node:path';
 import { WorkerProcess } from '../scripts/worker-process.ts';
 
-export function startWorker(umbel: string, folder: string, url: string, children: number, more: readonly string[] = []): WorkerProcess {
+export function startWorker(
+  umbel: string,
+  folder: string,
+  url: string,
+  children: number,
+  more: readonly string[] = [],
+  tasks = 'noop.ts',
+): WorkerProcess {
   return new WorkerProcess({
     command: umbel,
     args: [
       'worker',
       '-A',
-      join(import.meta.dirname, 'tasks/noop.ts'),
+      join(import.meta.dirname, 'tasks', tasks),
       '-b',
       url,
       '-c',

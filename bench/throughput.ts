@@ -37,13 +37,13 @@ export async function measureThroughput(params: ThroughputParams): Promise<Throu
   const raw = join(folder, 'raw.db');
   copyFileSync(filled, raw);
   const rawPerSecond = rawSqliteRate(raw, queue, tasks);
-  const withoutResultsPerSecond = await workOff(params, filled, 'plain', false);
-  const withResultsPerSecond = await workOff(params, filled, 'results', true);
+  const withoutResultsPerSecond = await workOff({ ...params, filled, name: 'plain', results: false });
+  const withResultsPerSecond = await workOff({ ...params, filled, name: 'results', results: true });
   return { publishPerSecond, rawPerSecond, withoutResultsPerSecond, withResultsPerSecond };
 }
 
 /** A database with `tasks` messages of noop, published by the client as any program would. Returns messages per second. */
-async function fill(path: string, tasks: number): Promise<number> {
+export async function fill(path: string, tasks: number): Promise<number> {
   const app = new App({ broker: `sqlite:///${path}` });
   await app.start();
   const noop = taskHandle<[number], void>('noop.noop');
@@ -58,7 +58,19 @@ async function fill(path: string, tasks: number): Promise<number> {
   return tasks / seconds;
 }
 
-async function workOff({ umbel, folder, tasks }: ThroughputParams, filled: string, name: string, results: boolean): Promise<number> {
+export interface WorkOffParams extends ThroughputParams {
+  /** A database filled beforehand; it is copied. */
+  readonly filled: string;
+  /** Of this run. */
+  readonly name: string;
+  readonly results: boolean;
+  readonly children?: number;
+  readonly more?: readonly string[];
+}
+
+/** Tasks per second. Throws unless each was executed exactly once. */
+export async function workOff(params: WorkOffParams): Promise<number> {
+  const { umbel, folder, tasks, filled, name, results, children = 2, more = [] } = params;
   const path = join(folder, `${name}.db`);
   const records = join(folder, `${name}-records`);
   copyFileSync(filled, path);
@@ -66,7 +78,7 @@ async function workOff({ umbel, folder, tasks }: ThroughputParams, filled: strin
   const url = `sqlite:///${path}`;
   const worker = new WorkerProcess({
     command: umbel,
-    args: ['worker', '-A', benchTasks, '-b', url, '-c', '2', '-l', 'warning', '-n', `bench-${name}@localhost`],
+    args: ['worker', '-A', benchTasks, '-b', url, '-c', String(children), '-l', 'warning', '-n', `bench-${name}@localhost`, ...more],
     cwd: folder,
     env: {
       UMBEL_TASK_ACKS_LATE: 'true',
