@@ -137,19 +137,14 @@ export class RpcBackend implements ResultBackend {
       autoDelete: true,
       ...(resultExpiresMs === null ? {} : { arguments: { 'x-expires': Math.round(resultExpiresMs) } }),
     });
-    const subscription = await broker.consume({
+    this.#subscription = await broker.consume({
       queues: [this.#oid],
       prefetch: 0,
-      onDelivery: (delivery) => {
-        this.#onReply(delivery);
-        subscription.ack(delivery).catch(() => {
-          // It comes again, and says the same.
-        });
-      },
+      noAck: true,
+      onDelivery: (delivery) => this.#onReply(delivery),
       onLost: () => {},
       onHeld: () => {},
     });
-    this.#subscription = subscription;
     return this.#oid;
   }
 

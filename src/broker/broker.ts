@@ -109,6 +109,11 @@ export interface ConsumeParams {
   readonly prefetch: number;
   /** Not one message more, not even for the moment in which the prefetch becomes less: what is acknowledged after that makes no room before it. */
   readonly exact?: boolean;
+  /**
+   * What is delivered counts as settled: there is nothing to acknowledge, and `prefetch` must be 0. RabbitMQ forgets a message as it sends it; with
+   * the others one whose acknowledgement was lost may come again.
+   */
+  readonly noAck?: boolean;
   /** Called once per delivery, in the broker's order. Must not throw. */
   onDelivery(delivery: Delivery): void;
   /** The broker took these deliveries away (lease or connection lost): abort or forget them; settling them is 'stale'. */

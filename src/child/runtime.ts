@@ -30,6 +30,7 @@ import { loadTaskModules } from '../task/loader.ts';
 import { hasHooks } from '../task/process-hooks.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
+import { loadRouterModule } from '../task/router-module.ts';
 import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
 import { annotate } from './annotate.ts';
 import type { ChildHome } from './child-home.ts';
@@ -159,6 +160,7 @@ export class ChildRuntime {
         timeoutMs: settings.loadTimeoutMs,
         ...(settings.compileCacheFolder === null ? null : { compileCacheFolder: settings.compileCacheFolder }),
       });
+      for (const module of settings.routerModules ?? []) await loadRouterModule(module);
       this.#port.hold(true);
       await startProcess(settings);
     } catch (error) {

@@ -100,5 +100,5 @@ export class FollowUpPublisher {
 }
 
 function isTransient(error: unknown): boolean {
-  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
+  return error instanceof UmbelError && ['BROKER_UNAVAILABLE', 'BROKER_LOST', 'BROKER_FULL'].includes(error.code);
 }

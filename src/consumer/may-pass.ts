@@ -2,5 +2,6 @@
 import { UmbelError } from '../errors.ts';
 
 export function mayPass(error: unknown): boolean {
-  return error instanceof UmbelError && (error.code.startsWith('BROKER_') || error.code.startsWith('BACKEND_'));
+  if (!(error instanceof UmbelError) || error.code === 'BROKER_REFUSED') return false;
+  return error.code.startsWith('BROKER_') || error.code.startsWith('BACKEND_');
 }

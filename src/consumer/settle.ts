@@ -144,8 +144,10 @@ export class Settler implements RequestListener {
       }
       case 'retried': {
         this.counts.retried += 1;
-        const record = request.ignoreResult ? null : this.#records.make(request, 'RETRY', resultJson, meta.traceback, meta);
-        this.#finish(request, job.followUps, record, 'ack');
+        // On its way before the message, whose run may end at once and tell of it. A state, as STARTED is one: nothing waits for it.
+        if (!request.ignoreResult && !request.lost)
+          this.#track(this.#store(this.#records.make(request, 'RETRY', resultJson, meta.traceback, meta)));
+        this.#finish(request, job.followUps, null, 'ack');
         this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, fields);
         return;
       }

@@ -174,17 +174,23 @@ export class AmqpChannel {
     }
   }
 
-  /** With a farewell: everything sent before has been worked through when it resolves, and what is not settled is back in its queue. */
-  close(): Promise<void> {
-    if (this.#closed !== null || this.#closing) return Promise.resolve();
+  /**
+   * With a farewell: everything sent before has been worked through when it resolves with true, and what is not settled is back in its queue. false: it had
+   * ended, or did before the answer.
+   */
+  close(): Promise<boolean> {
+    if (this.#closed !== null || this.#closing) return Promise.resolve(false);
     this.#closing = true;
     return new Promise((resolve) => {
-      // A connection that ends first ends the channel too.
-      this.#raw.once('close', () => resolve());
+      // Called before the channel is closed; a connection that ends first ends the channel without.
+      let isAnswered = false;
+      this.#raw.once('close', () => resolve(isAnswered));
       try {
-        this.#raw.close(() => {});
+        this.#raw.close(() => {
+          isAnswered = true;
+        });
       } catch {
-        resolve();
+        resolve(false);
       }
     });
   }

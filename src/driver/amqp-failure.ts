@@ -37,6 +37,8 @@ export type AmqpFailureKind =
   | 'message'
   | 'protocol';
 
+const tooLarge = /message size (\d+) is larger than/;
+
 export class AmqpFailure extends Error {
   readonly kind: AmqpFailureKind;
   /** AMQP reply code, where the server gave one. */
@@ -45,6 +47,8 @@ export class AmqpFailure extends Error {
   readonly replyText: string;
   /** It was sent and no answer came: the server may have done it all the same. */
   readonly uncertain: boolean;
+  /** Size of the message that the server finds too large; null: it does not. */
+  readonly messageBytes: number | null;
 
   constructor(
     kind: AmqpFailureKind,
@@ -57,6 +61,8 @@ export class AmqpFailure extends Error {
     this.replyCode = options.replyCode ?? null;
     this.replyText = options.replyText ?? '';
     this.uncertain = options.uncertain ?? false;
+    const [, bytes] = kind === 'message' ? (tooLarge.exec(this.replyText) ?? []) : [];
+    this.messageBytes = bytes === undefined ? null : Number(bytes);
   }
 }
 
@@ -113,6 +119,7 @@ function kindOfCode(code: number | null, text: string): AmqpFailureKind {
     case 405:
       return 'locked';
     case 406:
+      if (tooLarge.test(text)) return 'message';
       return /delivery acknowledgement on channel \d+ timed out/.test(text) ? 'timeout' : 'differs';
     case 530:
       return 'vhost';
@@ -141,6 +148,8 @@ function ruleOf(kind: AmqpFailureKind): string {
       return 'RabbitMQ closed the channel because a message was not acknowledged within its consumer timeout';
     case 'lost':
       return 'RabbitMQ closed the connection';
+    case 'message':
+      return 'RabbitMQ does not take messages of this size';
     default:
       return 'RabbitMQ refused';
   }

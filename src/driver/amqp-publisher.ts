@@ -135,12 +135,12 @@ export class AmqpPublisher {
   #acquire(): void {
     const lanes = this.#lanes();
     this.#unlisten = [
-      this.#connection.onStateChange((state) => {
+      this.#connection.onStateChange((state, cause) => {
         if (state === 'connected') for (const lane of lanes) lane.wake();
         if (state === 'stopped' && !this.#stopped) {
-          for (const lane of lanes) lane.end(this.#connection.unavailable());
           for (const unlisten of this.#unlisten) unlisten();
           this.#acquired = null;
+          for (const lane of lanes) lane.end(cause ?? this.#connection.unavailable());
         }
       }),
       this.#connection.onBlocked((reason) => {
@@ -148,11 +148,8 @@ export class AmqpPublisher {
       }),
     ];
     this.#acquired = this.#connection.acquire();
-    this.#acquired.catch((failure: unknown) => {
-      for (const unlisten of this.#unlisten) unlisten();
-      this.#acquired = null;
-      for (const lane of lanes) lane.end(failure instanceof AmqpFailure ? failure : this.#connection.unavailable());
-    });
+    // Whoever waits was told as the state changed, and may have asked again since.
+    this.#acquired.catch(() => {});
   }
 
   /** Messages wait for a server that is away: look again when the first has waited long enough. */
@@ -338,8 +335,9 @@ class Lane {
     this.#channel = null;
     const again: Item[] = [];
     const nowMs = this.#clock.monotonic();
-    const guilty =
-      cause.kind === 'lost' ? [] : [...this.#inFlight].filter(({ message }) => cause.replyText.includes(`'${message.exchange}'`));
+    const isGuilty = ({ message, content }: Item): boolean =>
+      cause.kind === 'message' ? content.length === cause.messageBytes : cause.replyText.includes(`'${message.exchange}'`);
+    const guilty = cause.kind === 'lost' ? [] : [...this.#inFlight].filter(isGuilty);
     for (const item of this.#inFlight) {
       const failed = cause.kind !== 'lost' && (guilty.length === 0 || guilty.includes(item));
       if (failed) {

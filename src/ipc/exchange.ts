@@ -77,6 +77,8 @@ export interface ChildSettings {
   /** Task modules and folders, and what they are relative to. */
   readonly taskPaths: readonly string[];
   readonly workdir: string;
+  /** Loaded as well, to see whether they can be: the worker is about to start again with them. */
+  readonly routerModules?: readonly { readonly path: string; readonly exportName: string }[];
   /** Where compiled task modules are kept between runs; null: nowhere. */
   readonly compileCacheFolder: string | null;
   /** How long one task module may take to load. */

@@ -12,7 +12,17 @@ import type { RetryPolicy } from '../producer/publish-retry.ts';
 import { QueueTable, type TaskQueue } from '../producer/queue-table.ts';
 import { MapRouter, type RouteOptions, type Router } from '../producer/router.ts';
 import { newUuid } from '../std/new-uuid.ts';
+import type { RouterModule } from '../task/router-module.ts';
 import { ModuleRouter } from './module-router.ts';
+
+/** The modules of the routers, in their order. */
+export function routerModules(settings: Settings): readonly RouterModule[] {
+  return settings.task_routes.filter((router) => typeof router === 'string').map(moduleOf);
+}
+
+function moduleOf(router: string): RouterModule {
+  return routerModule(router) ?? { path: router, exportName: 'default' };
+}
 
 /** `queues`: the table, where there is one already. */
 export function routingParams(settings: Settings, queues: QueueTable = queueTableOf(settings)): RoutingParams {
@@ -20,8 +30,7 @@ export function routingParams(settings: Settings, queues: QueueTable = queueTabl
     queues,
     routers: settings.task_routes.map((router): Router => {
       if (typeof router !== 'string') return new MapRouter(router.map(([pattern, route]) => [pattern, routeOf(route)]));
-      const { path, exportName } = routerModule(router) ?? { path: router, exportName: 'default' };
-      return new ModuleRouter(path, exportName);
+      return new ModuleRouter(moduleOf(router));
     }),
     defaultPriority: settings.task_default_priority,
     defaultDeliveryMode: settings.task_default_delivery_mode,

@@ -1,10 +1,11 @@
-/** Before a restart in place: do the new settings go together, and does a child with them load its task modules? */
+/** Before a restart in place: do the new settings go together, and does a child with them load its task modules, and those of the routers? */
 import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
 import { processChildren } from '../pool/process-link.ts';
 import { childCommand } from './pool-shape.ts';
+import { routerModules } from './routing-params.ts';
 import { checkTransportOptions } from './transport-options.ts';
 import { childSettings, workerNames } from './worker-params.ts';
 
@@ -16,7 +17,7 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
     concurrency: 1,
     // Whatever the pool: what a module does when it loads must not be done to a worker that may carry on.
     kind: processChildren(childCommand()),
-    settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null }),
+    settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null, routerModules: routerModules(config.settings) }),
     childConcurrency: 1,
     fair: true,
     heldUntilMs: () => Number.POSITIVE_INFINITY,

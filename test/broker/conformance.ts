@@ -718,6 +718,32 @@ const routingSuite: Suite = (test) => {
     t.equal(inbox.deliveries.size, 0);
   });
 
+  test('without acknowledgements what is delivered is gone', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'unacknowledged');
+    await publishAll(broker, queue, ['0', '1']);
+    const arrivals = new Arrivals<Delivery>();
+    const lost: unknown[] = [];
+    const subscription = await broker.consume({
+      queues: [queue],
+      prefetch: 0,
+      noAck: true,
+      onDelivery: (delivery) => arrivals.push(delivery),
+      onLost: (deliveries) => lost.push(...deliveries),
+      onHeld: () => {},
+    });
+    const before = await arrivals.take(2);
+    await publish(broker, queue, '2');
+    const after = await arrivals.next();
+    t.strictSame(texts([...before, after]), ['0', '1', '2']);
+    await eventually(t, 'none is left', async () => (await subscription.ack(after)) === 'stale' && (await broker.countReady(queue)) === 0);
+    await subscription.release();
+    const inbox = await openInbox(broker, [queue]);
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0, 'nothing comes again');
+    t.strictSame(lost, []);
+  });
+
   test('a queue has several bindings, and a message that two of them match comes once', async (t, bench) => {
     const broker = await bench.broker();
     const [topic, direct] = [bench.name('several.topic'), bench.name('several.direct')];

@@ -25,6 +25,55 @@ t.test('a follow-up that is refused for good: the task has failed, and does not 
   }
 });
 
+t.test('so it is with one that no queue takes, or whose exchange is not there', async (t) => {
+  const bench = new SettleBench();
+  bench.recorder.fail('publish', new UmbelError('BROKER_REFUSED', 'no queue takes the message'));
+  const { request, job } = await bench.started(late);
+  addFollowUp(job);
+  succeed(request, job);
+  await bench.settler.idle();
+  t.match(bench.backend.records.at(-1), { status: 'FAILURE', resultJson: /no queue takes the message/ });
+  t.same(bench.recorder.names, ['declare', 'publish', 'store', 'ack', 'settled'], 'and it is tried once');
+});
+
+t.test('one that a full queue refuses is tried a few times; then the message goes back', async (t) => {
+  const bench = new SettleBench();
+  bench.recorder.fail('publish', new UmbelError('BROKER_FULL', 'full'));
+  const { request, job } = await bench.started(late);
+  addFollowUp(job);
+  succeed(request, job);
+  await bench.settler.idle();
+  t.same(bench.recorder.names, ['declare', 'publish', 'publish', 'publish', 'publish', 'requeue', 'settled']);
+});
+
+t.test('a retry is told before its message is sent, and nothing waits for the telling', async (t) => {
+  const bench = new SettleBench();
+  bench.recorder.hold('store');
+  const { request, job } = await bench.started(late);
+  addFollowUp(job);
+  end('retried')(request, job);
+  await settled();
+  t.same(bench.recorder.names, ['store', 'declare', 'publish', 'ack', 'settled']);
+  t.match(bench.backend.records, [{ status: 'RETRY' }]);
+  let idle = false;
+  const whenIdle = bench.settler.idle().then(() => {
+    idle = true;
+  });
+  await settled();
+  t.equal(idle, false, 'but the end of the worker');
+  await bench.recorder.pass('store');
+  await whenIdle;
+
+  const failing = new SettleBench();
+  failing.recorder.fail('store', broken);
+  const second = await failing.started(late);
+  addFollowUp(second.job);
+  end('retried')(second.request, second.job);
+  await failing.settler.idle();
+  t.same(failing.recorder.names, ['store', 'declare', 'publish', 'ack', 'settled'], 'it is not sent a second time for want of a result');
+  t.match(await failing.log.event('task.settle-failed'), { level: 'error' });
+});
+
 t.test('a follow-up the broker cannot take now: the message goes back, nothing is stored', async (t) => {
   const bench = new SettleBench();
   bench.recorder.fail('publish', new UmbelError('BROKER_UNAVAILABLE', 'no such queue'));
@@ -48,14 +97,14 @@ t.test('a broker that is away is waited for: nothing is lost, also when the mess
     end('retried')(request, job);
     await log.event('task.follow-up-delayed');
     await settled();
-    t.same(recorder.names, ['declare', 'publish'], 'one try, then it waits');
+    t.same(recorder.names, ['store', 'declare', 'publish'], 'one try, then it waits');
     broker.enter('connecting');
     await settled();
-    t.equal(recorder.names.length, 2, 'it is not there yet');
+    t.equal(recorder.names.length, 3, 'it is not there yet');
     recorder.fail('publish', null);
     broker.enter('connected');
     await bench.settler.idle();
-    t.same(recorder.names.slice(2), ['publish', 'store', ...('acksLate' in offer ? ['ack'] : []), 'settled']);
+    t.same(recorder.names.slice(3), ['publish', ...('acksLate' in offer ? ['ack'] : []), 'settled']);
     t.equal(broker.published.length, 1);
   }
 });

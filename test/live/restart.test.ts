@@ -99,6 +99,7 @@ void t.test('HUP is refused while the configuration or a module is bad, and the 
   const good = "export const version = () => 'good';\n";
   folder.write('tasks.js', good);
   folder.write('umbel.toml', '[worker]\nconcurrency = 1\n');
+  folder.write('router.js', 'export default () => null;\n');
   const client = await folder.client();
   const worker = await folder.worker(['-A', 'tasks.js']).ready();
   const children = worker.children();
@@ -112,6 +113,14 @@ void t.test('HUP is refused while the configuration or a module is bad, and the 
       /restart refused.+the database of a Redis URL must be a number.+umbel\.toml:2/,
     ],
     ['umbel.toml', '[worker\n', '', /restart refused.+umbel\.toml:1/],
+    ['umbel.toml', '[task]\nroutes = "no-router.js"\n', '', /restart refused.+router modules that are there, got .*no-router\.js/],
+    [
+      'umbel.toml',
+      '[task]\nroutes = "router.js:none"\n',
+      '',
+      /restart refused.+router\.js:none of task\.routes must be an exported function/,
+    ],
+    ['umbel.toml', '[task]\nroutes = ["tasks.js:nothing", "tasks.js:version"]\n', '', /restart refused.+tasks\.js:nothing/],
     ['tasks.js', '\nthrow new Error("half an edit");\n', good, /restart refused.+tasks\.js:2:7: Error: half an edit/],
     ['tasks.js', 'await new Promise(() => {});\n', good, /restart refused.+never settles/],
     ['tasks.js', 'process.exit(3);\n', good, /restart refused.+exit code 3/],

@@ -123,7 +123,7 @@ t.test('router modules', async (t) => {
     'broken.mjs': 'throw new Error("broken here");\n',
   });
   const asked = { name: 'a', id: 'i' } as TaskToRoute;
-  const open = (file: string, name = 'default') => new ModuleRouter(join(folder, file), name);
+  const open = (file: string, name = 'default') => new ModuleRouter({ path: join(folder, file), exportName: name });
   const router = open('router.ts');
   t.throws(() => router.route(asked), { code: 'INTERNAL' });
   await router.load();

@@ -64,6 +64,8 @@ export interface AmqpBrokerParams {
 /** max_retries 3, interval_start 0, interval_step 0.2, interval_max 1. */
 const defaultPatienceMs = 600;
 const defaultHoldDeferredMs = 600_000;
+/** More than the publisher gives the last confirmations. */
+const stopGraceMs = 7000;
 /** Older servers count per channel what AMQP calls global; RabbitMQ 4 is about to stop. */
 const perConsumerFrom = 4;
 
@@ -156,7 +158,7 @@ export class AmqpBroker implements Broker {
       // Without a connection nothing can be given back, and need not: the server did so when it was lost.
       const connected = this.connection.state === 'connected';
       const endings = [this.#publisher.stop(), ...(connected ? this.#endings() : [])];
-      for (const result of await Promise.allSettled(endings)) {
+      for (const result of await this.#inTime(Promise.allSettled(endings))) {
         if (result.status === 'rejected')
           this.#log.warning('broker.stop', `The RabbitMQ broker did not stop cleanly: ${messageOf(result.reason)}`);
       }
@@ -166,6 +168,14 @@ export class AmqpBroker implements Broker {
       await this.connection.release();
       this.#setState('stopped', null);
     });
+  }
+
+  /** A server that does not answer, and whose connection is not found out, is not waited for: it gives back what is held when the connection ends. */
+  #inTime<T>(endings: Promise<PromiseSettledResult<T>[]>): Promise<PromiseSettledResult<T>[]> {
+    const { promise: late, resolve } = Promise.withResolvers<PromiseSettledResult<T>[]>();
+    const reason = new Error(`no answer within ${stopGraceMs / 1000} s`);
+    const timer = this.#clock.setTimer(() => resolve([{ status: 'rejected', reason }]), stopGraceMs);
+    return Promise.race([endings, late]).finally(() => this.#clock.clearTimer(timer));
   }
 
   reconnect(reason: string): void {
@@ -235,7 +245,7 @@ export class AmqpBroker implements Broker {
     try {
       await this.#publish(message, { exchange: nativeDelayExchange, routingKey, mandatory: true });
     } catch (error) {
-      if (!(error instanceof UmbelError) || error.code !== 'BROKER_REFUSED') throw error;
+      if (!(error instanceof UmbelError) || (error.code !== 'BROKER_REFUSED' && error.code !== 'BROKER_FULL')) throw error;
       this.#nativeDelay.missed();
       await this.#publish(message, destination);
     }

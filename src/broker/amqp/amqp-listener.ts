@@ -43,7 +43,8 @@ export class AmqpListener implements Listener {
     const { exchange, exchangeType, routingKey, exchangeDurable = exchangeType === 'topic' } = listen;
     if (exchange !== '') await topology.declareExchange(exchange, exchangeType, exchangeDurable);
     const channel = await connection.openChannel();
-    if (this.#stopped) {
+    // Another start, from before a loss, may have come first.
+    if (this.#stopped || this.#channel !== null) {
       void channel.close();
       return;
     }

@@ -24,6 +24,8 @@ export interface Consumer {
 export interface ConsumerSetParams {
   readonly connection: AmqpConnection;
   readonly topology: Topology;
+  /** Nothing is acknowledged. */
+  readonly noAck: boolean;
   /** On which to consume; null: there is none, or it is being made. */
   channel(): AmqpChannel | null;
   /** Queues to consume from now. */
@@ -43,7 +45,8 @@ const lastRetryMs = 5000;
 export class ConsumerSet {
   readonly #params: ConsumerSetParams;
   readonly #consumers = new Map<string, Consumer>();
-  readonly #refused = new Set<string>();
+  /** By queue: the attempt to get over the refusal. */
+  readonly #refused = new Map<string, object>();
   #turn: Promise<void> = Promise.resolve();
   #tagNumber = 0;
   /** Changes when the channel does. */
@@ -76,6 +79,17 @@ export class ConsumerSet {
   /** What still arrives from this queue (of all without one) is not wanted. */
   end(queue?: string): void {
     for (const consumer of this.#consumers.values()) if (queue === undefined || consumer.queue === queue) consumer.ended = true;
+  }
+
+  /** The queue is there, as far as it can be; one that is refused is left out, said and tried again. Rejects when the connection is no more. */
+  async ensure(queue: string): Promise<void> {
+    const { topology, connection } = this.#params;
+    const { epoch } = connection;
+    try {
+      await topology.ensure(queue);
+    } catch (error) {
+      if (connection.epoch !== epoch || connection.state !== 'connected' || isLoss(error) || !this.#refusedBy(queue, error)) throw error;
+    }
   }
 
   /** Brings the consumers in line with what is wanted. Never rejects: a failure ends the channel, which tells. */
@@ -114,7 +128,8 @@ export class ConsumerSet {
   async #alignOn(channel: AmqpChannel): Promise<void> {
     const generation = this.#generation;
     for (const consumer of [...this.#consumers.values()]) {
-      if (this.#params.wanted().has(consumer.queue) || this.#generation !== generation) continue;
+      // One that was ended and whose queue is wanted again gives everything back that it gets.
+      if ((this.#params.wanted().has(consumer.queue) && !consumer.ended) || this.#generation !== generation) continue;
       this.#consumers.delete(consumer.queue);
       await channel.cancel(consumer.tag);
     }
@@ -128,7 +143,7 @@ export class ConsumerSet {
     const consumer: Consumer = { queue, tag: `umbel-${++this.#tagNumber}`, ended: false };
     this.#consumers.set(queue, consumer);
     const { consumerArguments = {} } = this.#params.topology.declaration(queue);
-    const options = { consumerTag: consumer.tag, noAck: false, exclusive: false, arguments: consumerArguments };
+    const options = { consumerTag: consumer.tag, noAck: this.#params.noAck, exclusive: false, arguments: consumerArguments };
     try {
       await channel.consume(queue, options, (message) => {
         if (message === null) this.#cancelledByServer(consumer);
@@ -142,21 +157,30 @@ export class ConsumerSet {
     }
   }
 
-  #refusedBy(queue: string, failure: AmqpFailure): void {
-    if (!this.#params.onRefused()) return;
+  /** false: that is for somebody else to say. */
+  #refusedBy(queue: string, failure: unknown): boolean {
+    if (!this.#params.onRefused()) return false;
     const { topology, clock, log } = this.#params;
-    log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${failure.message}. Trying again`);
-    this.#refused.add(queue);
+    log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}. Trying again`);
+    const attempt = {};
+    this.#refused.set(queue, attempt);
+    // A right that is missing shows only when consuming: that waits for the next connection.
+    if (failure instanceof AmqpFailure && failure.kind === 'denied') return true;
+    const isOver = (): boolean => !this.#params.belongs(queue) || this.#refused.get(queue) !== attempt;
     const again = async (): Promise<void> => {
-      if (!this.#params.belongs(queue) || !this.#refused.has(queue)) return;
-      // A right that is missing shows only when consuming: that waits for the next connection.
-      const there = failure.kind !== 'denied' && (await topology.look(queue).catch(() => null)) !== null;
-      if (there) {
+      if (isOver()) return;
+      const isThere = await topology.ensure(queue).then(
+        () => true,
+        () => false,
+      );
+      if (isOver()) return;
+      if (isThere) {
         this.#refused.delete(queue);
         await this.align();
       } else clock.setTimer(() => void again(), lastRetryMs, { ref: false });
     };
     clock.setTimer(() => void again(), lastRetryMs, { ref: false });
+    return true;
   }
 
   #cancelledByServer(consumer: Consumer): void {
@@ -185,4 +209,9 @@ export class ConsumerSet {
         clock.setTimer(() => (unwanted() ? undefined : this.#consumeAnew(queue, attempt + 1)), delayMs, { ref: false });
       });
   }
+}
+
+/** Of the connection, or of the channel on which queues are declared: no queue can be blamed for it. */
+function isLoss(error: unknown): boolean {
+  return error instanceof AmqpFailure && (error.kind === 'lost' || error.kind === 'stopped' || error.kind === 'channel');
 }

@@ -107,6 +107,7 @@ export class AmqpSubscription implements Subscription {
     });
     this.#consumers = new ConsumerSet({
       ...params,
+      noAck: params.consume.noAck === true,
       channel: () => (this.#opening ? null : this.#channel),
       wanted: () => (this.#paused || this.#cancelled ? noQueues : this.#queues),
       belongs: (queue) => !this.#cancelled && this.#queues.has(queue),
@@ -297,8 +298,8 @@ export class AmqpSubscription implements Subscription {
     this.#stopTimers();
     await this.#narrowing;
     window?.flush();
-    await channel?.close();
-    window?.end('done');
+    const isOrderly = await channel?.close();
+    window?.end(isOrderly === true ? 'done' : 'stale');
     this.#params.ended(this);
   }
 
@@ -370,9 +371,9 @@ export class AmqpSubscription implements Subscription {
   async #open(): Promise<void> {
     this.#opening = true;
     try {
-      const { connection, topology } = this.#params;
+      const { connection } = this.#params;
       // Those that are not there any more would end the channel.
-      for (const queue of this.#queues) if (this.#epoch > 0) await topology.ensure(queue);
+      for (const queue of this.#queues) if (this.#epoch > 0) await this.#consumers.ensure(queue);
       const channel = await connection.openChannel();
       if (this.#cancelled) {
         void channel.close();
@@ -429,9 +430,10 @@ export class AmqpSubscription implements Subscription {
     this.#activity += 1;
     const plain = raw.frames === undefined ? null : readPlainFrames(raw.frames);
     const deliveryTag = plain?.deliveryTag ?? raw.fields.deliveryTag;
-    window.delivered(deliveryTag);
+    const noAck = this.#params.consume.noAck === true;
+    if (!noAck) window.delivered(deliveryTag);
     if (consumer.ended || this.#cancelled) {
-      void window.reject(deliveryTag, true);
+      if (!noAck) void window.reject(deliveryTag, true);
       return;
     }
     if (plain !== null) {
@@ -451,7 +453,11 @@ export class AmqpSubscription implements Subscription {
       this.#buffer.push(delivery);
       return;
     }
-    this.#held.add(delivery);
+    this.#deliver(delivery);
+  }
+
+  #deliver(delivery: Delivery): void {
+    if (this.#params.consume.noAck !== true) this.#held.add(delivery);
     this.#params.consume.onDelivery(delivery);
   }
 
@@ -463,8 +469,7 @@ export class AmqpSubscription implements Subscription {
     while (this.#buffer.length > 0 && this.#mayDeliver()) {
       const delivery = this.#buffer.shift();
       if (delivery === undefined) return;
-      this.#held.add(delivery);
-      this.#params.consume.onDelivery(delivery);
+      this.#deliver(delivery);
     }
   }
 

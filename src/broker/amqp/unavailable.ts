@@ -37,8 +37,9 @@ function codeOf(failure: AmqpFailure): ErrorCode {
     case 'locked':
     case 'differs':
     case 'returned':
-    case 'nacked':
       return 'BROKER_REFUSED';
+    case 'nacked':
+      return 'BROKER_FULL';
     case 'message':
       return 'MESSAGE_UNWRITABLE';
   }

@@ -19,6 +19,7 @@ import type {
 } from '../broker.ts';
 import { noQueueTakes } from '../no-queue.ts';
 import { bindingsOf } from '../queue-bindings.ts';
+import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
 import { MemoryHub } from './memory-hub.ts';
 import { MemorySubscription } from './memory-subscription.ts';
@@ -120,7 +121,8 @@ export class MemoryBroker implements Broker {
 
   async consume(params: ConsumeParams): Promise<Subscription> {
     this.#mustBeStarted();
-    const subscription = new MemorySubscription(this.#hub, params, this.#epoch);
+    const consume = settledAtOnce(params, (delivery) => subscription.ack(delivery));
+    const subscription: MemorySubscription = new MemorySubscription(this.#hub, consume, this.#epoch);
     this.#subscriptions.add(subscription);
     this.#stayAlive();
     return subscription;

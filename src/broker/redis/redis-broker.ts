@@ -31,6 +31,7 @@ import type {
 } from '../broker.ts';
 import { noQueueTakes } from '../no-queue.ts';
 import { bindingsOf } from '../queue-bindings.ts';
+import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
 import { mustHaveRights } from './needed-rights.ts';
@@ -243,7 +244,7 @@ export class RedisBroker implements Broker {
     } catch (error) {
       throw brokerUnavailable(error);
     }
-    const subscription = new RedisSubscription({
+    const subscription: RedisSubscription = new RedisSubscription({
       connection: this.connection,
       layout: this.#layout,
       lease: this.#lease,
@@ -252,7 +253,7 @@ export class RedisBroker implements Broker {
       queueOrderStrategy: this.#options.queueOrderStrategy ?? 'round_robin',
       clock: this.#clock,
       log: this.#log,
-      consume: params,
+      consume: settledAtOnce(params, (delivery) => subscription.ack(delivery)),
       takeSequence: (count) => {
         const first = this.#sequence;
         this.#sequence += count;

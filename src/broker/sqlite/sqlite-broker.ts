@@ -30,6 +30,7 @@ import type {
   Subscription,
 } from '../broker.ts';
 import { bindingsOf } from '../queue-bindings.ts';
+import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
 import { DueTimer } from './due-timer.ts';
 import { Lease } from './lease.ts';
@@ -220,11 +221,11 @@ export class SqliteBroker implements Broker {
     await this.#holdLease();
     if (params.queues.some((queue) => this.#transient.has(queue)))
       await this.#write((database) => this.#noteTransient(database, params.queues, this.#lease.id));
-    const subscription = new SqliteSubscription({
+    const subscription: SqliteSubscription = new SqliteSubscription({
       store: this.store,
       lease: this.#lease,
       log: this.#log,
-      consume: params,
+      consume: settledAtOnce(params, (delivery) => subscription.ack(delivery)),
       ended: (ended) => this.#subscriptions.delete(ended),
     });
     this.#subscriptions.add(subscription);

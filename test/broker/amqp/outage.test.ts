@@ -1,14 +1,14 @@
 /** What losing RabbitMQ costs: deliveries of the connection, and nothing else. */
 import t, { type Test } from 'tap';
-import type { AmqpBroker } from '../../../src/broker/amqp/amqp-broker.ts';
+import { AmqpBroker } from '../../../src/broker/amqp/amqp-broker.ts';
 import type { BrokerState } from '../../../src/broker/broker.ts';
-import { systemClock } from '../../../src/std/clock.ts';
+import { type Clock, systemClock } from '../../../src/std/clock.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
 import { RabbitmqServer } from '../../rabbitmq-server.ts';
 import { TcpProxy } from '../../tcp-proxy.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
-import { amqpBroker, type PlaceOptions } from './amqp-place.ts';
+import { amqpBroker, amqpPlace, type PlaceOptions } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
 t.setTimeout(300_000);
@@ -69,6 +69,99 @@ t.test('outages', async (t) => {
     const again = await inbox.deliveries.next();
     t.equal(again.redelivered, true);
     t.equal(await inbox.subscription.ack(again), 'done');
+  });
+
+  t.test('the end of a consumption whose connection goes: what it has not heard of is not called done', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const { broker } = await started(t, `amqp://127.0.0.1:${proxy.port}//`);
+    await broker.declareQueue({ name: 'release' });
+    for (const text of ['0', '1']) await publish(broker, 'release', text);
+    const inbox = await openInbox(broker, ['release']);
+    const [first, second] = await inbox.deliveries.take(2);
+    proxy.freeze();
+    const outcome = inbox.subscription.ack(first!);
+    const released = inbox.subscription.release();
+    proxy.thaw();
+    t.equal(await outcome, 'stale');
+    await released;
+    t.equal(await inbox.subscription.ack(second!), 'stale');
+    const { broker: other } = await started(t, server.url());
+    await eventually(t, 'both are back', async () => (await other.countReady('release')) === 2);
+  });
+
+  t.test('stopping does not wait for a server that answers nothing, though no heartbeat finds it out', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const log = new RecordingLog();
+    // Twenty times faster, that the test need not wait for it.
+    const fast: Clock = { ...systemClock, setTimer: (fire, ms, options) => systemClock.setTimer(fire, ms / 20, options) };
+    const broker = new AmqpBroker({ place: amqpPlace(`amqp://127.0.0.1:${proxy.port}//?heartbeat=0`), log, clock: fast });
+    await broker.start();
+    await broker.declareQueue({ name: 'silent' });
+    await publish(broker, 'silent', 'x');
+    const inbox = await openInbox(broker, ['silent']);
+    await inbox.deliveries.next();
+    proxy.freeze();
+    await broker.stop();
+    t.equal(broker.state, 'stopped');
+    t.match(await log.event('broker.stop'), { message: /did not stop cleanly: no answer within 7 s/ });
+    proxy.thaw();
+  });
+
+  t.test('a queue that cannot be declared after a loss does not keep the others from being consumed', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const { broker, log } = await started(t, `amqp://127.0.0.1:${proxy.port}//`, { connection: { connectTimeoutMs: 200 } });
+    const { broker: other } = await started(t, server.url());
+    await other.declareQueue({ name: 'given' });
+    await broker.declareQueue({ name: 'given', noDeclare: true });
+    await broker.declareQueue({ name: 'mine' });
+    const inbox = await openInbox(broker, ['given', 'mine']);
+    proxy.freeze();
+    broker.reconnect('a test');
+    await log.event('amqp.unreachable');
+    await other.deleteQueue('given');
+    proxy.thaw();
+    await publish(other, 'mine', 'goes on');
+    t.equal(textOf(await inbox.deliveries.next()), 'goes on');
+    t.match(await log.event('broker.consume-failed'), {
+      message: /Queue given cannot be consumed from: queue given must exist.*Trying again/,
+    });
+    await other.declareQueue({ name: 'given' });
+    await publish(other, 'given', 'there again');
+    t.equal(textOf(await inbox.deliveries.next()), 'there again');
+  });
+
+  t.test('a message that is larger than the server takes fails alone', async (t) => {
+    await server.control.evaluate('application:set_env(rabbit, max_message_size, 100000)');
+    const { broker } = await started(t, server.url());
+    await broker.declareQueue({ name: 'size' });
+    const results = await Promise.allSettled([
+      publish(broker, 'size', 'before'),
+      broker.publish({ ...textMessage('large'), body: Buffer.alloc(100_001) }, { exchange: '', routingKey: 'size' }),
+      publish(broker, 'size', 'after'),
+    ]);
+    await server.control.evaluate('application:set_env(rabbit, max_message_size, 134217728)');
+    t.match(results, [
+      { status: 'fulfilled' },
+      { reason: { code: 'MESSAGE_UNWRITABLE', message: /does not take messages of this size: .*larger than/ } },
+      { status: 'fulfilled' },
+    ]);
+    const inbox = await openInbox(broker, ['size']);
+    const texts = new Set<string>();
+    // One whose confirmation went with the channel is there twice.
+    while (texts.size < 2) texts.add(textOf(await inbox.deliveries.next()));
+    t.strictSame([...texts].sort(), ['after', 'before']);
+  });
+
+  t.test('a connection to publish over that is refused: it says why, and is made when it can be', async (t) => {
+    await server.control.addUser('publisher', 'right');
+    await server.control.allow('publisher');
+    const { broker } = await started(t, `amqp://publisher:right@127.0.0.1:${server.port}//`);
+    await broker.declareQueue({ name: 'refused' });
+    await server.control.setPassword('publisher', 'other');
+    await t.rejects(publish(broker, 'refused', 'x'), { code: 'BROKER_UNAVAILABLE', message: /user and password of the URL: 403/ });
+    await server.control.setPassword('publisher', 'right');
+    await publish(broker, 'refused', 'y');
+    t.equal(await broker.countReady('refused'), 1);
   });
 
   t.test('a server restart: durable messages, listeners and consuming come back, transient messages do not', async (t) => {

@@ -158,7 +158,7 @@ t.test('topology', async (t) => {
     t.strictSame(codes, [
       'ok',
       'BROKER_REFUSED',
-      'BROKER_REFUSED',
+      'BROKER_FULL',
       'BROKER_REFUSED',
       'MESSAGE_UNWRITABLE',
       'MESSAGE_UNWRITABLE',

@@ -1,0 +1,152 @@
+/** Consumers brought in line with what is wanted, on doubles: what is begun, ended and tried again, and what one queue costs the others. */
+import t from 'tap';
+import { ConsumerSet } from '../../../src/broker/amqp/consumer-set.ts';
+import type { Topology } from '../../../src/broker/amqp/topology.ts';
+import type { AmqpConnection } from '../../../src/driver/amqp.ts';
+import type { AmqpChannel } from '../../../src/driver/amqp-channel.ts';
+import { AmqpFailure, type AmqpFailureKind } from '../../../src/driver/amqp-failure.ts';
+import { UmbelError } from '../../../src/errors.ts';
+import { FakeClock } from '../../../src/std/clock.ts';
+import { settled } from '../../consumer/doubles.ts';
+import { RecordingLog } from '../../driver/recording-log.ts';
+
+class Bench {
+  readonly calls: string[] = [];
+  readonly log = new RecordingLog();
+  readonly clock = new FakeClock();
+  readonly wanted = new Set<string>();
+  /** Queues that cannot be declared, and why. */
+  readonly refused = new Map<string, Error>();
+  readonly set: ConsumerSet;
+  readonly connection = { state: 'connected', epoch: 1 };
+  #cancelling: Promise<void> = Promise.resolve();
+
+  constructor() {
+    const channel = {
+      closed: false,
+      consume: async (queue: string, { noAck }: { noAck: boolean }) =>
+        void this.calls.push(`consume ${queue}${noAck ? ' without acks' : ''}`),
+      cancel: async (tag: string) => {
+        await this.#cancelling;
+        this.calls.push(`cancel ${tag}`);
+      },
+    };
+    const ensure = async (queue: string): Promise<void> => {
+      const failure = this.refused.get(queue);
+      if (failure !== undefined) throw failure;
+      this.calls.push(`declare ${queue}`);
+    };
+    this.set = new ConsumerSet({
+      connection: this.connection as AmqpConnection,
+      topology: { ensure, declaration: (name: string) => ({ name }) } as unknown as Topology,
+      noAck: false,
+      channel: () => channel as unknown as AmqpChannel,
+      wanted: () => this.wanted,
+      belongs: (queue) => this.wanted.has(queue),
+      onMessage: () => {},
+      onRefused: () => true,
+      log: this.log,
+      clock: this.clock,
+    });
+  }
+
+  /** What the server answers to a cancellation waits for the function returned. */
+  holdCancels(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#cancelling = promise;
+    return resolve;
+  }
+
+  take(): string[] {
+    return this.calls.splice(0);
+  }
+
+  async after(ms: number): Promise<string[]> {
+    await settled();
+    this.clock.advance(ms);
+    await settled();
+    return this.take();
+  }
+}
+
+const failure = (kind: AmqpFailureKind): AmqpFailure => new AmqpFailure(kind, `${kind} it is`);
+
+t.test('a queue that is wanted again before its consumer has ended gets another one', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('a').add('b').add('c');
+  await bench.set.align();
+  t.strictSame(bench.take(), ['consume a', 'consume b', 'consume c']);
+  const answered = bench.holdCancels();
+  bench.wanted.delete('c');
+  const first = bench.set.align();
+  await settled();
+  // Another change is under way: `b` leaves and is back before its turn.
+  bench.wanted.delete('b');
+  bench.set.end('b');
+  const left = bench.set.align();
+  bench.wanted.add('b');
+  const back = bench.set.align();
+  answered();
+  await Promise.all([first, left, back]);
+  t.strictSame(bench.take(), ['cancel umbel-3', 'cancel umbel-2', 'consume b']);
+});
+
+t.test('a queue that cannot be declared any more is left out, said once, and tried again; the others are consumed from', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('good').add('bad');
+  bench.refused.set('bad', new UmbelError('BROKER_REFUSED', 'queue bad must exist'));
+  await bench.set.ensure('good');
+  await bench.set.ensure('bad');
+  await bench.set.align();
+  t.strictSame(bench.take(), ['declare good', 'consume good']);
+  t.equal(bench.set.isRefused('bad'), true);
+  t.strictSame(await bench.after(5000), []);
+  bench.refused.delete('bad');
+  t.strictSame(await bench.after(5000), ['declare bad', 'consume bad']);
+  t.strictSame(
+    bench.log.lines.map(({ event, message }) => `${event} ${message}`),
+    ['broker.consume-failed Queue bad cannot be consumed from: queue bad must exist. Trying again'],
+  );
+});
+
+t.test('an attempt of before a reconnection is not taken up beside that of after it', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('bad');
+  bench.refused.set('bad', failure('locked'));
+  await bench.set.ensure('bad');
+  await bench.after(2000);
+  bench.set.forgive();
+  await bench.set.ensure('bad');
+  bench.refused.delete('bad');
+  t.strictSame(await bench.after(3000), [], 'that of before');
+  t.strictSame(await bench.after(2000), ['declare bad', 'consume bad']);
+});
+
+t.test('a right that is missing waits for the next connection; a queue that is not wanted any more for nothing', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('denied').add('left');
+  bench.refused.set('denied', failure('denied')).set('left', failure('locked'));
+  await bench.set.ensure('denied');
+  await bench.set.ensure('left');
+  bench.refused.clear();
+  bench.wanted.delete('left');
+  t.strictSame(await bench.after(60_000), []);
+  bench.set.forgive();
+  await bench.set.align();
+  t.strictSame(bench.take(), ['consume denied']);
+});
+
+t.test('a loss is no fault of the queue', async (t) => {
+  for (const kind of ['lost', 'stopped', 'channel'] as const) {
+    const bench = new Bench();
+    bench.refused.set('a', failure(kind));
+    await t.rejects(bench.set.ensure('a'), { message: `${kind} it is` });
+    t.equal(bench.set.isRefused('a'), false);
+  }
+  const bench = new Bench();
+  bench.refused.set('a', failure('not-found'));
+  const ensured = bench.set.ensure('a');
+  bench.connection.epoch = 2;
+  await t.rejects(ensured, { message: 'not-found it is' }, 'an answer of another connection');
+  t.strictSame(bench.log.lines, []);
+});
