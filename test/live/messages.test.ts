@@ -91,20 +91,28 @@ void t.test('countdown, ETA and expiry', async (t) => {
   await worker.stop();
 });
 
-void t.test('a due time outlives the worker', async (t) => {
+/** Was the first worker gone when the message became due? On a busy machine that takes a later due time. */
+async function outlivesWorker(t: Test, delayMs: number): Promise<boolean> {
   const scene = await setUp(t);
-  const dueAtMs = Date.now() + 3000;
+  const dueAtMs = Date.now() + delayMs;
   await scene.client.call({ task: 'tasks.add', args: [1, 2], kwargs: {}, options: { taskId: 'later', eta: new Date(dueAtMs) } });
   const first = await scene.startWorker();
   await scene.client.call({ task: 'tasks.add', args: [1, 1], kwargs: {}, options: { taskId: 'now' } });
   t.equal(await outcome(scene, 'now'), 2);
   t.strictSame(await first.stop(), { code: 0, signal: null });
+  if (Date.now() >= dueAtMs) return false;
   const second = await scene.startWorker();
   t.equal(await outcome(scene, 'later'), 3);
   const started = await second.event('task.started', ({ taskId }) => taskId === 'later');
   t.ok(Date.parse(started.ts) >= dueAtMs, 'not before its time');
   t.equal(first.all('task.started').length, 1);
   await second.stop();
+  return true;
+}
+
+void t.test('a due time outlives the worker', async (t) => {
+  let delayMs = 1200;
+  while (!(await outlivesWorker(t, delayMs))) delayMs *= 4;
 });
 
 void t.test('higher priorities first', async (t) => {
