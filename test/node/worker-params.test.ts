@@ -33,13 +33,17 @@ t.test('names', async (t) => {
 
 t.test('the shape of each pool', async (t) => {
   const shape = (toml: string) => workerNames(load(t.testdir(), `[worker]\ntasks = ["tasks.ts"]\nconcurrency = 7\n${toml}`)).pool;
-  t.same(shape(''), { concurrency: 7, children: 7, slots: 1 });
-  t.same(shape('child_concurrency = 3'), { concurrency: 7, children: 7, slots: 3 });
-  t.same(shape('pool = "threads"'), { concurrency: 7, children: 7, slots: 1 });
-  t.same(shape('pool = "solo"'), { concurrency: 1, children: 1, slots: 1 });
+  t.same(shape(''), { concurrency: 7, text: '7', children: 7, slots: 1 });
+  t.same(shape('child_concurrency = 3'), { concurrency: 7, text: '7', children: 7, slots: 3 });
+  t.same(shape('pool = "threads"'), { concurrency: 7, text: '7', children: 7, slots: 1 });
+  t.same(shape('pool = "solo"'), { concurrency: 1, text: '1', children: 1, slots: 1 });
   for (const word of ['async', 'eventlet', 'gevent'])
-    t.same(shape(`pool = "${word}"`), { concurrency: 7, children: 1, slots: 7 }, `${word}: all in one child`);
-  t.same(shape('pool = "async"\nchild_concurrency = 3'), { concurrency: 7, children: 3, slots: 3 }, 'as many children as are needed');
+    t.same(shape(`pool = "${word}"`), { concurrency: 7, text: '7', children: 1, slots: 7 }, `${word}: all in one child`);
+  t.same(
+    shape('pool = "async"\nchild_concurrency = 3'),
+    { concurrency: 7, text: '7', children: 3, slots: 3 },
+    'as many children as are needed',
+  );
 });
 
 t.test('queues: named, or the default one; excluded ones left out, doubles once', async (t) => {
