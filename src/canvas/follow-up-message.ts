@@ -9,6 +9,7 @@ import type { MessageProperties } from '../protocol/message.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { type ChordEnd, resultsToken } from './chord-end.ts';
 import type { FollowUps } from './follow-up.ts';
+import { mappedTask } from './mapped-task.ts';
 import type { OutgoingTaskWithRoute, SignatureRoute } from './signature-task.ts';
 
 export interface FollowUpMessage {
@@ -44,7 +45,7 @@ function followUpMessage(task: OutgoingTaskWithRoute, { protocol, routeOf }: Enc
   const message = encodeTask({ ...sent, protocol });
   return {
     meta: {
-      taskName: task.task,
+      taskName: mappedTask(task.task, task.kwargs) ?? task.task,
       taskId: task.id,
       headers: message.headers,
       properties: message.properties,

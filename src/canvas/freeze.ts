@@ -4,47 +4,93 @@
  * Source: protocol notes, messages.md §8 (freezing) and §8.4 (size of a chord).
  */
 import type { ResultTuple } from '../protocol/result-tuple.ts';
-import { mergeSignature, readSignature, type Signature, tasksOf } from './signature.ts';
+import { readSignature, type Signature, tasksOf } from './signature.ts';
 import { flattenGroups } from './unroll.ts';
 
+export interface Freezing {
+  newId(): string;
+  /** Where results go to, where that is a place of its own; null: not said. */
+  readonly replyTo: string | null;
+}
+
+/** What the end of it is told besides. */
+interface EndOptions {
+  readonly chord?: Signature;
+  readonly group_index?: number;
+}
+
 /** Ids that are there already stay. `id` is that of the task whose result is the result of all. */
-export function freeze(sig: Signature, newId: () => string, where: string, id: string | null = null): Signature {
+export function freeze(sig: Signature, freezing: Freezing, where: string, id: string | null = null, end: EndOptions = {}): Signature {
   const own = taskIdOf(sig);
   switch (sig.subtask_type) {
     case 'chain': {
       const steps = tasksOf(sig, where);
       const last = steps.length - 1;
-      const tasks = steps.map((step, index) => freeze(step, newId, `${where}.tasks[${index}]`, index === last ? (own ?? id) : null));
+      const tasks = steps.map((step, index) =>
+        freeze(step, freezing, `${where}.tasks[${index}]`, index === last ? (own ?? id) : null, index === last ? end : {}),
+      );
       return { ...sig, kwargs: { ...sig.kwargs, tasks } };
     }
     case 'group': {
-      const members = flattenGroups(tasksOf(sig, where), where);
-      const tasks = members.map((member, index) =>
-        mergeSignature(freeze(member, newId, `${where}.tasks[${index}]`), { options: { group_index: index } }),
-      );
-      return { ...sig, kwargs: { ...sig.kwargs, tasks }, options: { ...sig.options, task_id: own ?? id ?? newId() } };
+      const { root_id = null, parent_id = null } = sig.options;
+      const options = { ...sig.options, task_id: own ?? id ?? freezing.newId(), ...end, root_id, parent_id };
+      return { ...sig, kwargs: { ...sig.kwargs, tasks: frozenMembers(sig, freezing, where, end.chord) }, options };
     }
-    case 'chord':
-      return { ...sig, kwargs: { ...sig.kwargs, body: freeze(bodyOf(sig, where), newId, `${where}.body`, id ?? own) } };
-    default:
-      return { ...sig, options: { ...sig.options, task_id: own ?? id ?? newId() } };
+    case 'chord': {
+      const body = freeze(bodyOf(sig, where), freezing, `${where}.body`, id ?? own, end);
+      const { groupId, members } = headerOf(sig, where);
+      const options = groupId === null ? {} : { task_id: groupId };
+      const group: Signature = {
+        task: 'celery.group',
+        args: [],
+        kwargs: { tasks: members },
+        options,
+        subtask_type: 'group',
+        immutable: false,
+      };
+      const header = freeze(group, freezing, `${where}.header`, null, { chord: body });
+      return { ...sig, kwargs: { ...sig.kwargs, header, body }, options: { ...sig.options, task_id: taskIdOf(header) } };
+    }
+    default: {
+      const options: Record<string, unknown> = { ...sig.options, task_id: own ?? id ?? freezing.newId() };
+      if (freezing.replyTo !== null) options.reply_to ??= freezing.replyTo;
+      return { ...sig, options: { ...options, ...end } };
+    }
   }
 }
 
-/** What a frozen signature comes to. */
+function frozenMembers(group: Signature, freezing: Freezing, where: string, chord: Signature | undefined): Signature[] {
+  const more = chord === undefined ? {} : { chord };
+  return flattenGroups(tasksOf(group, where), where).map((member, index) =>
+    freeze(member, freezing, `${where}.tasks[${index}]`, null, { ...more, group_index: index }),
+  );
+}
+
+/** What a frozen signature comes to; its parents are what comes before it in the same signature. */
 export function resultOf(sig: Signature, where: string): ResultTuple {
   switch (sig.subtask_type) {
     case 'chain': {
-      const last = tasksOf(sig, where).at(-1);
-      return last === undefined ? [['', null], null] : resultOf(last, where);
+      let result: ResultTuple | null = null;
+      for (const step of tasksOf(sig, where)) result = withParent(resultOf(step, where), result);
+      return result ?? [['', null], null];
     }
     case 'group':
       return [[taskIdOf(sig) ?? '', null], tasksOf(sig, where).map((member) => resultOf(member, where))];
-    case 'chord':
-      return resultOf(bodyOf(sig, where), `${where}.body`);
+    case 'chord': {
+      const { groupId, members } = headerOf(sig, where);
+      const header: ResultTuple | null = groupId === null ? null : [[groupId, null], members.map((member) => resultOf(member, where))];
+      return withParent(resultOf(bodyOf(sig, where), `${where}.body`), header);
+    }
     default:
       return [[taskIdOf(sig) ?? '', null], null];
   }
+}
+
+/** The same, with this before all of it. */
+export function withParent(result: ResultTuple, before: ResultTuple | null): ResultTuple {
+  if (before === null) return result;
+  const [[id, parent], children] = result;
+  return [[id, parent === null ? before : withParent(parent, before)], children];
 }
 
 /** How many ends of tasks it brings to the chord it is a part of. */

@@ -39,6 +39,8 @@ export interface SendingContext {
   /** Stamps of the running task, which its follow-ups inherit. */
   readonly stampedHeaders: readonly string[];
   readonly stamps: Readonly<Record<string, unknown>>;
+  /** Where results go to, where that is a place of its own. Default: nowhere. */
+  readonly replyTo?: string | null;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -48,6 +50,7 @@ export function outgoingTaskOf(sig: Signature, id: string, context: SendingConte
   const { options } = sig;
   const route: SignatureRoute = {};
   const task: Mutable<OutgoingTaskWithRoute> = { task: sig.task, id, args: sig.args, kwargs: sig.kwargs, origin: context.origin, route };
+  if (context.replyTo !== undefined && context.replyTo !== null) task.replyTo = context.replyTo;
   const ownStamps = Array.isArray(options.stamped_headers) ? options.stamped_headers.map(String) : [];
   const extra: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {

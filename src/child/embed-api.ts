@@ -2,10 +2,12 @@
 import { UmbelError } from '../errors.ts';
 import { RemoteTaskError } from '../protocol/remote-error.ts';
 import { installApi } from '../task/api-module.ts';
-import { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
+import { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../task/control-flow.ts';
 import { onWorkerProcessInit, onWorkerProcessShutdown } from '../task/process-hooks.ts';
+import { Signature } from '../task/signature.ts';
 import { task, taskHandle } from '../task/task.ts';
 import { currentTask, TaskContext } from '../task/task-context.ts';
+import { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/workflow.ts';
 import { WorkerApp } from './worker-app.ts';
 
 export function embedApi(): void {
@@ -16,12 +18,21 @@ export function embedApi(): void {
     Reject,
     RemoteTaskError,
     Retry,
+    Replaced,
+    Signature,
     TaskContext,
     UmbelError,
+    chain,
+    chord,
+    chunks,
     currentTask,
+    group,
     onWorkerProcessInit,
     onWorkerProcessShutdown,
+    signature,
     task,
     taskHandle,
+    xmap,
+    xstarmap,
   });
 }

@@ -4,21 +4,28 @@
  * Owns the requests that wait for the parent's answer. A child has no connection of its own.
  */
 
+import { encodeFollowUps } from '../canvas/follow-up-message.ts';
 import { UmbelError } from '../errors.ts';
 import { type ChildSettings, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeJson } from '../protocol/json.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
-import type { AsyncResult } from '../task/async-result.ts';
-import type { Publisher, TaskCall } from '../task/publisher.ts';
-import { currentTask } from '../task/task-context.ts';
+import type { AnyResult, AsyncResult } from '../task/async-result.ts';
+import type { Publisher, SignatureCall, TaskCall } from '../task/publisher.ts';
+import type { TaskRegistry } from '../task/registry.ts';
+import { signatureOptions } from '../task/signature-options.ts';
+import { currentTask, type TaskContext } from '../task/task-context.ts';
 import { routeOfCall } from '../task/task-route.ts';
+import { applyInTask } from './calling-task.ts';
 import type { ChildPort } from './child-port.ts';
+import { type AskBackend, childResult } from './child-result.ts';
+import { followUpRoute } from './follow-up-route.ts';
 import { origin } from './origin.ts';
 
 interface Waiting {
-  resolve(): void;
+  resolve(reply: PublishReply): void;
   reject(error: Error): void;
 }
 
@@ -28,14 +35,19 @@ export class PortPublisher implements Publisher {
   readonly #waiting = new Map<number, Waiting>();
   #requests = 0;
 
-  constructor(port: ChildPort, settings: ChildSettings) {
+  readonly #registry: () => TaskRegistry;
+
+  constructor(port: ChildPort, settings: ChildSettings, registry: () => TaskRegistry) {
     this.#port = port;
     this.#settings = settings;
+    this.#registry = registry;
   }
 
   async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     const { options } = call;
     const caller = currentTask();
+    if (options.link !== undefined || options.linkError !== undefined || options.stamps !== undefined || caller?.stampedHeaders?.length)
+      return this.#callAsSignature(call);
     const id = options.taskId ?? newUuid();
     const etaMs = dueTime(call);
     const inherited = this.#settings.inheritParentPriority ? (caller?.deliveryInfo.priority ?? undefined) : undefined;
@@ -66,16 +78,51 @@ export class PortPublisher implements Publisher {
       route: { ...routeOfCall(options), inheritedPriority: inherited },
       dueAtMs: etaMs,
     };
-    await this.ask((request) => this.#port.send(toParent.publish, request, 0, encodeJson(meta), message.body));
-    return new ChildResult<R>(id);
+    await this.#publish(meta, message.body);
+    return this.#called<R>([[id, null], null], caller);
+  }
+
+  async apply({ signature, args, kwargs, options }: SignatureCall): Promise<AnyResult> {
+    const caller = currentTask();
+    const { application, applied } = applyInTask(signature, { args, kwargs, options }, caller, this.#settings.inheritParentPriority);
+    const sent = { publish: application.publish, unsupported: [], children: [], failedSteps: [], chords: [] };
+    const { messages } = encodeFollowUps(sent, this.#settings.taskProtocol, followUpRoute(this.#registry()));
+    const chords = messages.flatMap(({ meta }) => meta.chords ?? []);
+    if (chords.length > 0) await this.askBackend({ ask: 'start-chords', chords });
+    await Promise.all(messages.map(({ meta: { chords: _, chord: __, ...meta }, body }) => this.#publish(meta, body)));
+    caller?.addTrail(applied.trail);
+    return childResult(applied.result, this.askBackend);
+  }
+
+  /** Resolves to the answer. */
+  readonly askBackend: AskBackend = async (ask) => {
+    const reply = await this.ask((request) => {
+      this.#port.send(toParent.publish, request, 0, encodeJson(ask), null);
+      this.#port.flush();
+    });
+    return reply.value;
+  };
+
+  async #callAsSignature<R>({ task, args, kwargs, options }: TaskCall): Promise<AsyncResult<R>> {
+    const signature = { task, args, kwargs, options: signatureOptions(options), subtask_type: null, immutable: false };
+    return (await this.apply({ signature, args: [], kwargs: {}, options: {} })) as AsyncResult<R>;
+  }
+
+  #publish(meta: PublishMeta, body: Buffer): Promise<unknown> {
+    return this.ask((request) => this.#port.send(toParent.publish, request, 0, encodeJson(meta), body));
+  }
+
+  #called<R>(result: ResultTuple, caller: TaskContext | undefined): AsyncResult<R> {
+    caller?.addTrail(result);
+    return childResult(result, this.askBackend) as AsyncResult<R>;
   }
 
   /** Send a frame that the parent answers with `published`; resolves when it says that it is done. */
-  ask(send: (request: number) => void): Promise<void> {
+  ask(send: (request: number) => void): Promise<PublishReply> {
     // As much as a frame can carry: a child may live for billions of calls.
     this.#requests = (this.#requests + 1) >>> 0;
     const request = this.#requests;
-    return new Promise<void>((resolve, reject) => {
+    return new Promise<PublishReply>((resolve, reject) => {
       this.#waiting.set(request, { resolve, reject });
       send(request);
     });
@@ -84,7 +131,7 @@ export class PortPublisher implements Publisher {
   onReply(request: number, reply: PublishReply): void {
     const waiting = this.#waiting.get(request);
     this.#waiting.delete(request);
-    if (reply.error === null) waiting?.resolve();
+    if (reply.error === null) waiting?.resolve(reply);
     else waiting?.reject(new UmbelError(reply.code ?? 'BROKER_UNAVAILABLE', reply.error));
   }
 }
@@ -94,25 +141,4 @@ function dueTime(call: TaskCall): number | null {
   if (countdown !== undefined) return Date.now() + countdown * 1000;
   if (eta === undefined) return null;
   return eta instanceof Date ? eta.getTime() : parseIsoTime(eta);
-}
-
-/** What a task gets for a task it has called: its id. Waiting for another task inside one invites deadlock, as in Celery. */
-class ChildResult<R> implements AsyncResult<R> {
-  readonly id: string;
-
-  constructor(id: string) {
-    this.id = id;
-  }
-
-  get(): Promise<R> {
-    return Promise.reject(new UmbelError('RESULT_WITHIN_TASK', 'Never call result.get() within a task!'));
-  }
-
-  state(): Promise<string> {
-    return Promise.reject(new UmbelError('RESULT_WITHIN_TASK', 'the state of another task cannot be asked for within a task'));
-  }
-
-  forget(): Promise<void> {
-    return Promise.reject(new UmbelError('RESULT_WITHIN_TASK', 'the result of another task cannot be deleted within a task'));
-  }
 }

@@ -96,6 +96,12 @@ class MessageRequest implements TaskRequest {
   get chord(): unknown {
     return this.#task.content.chord;
   }
+  get stampedHeaders(): TaskRequest['stampedHeaders'] {
+    return this.#task.header.stampedHeaders;
+  }
+  get stamps(): TaskRequest['stamps'] {
+    return this.#task.header.stamps;
+  }
 }
 
 function textOf(value: unknown): string | null {

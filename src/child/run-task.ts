@@ -7,7 +7,6 @@
  *
  * Never writes to the pipe (child/runtime.ts does) and never decides about acknowledgement (consumer/settle.ts does).
  */
-import type { FinishedTask } from '../canvas/finished-task.ts';
 import { followUpsOfFailure, followUpsOfSuccess } from '../canvas/follow-up.ts';
 import { encodeFollowUps } from '../canvas/follow-up-message.ts';
 import { messageOf, UmbelError } from '../errors.ts';
@@ -17,18 +16,20 @@ import { encodeJson } from '../protocol/json.ts';
 import type { Message } from '../protocol/message.ts';
 import { readPlainFrames } from '../protocol/plain-frames.ts';
 import { readPlainTask } from '../protocol/plain-task.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
-import { Ignore, Reject, Retry } from '../task/control-flow.ts';
+import { Ignore, Reject, Replaced, Retry } from '../task/control-flow.ts';
 import { matchesError } from '../task/error-matcher.ts';
 import type { TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, runInContext, TaskContext } from '../task/task-context.ts';
 import { autoRetry } from './auto-retry.ts';
+import { argumentsOf, childrenOf, errorText, sourceOf } from './end-parts.ts';
 import { followUpRoute } from './follow-up-route.ts';
 import { runHandled } from './handled-run.ts';
-import { origin } from './origin.ts';
 import { PlainRun } from './plain-run.ts';
+import { replacement } from './replacement.ts';
 import { requestOf } from './request-of.ts';
 import { retryMessage } from './retry-message.ts';
 import { tracebackOf } from './traceback.ts';
@@ -40,6 +41,8 @@ export interface PreparedTask {
   readonly meta: RunMeta;
   readonly definition: TaskDefinition;
   readonly registry: TaskRegistry;
+  /** What the task has called; written by the host of its context. */
+  trail?: ResultTuple[];
 }
 
 export interface OutgoingMessage {
@@ -143,10 +146,10 @@ function endOfSuccess(task: PreparedTask, settings: ChildSettings, value: unknow
   const text = settings.wantResultText ? { text: repr(value ?? null) } : null;
   const meta: SucceededMeta | null = settings.wantArguments ? { ...text, ...argumentsOf(task) } : text;
   const { callbacks, chain, chord } = task.content;
-  if (callbacks === null && (chain === null || chain.length === 0) && chord === null)
+  if (callbacks === null && (chain === null || chain.length === 0) && chord === null && task.trail === undefined)
     return { kind: 'succeeded', resultJson, meta, followUps: none };
   const applied = followUpsOfSuccess(sourceOf(task, settings), task.content, value ?? null);
-  const children = applied.children.length === 0 ? null : { children: JSON.stringify(applied.children) };
+  const children = childrenOf(task, applied.children);
   const { messages, about } = encodeFollowUps(applied, settings.taskProtocol, followUpRoute(task.registry));
   return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...about }, followUps: messages };
 }
@@ -162,6 +165,7 @@ function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): Tas
 }
 
 function endOf(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
+  if (thrown instanceof Replaced) return replaced(task, settings, thrown);
   if (thrown instanceof Ignore) return ended('ignored', '');
   if (thrown instanceof Reject)
     return {
@@ -172,6 +176,16 @@ function endOf(task: PreparedTask, settings: ChildSettings, thrown: unknown): Ta
     };
   if (thrown instanceof Retry) return retried(task, settings, thrown);
   return failed(task, settings, thrown, JSON.stringify(exceptionDocument(thrown)), errorText(thrown));
+}
+
+function replaced(task: PreparedTask, settings: ChildSettings, thrown: Replaced): TaskEnd {
+  try {
+    const routeOf = followUpRoute(task.registry);
+    const followUps = replacement(thrown, requestOf(task, settings), task.header.replacedTaskNesting, settings, routeOf);
+    return { ...ended('ignored', ''), followUps };
+  } catch (error) {
+    return failed(task, settings, error, JSON.stringify(exceptionDocument(error)), errorText(error));
+  }
 }
 
 function retried(task: PreparedTask, settings: ChildSettings, retry: Retry): TaskEnd {
@@ -206,6 +220,7 @@ function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, re
     traceback: tracebackOf(thrown),
     ...(matchesError(thrown, task.definition.options.throws) ? { expected: true } : null),
     ...about,
+    ...childrenOf(task, []),
     ...(settings.wantArguments ? argumentsOf(task) : null),
   };
   return { kind: 'ended', resultJson, meta, followUps };
@@ -215,23 +230,6 @@ function ended(kind: EndKind, text: string): TaskEnd {
   return { kind: 'ended', resultJson: 'null', meta: { kind, text, traceback: null }, followUps: none };
 }
 
-/** `TypeError('the text')`, as Python shows an exception. */
-function errorText(thrown: unknown): string {
-  if (!(thrown instanceof Error)) return repr(thrown);
-  return `${thrown.name}(${thrown.message === '' ? '' : repr(thrown.message)})`;
-}
-
-function argumentsOf(task: PreparedTask): { args: string; kwargs: string } {
-  return { args: encodeJson(task.content.args), kwargs: encodeJson(task.content.kwargs) };
-}
-
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
-}
-
-function sourceOf(task: PreparedTask, settings: ChildSettings): FinishedTask {
-  const { header, meta } = task;
-  const priority = settings.inheritParentPriority ? meta.deliveryInfo.priority : null;
-  const { id, rootId, group, groupIndex, stampedHeaders, stamps } = header;
-  return { id, rootId, group, groupIndex, priority, origin, stampedHeaders, stamps };
 }

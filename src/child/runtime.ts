@@ -24,6 +24,7 @@ import {
 import { FrameReader } from '../ipc/frame.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
@@ -33,6 +34,7 @@ import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { loadRouterModule } from '../task/router-module.ts';
 import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
 import { annotate } from './annotate.ts';
+import { addBuiltinTasks } from './builtin-tasks.ts';
 import type { ChildHome } from './child-home.ts';
 import { ChildPort } from './child-port.ts';
 import { embedApi } from './embed-api.ts';
@@ -151,7 +153,7 @@ export class ChildRuntime {
           onLine: (level, line, task, stream) => this.#line(level, 'task.output', line, task?.name, task?.id, { stream }),
         });
       }
-      this.#publisher = new PortPublisher(this.#port, settings);
+      this.#publisher = new PortPublisher(this.#port, settings, () => this.#registry);
       setPublisher(this.#publisher);
       embedApi();
       // A module that waits for something nobody does any more must not wait for the parent.
@@ -162,6 +164,8 @@ export class ChildRuntime {
       });
       for (const module of settings.routerModules ?? []) await loadRouterModule(module);
       this.#port.hold(true);
+      const { askBackend: ask } = this.#publisher;
+      addBuiltinTasks({ registry: this.#registry, ask, chordRetryIntervalSeconds: settings.chordRetryIntervalSeconds });
       await startProcess(settings);
     } catch (error) {
       this.#startFailed(error);
@@ -348,6 +352,10 @@ export class ChildRuntime {
     });
   }
 
+  async addToChord(groupId: string): Promise<void> {
+    await this.#publisher?.askBackend({ ask: 'add-to-chord', groupId });
+  }
+
   #line(
     level: LogLevel,
     event: string,
@@ -408,5 +416,14 @@ class JobHost implements ContextHost {
 
   async updateState(state: string, meta: unknown): Promise<void> {
     await this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
+  }
+
+  addToChord(groupId: string): Promise<void> {
+    return this.#runtime.addToChord(groupId);
+  }
+
+  addTrail(result: ResultTuple): void {
+    this.#task.trail ??= [];
+    this.#task.trail.push(result);
   }
 }

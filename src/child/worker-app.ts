@@ -2,12 +2,16 @@
  * What `new App(…)` is inside a worker: a module shared by clients and workers may create one, but a child has no connection of
  * its own, so calls go through its parent whatever URL the module names.
  */
-import type { AsyncResult } from '../task/async-result.ts';
-import { type Publisher, publisher, type TaskCall } from '../task/publisher.ts';
+import type { AnyResult, AsyncResult } from '../task/async-result.ts';
+import { type Publisher, publisher, type SignatureCall, type TaskCall } from '../task/publisher.ts';
 
 export class WorkerApp implements Publisher {
   call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     return publisher().call<R>(call);
+  }
+
+  apply(call: SignatureCall): Promise<AnyResult> {
+    return publisher().apply(call);
   }
 
   start(): Promise<void> {

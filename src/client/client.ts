@@ -7,17 +7,20 @@
 
 import { hostname } from 'node:os';
 import type { ResultBackend } from '../backend/backend.ts';
+import { chordsAllowed, startChords } from '../backend/start-chords.ts';
 import type { Broker } from '../broker/broker.ts';
+import { Application } from '../canvas/application.ts';
 import { UmbelError } from '../errors.ts';
 import { Producer, type ProducerParams } from '../producer/producer.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
-import { RemoteTaskError } from '../protocol/remote-error.ts';
-import { propagateStates, type ResultDocument, readyStates } from '../protocol/result.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
-import type { AsyncResult, GetOptions } from '../task/async-result.ts';
-import { type Publisher, setPublisher, type TaskCall } from '../task/publisher.ts';
+import type { AnyResult, AsyncResult, GroupResult } from '../task/async-result.ts';
+import { type Publisher, type SignatureCall, setPublisher, type TaskCall } from '../task/publisher.ts';
+import { signatureOptions } from '../task/signature-options.ts';
 import { routeOfCall } from '../task/task-route.ts';
+import { resultOfTuple, StoredResult } from './async-result.ts';
+import { messageOfTask } from './task-of-signature.ts';
 
 export interface ClientParams {
   readonly broker: Broker;
@@ -61,6 +64,11 @@ export class Client implements Publisher {
     await this.#params.broker.stop();
   }
 
+  /** null: results are disabled. */
+  get backend(): ResultBackend | null {
+    return this.#params.backend;
+  }
+
   /** false: nobody can wait for a result. */
   get storesResults(): boolean {
     return this.#params.backend !== null;
@@ -73,6 +81,7 @@ export class Client implements Publisher {
 
   async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
     const { options } = call;
+    if (options.link !== undefined || options.linkError !== undefined || options.stamps !== undefined) return this.#callAsSignature(call);
     const id = options.taskId ?? newUuid();
     const dueAtMs = dueTime(call);
     const message = encodeTask({
@@ -97,9 +106,37 @@ export class Client implements Publisher {
     return this.result<R>(id);
   }
 
+  async #callAsSignature<R>({ task, args, kwargs, options }: TaskCall): Promise<AsyncResult<R>> {
+    const signature = { task, args, kwargs, options: signatureOptions(options), subtask_type: null, immutable: false };
+    return (await this.apply({ signature, args: [], kwargs: {}, options: {} })) as AsyncResult<R>;
+  }
+
   /** A handle on the result of any task, by its id. */
   result<R = unknown>(id: string): AsyncResult<R> {
-    return new ClientResult<R>(id, this.#params.backend);
+    return new StoredResult<R>(id, this.#params.backend);
+  }
+
+  /** A group that was saved. null: it never was, or has expired. */
+  async restoreGroup<R = unknown>(id: string): Promise<GroupResult<R> | null> {
+    const { backend } = this.#params;
+    const tuple = await chordsAllowed(backend).restoreGroup(id);
+    if (tuple === null) return null;
+    const [[groupId, parent], members] = tuple;
+    return resultOfTuple([[groupId, parent], members ?? []], backend) as GroupResult<R>;
+  }
+
+  async apply({ signature, args, kwargs, options }: SignatureCall): Promise<AnyResult> {
+    const { backend, taskProtocol } = this.#params;
+    const context = { origin: this.#origin, nowMs: Date.now(), stampedHeaders: [], stamps: {}, replyTo: this.#replyTo };
+    const application = new Application(context, newUuid);
+    const { result } = application.send(signature, { args, kwargs, options }, `signature of ${signature.task}`);
+    if (application.hasChords) chordsAllowed(backend);
+    // All of it is written before any of it is sent: half a workflow would be worse than none.
+    const messages = application.publish.map((task) => messageOfTask(task, taskProtocol));
+    const chords = application.publish.flatMap((task) => task.chords ?? []);
+    if (chords.length > 0) await startChords(backend, chords);
+    await Promise.all(messages.map(({ message, request }) => this.#producer.publish(message, request)));
+    return resultOfTuple(result, backend);
   }
 }
 
@@ -110,43 +147,4 @@ function dueTime(call: TaskCall): number | null {
   const ms = eta instanceof Date ? eta.getTime() : parseIsoTime(eta);
   if (ms === null) throw new UmbelError('USAGE', `eta must be an ISO 8601 time, got ${JSON.stringify(eta)}`);
   return ms;
-}
-
-class ClientResult<R> implements AsyncResult<R> {
-  readonly id: string;
-  readonly #backend: ResultBackend | null;
-
-  constructor(id: string, backend: ResultBackend | null) {
-    this.id = id;
-    this.#backend = backend;
-  }
-
-  async get(options: GetOptions = {}): Promise<R> {
-    const { timeoutMs = null } = options;
-    const document = timeoutMs === 0 ? await this.#now() : await this.#required().wait(this.id, { timeoutMs });
-    if (!propagateStates.has(document.status)) return document.result as R;
-    const error = new RemoteTaskError(document);
-    if (options.propagate ?? true) throw error;
-    return error as R;
-  }
-
-  /** No time to wait is time enough to look: a server cannot answer within none. */
-  async #now(): Promise<ResultDocument> {
-    const document = await this.#required().get(this.id);
-    if (document !== null && readyStates.has(document.status)) return document;
-    throw new UmbelError('RESULT_TIMEOUT', `no result of task ${this.id} within 0 s`);
-  }
-
-  async state(): Promise<string> {
-    return (await this.#required().get(this.id))?.status ?? 'PENDING';
-  }
-
-  async forget(): Promise<void> {
-    await this.#required().forget(this.id);
-  }
-
-  #required(): ResultBackend {
-    if (this.#backend === null) throw new UmbelError('BACKEND_DISABLED', 'results are disabled: set result.backend');
-    return this.#backend;
-  }
 }

@@ -13,15 +13,17 @@ export { UmbelError } from '../errors.ts';
 export type { TaskQueue } from '../producer/queue-table.ts';
 export type { RouteOptions, RouterFunction, TaskToRoute } from '../producer/router.ts';
 export { RemoteTaskError } from '../protocol/remote-error.ts';
-export type { AsyncResult, GetOptions } from '../task/async-result.ts';
+export type { AnyResult, AsyncResult, GetOptions, GroupResult } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
-export { Ignore, MaxRetriesExceededError, Reject, Retry } from '../task/control-flow.ts';
+export { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../task/control-flow.ts';
 export type { ErrorMatcher } from '../task/error-matcher.ts';
 export { onWorkerProcessInit, onWorkerProcessShutdown, type ProcessHook, type WorkerProcess } from '../task/process-hooks.ts';
+export { Signature } from '../task/signature.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
 export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '../task/task-context.ts';
 export type { ErrorInfo } from '../task/task-handlers.ts';
 export type { RetryKwargs, TaskOptions } from '../task/task-options.ts';
+export { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/workflow.ts';
 
 export interface AppOptions {
   /** `sqlite:///FILE`; default: the embedded broker in the user's state folder. */

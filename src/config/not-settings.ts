@@ -23,7 +23,6 @@ export const reasonsAgainst: Readonly<Record<string, string>> = {
   result_cache_max: 'results are not cached',
   result_exchange: removed,
   result_exchange_type: removed,
-  result_chord_retry_interval: 'no task polls for the end of a chord',
   result_backend_always_retry: alwaysRetried,
   result_backend_max_retries: alwaysRetried,
   result_backend_max_sleep_between_retries_ms: alwaysRetried,

@@ -125,4 +125,9 @@ export const resultRedisSettings = {
     default: 3,
     doc: 'How long to wait for the results of the parts of a finished chord whose header holds groups, before the chord fails.',
   }),
+  result_chord_retry_interval: setting<number>({
+    kind: seconds(),
+    default: 1,
+    doc: 'How long `celery.chord_unlock` waits between two looks at the parts of a chord. Only senders whose result backend cannot count send it.',
+  }),
 } as const;

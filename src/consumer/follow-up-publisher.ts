@@ -6,12 +6,12 @@
  * a few tries. Never decides what to publish.
  */
 import type { ResultBackend } from '../backend/backend.ts';
+import { startChords } from '../backend/start-chords.ts';
 import type { Broker } from '../broker/broker.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { FollowUp } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
-import type { ChordStart } from '../protocol/chord-part.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 
@@ -46,24 +46,8 @@ export class FollowUpPublisher {
   async publish(followUps: readonly FollowUp[]): Promise<void> {
     for (const followUp of followUps) {
       if (followUp.meta.chord !== undefined) continue;
-      if (followUp.meta.chords !== undefined) await this.#startChords(followUp.meta.chords);
+      if (followUp.meta.chords !== undefined) await startChords(this.#params.backend, followUp.meta.chords);
       await this.#publishOne(followUp);
-    }
-  }
-
-  /** Before the first part of a header can end, it is known how many there are. */
-  async #startChords(chords: readonly ChordStart[]): Promise<void> {
-    const { backend } = this.#params;
-    if (backend === null || backend.groups === null) {
-      const what = backend === null ? 'none' : backend.displayUrl;
-      throw new UmbelError(
-        'NOT_SUPPORTED',
-        `a chord needs a result backend that counts its parts (redis, sqlite, memory), got ${what} (chord ${chords[0]?.groupId})`,
-      );
-    }
-    for (const { groupId, size, group } of chords) {
-      const saved = group === null ? null : backend.groups.saveGroup(groupId, group);
-      await Promise.all([saved, backend.groups.setChordSize(groupId, size)]);
     }
   }
 

@@ -9,6 +9,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { ChordMessage, ChordPartEnd, ChordStart, NamedTask } from '../protocol/chord-part.ts';
 import type { MessageProperties } from '../protocol/message.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { LogLevel } from '../std/log-level.ts';
 import type { RateLimit } from '../std/rate-limit.ts';
 
@@ -49,7 +50,7 @@ export const toParent = {
   ended: 70,
   /** child · job · request · StateMeta · meta JSON: update_state; answered with `published`. */
   state: 71,
-  /** child · request · 0 · PublishMeta · message body: task.delay() inside a task. */
+  /** child · request · 0 · ParentAsk · message body, if any: something a task wants done while it runs, as task.delay(); answered with `published`. */
   publish: 72,
   /** child · 0 · 0 · LogMeta · – */
   log: 73,
@@ -103,6 +104,7 @@ export interface ChildSettings {
   readonly annotations: TaskAnnotations;
   readonly taskProtocol: 1 | 2;
   readonly inheritParentPriority: boolean;
+  readonly chordRetryIntervalSeconds: number;
 }
 
 export type TaskAnnotations = readonly (readonly [pattern: string, options: TaskAnnotation])[];
@@ -193,6 +195,27 @@ export interface PublishMeta {
   readonly dueAtMs: number | null;
 }
 
+/** What a task wants of the result backend. */
+export type BackendAsk =
+  /** They begin: to be told to it before their first part is published. */
+  | { readonly ask: 'start-chords'; readonly chords: readonly ChordStart[] }
+  | { readonly ask: 'add-to-chord'; readonly groupId: string }
+  /** The answer is a JoinAnswer. */
+  | { readonly ask: 'join'; readonly group: ResultTuple; readonly timeoutMs: number }
+  /** Results of tasks that will never run. */
+  | { readonly ask: 'store-failed'; readonly tasks: readonly NamedTask[]; readonly exceptionJson: string; readonly traceback: string }
+  | { readonly ask: 'save-group' | 'delete-group'; readonly group: ResultTuple }
+  /** Delete what has expired. The answer is how many. */
+  | { readonly ask: 'cleanup' };
+
+export type ParentAsk = PublishMeta | BackendAsk;
+
+/** As backend/group-join.ts has it. */
+export type JoinAnswer =
+  | { readonly kind: 'complete'; readonly resultsJson: string }
+  | { readonly kind: 'failed'; readonly taskId: string; readonly resultJson: string }
+  | { readonly kind: 'waiting' };
+
 export interface FollowUpMeta extends PublishMeta {
   /** To be told to the result backend before this is published. */
   readonly chords?: readonly ChordStart[];
@@ -201,10 +224,12 @@ export interface FollowUpMeta extends PublishMeta {
 }
 
 export interface PublishReply {
-  /** null: published. */
+  /** null: published, or done. */
   readonly error: string | null;
   /** Of the error. */
   readonly code?: ErrorCode;
+  /** The answer, where there is one. */
+  readonly value?: unknown;
 }
 
 export interface SucceededMeta {

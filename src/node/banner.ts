@@ -6,6 +6,7 @@ import type { Settings } from '../config/settings-table.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import { version } from '../std/version.ts';
+import { ownTasks } from './own-tasks.ts';
 import type { WorkerNames } from './worker-params.ts';
 
 export interface BannerParams {
@@ -67,7 +68,7 @@ export function workerBanner({ settings, names, pool, broker, backend }: WorkerB
     poolName: pool.name,
     queues: names.queues,
     taskPaths: names.taskPaths,
-    tasks: showTasks ? [...pool.tasks.keys()].sort() : null,
+    tasks: showTasks ? ownTasks(pool.tasks) : null,
     now: Date.now(),
   });
 }

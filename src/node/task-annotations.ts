@@ -3,6 +3,7 @@ import type { AnnotationSettings } from '../config/annotation-kind.ts';
 import type { TaskAnnotation, TaskAnnotations } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { taskPattern } from '../std/task-pattern.ts';
+import { ownTasks } from './own-tasks.ts';
 
 export function taskAnnotations(settings: AnnotationSettings): TaskAnnotations {
   return Object.entries(settings).map(([pattern, annotation]) => {
@@ -32,4 +33,8 @@ function optionOf(key: string, value: unknown): unknown {
 
 function camelCase(key: string): string {
   return key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+export function sayNoTasks(tasks: ReadonlyMap<string, unknown>, taskPaths: readonly string[], log: Logger): void {
+  if (ownTasks(tasks).length === 0) log.warning('worker.no-tasks', `no task is exported by ${taskPaths.join(', ')}`);
 }

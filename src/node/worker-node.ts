@@ -18,6 +18,7 @@ import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
 import { ConsumptionWatch } from '../consumer/consumption-watch.ts';
+import { ParentAsks } from '../consumer/parent-asks.ts';
 import type { Request } from '../consumer/request.ts';
 import { RevokedTasks } from '../consumer/revoked-tasks.ts';
 import { Revokes } from '../consumer/revokes.ts';
@@ -47,7 +48,7 @@ import { remoteControl } from './remote-control.ts';
 import { routingParams } from './routing-params.ts';
 import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
-import { sayUnused } from './task-annotations.ts';
+import { sayNoTasks, sayUnused } from './task-annotations.ts';
 import { tryModules } from './try-modules.ts';
 import { autoscaleParams, childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
@@ -119,6 +120,7 @@ export class WorkerNode {
     this.#pidfile = new PidfileComponent({ path: pidfile, log });
     const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
     const aside = setAside(config, this.#names, this.#broker, log);
+    const asks = new ParentAsks({ producer, backend: this.#backend });
     this.#settler = new Settler({
       broker: this.#broker,
       backend: this.#backend,
@@ -146,7 +148,7 @@ export class WorkerNode {
       maxStartFailures: settings.worker_max_start_failures,
       log,
       childLog: (index) => log.as({ processName: settings.worker_pool === 'solo' ? 'MainProcess' : `PoolChild-${index}`, voice: 'task' }),
-      publish: (meta, body) => producer.publish({ headers: meta.headers, properties: meta.properties, body }, meta),
+      publish: (ask, body) => asks.answer(ask, body),
       storeState: (job, meta, metaJson) => this.#settler.storeState(job.listener as Request, meta.state, metaJson),
       onFatal: (error) => this.#fatal(error),
     });
@@ -242,7 +244,7 @@ export class WorkerNode {
     const { settings } = this.#params.config;
     this.#params.show(workerBanner({ settings, names: this.#names, pool: this.#pool, broker: this.#broker, backend: this.#backend }));
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.pool.concurrency });
-    if (this.#pool.tasks.size === 0) this.#log.warning('worker.no-tasks', `no task is exported by ${this.#names.taskPaths.join(', ')}`);
+    sayNoTasks(this.#pool.tasks, this.#names.taskPaths, this.#log);
     sayUnused(settings.task_annotations, this.#pool.tasks, this.#log);
     this.#notify.ready(`${this.#names.nodeName} ready`);
     if (this.#restartWanted) void this.#tryRestart();

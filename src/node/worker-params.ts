@@ -108,6 +108,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number,
     annotations: taskAnnotations(settings.task_annotations),
     taskProtocol: settings.task_protocol === 1 ? 1 : 2,
     inheritParentPriority: settings.task_inherit_parent_priority,
+    chordRetryIntervalSeconds: settings.result_chord_retry_interval,
   };
 }
 

@@ -21,7 +21,7 @@ import {
   type FollowUpMeta,
   isToParent,
   type LogMeta,
-  type PublishMeta,
+  type ParentAsk,
   type PublishReply,
   type ReadyMeta,
   type SoftLimitMeta,
@@ -63,7 +63,7 @@ export interface ChildEvents {
   mayRest(child: ChildHandle): boolean;
   onRecalled(child: ChildHandle, jobs: readonly Job[]): void;
   onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void;
-  onPublish(child: ChildHandle, request: number, meta: PublishMeta, body: Buffer): void;
+  onPublish(child: ChildHandle, request: number, meta: ParentAsk, body: Buffer): void;
   onState(child: ChildHandle, job: Job | undefined, request: number, meta: StateMeta, metaJson: string): void;
   /** It has ended, and all it had said has been heard. `startFailure` when it said why it could not start. */
   onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], startFailure: UmbelError | null): void;
@@ -298,7 +298,7 @@ export class ChildHandle {
         return;
       }
       case toParent.publish:
-        this.#events.onPublish(this, id, parseJson(meta) as PublishMeta, Buffer.from(payload));
+        this.#events.onPublish(this, id, parseJson(meta) as ParentAsk, Buffer.from(payload));
         return;
       case toParent.state:
         this.#events.onState(this, this.jobs.get(id), number, JSON.parse(meta) as StateMeta, payload.toString('utf8'));

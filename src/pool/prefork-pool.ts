@@ -7,7 +7,7 @@
  * pool/child-handle.ts. Never settles anything: what a job's end means is the consumer's business (consumer/settle.ts).
  */
 import { messageOf, UmbelError } from '../errors.ts';
-import type { ChildSettings, PublishMeta, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
+import type { ChildSettings, ParentAsk, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { processRssBytes } from '../os/process-info.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
@@ -72,7 +72,7 @@ export interface PreforkPoolParams {
   /** Where lines of the child with this index go. */
   childLog(index: number): Logger;
   /** task.delay() inside a task. */
-  publish(meta: PublishMeta, body: Buffer): Promise<void>;
+  publish(ask: ParentAsk, body: Buffer): Promise<unknown>;
   /** update_state inside a task. Resolves when it is stored. */
   storeState(job: Job, meta: StateMeta, metaJson: string): Promise<void>;
   /** No child can be started any more. */
@@ -439,10 +439,11 @@ export class PreforkPool implements Pool {
     this.#forget();
   }
 
-  async #answer(child: ChildHandle, request: number, work: Promise<void>): Promise<void> {
-    let reply: PublishReply = { error: null };
+  async #answer(child: ChildHandle, request: number, work: Promise<unknown>): Promise<void> {
+    let reply: PublishReply;
     try {
-      await work;
+      const value = await work;
+      reply = value === undefined ? { error: null } : { error: null, value };
     } catch (error) {
       reply = { error: messageOf(error), ...(error instanceof UmbelError ? { code: error.code } : null) };
     }

@@ -54,7 +54,16 @@ export interface CallOptions {
   readonly shadow?: string | undefined;
   /** Custom headers: they travel beside the task's own and reach `context.headers`. */
   readonly headers?: Readonly<Record<string, unknown>> | undefined;
+  /** To be applied to the result: a signature, or several. */
+  readonly link?: LinkedSignatures | undefined;
+  /** To be applied when it fails. */
+  readonly linkError?: LinkedSignatures | undefined;
+  /** Values that travel with the task and with everything that follows from it. */
+  readonly stamps?: Readonly<Record<string, unknown>> | undefined;
 }
+
+/** The wire form of signatures; task/signature.ts has the class. */
+export type LinkedSignatures = object | readonly object[];
 
 /** Seconds. */
 export interface RetryPolicyOptions {
@@ -80,6 +89,12 @@ function aRetryPolicy(value: unknown): string | null {
     if (problem !== null) return `must have a ${key} that ${problem.replace(/^must be/, 'is')}`;
   }
   return null;
+}
+
+function signatures(value: unknown): string | null {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const fits = list.every((one) => typeof one === 'object' && one !== null && 'task' in one && typeof one.task === 'string');
+  return fits ? null : 'must be a signature or a list of them: task.s(), chain(), …';
 }
 
 const kinds = {
@@ -108,12 +123,13 @@ const kinds = {
   ignoreResult: aBoolean,
   shadow: aName,
   headers: aMap,
+  link: signatures,
+  linkError: signatures,
+  stamps: aMap,
 } satisfies Record<keyof CallOptions | 'args' | 'kwargs', OptionKind>;
 
 /** Celery's options that later versions bring. */
 const notBuiltYet: readonly string[] = [
-  'link',
-  'linkError',
   'chain',
   'chord',
   'groupId',

@@ -4,12 +4,31 @@
  * Owns the values and their texts. The child runtime acts on them.
  * Source: protocol notes, messages.md §9.1 and worker-behaviour.md §2.
  */
+import { UmbelError } from '../errors.ts';
 import { repr, reprArgs, reprKwargs } from '../std/safe-repr.ts';
 import type { Kwargs } from './call-options.ts';
+import type { Signature } from './signature.ts';
 
 /** End the task without a state, a result or an error. */
 export class Ignore extends Error {
   override readonly name: string = 'Ignore';
+}
+
+/** Another task takes this one's place. Thrown by `context.replace()`. */
+export class Replaced extends Ignore {
+  override readonly name: string = 'Replaced';
+  readonly signature: Signature<unknown>;
+
+  /** Throws TASK_OPTION_INVALID for what cannot take a task's place. */
+  constructor(signature: Signature<unknown>) {
+    super('Replaced by new task');
+    if (signature.options.chord !== undefined)
+      throw new UmbelError('TASK_OPTION_INVALID', 'a signature that replaces a task must not be a part of a chord');
+    const { tasks } = signature.kwargs;
+    if (signature.subtask_type === 'chain' && Array.isArray(tasks) && tasks.length === 0)
+      throw new UmbelError('TASK_OPTION_INVALID', 'a chain that replaces a task must have a task, got an empty one');
+    this.signature = signature;
+  }
 }
 
 /** Reject the message: dropped (or dead-lettered) by default, back to its queue with `requeue`. Takes effect with late acks. */

@@ -35,6 +35,10 @@ class ConsoleHost implements ContextHost {
   }
 
   async updateState(): Promise<void> {}
+
+  async addToChord(): Promise<void> {}
+
+  addTrail(): void {}
 }
 
 const neverAborted = new AbortController().signal;
@@ -66,6 +70,8 @@ export function directContext(taskName: string, args: readonly unknown[], outer:
     errbacks: null,
     chain: null,
     chord: null,
+    stampedHeaders: null,
+    stamps: {},
   };
   return new DirectContext(request, { maxRetries: null, defaultRetryDelay: 0, retryFor: null }, new ConsoleHost(taskName, outer));
 }

@@ -5,8 +5,9 @@
  * two copies of the library in one process share it. Never sends anything itself.
  */
 import { UmbelError } from '../errors.ts';
-import type { AsyncResult } from './async-result.ts';
+import type { AnyResult, AsyncResult } from './async-result.ts';
 import type { CallOptions } from './call-options.ts';
+import type { WireSignature } from './signature.ts';
 
 /** One call, checked, with the task's own defaults merged in. */
 export interface TaskCall {
@@ -16,9 +17,19 @@ export interface TaskCall {
   readonly options: CallOptions;
 }
 
+/** A signature to be applied; the options are in Celery's words. */
+export interface SignatureCall {
+  readonly signature: WireSignature;
+  readonly args: readonly unknown[];
+  readonly kwargs: Readonly<Record<string, unknown>>;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
 export interface Publisher {
   /** Resolves when the broker has the message. */
   call<R>(call: TaskCall): Promise<AsyncResult<R>>;
+  /** Resolves when the broker has all messages of it. */
+  apply(call: SignatureCall): Promise<AnyResult>;
   /** Awaited before a task without a name is called: loading its module gives it one. */
   loadTasks?(): Promise<void>;
 }

@@ -6,10 +6,14 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { format } from 'node:util';
+import { UmbelError } from '../errors.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
+import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { Kwargs } from './call-options.ts';
-import { MaxRetriesExceededError, Retry } from './control-flow.ts';
+import { MaxRetriesExceededError, Replaced, Retry } from './control-flow.ts';
 import { aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import { publisher } from './publisher.ts';
+import type { Signature } from './signature.ts';
 
 export interface DeliveryInfo {
   readonly exchange: string;
@@ -60,6 +64,9 @@ export interface TaskRequest {
   readonly chain: readonly unknown[] | null;
   /** The chord body this task is a header member of. */
   readonly chord: unknown;
+  /** Names of its stamps. */
+  readonly stampedHeaders: readonly string[] | null;
+  readonly stamps: Readonly<Record<string, unknown>>;
 }
 
 export type TaskLogLevel = 'debug' | 'info' | 'warning' | 'error';
@@ -73,6 +80,10 @@ export interface ContextHost {
   log(level: TaskLogLevel, text: string): void;
   /** Resolves when the state is stored. */
   updateState(state: string, meta: unknown): Promise<void>;
+  /** One part more of this chord. Resolves when it is counted. */
+  addToChord(groupId: string): Promise<void>;
+  /** What the task has called, for `children` of its result. */
+  addTrail(result: ResultTuple): void;
 }
 
 /** What `retry()` needs to know about the task. */
@@ -232,6 +243,12 @@ export class TaskContext {
   get chord(): unknown {
     return this.#request.chord;
   }
+  get stampedHeaders(): readonly string[] | null {
+    return this.#request.stampedHeaders;
+  }
+  get stamps(): Readonly<Record<string, unknown>> {
+    return this.#request.stamps;
+  }
 
   /** There is no eager mode: always false. Celery code asks for it. */
   get isEager(): boolean {
@@ -284,6 +301,32 @@ export class TaskContext {
       throw exc ?? new MaxRetriesExceededError(this.name, this.id, options.args ?? this.args, options.kwargs ?? this.kwargs);
     }
     throw retry;
+  }
+
+  /**
+   * Have this take the task's place: throws Replaced, which must leave the task. What was to follow the task follows the replacement, and whoever waits
+   * for the task gets its result.
+   */
+  replace(signature: Signature<unknown>): never {
+    throw new Replaced(signature);
+  }
+
+  /** Send this as one part more of the chord that the task is a part of. Before the task ends. */
+  async addToChord<H>(signature: Signature<H>): Promise<H> {
+    const { group, groupIndex, chord, rootId } = this.#request;
+    const of = `addToChord() of task ${this.name}[${this.id}]`;
+    if (group === null || chord === null || chord === undefined)
+      throw new UmbelError('TASK_OPTION_INVALID', `${of} needs a task that is a part of a chord, this one is of none`);
+    if (signature.subtask_type === 'group')
+      throw new UmbelError('TASK_OPTION_INVALID', `${of} takes what gives one result, got a group; add each of its tasks`);
+    await this.#host.addToChord(group);
+    const options = { group_id: group, group_index: groupIndex, chord, root_id: rootId };
+    return (await publisher().apply({ signature, args: [], kwargs: {}, options })) as H;
+  }
+
+  /** A result that is to stand among the children of this task's. `delay()` and `applyAsync()` do so by themselves. */
+  addTrail(result: ResultTuple): void {
+    this.#host.addTrail(result);
   }
 
   /** Store a state of the task's own, to be seen by `AsyncResult.state()` and its meta as the result. */

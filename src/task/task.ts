@@ -12,6 +12,7 @@ import { directContext } from './direct-context.ts';
 import { parseParameters } from './parameters.ts';
 import { publisher } from './publisher.ts';
 import type { TaskFunction } from './registry.ts';
+import { type Signing, signing } from './signing.ts';
 import { currentTask, type TaskContext } from './task-context.ts';
 import { defaultTaskOptions, type ResolvedTaskOptions, resolveTaskOptions, type TaskOptions } from './task-options.ts';
 import { completeRoute } from './task-route.ts';
@@ -23,7 +24,7 @@ export type CallArguments<Args extends readonly unknown[]> =
   | ([] extends Args ? { readonly args?: Readonly<Args> | undefined; readonly kwargs?: Kwargs | undefined } : never);
 
 /** A task by its name, callable from any process. */
-export interface TaskHandle<Args extends readonly unknown[], R> {
+export interface TaskHandle<Args extends readonly unknown[], R> extends Signing<Args, R> {
   /** The name workers know it by. Throws TASK_UNNAMED when it has none yet. */
   readonly taskName: string;
   /** Send it, to be run by a worker. Resolves when the broker has it. */
@@ -52,6 +53,13 @@ export interface TaskState {
 }
 
 const taskKey = Symbol.for('umbel.task');
+
+/** Tasks of this process of which there are signatures: a signature has the name only, and goes where calls of the task go. */
+const known = new Map<string, ResolvedTaskOptions>();
+
+export function knownTask(name: string): ResolvedTaskOptions | undefined {
+  return known.get(name);
+}
 
 /** The state of a task; undefined for anything else. */
 export function taskStateOf(value: unknown): TaskState | undefined {
@@ -94,6 +102,7 @@ export function taskHandle<Args extends readonly unknown[] = unknown[], R = unkn
       const { args = [], kwargs = {}, ...options } = call ?? {};
       return publisher().call<R>({ task: name, args, kwargs, options });
     },
+    ...signing<Args, R>(() => name),
   };
 }
 
@@ -112,6 +121,11 @@ function createTask(fn: (...args: unknown[]) => unknown, given: TaskOptions): Ta
     return sender.call({ task: name, args, kwargs, options: withTaskDefaults(callOptions, options) });
   }
 
+  const ways = signing<unknown[], unknown>(() => {
+    const name = nameOf(state, fn);
+    known.set(name, options);
+    return name;
+  });
   const callable = function (this: unknown, ...args: unknown[]): unknown {
     if (!options.bind) return fn.apply(this, args);
     return fn.call(this, directContext(state.name ?? fn.name, args, currentTask()), ...args);
@@ -129,6 +143,7 @@ function createTask(fn: (...args: unknown[]) => unknown, given: TaskOptions): Ta
         return send(call ?? {});
       },
     },
+    ...Object.fromEntries(Object.entries(ways).map(([key, value]) => [key, { value }])),
   });
   return callable as Task<unknown[], unknown>;
 }

@@ -142,7 +142,12 @@ t.test('a chain as a callback', async (t) => {
 
 t.test('a chain with a chord further down is passed on', async (t) => {
   const { publish, unsupported } = succeed({ callbacks: [chain(add(1), group(add(2), add(3)), add(4))] });
-  t.match(publish, [{ args: [5, 1], chain: [{ subtask_type: 'chord', kwargs: { header: [add(2), add(3)], body: { args: [4] } } }] }]);
+  t.match(publish, [
+    {
+      args: [5, 1],
+      chain: [{ subtask_type: 'chord', kwargs: { header: { kwargs: { tasks: [{ args: [2] }, { args: [3] }] } }, body: { args: [4] } } }],
+    },
+  ]);
   t.strictSame(unsupported, []);
 });
 

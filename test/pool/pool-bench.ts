@@ -267,5 +267,6 @@ export function childSettings(index: number, concurrency: number, taskPaths: rea
     },
     taskProtocol: 2,
     inheritParentPriority: false,
+    chordRetryIntervalSeconds: 1,
   };
 }

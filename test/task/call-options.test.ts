@@ -25,5 +25,6 @@ t.test('refused', async (t) => {
   refuses({ kwargs: [1] }, 'kwargs must be an object, got [ 1 ]');
   refuses({ expires: '2030-01-01' }, "expires must be a number of seconds or a Date, got '2030-01-01'");
   refuses({ countdown: 1, eta: new Date() }, 'countdown cannot be given together with eta, got 1');
-  refuses({ link: [] }, 'link is not built yet in this version, got []');
+  refuses({ link: [1] }, 'link must be a signature or a list of them: task.s(), chain(), …, got [ 1 ]');
+  refuses({ chain: [] }, 'chain is not built yet in this version, got []');
 });

@@ -1,4 +1,5 @@
 /** A request as the runtime would build it, and a host that remembers, for tests. */
+import type { ResultTuple } from '../../src/protocol/result-tuple.ts';
 import type { ContextHost, TaskLogLevel, TaskRequest } from '../../src/task/task-context.ts';
 
 export function fakeRequest(over: Partial<TaskRequest> = {}): TaskRequest {
@@ -28,6 +29,8 @@ export function fakeRequest(over: Partial<TaskRequest> = {}): TaskRequest {
     errbacks: null,
     chain: null,
     chord: null,
+    stampedHeaders: null,
+    stamps: {},
     ...over,
   };
 }
@@ -48,5 +51,16 @@ export class FakeHost implements ContextHost {
 
   async updateState(state: string, meta: unknown): Promise<void> {
     this.states.push([state, meta]);
+  }
+
+  readonly added: string[] = [];
+  readonly trail: ResultTuple[] = [];
+
+  async addToChord(groupId: string): Promise<void> {
+    this.added.push(groupId);
+  }
+
+  addTrail(result: ResultTuple): void {
+    this.trail.push(result);
   }
 }

@@ -7,7 +7,8 @@ t.test('nobody sends', async (t) => {
 
 t.test('one slot per process, shared by copies of the library', async (t) => {
   t.teardown(() => setPublisher(undefined));
-  const mine: Publisher = { call: () => Promise.reject(new Error('not called')) };
+  const refuse = () => Promise.reject(new Error('not called'));
+  const mine: Publisher = { call: refuse, apply: refuse };
   setPublisher(mine);
   t.equal(publisher(), mine);
   const copyUrl = new URL('../../src/task/publisher.ts?copy', import.meta.url).href;

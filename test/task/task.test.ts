@@ -1,17 +1,8 @@
 import t from 'tap';
-import type { AsyncResult } from '../../src/task/async-result.ts';
 import { Retry } from '../../src/task/control-flow.ts';
-import { type Publisher, setPublisher, type TaskCall } from '../../src/task/publisher.ts';
+import { setPublisher } from '../../src/task/publisher.ts';
 import { task, taskHandle, taskStateOf } from '../../src/task/task.ts';
-
-class FakePublisher implements Publisher {
-  readonly calls: TaskCall[] = [];
-
-  async call<R>(call: TaskCall): Promise<AsyncResult<R>> {
-    this.calls.push(call);
-    return { id: 'id-1', get: () => Promise.reject(new Error('not run')), state: async () => 'PENDING', forget: async () => {} };
-  }
-}
+import { FakePublisher } from './fake-publisher.ts';
 
 t.test('a task is its function', async (t) => {
   const add = task(function add(x: number, y: number) {
@@ -73,6 +64,7 @@ t.test('a task without a name asks for its module to be loaded', async (t) => {
   await t.rejects(add.delay(), { code: 'TASK_UNNAMED' });
   setPublisher({
     call: (call) => sender.call(call),
+    apply: (call) => sender.apply(call),
     loadTasks: async () => {
       taskStateOf(add)!.name = 'jobs.add';
     },

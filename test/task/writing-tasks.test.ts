@@ -12,6 +12,7 @@ import { loadTaskModules } from '../../src/task/loader.ts';
 import { task, taskHandle } from '../../src/task/task.ts';
 import { currentTask, TaskContext } from '../../src/task/task-context.ts';
 import { resolveTaskOptions } from '../../src/task/task-options.ts';
+import { group } from '../../src/task/workflow.ts';
 import { FakeHost, fakeRequest } from './fake-request.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -29,7 +30,7 @@ const files = Object.fromEntries(
     return file === undefined ? [] : [[file, code]];
   }),
 );
-const modules = ['tasks.ts', 'mail.ts', 'orders.ts', 'report.ts', 'files.ts', 'weather.ts', 'invoices.ts'];
+const modules = ['tasks.ts', 'shop.ts', 'crawl.ts', 'mail.ts', 'orders.ts', 'report.ts', 'files.ts', 'weather.ts', 'invoices.ts'];
 
 /** The cells of the table that follows `heading`, by row. */
 function table(heading: string): readonly (readonly string[])[] {
@@ -74,15 +75,21 @@ t.test('the snippets type-check', async (t) => {
 });
 
 t.test('the modules load and the names are those of the text', async (t) => {
-  installApi({ App, task, taskHandle, currentTask, Ignore, Reject });
+  installApi({ App, task, taskHandle, currentTask, group, Ignore, Reject });
   const dir = t.testdir(files);
   const registry = await loadTaskModules(modules, dir);
   t.same(registry.names(), [
+    'crawl.count',
+    'crawl.fetchPage',
     'files.total',
     'invoices.remind',
     'mail.send',
     'orders.place',
     'report.build',
+    'shop.price',
+    'shop.sum',
+    'shop.tell',
+    'shop.withTax',
     'tasks.add',
     'weather.fetchWeather',
   ]);
