@@ -18,6 +18,7 @@ import { readPlainFrames } from '../protocol/plain-frames.ts';
 import { readPlainTask } from '../protocol/plain-task.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { readContent, readReceipt, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
+import { isThenable } from '../std/is-thenable.ts';
 import { repr } from '../std/safe-repr.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
 import { Ignore, Reject, Replaced, Retry } from '../task/control-flow.ts';
@@ -228,8 +229,4 @@ function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, re
 
 function ended(kind: EndKind, text: string): TaskEnd {
   return { kind: 'ended', resultJson: 'null', meta: { kind, text, traceback: null }, followUps: none };
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
 }

@@ -13,40 +13,33 @@ export interface ParentAsksParams {
   readonly backend: ResultBackend | null;
 }
 
-export class ParentAsks {
-  readonly #params: ParentAsksParams;
+/** For each ask a promise of the answer. */
+export function answerAsks({ producer, backend }: ParentAsksParams): (ask: ParentAsk, body: Buffer) => Promise<unknown> {
+  return (ask, body) => {
+    if ('ask' in ask) return askBackend(backend, ask);
+    return producer.publish({ headers: ask.headers, properties: ask.properties, body }, ask);
+  };
+}
 
-  constructor(params: ParentAsksParams) {
-    this.#params = params;
-  }
-
-  /** Resolves to the answer when it is done. */
-  answer(ask: ParentAsk, body: Buffer): Promise<unknown> {
-    if ('ask' in ask) return this.#askBackend(ask);
-    return this.#params.producer.publish({ headers: ask.headers, properties: ask.properties, body }, ask);
-  }
-
-  async #askBackend(ask: BackendAsk): Promise<unknown> {
-    const { backend } = this.#params;
-    switch (ask.ask) {
-      case 'start-chords':
-        return startChords(backend, ask.chords);
-      case 'add-to-chord':
-        return chordsAllowed(backend).addToChord(ask.groupId);
-      case 'join':
-        return chordsAllowed(backend).join(ask.group, ask.timeoutMs) satisfies Promise<JoinAnswer>;
-      case 'save-group':
-        return chordsAllowed(backend).saveGroup(ask.group[0][0], ask.group);
-      case 'delete-group':
-        return chordsAllowed(backend).deleteGroup(ask.group[0][0]);
-      case 'cleanup':
-        return backend?.cleanup() ?? 0;
-      case 'store-failed': {
-        const { exceptionJson: resultJson, traceback } = ask;
-        const common = { status: 'FAILURE', resultJson, traceback, childrenJson: '[]', dateDoneMs: Date.now(), parentId: null };
-        await Promise.all(ask.tasks.map(({ taskId, groupId }) => backend?.store({ ...common, taskId, groupId })));
-        return undefined;
-      }
+async function askBackend(backend: ResultBackend | null, ask: BackendAsk): Promise<unknown> {
+  switch (ask.ask) {
+    case 'start-chords':
+      return startChords(backend, ask.chords);
+    case 'add-to-chord':
+      return chordsAllowed(backend).addToChord(ask.groupId);
+    case 'join':
+      return chordsAllowed(backend).join(ask.group, ask.timeoutMs) satisfies Promise<JoinAnswer>;
+    case 'save-group':
+      return chordsAllowed(backend).saveGroup(ask.group[0][0], ask.group);
+    case 'delete-group':
+      return chordsAllowed(backend).deleteGroup(ask.group[0][0]);
+    case 'cleanup':
+      return backend?.cleanup() ?? 0;
+    case 'store-failed': {
+      const { exceptionJson: resultJson, traceback } = ask;
+      const common = { status: 'FAILURE', resultJson, traceback, childrenJson: '[]', dateDoneMs: Date.now(), parentId: null };
+      await Promise.all(ask.tasks.map(({ taskId, groupId }) => backend?.store({ ...common, taskId, groupId })));
+      return undefined;
     }
   }
 }

@@ -18,7 +18,7 @@ import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { Consumer } from '../consumer/consumer.ts';
 import { ConsumptionWatch } from '../consumer/consumption-watch.ts';
-import { ParentAsks } from '../consumer/parent-asks.ts';
+import { answerAsks } from '../consumer/parent-asks.ts';
 import type { Request } from '../consumer/request.ts';
 import { RevokedTasks } from '../consumer/revoked-tasks.ts';
 import { Revokes } from '../consumer/revokes.ts';
@@ -120,7 +120,6 @@ export class WorkerNode {
     this.#pidfile = new PidfileComponent({ path: pidfile, log });
     const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
     const aside = setAside(config, this.#names, this.#broker, log);
-    const asks = new ParentAsks({ producer, backend: this.#backend });
     this.#settler = new Settler({
       broker: this.#broker,
       backend: this.#backend,
@@ -148,7 +147,7 @@ export class WorkerNode {
       maxStartFailures: settings.worker_max_start_failures,
       log,
       childLog: (index) => log.as({ processName: settings.worker_pool === 'solo' ? 'MainProcess' : `PoolChild-${index}`, voice: 'task' }),
-      publish: (ask, body) => asks.answer(ask, body),
+      publish: answerAsks({ producer, backend: this.#backend }),
       storeState: (job, meta, metaJson) => this.#settler.storeState(job.listener as Request, meta.state, metaJson),
       onFatal: (error) => this.#fatal(error),
     });
