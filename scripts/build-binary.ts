@@ -49,6 +49,8 @@ const execArgv = [
   '--disable-warning=ExperimentalWarning',
   // One helper thread for compilation and collection instead of four, in every child.
   '--v8-pool-size=1',
+  // A flood of messages makes the young generation as large as it may be, and it stays so: 48 MB more of resident memory with the 16 MB of V8.
+  '--max-semi-space-size=8',
 ];
 
 const root = resolve(import.meta.dirname, '..');

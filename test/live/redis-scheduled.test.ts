@@ -1,5 +1,6 @@
 /** A hundred thousand tasks that wait for their ETA in Redis: what they cost the worker, and that none starts before its time. */
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { encodeTask } from '../../src/protocol/task-message.ts';
 import { encodeEnvelope } from '../../src/protocol/virtual-envelope.ts';
@@ -22,6 +23,12 @@ import { appendFileSync } from 'node:fs';
 import { task } from 'umbel';
 export const note = task({ name: 'scheduled.note', bind: true }, (context, _payload) => appendFileSync('starts.log', context.id + ' ' + Date.now() + '\\n'));
 `;
+
+/** What the worker's parent has of the machine's memory. Pages of its executable that it happens to have read do not count. */
+function residentBytes({ pid }: LiveWorker): number {
+  const [, kibibytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kibibytes) * 1024;
+}
 
 /** Through the inspector of the worker's parent: what it holds after a garbage collection, buffers included. */
 class HeldMemory {
@@ -102,6 +109,7 @@ void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
   await eventually(t, 'the first has run', () => starts().has('first'));
   const memory = await HeldMemory.of(worker);
   const before = await memory.bytes();
+  const residentBefore = residentBytes(worker);
 
   const dueAtMs = new Map<string, number>();
   const far = mould(Date.now() + 3_600_000);
@@ -117,9 +125,12 @@ void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
   }
   await eventually(t, 'those that are due have run', () => starts().size === 1 + soon);
   await eventually(t, 'all others are held', async () => (await client.call('HLEN', 'unacked')) === scheduled);
+  const residentCost = residentBytes(worker) - residentBefore;
   const cost = (await memory.bytes()) - before;
   await memory.close();
   t.comment(`${scheduled} tasks cost ${(cost / 1024 / 1024).toFixed(1)} MiB`);
+  t.comment(`and ${(residentCost / 1024 / 1024).toFixed(1)} MiB of resident memory, garbage included`);
+  t.ok(residentCost > cost / 2 && residentCost <= mostBytes, `at most ${mostBytes} bytes of resident memory, got ${residentCost}`);
   t.ok(cost > scheduled * 8 && cost <= mostBytes, `at most ${mostBytes} bytes, got ${cost}`);
 
   await send(mould(null)('last'));

@@ -8,6 +8,9 @@ import type { Clock, Timer } from '../../std/clock.ts';
 import { type DeadlineEntry, DeadlineHeap } from '../../std/deadline-heap.ts';
 import type { QueueList } from './queue-list.ts';
 
+/** The wall clock may be set, and the machine may sleep: look again at least this often. */
+const longestSleepMs = 60_000;
+
 export interface DeferredTag {
   readonly tag: string;
   readonly from: QueueList;
@@ -63,7 +66,11 @@ export class DelayedTags {
   #arm(dueAtMs: number): void {
     this.#clock.clearTimer(this.#timer);
     this.#armedFor = dueAtMs;
-    this.#timer = this.#clock.setTimer(() => this.#onTimer(), Math.max(0, dueAtMs - this.#clock.now()), { ref: false });
+    this.#timer = this.#clock.setTimer(
+      () => this.#onTimer(),
+      Math.min(longestSleepMs, Math.max(0, Math.ceil(dueAtMs - this.#clock.now()))),
+      { ref: false },
+    );
   }
 
   #onTimer(): void {
