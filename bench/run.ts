@@ -1,13 +1,14 @@
 /**
  * `make bench`: measures the built executable and prints one table, each row with its reference of the same run and its target.
  *
- * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | dispatch | redis | rabbitmq, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
+ * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | dispatch | redis | rabbitmq | children, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
  * the table: the databases live in a temporary folder.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { measureAmqp } from './amqp.ts';
+import { measureChildren } from './children.ts';
 import { measureDispatch } from './dispatch.ts';
 import { measureLatency } from './latency.ts';
 import { measureRedis } from './redis.ts';
@@ -20,8 +21,8 @@ const tasks = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(tasks) || tasks < 1) throw new Error(`the number of tasks must be a positive integer, got ${process.argv[2]}`);
 
 const part = process.argv[3];
-if (part !== undefined && part !== 'sqlite' && part !== 'dispatch' && part !== 'redis' && part !== 'rabbitmq')
-  throw new Error(`the part must be sqlite, dispatch, redis or rabbitmq, got ${part}`);
+const parts = ['sqlite', 'dispatch', 'redis', 'rabbitmq', 'children'];
+if (part !== undefined && !parts.includes(part)) throw new Error(`the part must be one of ${parts.join(', ')}, got ${part}`);
 const wanted = (name: string): boolean => part === undefined || part === name;
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'umbel-bench-')));
@@ -95,6 +96,7 @@ try {
   const rows = [
     ...(wanted('sqlite') ? await measureEmbedded() : []),
     ...(wanted('dispatch') ? await dispatchRows() : []),
+    ...(wanted('children') ? await measureChildren({ umbel, folder }) : []),
     ...(wanted('redis') ? await measureRedis({ umbel: [umbel], folder, tasks }) : []),
     ...(wanted('rabbitmq') ? await measureAmqp({ umbel: [umbel], folder, tasks }) : []),
   ];
