@@ -8,6 +8,11 @@ export const remoteControlSettings = {
     default: true,
     doc: 'Answer `umbel inspect` and `umbel control`, and those of Python.',
   }),
+  worker_pool_restarts: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Whether the remote command `pool_restart` replaces all children, which load the task modules anew. HUP does that and more.',
+  }),
 } as const;
 
 export const controlSettings = {

@@ -6,9 +6,10 @@
 export type PythonError = 'KeyError' | 'TypeError' | 'ValueError' | 'ImportError' | 'NotImplementedError' | 'RuntimeError';
 
 export class CommandFailure extends Error {
-  readonly type: PythonError;
+  /** null: Celery says it in words of its own, and not as an exception. */
+  readonly type: PythonError | null;
 
-  constructor(type: PythonError, text: string) {
+  constructor(type: PythonError | null, text: string) {
     super(text);
     this.name = 'CommandFailure';
     this.type = type;
@@ -17,6 +18,7 @@ export class CommandFailure extends Error {
 
 /** The text of an error reply. */
 export function errorText(error: unknown): string {
+  if (error instanceof CommandFailure && error.type === null) return error.message;
   if (error instanceof CommandFailure) return `${error.type}(${pythonText(error.message)})`;
   return `RuntimeError(${pythonText(error instanceof Error ? error.message : String(error))})`;
 }

@@ -40,7 +40,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     aliases: ['dump_schedule'],
     kind: 'inspect',
     arguments: [],
-    help: 'Tasks that wait for their ETA.',
+    help: 'Tasks that wait here for their ETA. On RabbitMQ those due much later wait in the broker, for whoever takes them then.',
     run: (surface) => surface.scheduled(),
   },
   {

@@ -24,7 +24,7 @@ import type {
 } from '../control/control-surface.ts';
 import { UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import type { Pool } from '../pool/pool.ts';
+import type { PreforkPool } from '../pool/prefork-pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 import { perSecond } from '../std/rate-limit.ts';
@@ -45,7 +45,7 @@ export interface WorkerSurfaceParams {
   readonly clock: LamportClock;
   readonly broker: Broker;
   readonly consumer: Consumer;
-  readonly pool: Pool;
+  readonly pool: PreforkPool;
   readonly revokes: Revokes;
   /** Tasks started, by name. */
   readonly totals: ReadonlyMap<string, number>;
@@ -121,9 +121,10 @@ export class WorkerSurface implements ControlSurface {
         slots: pool.size * this.#params.names.pool.slots,
         maxTasksPerChild: settings.worker_max_tasks_per_child,
         fair: settings.worker_optimization === 'fair',
-        softSeconds: null,
-        hardSeconds: null,
+        softSeconds: settings.task_soft_time_limit,
+        hardSeconds: settings.task_time_limit,
       }),
+      ...(pool.autoscaler === null ? null : { autoscaler: pool.autoscaler.info }),
       broker: brokerInfo(settings),
       prefetch_count: consumer.prefetch,
       rusage: resourceUsage(),
@@ -214,7 +215,12 @@ export class WorkerSurface implements ControlSurface {
       log.error('control.unknown-task', `Change time limit attempt for unknown task ${taskName}`);
       return 'unknown';
     }
-    throw new CommandFailure('NotImplementedError', `time limits are not built in this version, got ${hardSeconds} and ${softSeconds}`);
+    pool.changeTimeLimit(taskName, { hardSeconds, softSeconds });
+    log.info(
+      'control.time-limit',
+      `New time limits for tasks of type ${taskName}: soft=${softSeconds ?? 'None'} hard=${hardSeconds ?? 'None'}`,
+    );
+    return 'done';
   }
 
   async addConsumer({ queue: name, exchange, exchangeType, routingKey }: ConsumerOptions): Promise<void> {
@@ -242,19 +248,27 @@ export class WorkerSurface implements ControlSurface {
   }
 
   poolGrow(count: number): void {
-    this.#resize(() => this.#params.pool.grow(count));
+    this.#resize('pool_grow', () => this.#params.pool.grow(count));
   }
 
   poolShrink(count: number): void {
-    this.#resize(() => this.#params.pool.shrink(count));
+    this.#resize('pool_shrink', () => this.#params.pool.shrink(count));
   }
 
-  poolRestart(): void {
-    throw new CommandFailure('ValueError', 'Pool restarts not enabled');
+  poolRestart({ modules }: { readonly modules: readonly string[] | null }): void {
+    if (!this.#params.config.settings.worker_pool_restarts) throw new CommandFailure('ValueError', 'Pool restarts not enabled');
+    if (modules !== null && modules.length > 0)
+      throw new CommandFailure(
+        'ValueError',
+        `the modules of a worker are those of worker.tasks, which are all loaded anew, got ${modules.join(', ')}`,
+      );
+    this.#allowed(() => this.#params.pool.restart());
   }
 
-  autoscale(): { readonly max: number; readonly min: number } {
-    throw new CommandFailure('ValueError', 'Autoscale not enabled');
+  autoscale(max: number | null, min: number | null): { readonly max: number; readonly min: number } {
+    const { autoscaler } = this.#params.pool;
+    if (autoscaler === null) throw new CommandFailure('ValueError', 'Autoscale not enabled');
+    return this.#allowed(() => autoscaler.update(max, min));
   }
 
   shutdown(message: string): void {
@@ -284,25 +298,26 @@ export class WorkerSurface implements ControlSurface {
     return found;
   }
 
-  #resize(change: () => void): void {
-    try {
-      change();
-    } catch (error) {
-      throw error instanceof UmbelError ? new CommandFailure('NotImplementedError', error.message) : error;
-    }
+  #resize(method: string, change: () => void): void {
     const { consumer, pool, log } = this.#params;
+    if (pool.autoscaler !== null)
+      throw new CommandFailure(null, `${method} is not supported with autoscale. Adjust autoscale range instead.`);
+    this.#allowed(change);
     consumer.poolResized();
     log.info('pool.resized', `pool: ${pool.size} ${pool.size === 1 ? 'child' : 'children'}`, { size: pool.size });
   }
 
-  /** What is wrong with a signal or a stamp is the caller's to hear. */
   #revoked(revoke: () => string[]): RevokeOutcome {
+    return { terminated: this.#allowed(revoke) };
+  }
+
+  /** What is wrong with a value, or cannot be done by this pool, is the caller's to hear. */
+  #allowed<T>(change: () => T): T {
     try {
-      return { terminated: revoke() };
+      return change();
     } catch (error) {
-      throw error instanceof UmbelError
-        ? new CommandFailure(error.code === 'NOT_SUPPORTED' ? 'NotImplementedError' : 'ValueError', error.message)
-        : error;
+      if (!(error instanceof UmbelError)) throw error;
+      throw new CommandFailure(error.code === 'NOT_SUPPORTED' ? 'NotImplementedError' : 'ValueError', error.message);
     }
   }
 }

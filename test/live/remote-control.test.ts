@@ -1,0 +1,177 @@
+/**
+ * A worker whose only child is blocked is looked at and told what to do: by Python's `app.control` over Redis and RabbitMQ, and by `umbel
+ * inspect` and `umbel control` over every broker; and those two look at a Python worker.
+ */
+import t, { type Test } from 'tap';
+import { App, taskHandle } from '../../src/client/umbel.ts';
+import { celeryMissing, PythonCelery } from '../python-celery.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
+import { RedisServer } from '../redis-server.ts';
+import { LiveFolder } from './live-folder.ts';
+
+t.setTimeout(300_000);
+
+const tasks = `
+import { existsSync } from 'node:fs';
+import { task } from 'umbel';
+const still = new Int32Array(new SharedArrayBuffer(4));
+/** Blocks its child, pipe and all. */
+export const blocked = task({ name: 'proj.blocked', acksLate: true }, (file) => {
+  while (!existsSync(file)) Atomics.wait(still, 0, 0, 5);
+});
+export const limited = task({ name: 'proj.limited', rateLimit: '10/m' }, (x) => x);
+`;
+
+const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
+  sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
+  redis: async (t) => (await RedisServer.start(t)).url(),
+  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
+};
+
+const node = 'busy@here';
+const info = {
+  id: 'runs',
+  name: 'proj.blocked',
+  args: ['go'],
+  kwargs: {},
+  type: 'proj.blocked',
+  hostname: node,
+  acknowledged: false,
+  delivery_info: { routing_key: 'celery', redelivered: false },
+};
+
+/** Says each reply in turn; the last two go out without one. */
+const python = `
+import time
+look = app.control.inspect(destination=['${node}'], timeout=30)
+def one(reply): say((reply or {}).get('${node}'))
+one(look.ping())
+one(look.active())
+one(look.reserved())
+one(look.scheduled())
+one(look.registered())
+one(look.stats())
+one(look.active_queues())
+one(look.query_task('waits', 'unknown'))
+one(look.conf())
+one(look.clock())
+def told(replies): say(replies[0]['${node}'])
+kw = dict(destination=['${node}'], reply=True, timeout=30)
+told(app.control.rate_limit('proj.limited', '5/s', **kw))
+told(app.control.time_limit('proj.limited', hard=20, soft=10, **kw))
+told(app.control.add_consumer('more', **kw))
+told(app.control.cancel_consumer('more', **kw))
+told(app.control.pool_grow(1, **kw))
+told(app.control.revoke(['waits', 'later'], **kw))
+one(look.revoked())
+one(look.scheduled())
+told(app.control.broadcast('no_such', **kw))
+one(look.hello('other@here', {'r-1': [time.monotonic(), 'r-1']}))
+`;
+
+for (const [name, open] of Object.entries(brokers)) {
+  const skip = name === 'sqlite' ? false : celeryMissing();
+  void t.test(`a worker with a blocked child: ${name}`, { skip }, async (t) => {
+    const folder = new LiveFolder(t);
+    const broker = await open(t, folder);
+    const backend = `sqlite:///${folder.file('results.db')}`;
+    folder.write('tasks.mjs', tasks);
+    const app = new App({ broker, backend });
+    await app.start();
+    t.teardown(() => app.stop());
+    const worker = await folder
+      .worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-n', node], {
+        env: { UMBEL_RESULT_BACKEND: backend },
+        cwd: folder.path,
+      })
+      .ready();
+    const blocked = taskHandle<[string], void>('proj.blocked');
+    await blocked.applyAsync({ args: ['go'], taskId: 'runs' });
+    await worker.event('task.received', ({ taskId }) => taskId === 'runs');
+    const waits = await blocked.applyAsync({ args: ['go'], taskId: 'waits' });
+    await worker.event('task.received', ({ taskId }) => taskId === 'waits');
+    await blocked.applyAsync({ args: ['go'], taskId: 'later', countdown: 300 });
+
+    await t.test('umbel looks at it', async (t) => {
+      const umbel = async (...args: string[]): Promise<unknown> => {
+        const { stdout, stderr, status } = await folder.umbel(['-b', broker, ...args, '-d', node, '-t', '30', '--json']);
+        t.equal(status, 0, stderr);
+        return JSON.parse(stdout.split('\n')[0] ?? '');
+      };
+      t.match(await umbel('status'), { [node]: { ok: 'pong' } });
+      t.match(await umbel('inspect', 'active'), { [node]: [info] });
+      t.match(await umbel('inspect', 'active_queues'), { [node]: [{ name: 'celery' }] });
+      t.match(await umbel('control', 'rate_limit', 'nothing', '1/s'), [{ [node]: { error: 'unknown task' } }]);
+      const nobody = await folder.umbel(['-b', broker, 'inspect', 'ping', '-d', 'nobody@here', '-t', '0.2']);
+      t.equal(nobody.status, 69);
+      t.match(nobody.stderr, /No nodes replied within time constraint \[NO_NODES_REPLIED\]/);
+      const shown = await folder.umbel(['-b', broker, 'inspect', 'scheduled', '-d', node, '-t', '30']);
+      t.match(
+        shown.stdout,
+        /^-> {2}busy@here: OK\n {4}\* \{'eta': '.*'id': 'later', 'name': 'proj\.blocked', 'args': \['go'\].*\n\n1 node online\.\n$/,
+      );
+    });
+
+    if (name !== 'sqlite')
+      await t.test('Python looks at it and tells it what to do', async (t) => {
+        const script = new PythonCelery(t, `from celery import Celery\napp = Celery('proj', broker='${broker}')\n`).script(python);
+        t.same(await script.next(), { ok: 'pong' });
+        const active = (await script.next()) as { time_start: number; worker_pid: number }[];
+        t.match(active, [info]);
+        t.ok(worker.children().includes(active[0]!.worker_pid), 'the process that runs it');
+        t.ok(Math.abs(active[0]!.time_start - Date.now() / 1000) < 300);
+        t.match(await script.next(), [{ ...info, id: 'waits', time_start: null, worker_pid: null }]);
+        t.match(await script.next(), [{ eta: /^\d{4}-/, priority: 6, request: { ...info, id: 'later' } }]);
+        t.same(await script.next(), ['proj.blocked', 'proj.limited [rate_limit=10/m]']);
+        t.match(await script.next(), {
+          total: { 'proj.blocked': 1 },
+          pid: worker.pid,
+          clock: /^\d+$/,
+          uptime: Number,
+          pool: {
+            'max-concurrency': 1,
+            processes: worker.children(),
+            'max-tasks-per-child': 'N/A',
+            timeouts: [0, 0],
+            writes: { total: Number },
+          },
+          broker: { transport: name === 'redis' ? 'redis' : /amqp/, hostname: /127\.0\.0\.1|localhost/, port: Number },
+          prefetch_count: Number,
+          rusage: { utime: Number, maxrss: Number, nvcsw: Number },
+        });
+        t.match(await script.next(), [
+          { name: 'celery', exchange: { name: 'celery', type: 'direct' }, routing_key: 'celery', durable: true },
+        ]);
+        t.match(await script.next(), { waits: ['reserved', { ...info, id: 'waits' }] });
+        t.match(await script.next(), { worker_concurrency: 1, worker_hostname: node });
+        t.match(await script.next(), { clock: Number });
+        t.same(await script.next(), { ok: 'new rate limit set successfully' });
+        t.same(await script.next(), { ok: 'time limits set successfully' });
+        t.same(await script.next(), { ok: 'add consumer more' });
+        t.same(await script.next(), { ok: 'no longer consuming from more' });
+        t.same(await script.next(), { ok: 'pool will grow' });
+        t.same(await script.next(), { ok: 'tasks waits, later flagged as revoked' });
+        t.same(await script.next(), ['waits', 'later']);
+        await script.next();
+        t.same(await script.next(), { error: "KeyError('no_such')" });
+        t.match(await script.next(), { revoked: { waits: [Number, 'waits'] }, clock: Number });
+        t.equal(await waits.state(), 'REVOKED', 'it was waiting here');
+      });
+
+    if (name !== 'sqlite')
+      await t.test('umbel looks at a Python worker beside it', async (t) => {
+        const fellow = new PythonCelery(
+          t,
+          `from celery import Celery\napp = Celery('proj', broker='${broker}')\n@app.task(name='py.task')\ndef py(): pass\n`,
+        );
+        await fellow.worker(['python-only'], ['-n', 'snake@here']);
+        const both = await folder.umbel(['-b', broker, 'inspect', 'registered', '-d', `snake@here,${node}`, '-t', '30', '-j']);
+        t.match(JSON.parse(both.stdout), { 'snake@here': ['py.task'], [node]: ['proj.blocked', /^proj\.limited/] });
+      });
+
+    const shutdown = folder.umbel(['-b', broker, 'control', 'shutdown', '-d', node, '-t', '0.2']);
+    folder.write('go', '');
+    t.equal((await worker.end()).code, 0, 'told to stop');
+    t.equal((await shutdown).status, 69, 'which has no reply');
+  });
+}
