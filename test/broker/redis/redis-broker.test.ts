@@ -441,7 +441,15 @@ t.test('16 queues of 4 priorities: two connections, woken within milliseconds', 
   }
   waits.sort((a, b) => a - b);
   t.comment(`publish to delivery: p50 ${waits[100]?.toFixed(2)} ms, p99 ${waits[197]?.toFixed(2)} ms`);
-  t.ok(waits[100]! < 20, 'far below the look once a second that a lost wake-up would wait for');
+  const trips: number[] = [];
+  for (let n = 0; n < 21; n++) {
+    const askedAtMs = performance.now();
+    await producer.countReady('queue0');
+    trips.push(performance.now() - askedAtMs);
+  }
+  // What a busy machine makes of a round trip it makes of a wake-up as well.
+  const boundMs = Math.max(20, 10 * trips.sort((a, b) => a - b)[10]!);
+  t.ok(waits[100]! < boundMs, 'far below the look once a second that a lost wake-up would wait for');
 });
 
 t.test('a server without client tracking is polled', async (t) => {
