@@ -11,6 +11,7 @@ import { measureAmqp } from './amqp.ts';
 import { measureChildren } from './children.ts';
 import { measureDispatch } from './dispatch.ts';
 import { measureLatency } from './latency.ts';
+import { measureRateLimit } from './rate-limit.ts';
 import { measureRedis } from './redis.ts';
 import { measureCeleryStartup, measureStartup, measureVersion, memoryChildren } from './startup.ts';
 import { count, megabytes, ms, printTable, type Row, rate, say } from './table.ts';
@@ -49,6 +50,15 @@ async function measureEmbedded(): Promise<Row[]> {
       met: withResults >= 0.12 * rawPerSecond,
     },
   );
+  say('throughput with and without an idle rate limit …');
+  const { withoutPerSecond, idlePerSecond } = await measureRateLimit({ umbel, folder, tasks, rounds: 3 });
+  rows.push({
+    what: 'no-op tasks beside an idle rate limit',
+    measured: rate(idlePerSecond),
+    reference: `${(idlePerSecond / withoutPerSecond).toFixed(2)} of ${rate(withoutPerSecond)} without`,
+    target: '>= 0.97',
+    met: idlePerSecond >= 0.97 * withoutPerSecond,
+  });
   say('latency …');
   const latency = await measureLatency({
     umbel,

@@ -66,11 +66,12 @@ export interface WorkOffParams extends ThroughputParams {
   readonly results: boolean;
   readonly children?: number;
   readonly more?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Tasks per second. Throws unless each was executed exactly once. */
 export async function workOff(params: WorkOffParams): Promise<number> {
-  const { umbel, folder, tasks, filled, name, results, children = 2, more = [] } = params;
+  const { umbel, folder, tasks, filled, name, results, children = 2, more = [], env = {} } = params;
   const path = join(folder, `${name}.db`);
   const records = join(folder, `${name}-records`);
   copyFileSync(filled, path);
@@ -85,6 +86,7 @@ export async function workOff(params: WorkOffParams): Promise<number> {
       UMBEL_RESULT_BACKEND: results ? url : 'disabled',
       UMBEL_BENCH_RECORDS: records,
       UMBEL_BENCH_TASKS: String(tasks),
+      ...env,
     },
     isReady: null,
   });
