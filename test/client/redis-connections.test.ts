@@ -79,5 +79,5 @@ t.test('what is refused', async (t) => {
   refused('redis://h/0?colour=red', /got 'colour'/);
   refused('rediss://h/0?ssl_cert_reqs=perhaps', /ssl_cert_reqs must be/);
   t.throws(() => open({ backendUrl: 'mongodb://h' }), { code: 'NOT_SUPPORTED' });
-  await t.rejects(open({ backendUrl: 'sentinel://127.0.0.1:1' }).backend!.start(), { code: 'BACKEND_UNAVAILABLE', message: /master_name/ });
+  await t.rejects(open({ backendUrl: 'sentinel://127.0.0.1:1' }).backend!.start(), { code: 'CONFIG_INVALID', message: /master_name/ });
 });
