@@ -8,7 +8,7 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 /** Where a test named in the section of `folder` is. */
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
-  if (/^(driver|consumer|live|producer|pool|broker|statedb|std)\//.test(file)) return `test/${file}.test.ts`;
+  if (/^(driver|consumer|child|live|producer|pool|broker|statedb|std)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/${file}.test.ts`;
 }
 
@@ -21,6 +21,7 @@ for (const [title, folder, least] of [
   ['Recycling', 'pool', 4],
   ['Messages put aside', 'broker', 7],
   ['Revoked tasks', 'consumer', 12],
+  ['When tasks run', 'consumer', 9],
 ] as const) {
   t.test(title, async (t) => {
     const section = new RegExp(`^## ${title}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';
