@@ -51,6 +51,8 @@ export interface GroupStore {
   setChordSize(groupId: string, size: number): Promise<void>;
   /** A part that was added from within a task of the chord. */
   addToChord(groupId: string): Promise<void>;
+  /** Write down which copy of a message runs. 'same': this one was written down before; 'other': another one was. */
+  claimRun(taskId: string, mark: string): Promise<'first' | 'same' | 'other'>;
   saveGroup(groupId: string, group: ResultTuple): Promise<void>;
   /** null: never saved, or expired. */
   restoreGroup(groupId: string): Promise<ResultTuple | null>;

@@ -28,6 +28,7 @@ export class MemoryGroups implements GroupStore {
   readonly #params: MemoryGroupsParams;
   readonly #groups = new Map<string, { readonly group: ResultTuple; readonly expiresAtMs: number }>();
   readonly #chords = new Map<string, Chord>();
+  readonly #runs = new Map<string, { readonly mark: string; readonly expiresAtMs: number }>();
 
   constructor(params: MemoryGroupsParams) {
     this.#params = params;
@@ -56,6 +57,13 @@ export class MemoryGroups implements GroupStore {
     this.#chord(groupId).added += 1;
   }
 
+  async claimRun(taskId: string, mark: string): Promise<'first' | 'same' | 'other'> {
+    const known = this.#runs.get(taskId);
+    if (known !== undefined) return known.mark === mark ? 'same' : 'other';
+    this.#runs.set(taskId, { mark, expiresAtMs: this.#params.clock.now() + this.#params.expiresMs });
+    return 'first';
+  }
+
   async saveGroup(groupId: string, group: ResultTuple): Promise<void> {
     this.#groups.delete(groupId);
     this.#groups.set(groupId, { group, expiresAtMs: this.#params.clock.now() + this.#params.expiresMs });
@@ -78,7 +86,7 @@ export class MemoryGroups implements GroupStore {
   cleanup(): number {
     const nowMs = this.#params.clock.now();
     let deleted = 0;
-    for (const map of [this.#groups, this.#chords]) {
+    for (const map of [this.#groups, this.#chords, this.#runs]) {
       for (const [groupId, { expiresAtMs }] of map) {
         if (expiresAtMs > nowMs) continue;
         map.delete(groupId);

@@ -1,7 +1,7 @@
 /**
  * Groups and chords in the file of the embedded backend.
  *
- * Owns the tables umbel_group, umbel_chord and umbel_chord_part. A result, the count of its part and, on one store with the broker, the
+ * Owns the tables umbel_group, umbel_chord, umbel_chord_part and umbel_run. A result, the count of its part and, on one store with the broker, the
  * acknowledgement of its message are one operation of the group commit.
  *
  * Of a chord that has ended one row stays until it expires: a part that is delivered again then begins no new one.
@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS umbel_chord_part (
   result TEXT NOT NULL,
   PRIMARY KEY (group_id, task_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS umbel_run (task_id TEXT PRIMARY KEY, mark TEXT NOT NULL, expires_at INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS umbel_run_expiry ON umbel_run (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS umbel_group_expiry ON umbel_group (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS umbel_chord_expiry ON umbel_chord (expires_at) WHERE expires_at IS NOT NULL;`,
   group: 'SELECT document FROM umbel_group WHERE group_id = ? AND (expires_at IS NULL OR expires_at > ?)',
@@ -70,6 +72,9 @@ CREATE INDEX IF NOT EXISTS umbel_chord_expiry ON umbel_chord (expires_at) WHERE 
   parts: 'SELECT task_id, state, result FROM umbel_chord_part WHERE group_id = ? ORDER BY place IS NULL, place, task_id',
   end: 'UPDATE umbel_chord SET ended = 1, size = NULL, added = 0, counted = 0, completed_by = NULL WHERE group_id = ?',
   deleteParts: 'DELETE FROM umbel_chord_part WHERE group_id = ?',
+  claimRun: 'INSERT OR IGNORE INTO umbel_run (task_id, mark, expires_at) VALUES (?, ?, ?)',
+  run: 'SELECT mark FROM umbel_run WHERE task_id = ?',
+  expiredRuns: `DELETE FROM umbel_run WHERE task_id IN (SELECT task_id FROM umbel_run WHERE expires_at <= ? LIMIT ${stepRows})`,
   expiredChords: `SELECT group_id FROM umbel_chord WHERE expires_at <= ? ORDER BY expires_at LIMIT ${stepRows}`,
   deleteChord: 'DELETE FROM umbel_chord WHERE group_id = ?',
   expiredGroups: `DELETE FROM umbel_group WHERE group_id IN (SELECT group_id FROM umbel_group WHERE expires_at <= ? LIMIT ${stepRows})`,
@@ -123,6 +128,13 @@ export class SqliteGroups implements GroupStore {
     await this.#write((database) => database.prepare(sql.add).run(groupId, this.#expiresAtMs()), false);
   }
 
+  claimRun(taskId: string, mark: string): Promise<'first' | 'same' | 'other'> {
+    return this.#write((database) => {
+      if (database.prepare(sql.claimRun).run(taskId, mark, this.#expiresAtMs()) === 1) return 'first';
+      return database.prepare(sql.run).get(taskId)?.[0] === mark ? 'same' : 'other';
+    });
+  }
+
   async saveGroup(groupId: string, group: ResultTuple): Promise<void> {
     await this.#write((database) => database.prepare(sql.saveGroup).run(groupId, savedGroup(group), this.#expiresAtMs()));
   }
@@ -155,6 +167,7 @@ export class SqliteGroups implements GroupStore {
           database.prepare(sql.deleteParts).run(String(groupId));
           database.prepare(sql.deleteChord).run(String(groupId));
         }
+        database.prepare(sql.expiredRuns).run(nowMs);
         return chords.length + database.prepare(sql.expiredGroups).run(nowMs);
       });
       deleted += step;

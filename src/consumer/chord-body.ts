@@ -7,13 +7,14 @@ import type { FollowUp } from '../pool/job.ts';
 import { compress } from '../protocol/compression.ts';
 import { parseJson } from '../protocol/json.ts';
 import { sliceElements } from '../protocol/json-slice.ts';
+import { ownHeaders } from '../protocol/named-headers.ts';
 import { repr, reprArgs } from '../std/safe-repr.ts';
 
 /** Characters of the results that are looked at for the display text, which has 1024 at most. */
 const shownLength = 16_384;
 
-/** Throws NOT_SUPPORTED for a compression that is not built. */
-export function withResults(followUp: FollowUp, resultsToken: string, resultsJson: string): FollowUp {
+/** `mark` is that of this sending. Throws NOT_SUPPORTED for a compression that is not built. */
+export function withResults(followUp: FollowUp, resultsToken: string, resultsJson: string, mark: string): FollowUp {
   const { chord, ...meta } = followUp.meta;
   const text = followUp.body.toString('utf8').split(JSON.stringify(resultsToken)).join(resultsJson);
   let body = Buffer.from(text);
@@ -26,7 +27,7 @@ export function withResults(followUp: FollowUp, resultsToken: string, resultsJso
     body = Buffer.from(compressed.body);
     headers = { ...headers, compression: compressed.header };
   }
-  return { meta: { ...meta, headers }, body };
+  return { meta: { ...meta, headers: { ...headers, [ownHeaders.once]: mark } }, body };
 }
 
 function shownResults(resultsJson: string): string {

@@ -18,6 +18,7 @@ import { reprException } from '../protocol/chord-member.ts';
 import type { ChordPartEnd } from '../protocol/chord-part.ts';
 import { chordError, exceptionDocument } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
+import { newUuid } from '../std/new-uuid.ts';
 import { withResults } from './chord-body.ts';
 import type { FollowUpPublisher } from './follow-up-publisher.ts';
 import { mayPass } from './may-pass.ts';
@@ -160,7 +161,8 @@ export class ChordParts {
     if (part.bodyError !== null) return callbackError(part.bodyError);
     try {
       const messages = messagesFor(part, 'complete', followUps);
-      await publisher.publish(messages.map((message) => withResults(message, part.resultsToken, resultsJson)));
+      const mark = newUuid();
+      await publisher.publish(messages.map((message) => withResults(message, part.resultsToken, resultsJson, mark)));
     } catch (error) {
       if (mayPass(error)) throw error;
       return callbackError(reprException(JSON.stringify(exceptionDocument(error))));

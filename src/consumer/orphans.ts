@@ -8,14 +8,13 @@
  */
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
-import type { Logger } from '../log/logger.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { OnceOnly, type OnceOnlyParams } from './once-only.ts';
 import type { Request } from './request.ts';
 import type { Decision } from './strategy.ts';
 
-export interface OrphansParams {
+export interface OrphansParams extends OnceOnlyParams {
   readonly broker: Broker;
-  readonly log: Logger;
 }
 
 /** Whose requests they are: the consumer. */
@@ -45,14 +44,17 @@ export class Orphans {
   readonly #running = new Map<string, Request>();
   readonly #ended = new Map<string, FinalAction>();
   readonly #leaving = new Map<string, Leaving>();
+  readonly #once: OnceOnly;
   #home: OrphansHome | null = null;
 
   constructor(params: OrphansParams) {
     this.#params = params;
+    this.#once = new OnceOnly(params);
   }
 
   attach(home: OrphansHome): void {
     this.#home = home;
+    this.#once.attach(home);
   }
 
   /** The message of a request is lost. true: it runs and goes on, because nobody else has the message yet. */
@@ -103,8 +105,12 @@ export class Orphans {
     if (action !== 'requeue' && (!early || this.#params.broker.features.redelivers === true)) remember(this.#ended, key, action);
   }
 
-  /** true: the message belongs to a task that runs here, ended here or is leaving, and is taken care of. */
+  /** true: the message belongs to a task that runs here, ended here or is leaving, or may be a copy of another (once-only.ts), and is taken care of. */
   reunite(delivery: Delivery, decision: Decision): boolean {
+    return this.#reunites(delivery, decision) || this.#once.looksAt(delivery, decision);
+  }
+
+  #reunites(delivery: Delivery, decision: Decision): boolean {
     if (this.#running.size + this.#ended.size + this.#leaving.size === 0) return false;
     if (!delivery.redelivered || !('header' in decision)) return false;
     const { header } = decision;

@@ -12,6 +12,8 @@ export const ownHeaders = {
   dead: 'umbel_dead',
   /** When its task was first found to be unknown, and when to look again: two numbers, Unix milliseconds. */
   unknown: 'umbel_unknown',
+  /** Of one sending of a message of which one copy is to run: any text (consumer/once-only.ts). */
+  once: 'umbel_once',
 } as const;
 
 export const namedHeaders: readonly string[] = [

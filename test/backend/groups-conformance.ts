@@ -177,6 +177,16 @@ export function groupsConformance(t: Test, params: BackendConformanceParams): vo
     t.equal(await groups.restoreGroup(groupId), null);
   });
 
+  test('one copy of a message runs', async (t, groups, _backend, open) => {
+    const taskId = randomUUID();
+    const other = (await open()).groups;
+    t.equal(await groups.claimRun(taskId, 'a'), 'first');
+    t.equal(await other?.claimRun(taskId, 'b'), 'other');
+    t.equal(await other?.claimRun(taskId, 'a'), 'same');
+    const claims = await Promise.all(['c', 'd', 'e'].map((mark, at) => (at === 1 ? other : groups)?.claimRun(`${taskId} 2`, mark)));
+    t.equal(claims.filter((claim) => claim === 'first').length, 1);
+  });
+
   test('join: not yet, all, a failure, and one that comes while it waits', async (t, groups, backend) => {
     const [a, b] = [randomUUID(), randomUUID()];
     const group: ResultTuple = [

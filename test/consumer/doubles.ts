@@ -268,6 +268,10 @@ export class RecordingGroups implements GroupStore {
     return this.#recorder.call('group', `${groupId} ${JSON.stringify(group)}`);
   }
 
+  claimRun(): Promise<'first' | 'same' | 'other'> {
+    return notHere();
+  }
+
   addToChord(): Promise<void> {
     return notHere();
   }

@@ -17,7 +17,7 @@ function bench({ redelivers = true, cancelRunning = false } = {}) {
   };
   const broker = { features: { redelivers }, onStateChange } as unknown as Broker;
   const log = new RecordingLog();
-  const orphans = new Orphans({ broker, log });
+  const orphans = new Orphans({ broker, backend: null, log });
   const pool = new FakePool(1, []);
   const held = new Map<Delivery, { request: Request; job: Job }>();
   let timesWithdrawn = 0;

@@ -16,7 +16,7 @@ const header = (id: string, retries = 0): TaskHeader =>
 function bench(redelivers = true) {
   const settled: string[] = [];
   const log = new RecordingLog();
-  const orphans = new Orphans({ log, broker: { features: { redelivers } } as unknown as Broker });
+  const orphans = new Orphans({ log, backend: null, broker: { features: { redelivers } } as unknown as Broker });
   const held = new Map<Delivery, { request: Request; job: { withdrawn: boolean } }>();
   const carriedOut: Delivery[] = [];
   const subscription: Pick<Subscription, 'ack' | 'reject'> = {

@@ -36,6 +36,7 @@ export interface RedisGroupsParams {
 }
 
 const mostKeys = 500;
+const dayMs = 86_400_000;
 
 export class RedisGroups implements GroupStore {
   readonly #params: RedisGroupsParams;
@@ -91,6 +92,16 @@ export class RedisGroups implements GroupStore {
   async endChord(groupId: string): Promise<void> {
     const { parts, added, size, claim } = this.#params.keys.chord(groupId);
     await this.#write([['DEL', parts, added, size, claim]]);
+  }
+
+  async claimRun(taskId: string, mark: string): Promise<'first' | 'same' | 'other'> {
+    const key = this.#params.keys.run(taskId);
+    const [set, known] = await this.#write([
+      ['SET', key, mark, 'PX', this.#ttl === '' ? String(dayMs) : this.#ttl, 'NX'],
+      ['GET', key],
+    ]);
+    if (set !== null) return 'first';
+    return known === mark ? 'same' : 'other';
   }
 
   /** With the announcement that Celery makes too. */

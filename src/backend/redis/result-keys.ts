@@ -34,6 +34,11 @@ export class ResultKeys {
     return this.#task + taskId;
   }
 
+  /** Ours: which copy of a message runs. */
+  run(taskId: string): string {
+    return `${this.#task}${taskId}.umbel-run`;
+  }
+
   group(groupId: string): string {
     return this.#group + groupId;
   }
