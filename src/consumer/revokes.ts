@@ -2,7 +2,7 @@
  * Revoking and terminating tasks: what remote control asks of a worker, and what its neighbours tell it at its start.
  *
  * Owns what a revoke does to what this worker holds: a task that has not begun is taken out of wherever it waits and discarded at once,
- * one that runs goes on. What comes later, or comes back when it is due, is consumer/strategy.ts's to refuse; how a revoked task is settled is
+ * one that runs goes on unless it is to be terminated (pool/terminator.ts). What comes later, or comes back when it is due, is consumer/strategy.ts's to refuse; how a revoked task is settled is
  * consumer/settle.ts's.
  *
  * Source: protocol notes, control.md §5 and worker-behaviour.md §7.
@@ -11,6 +11,8 @@ import { UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { type NamedSignal, namedSignal } from '../os/signal-name.ts';
 import type { Job } from '../pool/job.ts';
+import type { Pool } from '../pool/pool.ts';
+import { mustSupport } from '../pool/pool-features.ts';
 import { readRevokedMap } from '../protocol/revoked-map.ts';
 import type { StateDb } from '../statedb/state-db.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
@@ -22,8 +24,7 @@ import { stampsOf, valuesOf } from './revoked-tasks.ts';
 export interface RevokesParams {
   readonly state: Pick<StateDb, 'revoke' | 'revokeStamps' | 'revoked' | 'merge' | 'flush' | 'maxAgeMs'>;
   readonly consumer: Pick<Consumer, 'held' | 'withdraw'>;
-  /** End the process that runs this job, and hit no other that comes later; null: it cannot be done. */
-  readonly terminate: ((job: Job, signal: NamedSignal) => void) | null;
+  readonly pool: Pick<Pool, 'name' | 'features' | 'terminate'>;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -123,9 +124,7 @@ export class Revokes {
 
   #signalOf({ terminate, signal }: RevokeOptions): NamedSignal | null {
     if (terminate !== true) return null;
-    if (this.#params.terminate === null) {
-      throw new UmbelError('NOT_SUPPORTED', 'the pool must be able to end a running task from outside (terminate), and this one is not');
-    }
+    mustSupport(this.#params.pool, 'terminate', 'terminate');
     return namedSignal(signal ?? 'SIGTERM');
   }
 
@@ -133,6 +132,6 @@ export class Revokes {
     const { id } = request.header;
     this.#params.log.info('task.terminating', `Terminating ${id} (${signal.number})`, { taskId: id, taskName: request.header.task });
     request.terminatedBy = signal;
-    this.#params.terminate?.(job, signal);
+    this.#params.pool.terminate(job, signal);
   }
 }

@@ -3,7 +3,7 @@
  *
  * Owns the rules of worker-behaviour.md §2 for it, as one pure decision per task. Carrying it out is consumer/settle.ts.
  */
-import type { ChildExit, Job, JobKill } from '../pool/job.ts';
+import type { ChildExit, Job, JobKill, KillOutcome } from '../pool/job.ts';
 import { type ExceptionDocument, timeLimitExceeded, workerLost } from '../protocol/exception.ts';
 import { lossText, type Poison, type Verdict } from './poison.ts';
 import type { Request } from './request.ts';
@@ -38,7 +38,7 @@ export function workerLossOf(request: Request, job: Job, exit: ChildExit, { stop
     const text = `Task ${label}, whose message is no longer ours, has ended: ${message}`;
     return { kind: 'put-back', level: 'warning', text, verdict: null };
   }
-  if (kill !== null && kill.job === job) return endOfItsOwn(request, kill);
+  if (kill?.job === job && kill.outcome.kind === 'time-limit') return endOfItsOwn(request, kill.outcome);
   // It is the worker that ended the task, at a cold stop or because of another one: acknowledged late it is simply not done yet.
   const unfinished = offer.acksLate && (stopping || kill !== null);
   const verdict = !unfinished && offer.acksLate && offer.rejectOnWorkerLost ? poison.onCrash(request, exit, message) : null;
@@ -50,9 +50,8 @@ export function workerLossOf(request: Request, job: Job, exit: ChildExit, { stop
   return { kind: 'failed', error: workerLost(said), traceback: null, action: 'ack', count: 'lost', text, verdict };
 }
 
-/** Of the job for whose sake its child was ended. */
-function endOfItsOwn({ offer }: Request, { outcome }: JobKill): WorkerLoss {
-  const { limitSeconds, stack } = outcome;
+/** Of the job for whose sake its child was ended. (What is terminated ends in consumer/request.ts.) */
+function endOfItsOwn({ offer }: Request, { limitSeconds, stack }: Extract<KillOutcome, { kind: 'time-limit' }>): WorkerLoss {
   return {
     kind: 'failed',
     error: timeLimitExceeded(limitSeconds),
@@ -66,5 +65,7 @@ function endOfItsOwn({ offer }: Request, { outcome }: JobKill): WorkerLoss {
 
 /** For a task that only ran beside the one meant. */
 function because({ job, outcome }: JobKill): string {
-  return ` It ran in the same child as ${job.label}, which exceeded its hard time limit of ${outcome.limitSeconds}s.`;
+  const why =
+    outcome.kind === 'terminated' ? `was terminated (${outcome.signal})` : `exceeded its hard time limit of ${outcome.limitSeconds}s`;
+  return ` It ran in the same child as ${job.label}, which ${why}.`;
 }

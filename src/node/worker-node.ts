@@ -168,7 +168,7 @@ export class WorkerNode {
       isRevoked: (task) => revoked.has(task),
       log,
     });
-    this.revokes = new Revokes({ state: stateDb, consumer: this.#consumer, terminate: null, log });
+    this.revokes = new Revokes({ state: stateDb, consumer: this.#consumer, pool: this.#pool, log });
     this.#shutdown = new Shutdown({
       consumer: this.#consumer,
       pool: this.#pool,

@@ -36,6 +36,7 @@ import type { Logger } from '../log/logger.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { ChildEnd, ChildKind, ChildLink } from './child-link.ts';
 import type { ChildExit, Job, JobKill } from './job.ts';
+import { PendingDumps } from './pending-dumps.ts';
 import { Tenure } from './tenure.ts';
 
 export type ChildState = 'starting' | 'ready' | 'stopping' | 'gone';
@@ -92,6 +93,7 @@ export class ChildHandle {
   readonly #writer = new FrameWriter();
   readonly #reader: FrameReader;
   #flushScheduled = false;
+  #stopSent = false;
   #startFailure: UmbelError | null = null;
   /** A recall is under way that covers every job sent: a blocked child must not find thousands of them. */
   #recallSent = false;
@@ -100,9 +102,7 @@ export class ChildHandle {
   readonly #events: ChildEvents;
   readonly #log: Logger;
   readonly #childLog: Logger;
-  /** Answers awaited by `dump`, by request number. */
-  readonly #dumps = new Map<number, (meta: DumpMeta) => void>();
-  #requests = 0;
+  readonly #dumps = new PendingDumps();
 
   constructor(params: ChildHandleParams) {
     this.index = params.index;
@@ -163,19 +163,7 @@ export class ChildHandle {
   /** What the child says it is doing; null when it does not answer in time (its JavaScript is blocked). */
   dump(timeoutMs: number): Promise<DumpMeta | null> {
     if (this.#state === 'gone') return Promise.resolve(null);
-    const request = ++this.#requests;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#dumps.delete(request);
-        resolve(null);
-      }, timeoutMs);
-      this.#dumps.set(request, (meta) => {
-        clearTimeout(timer);
-        this.#dumps.delete(request);
-        resolve(meta);
-      });
-      this.#send(toChild.dump, request, '', null);
-    });
+    return this.#dumps.ask(timeoutMs, (request) => this.#send(toChild.dump, request, '', null));
   }
 
   /** Where its JavaScript stands, one line per frame. */
@@ -185,10 +173,16 @@ export class ChildHandle {
 
   /** No more jobs; it exits when those it holds are done. */
   stop(): void {
-    if (this.#state === 'gone' || this.#state === 'stopping') return;
+    if (this.#state === 'gone' || this.#stopSent) return;
+    this.#stopSent = true;
+    this.retire();
+    this.#send(toChild.stop, 0, '', null);
+  }
+
+  /** No more jobs, and it is not told yet. */
+  retire(): void {
     this.letGo = true;
     this.#enter('stopping');
-    this.#send(toChild.stop, 0, '', null);
   }
 
   /** Stop it where it is, until `thaw`. false: its kind cannot be stopped. */
@@ -201,7 +195,7 @@ export class ChildHandle {
   }
 
   /** End it from outside, with everything it spawned. */
-  kill(signal: NodeJS.Signals): void {
+  kill(signal: NodeJS.Signals | number): void {
     this.#link.kill(signal);
   }
 
@@ -244,7 +238,7 @@ export class ChildHandle {
     const pid = this.pid;
     this.#enter('gone');
     this.tenure.stack ??= lastWords ?? null;
-    for (const resolve of this.#dumps.values()) resolve({ jobs: [], waiting: 0 });
+    this.#dumps.end();
     const started: Job[] = [];
     const unstarted: Job[] = [];
     // After garbage nobody knows what has begun: a job that may have run must not be run again as if it had not.
@@ -323,7 +317,7 @@ export class ChildHandle {
         return;
       }
       case toParent.dumped:
-        this.#dumps.get(id)?.(JSON.parse(meta) as DumpMeta);
+        this.#dumps.answered(id, JSON.parse(meta) as DumpMeta);
         return;
       default:
         throw new RangeError(`frame type must be one of those a child sends, got ${type}`);

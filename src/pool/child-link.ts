@@ -59,7 +59,7 @@ export interface ChildLink {
   freeze(): Promise<boolean>;
   thaw(): void;
   /** End it from outside, with all that it has spawned where that is known. `onGone` follows. */
-  kill(signal: NodeJS.Signals): void;
+  kill(signal: NodeJS.Signals | number): void;
   /** Where its JavaScript stands, one line per frame; what kept it from being known when it is not. */
   stack(timeoutMs: number): Promise<readonly string[]>;
   /** What it wrote last may still be on its way. */

@@ -32,12 +32,15 @@ export interface ChildExit {
 }
 
 /** What became of the job for whose sake a child was ended. */
-export type KillOutcome = {
-  readonly kind: 'time-limit';
-  readonly limitSeconds: number;
-  /** Where its JavaScript stood, one line per frame; null: it was not blocked. */
-  readonly stack: readonly string[] | null;
-};
+export type KillOutcome =
+  | {
+      readonly kind: 'time-limit';
+      readonly limitSeconds: number;
+      /** Where its JavaScript stood, one line per frame; null: it was not blocked. */
+      readonly stack: readonly string[] | null;
+    }
+  /** Somebody asked for it. */
+  | { readonly kind: 'terminated'; readonly signal: string };
 
 export interface JobKill {
   readonly job: Job;

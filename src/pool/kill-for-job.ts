@@ -13,7 +13,7 @@ export interface KillParams {
   readonly job: Job;
   readonly outcome: KillOutcome;
   /** What ends the child. Default: SIGKILL. */
-  readonly signal?: NodeJS.Signals;
+  readonly signal?: NodeJS.Signals | number;
   /** Called when it is certain and the signal is about to be sent. */
   onCertain?(child: ChildHandle): void;
 }

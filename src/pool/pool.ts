@@ -5,6 +5,7 @@
  * and whoever asks for it all the same gets NOT_SUPPORTED with the name of the pool (pool/pool-features.ts).
  */
 import type { DumpMeta, TaskOffer } from '../ipc/exchange.ts';
+import type { NamedSignal } from '../os/signal-name.ts';
 import type { Job, KillOutcome } from './job.ts';
 import type { TimeLimit } from './time-limits.ts';
 
@@ -72,6 +73,11 @@ export interface Pool {
    * Rejects with NOT_SUPPORTED without the feature `terminate`.
    */
   kill(job: Job, outcome: KillOutcome, signal?: NodeJS.Signals): Promise<boolean>;
+  /**
+   * End a running job on request: its child gets the signal, and gets it only while it runs that job. Nothing happens when the job has not begun or has
+   * ended. It ends as with `kill`, or by itself when the task handles the signal. Throws NOT_SUPPORTED without the feature `terminate`.
+   */
+  terminate(job: Job, signal: NamedSignal): void;
   /** What applies to tasks of this type whose message says nothing else. */
   timeLimitOf(taskName: string): TimeLimit;
   /** For tasks that start from now on; null in it: the worker's. */

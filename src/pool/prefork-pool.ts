@@ -10,6 +10,7 @@ import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, ParentAsk, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { processRssBytes } from '../os/process-info.ts';
+import type { NamedSignal } from '../os/signal-name.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
 import { Autoscaler, type AutoscalerParams } from './autoscaler.ts';
@@ -26,6 +27,7 @@ import type { ChildReport, Pool, PoolFeatures, PoolName } from './pool.ts';
 import { mustSupport } from './pool-features.ts';
 import { Recycler } from './recycler.ts';
 import { StartGate } from './start-gate.ts';
+import { Terminator } from './terminator.ts';
 import { type TimeLimit, TimeLimits } from './time-limits.ts';
 
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
@@ -91,6 +93,7 @@ export class PreforkPool implements Pool {
   readonly #memory: MemoryWatch;
   readonly #limits: TimeLimits;
   readonly #enforcer: LimitEnforcer;
+  readonly #terminator: Terminator;
   /** null: the size is fixed, but for grow and shrink. */
   readonly autoscaler: Autoscaler | null;
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
@@ -115,6 +118,7 @@ export class PreforkPool implements Pool {
     this.#size = params.concurrency;
     this.#limits = new TimeLimits(params.timeLimit);
     this.#enforcer = new LimitEnforcer({ limits: this.#limits, clock: systemClock, log: params.log, pool: this });
+    this.#terminator = new Terminator({ log: params.log });
     this.#dispatcher = new Dispatcher({
       slots: params.childConcurrency,
       fair: params.fair,
@@ -226,6 +230,13 @@ export class PreforkPool implements Pool {
       if (child.jobs.has(job.id) && !others && this.features.terminate) child.kill('SIGKILL');
     };
     systemClock.setTimer(end, cancelGraceMs, { ref: false });
+  }
+
+  terminate(job: Job, signal: NamedSignal): void {
+    mustSupport(this, 'terminate', `terminating ${job.label}`);
+    // It would open the child's inspector. Celery's children take it for a soft time limit.
+    if (signal.name === 'SIGUSR1') this.abort(job, 'it was terminated with SIGUSR1');
+    else this.#terminator.terminate(job, signal);
   }
 
   async kill(job: Job, outcome: KillOutcome, signal?: NodeJS.Signals): Promise<boolean> {
@@ -412,11 +423,9 @@ export class PreforkPool implements Pool {
   }
 
   #onRecalled(child: ChildHandle, jobs: readonly Job[]): void {
-    if (this.#phase !== 'running') {
-      for (const job of jobs) this.#return(job);
-      return;
-    }
-    this.#resubmit(jobs, child);
+    if (this.#phase === 'running') this.#resubmit(jobs, child);
+    else for (const job of jobs) this.#return(job);
+    this.#terminator.recalled(child);
   }
 
   /** Those that are still wanted. */
@@ -433,6 +442,7 @@ export class PreforkPool implements Pool {
     this.#earlyDeaths = 0;
     this.#enforcer.ended(job);
     this.#dispatcher.noteDone(job, runtimeSeconds);
+    this.#terminator.ended(child);
     this.#recycler.onJobDone(child, job);
     this.#memory.onJobDone(child);
     this.#doneRate.note();
@@ -453,6 +463,7 @@ export class PreforkPool implements Pool {
   #onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], failure: UmbelError | null): void {
     const wasStarting = !child.wasReady;
     const was = this.#recycler.remove(child);
+    this.#terminator.gone(child);
     const { killedBecause: because, peakRssBytes, stack } = child.tenure;
     for (const job of started) {
       this.#forget();

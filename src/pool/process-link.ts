@@ -84,7 +84,7 @@ class ProcessLink implements ChildLink {
     this.kill('SIGCONT');
   }
 
-  kill(signal: NodeJS.Signals): void {
+  kill(signal: NodeJS.Signals | number): void {
     if (this.#process.pid === undefined) return;
     try {
       process.kill(-this.#process.pid, signal);

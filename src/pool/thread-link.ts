@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker, type WorkerOptions } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
 import { type ThreadStart, threadRole } from '../ipc/thread-start.ts';
+import { namedSignal } from '../os/signal-name.ts';
 import type { ChildKind, ChildLink, LinkEvents, LinkParams } from './child-link.ts';
 import type { Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
@@ -69,8 +70,8 @@ class ThreadLink implements ChildLink {
 
   thaw(): void {}
 
-  kill(signal: NodeJS.Signals): void {
-    this.#killedBy ??= signal;
+  kill(signal: NodeJS.Signals | number): void {
+    this.#killedBy ??= typeof signal === 'number' ? (namedSignal(signal).name as NodeJS.Signals) : signal;
     void this.#thread.terminate();
   }
 

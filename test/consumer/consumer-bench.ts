@@ -9,7 +9,6 @@ import { RevokedTasks } from '../../src/consumer/revoked-tasks.ts';
 import { Revokes } from '../../src/consumer/revokes.ts';
 import { Settler } from '../../src/consumer/settle.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
-import type { Job } from '../../src/pool/job.ts';
 import { Producer } from '../../src/producer/producer.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
@@ -68,8 +67,6 @@ export class Bench {
   readonly state = new StateDb({ path: null, log: this.log, clock: this.clock, lock: () => ({ heldBy: 'nobody' }) });
   readonly revoked = new RevokedTasks(this.state);
   readonly revokes: Revokes;
-  /** Jobs whose processes were to be ended. */
-  readonly terminated: { readonly job: Job; readonly signal: string }[] = [];
   readonly #queue: string;
   #ids = 0;
 
@@ -107,8 +104,7 @@ export class Bench {
       clock: this.clock,
       rateLimitReserve: options.rateLimitReserve ?? 1000,
     });
-    const terminate = (job: Job, { name }: { readonly name: string }): void => void this.terminated.push({ job, signal: name });
-    this.revokes = new Revokes({ state: this.state, consumer: this.consumer, terminate, log: this.log, clock: this.clock });
+    this.revokes = new Revokes({ state: this.state, consumer: this.consumer, pool: this.pool, log: this.log, clock: this.clock });
   }
 
   static async started(t: Test, options: BenchOptions = {}): Promise<Bench> {

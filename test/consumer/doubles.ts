@@ -429,6 +429,12 @@ export class FakePool implements Pool {
     this.cancelled.push(job);
   }
 
+  readonly terminated: { readonly job: Job; readonly signal: string }[] = [];
+
+  terminate(job: Job, { name }: { readonly name: string }): void {
+    this.terminated.push({ job, signal: name });
+  }
+
   abortAll(): void {
     this.aborted.push(...this.jobs);
   }

@@ -50,7 +50,7 @@ class Bench {
   }
 
   get terminated() {
-    return this.#bench.terminated;
+    return this.#bench.pool.terminated;
   }
 
   async send(id: string, more: Partial<OutgoingTask> = {}): Promise<void> {
@@ -192,6 +192,38 @@ t.test('a lost message: not ours to settle, revoked or not', async (t) => {
 });
 
 const terminated = { status: 'REVOKED', result: { exc_type: 'TaskRevokedError', exc_message: ['terminated'] } };
+
+const exit = { pid: 4711, index: 1, exitCode: null, signal: 'SIGTERM' } as const;
+
+t.test('terminated while it runs: REVOKED, acknowledged, and who else ran there is put back or failed', async (t) => {
+  for (const acksLate of [true, false]) {
+    const bench = await Bench.started(t, { acksLate });
+    for (const id of ['a', 'b']) await bench.send(id);
+    const [job, other] = [bench.job('a'), bench.job('b')];
+    for (const one of [job, other]) bench.pool.startJob(one);
+    job.child = other.child = {} as NonNullable<typeof job.child>;
+    t.strictSame(bench.revokes.revoke(['a', 'c'], { terminate: true }), ['a']);
+    t.strictSame(bench.said('task.terminating'), ['Terminating a (15)']);
+    t.strictSame(bench.said('task.flagged'), [], 'Celery says one or the other');
+    t.match(bench.terminated, [{ signal: 'SIGTERM' }]);
+    for (const one of [job, other])
+      one.listener.onWorkerLost(one, { ...exit, killed: { job, outcome: { kind: 'terminated', signal: 'SIGTERM' } } });
+    await bench.quiet();
+    t.match(await bench.backend.get('a'), terminated);
+    t.match(await bench.log.event('task.revoked'), {
+      message: 'Task tasks.add[a] terminated (SIGTERM)',
+      fields: { terminated: true, signum: 15, expired: false },
+    });
+    const otherResult = await bench.backend.get('b');
+    if (acksLate) t.equal(otherResult, null, 'through no fault of its own: it is run again');
+    else t.match(otherResult, { status: 'FAILURE', result: { exc_type: 'WorkerLostError' } });
+    t.equal(bench.settler.counts.revoked, 1);
+    t.equal(bench.settler.counts.lost, 1);
+    bench.revokes.revoke(['a']);
+    await bench.send('a');
+    t.notOk(bench.inPool.includes('a') && bench.job('a') !== job, 'and it is not run again');
+  }
+});
 
 t.test('terminated, and it ends by itself: with a result that is its result, with an error or a retry it is terminated', async (t) => {
   for (const kind of ['succeeded', 'failed', 'retried', 'ignored'] as const) {

@@ -16,6 +16,7 @@ import { deathSuite } from './death-conformance.ts';
 import { eventually } from './eventually.ts';
 import { cancelSuite, holdingSuite, killedHoldingSuite } from './holding-conformance.ts';
 import { type BenchOptions, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
+import { signalSuite, terminateSuite } from './terminate-conformance.ts';
 
 export interface PoolConformanceParams {
   readonly name: string;
@@ -57,6 +58,8 @@ export function poolConformance(t: Test, params: PoolConformanceParams): void {
   startSuite(t, params);
   featureSuite(t, params);
   if (params.processes) deathSuite(test);
+  if (params.features.terminate) terminateSuite(test);
+  if (params.processes) signalSuite(test);
 }
 
 const endSuite: Suite = (test) => {
