@@ -16,6 +16,7 @@ const sectionMeaning: Readonly<Record<Section | '', string>> = {
     'The connection to a Redis result backend. Where the results are in the database of the broker, one connection serves both, and what is said here has no effect.',
   task: 'Tasks and their messages. An option given to `task()` or to a call is stronger.',
   worker: 'The worker, its children, its log and its files.',
+  event: 'Events, for monitors.',
   control: 'Remote control, alike for workers and the commands that control them.',
 };
 

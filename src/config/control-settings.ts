@@ -1,4 +1,4 @@
-/** Settings of remote control: `[control]`, and one of `[worker]`. */
+/** Settings of remote control and events: `[control]`, `[event]`, and some of `[worker]`. */
 import { boolean, seconds, text } from './kind.ts';
 import { setting } from './setting.ts';
 
@@ -8,10 +8,45 @@ export const remoteControlSettings = {
     default: true,
     doc: 'Answer `umbel inspect` and `umbel control`, and those of Python.',
   }),
+  worker_send_task_events: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Send an event for each step of each task, for Flower and other monitors. Without it they are sent only after the remote command `enable_events`.',
+    flag: { names: ['-E', '--task-events', '--events'], argument: null, means: true, on: ['worker'], group: 'Worker options' },
+  }),
+  worker_enable_heartbeat: setting<boolean>({
+    kind: boolean(),
+    default: true,
+    doc: 'Send events that say that this worker is there: online, heartbeat, offline.',
+    flag: {
+      names: ['--without-heartbeat'],
+      argument: null,
+      means: false,
+      on: ['worker'],
+      group: 'Worker options',
+      doc: 'Send no events that say that this worker is there.',
+    },
+    celeryDiffers: 'In Celery there is only the flag.',
+  }),
+  worker_heartbeat_interval: setting<number>({
+    kind: seconds({ above: 0 }),
+    default: 2,
+    doc: 'Seconds between two heartbeat events. A monitor takes a worker for lost after two of them.',
+    flag: { names: ['--heartbeat-interval'], argument: 'SECONDS', on: ['worker'], group: 'Worker options' },
+    celeryDiffers: 'In Celery there is only the flag.',
+  }),
   worker_pool_restarts: setting<boolean>({
     kind: boolean(),
     default: false,
     doc: 'Whether the remote command `pool_restart` replaces all children, which load the task modules anew. HUP does that and more.',
+  }),
+} as const;
+
+export const eventSettings = {
+  event_exchange: setting<string>({
+    kind: text({ rule: 'the name of an exchange' }),
+    default: 'celeryev',
+    doc: 'The exchange of events. It must be the same for workers and whoever listens to them.',
   }),
 } as const;
 

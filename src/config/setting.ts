@@ -9,7 +9,7 @@ import { maskUrl } from '../std/mask-url.ts';
 import type { Kind } from './kind.ts';
 
 /** Sections of the file, in the order they are shown. */
-export const sections = ['broker', 'sqlite', 'result', 'redis', 'task', 'worker', 'control'] as const;
+export const sections = ['broker', 'sqlite', 'result', 'redis', 'task', 'worker', 'control', 'event'] as const;
 export type Section = (typeof sections)[number];
 
 /** The flag that sets a setting. */

@@ -4,7 +4,7 @@
  * A setting stands here only when it does something.
  */
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
-import { controlSettings, remoteControlSettings } from './control-settings.ts';
+import { controlSettings, eventSettings, remoteControlSettings } from './control-settings.ts';
 import { redisLeaseSetting } from './redis-broker-settings.ts';
 import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
@@ -26,6 +26,7 @@ const declared = {
   ...workerSettings,
   ...remoteControlSettings,
   ...controlSettings,
+  ...eventSettings,
 } as const;
 
 export type SettingName = keyof typeof declared;

@@ -250,8 +250,7 @@ export class Consumer {
         const held = { request, job };
         this.#requests.set(delivery, held);
         this.#timeLimits.note(header);
-        if (this.#log.enabled('info'))
-          this.#log.info('task.received', `Task ${request.label} received`, { taskId: header.id, taskName: header.task });
+        this.#params.settler.news.received(request);
         if (!this.rateLimits.takes(held)) this.#params.pool.submit(job);
         return;
       }

@@ -16,7 +16,7 @@ import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
-import { exceptionDocument, notRegistered, taskRevoked } from '../protocol/exception.ts';
+import { errorText, exceptionDocument, notRegistered, taskRevoked } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { type ChordEnding, ChordParts } from './chord-parts.ts';
@@ -29,7 +29,8 @@ import type { Poison, Verdict } from './poison.ts';
 import type { Request, RequestListener } from './request.ts';
 import { type RecordSource, ResultRecords } from './result-records.ts';
 import type { RevokedTasks } from './revoked-tasks.ts';
-import { sayUnwanted, type UnwantedReason } from './unwanted-task.ts';
+import { noEvents, type TaskEvents, TaskNews } from './task-news.ts';
+import type { UnwantedReason } from './unwanted-task.ts';
 import { workerLossOf } from './worker-loss.ts';
 
 export interface SettlerParams {
@@ -39,6 +40,8 @@ export interface SettlerParams {
   readonly poison: Pick<Poison, 'onCrash'>;
   readonly nodeName: string;
   readonly resultExtended: boolean;
+  /** Default: nobody wants any. */
+  readonly events?: TaskEvents;
   readonly log: Logger;
   readonly revoked: Pick<RevokedTasks, 'add' | 'reason'>;
   /** A request is off our hands: it was settled, or given back. */
@@ -64,6 +67,7 @@ export class Settler implements RequestListener {
   readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0, returned: 0 };
   /** Tasks started, by name. */
   readonly totals = new Map<string, number>();
+  readonly news: TaskNews;
   readonly orphans: Orphans;
   readonly #params: SettlerParams;
   readonly #log: Logger;
@@ -78,6 +82,7 @@ export class Settler implements RequestListener {
   constructor(params: SettlerParams) {
     this.#params = params;
     this.#log = params.log;
+    this.news = new TaskNews(params.log, params.events ?? noEvents);
     this.#publisher = new FollowUpPublisher(params);
     this.#records = new ResultRecords(params);
     this.orphans = new Orphans(params);
@@ -105,7 +110,7 @@ export class Settler implements RequestListener {
     const { task } = request.header;
     this.totals.set(task, (this.totals.get(task) ?? 0) + 1);
     if (request.lost) this.orphans.started(request);
-    this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, this.#fields(request.header));
+    this.news.started(request, pid);
     if (!request.offer.acksLate) {
       request.acknowledged = true;
       this.#track(this.#acknowledge(request, 'ack', true));
@@ -121,15 +126,11 @@ export class Settler implements RequestListener {
     const record = request.ignoreResult ? null : this.#records.make(request, 'SUCCESS', resultJson, null, meta);
     this.#finish(request, job.followUps, record, 'ack', null, this.#ending(request, meta, job.followUps, record, 'SUCCESS', resultJson));
     this.#reportUnsupported(request, meta);
-    if (!this.#log.enabled('info')) return;
-    const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
-    this.#log.info('task.succeeded', message, { ...this.#fields(request.header), runtime: runtimeSeconds });
+    this.news.succeeded(request, runtimeSeconds, meta, resultJson);
   }
 
   onEnded(request: Request, job: Job, runtimeSeconds: number, meta: EndedMeta, resultJson: string): void {
-    const { label, offer, header } = request;
-    const fields = { ...this.#fields(header), runtime: runtimeSeconds };
-    const trace = meta.traceback === null ? fields : { ...fields, traceback: meta.traceback };
+    const { offer } = request;
     this.#reportUnsupported(request, meta);
     switch (meta.kind) {
       case 'failed': {
@@ -138,8 +139,7 @@ export class Settler implements RequestListener {
         const steps = this.#records.failedSteps(request, meta.failedSteps, resultJson, meta.traceback);
         const ending = this.#ending(request, meta, job.followUps, record, 'FAILURE', resultJson);
         this.#finish(request, job.followUps, record, offer.acksLate && !offer.acksOnFailureOrTimeout ? 'drop' : 'ack', steps, ending);
-        if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
-        else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, trace);
+        this.news.failed(request, runtimeSeconds, meta);
         return;
       }
       case 'retried': {
@@ -148,33 +148,29 @@ export class Settler implements RequestListener {
         if (!request.ignoreResult && !request.lost)
           this.#track(this.#store(this.#records.make(request, 'RETRY', resultJson, meta.traceback, meta)));
         this.#finish(request, job.followUps, null, 'ack');
-        this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, fields);
+        this.news.retried(request, runtimeSeconds, meta);
         return;
       }
       case 'ignored':
         this.counts.ignored += 1;
         this.#finish(request, job.followUps, null, 'ack');
-        this.#log.info('task.ignored', `Task ${label} ignored`, fields);
+        this.news.ignored(request, runtimeSeconds);
         return;
       case 'rejected':
         this.counts.rejected += 1;
         this.#finish(request, null, null, meta.requeue === true ? 'requeue' : 'drop');
-        this.#log.warning('task.rejected', `Task ${label} ${meta.text}`, { ...trace, requeue: meta.requeue === true });
+        this.news.rejected(request, runtimeSeconds, meta);
         return;
       case 'expired':
         this.discard(request, 'expired');
         return;
       case 'undecodable':
         this.#finish(request, null, null, 'ack');
-        this.#log.critical('message.undecodable', `Can't decode message body: ${meta.text}`, trace);
+        this.news.undecodable(request, runtimeSeconds, meta);
         return;
       case 'invalid':
         this.#finish(request, null, null, 'drop');
-        this.#log.error(
-          'message.invalid',
-          `Received invalid task message: ${meta.text}\nThe message has been ignored and discarded.`,
-          trace,
-        );
+        this.news.invalid(request, runtimeSeconds, meta);
         return;
     }
   }
@@ -196,7 +192,7 @@ export class Settler implements RequestListener {
     const steps = this.#records.failedSteps(request, lost.failedSteps, resultJson, loss.traceback);
     const ending = this.#ending(request, lost, lost.followUps, record, 'FAILURE', resultJson);
     this.#finish(request, lost.followUps, record, loss.action, steps, ending, loss.verdict);
-    if (loss.text !== null) this.#log.error('task.failed', loss.text, fields);
+    this.news.lost(request, loss.text, errorText(loss.error), loss.traceback, fields);
   }
 
   /** The pool gave it back unstarted: it stays the broker's, to be released with the subscription. */
@@ -215,12 +211,13 @@ export class Settler implements RequestListener {
     const unrun = chordOfUnrun(request);
     this.#reportUnsupported(request, unrun);
     this.#finish(request, null, record, 'ack', null, this.#ending(request, unrun, unrun.followUps, record, 'REVOKED', resultJson));
-    sayUnwanted(this.#log, request, reason, this.#params.revoked.reason(request.header));
+    this.news.unwanted(request, reason, this.#params.revoked.reason(request.header));
   }
 
   /** The result of a task nobody here knows, with which its chord fails. The message itself is the consumer's to reject. */
   storeNotRegistered(task: LostTask): Promise<unknown> {
     const { header } = task;
+    this.news.unregistered(header);
     const source = { header, delivery: null, replyTo: task.delivery.properties.replyTo };
     const record = this.#records.make(source, 'FAILURE', JSON.stringify(notRegistered(header.task)), null, null);
     const unrun = chordOfUnrun(task);

@@ -10,7 +10,7 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → statedb → pool → broker → backend → producer → consumer → its watch → mailbox → READY; stop in the reverse order. The pool goes
+ * Start: pidfile → reaper → statedb → pool → broker → backend → producer → events → consumer → heartbeat → its watch → mailbox → READY; stop in the reverse order. The pool goes
  * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
@@ -41,6 +41,7 @@ import { workerBanner } from './banner.ts';
 import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
+import { Monitoring, type Work } from './monitoring.ts';
 import { configuredConnections } from './open-client.ts';
 import { PidfileComponent } from './pidfile-component.ts';
 import { poolKind } from './pool-shape.ts';
@@ -119,6 +120,8 @@ export class WorkerNode {
     const revoked = new RevokedTasks(stateDb);
     this.#pidfile = new PidfileComponent({ path: pidfile, log });
     const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
+    const work = (): Work => ({ active: this.#consumer.active.length, totals: this.#settler.totals });
+    const monitoring = new Monitoring({ settings, nodeName, broker: this.#broker, stateDb, log, work });
     const aside = setAside(config, this.#names, this.#broker, log);
     this.#settler = new Settler({
       broker: this.#broker,
@@ -127,6 +130,7 @@ export class WorkerNode {
       poison: aside.poison,
       nodeName,
       resultExtended: settings.result_extended,
+      events: monitoring,
       log,
       revoked,
       onSettled: (request) => this.#consumer.onSettled(request),
@@ -193,7 +197,9 @@ export class WorkerNode {
       }),
       this.#backendComponent(),
       producer,
+      monitoring.dispatching,
       this.#consumer,
+      monitoring.heartbeat,
       new ConsumptionWatch({
         broker: this.#broker,
         subscription: () => this.#consumer.subscription,
@@ -211,7 +217,7 @@ export class WorkerNode {
         pool: this.#pool,
         revokes: this.revokes,
         totals: this.#settler.totals,
-        stateDb,
+        monitoring,
         log,
         stop: () => void this.#stop('warm', { kind: 'exit', status: exitStatus.ok }),
       }),

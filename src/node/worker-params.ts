@@ -94,7 +94,7 @@ export function childSettings(config: Config, names: WorkerNames, index: number,
     logFormat: settings.worker_log_format,
     redirectStdouts: settings.worker_redirect_stdouts,
     redirectStdoutsLevel: settings.worker_redirect_stdouts_level,
-    wantResultText: settings.worker_loglevel === 'info' || settings.worker_loglevel === 'debug',
+    wantResultText: settings.worker_loglevel === 'info' || settings.worker_loglevel === 'debug' || settings.worker_send_task_events,
     wantArguments: settings.result_extended,
     taskDefaults: {
       acksLate: settings.task_acks_late,

@@ -30,6 +30,7 @@ import type { LamportClock } from '../std/lamport-clock.ts';
 import { perSecond } from '../std/rate-limit.ts';
 import { version } from '../std/version.ts';
 import { brokerInfo } from './broker-info.ts';
+import type { Monitoring } from './monitoring.ts';
 import { queueInfo } from './queue-info.ts';
 import { requestInfo, scheduledInfo } from './request-info.ts';
 import { shownConfig } from './shown-config.ts';
@@ -42,7 +43,7 @@ const mostScheduled = 10_000;
 export interface WorkerSurfaceParams {
   readonly config: Config;
   readonly names: WorkerNames;
-  readonly clock: LamportClock;
+  readonly monitoring: Monitoring;
   readonly broker: Broker;
   readonly consumer: Consumer;
   readonly pool: PreforkPool;
@@ -65,7 +66,7 @@ export class WorkerSurface implements ControlSurface {
   constructor(params: WorkerSurfaceParams) {
     this.#params = params;
     this.nodeName = params.names.nodeName;
-    this.clock = params.clock;
+    this.clock = params.monitoring.clock;
     for (const queue of params.names.queues) this.#queues.set(queue.name, queue);
   }
 
@@ -277,15 +278,15 @@ export class WorkerSurface implements ControlSurface {
   }
 
   heartbeat(): void {
-    throw new CommandFailure('NotImplementedError', 'events are not built in this version');
+    this.#params.monitoring.beat();
   }
 
   enableEvents(): EventsSwitch {
-    return 'unavailable';
+    return this.#params.monitoring.switchOn();
   }
 
   disableEvents(): EventsSwitch {
-    return 'unavailable';
+    return this.#params.monitoring.switchOff();
   }
 
   election(): void {

@@ -175,3 +175,8 @@ export function maxRetriesExceeded(task: {
   const text = `Can't retry ${task.name}[${task.id}] args:${reprArgs(task.args)} kwargs:${reprKwargs(task.kwargs)}`;
   return { exc_type: 'MaxRetriesExceededError', exc_message: [text], exc_module: 'celery.exceptions' };
 }
+
+/** As Python shows an exception: `WorkerLostError('Worker exited prematurely')`. */
+export function errorText({ exc_type: type, exc_message: message }: ExceptionDocument): string {
+  return `${type}(${message.map((part) => repr(part)).join(', ')})`;
+}

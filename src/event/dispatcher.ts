@@ -1,0 +1,143 @@
+/**
+ * Sends events of this process: those of workers and clients at once, those of tasks gathered and in lists.
+ *
+ * Owns what has not been sent: while the broker is away events wait, `maxWaiting` of them; beyond that the oldest are dropped and it is said.
+ * Never holds anybody up: nobody waits for an event. Source: protocol notes, events.md §1 to §3.
+ */
+import type { Broker } from '../broker/broker.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import { type Event, type EventOrigin, encodeEvents, makeEvent, multiRoutingKey, routingKeyOf, utcOffsetHours } from '../protocol/event.ts';
+import type { Message } from '../protocol/message.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
+import type { LamportClock } from '../std/lamport-clock.ts';
+
+export interface EventDispatcherParams {
+  readonly broker: Broker;
+  readonly origin: EventOrigin;
+  readonly logicalClock: LamportClock;
+  /** The setting `event_exchange`. */
+  readonly exchange: string;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Messages kept for a broker that is away. Default: 10,000. */
+  readonly maxWaiting?: number;
+}
+
+/** Task events in one message. */
+const mostInList = 24;
+const offsetFreshMs = 60_000;
+
+interface Outgoing {
+  readonly message: Message;
+  readonly routingKey: string;
+}
+
+export class EventDispatcher {
+  readonly #params: EventDispatcherParams;
+  readonly #clock: Clock;
+  readonly #maxWaiting: number;
+  #tasks: Event[] = [];
+  #flush: NodeJS.Immediate | null = null;
+  readonly #waiting: Outgoing[] = [];
+  #dropped = 0;
+  #declared: Promise<void> | null = null;
+  #started = false;
+  #inFlight = 0;
+  #idle: (() => void)[] = [];
+  #offsetHours = 0;
+  #offsetAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(params: EventDispatcherParams) {
+    this.#params = params;
+    this.#clock = params.clock ?? systemClock;
+    this.#maxWaiting = params.maxWaiting ?? 10_000;
+    params.broker.onStateChange((state) => {
+      if (state !== 'connected') return;
+      this.#declared = null;
+      if (this.#started) this.#resend();
+    });
+  }
+
+  start(): void {
+    this.#started = true;
+    this.#resend();
+  }
+
+  /** Resolves when everything is sent that can be. */
+  async stop(): Promise<void> {
+    this.#flushTasks();
+    this.#started = false;
+    if (this.#inFlight > 0 && this.#params.broker.state === 'connected') await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Of a worker or a client. */
+  send(type: string, fields: Readonly<Record<string, unknown>>): void {
+    const event = this.#make(type, fields);
+    this.#publish(encodeEvents(event, this.#params.origin.hostname), routingKeyOf(type));
+  }
+
+  /** Of a task: goes out at the end of this turn of the event loop, with others. */
+  task(type: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#tasks.push(this.#make(type, fields));
+    if (this.#tasks.length >= mostInList) this.#flushTasks();
+    else this.#flush ??= setImmediate(() => this.#flushTasks());
+  }
+
+  #make(type: string, fields: Readonly<Record<string, unknown>>): Event {
+    const { origin, logicalClock } = this.#params;
+    const nowMs = this.#clock.now();
+    if (Math.abs(nowMs - this.#offsetAtMs) > offsetFreshMs) {
+      this.#offsetHours = utcOffsetHours(new Date(nowMs));
+      this.#offsetAtMs = nowMs;
+    }
+    return makeEvent(type, origin, logicalClock.forward(), nowMs, this.#offsetHours, fields);
+  }
+
+  #flushTasks(): void {
+    if (this.#flush !== null) clearImmediate(this.#flush);
+    this.#flush = null;
+    if (this.#tasks.length === 0) return;
+    const events = this.#tasks;
+    this.#tasks = [];
+    this.#publish(encodeEvents(events, this.#params.origin.hostname), multiRoutingKey);
+  }
+
+  #publish(message: Message, routingKey: string): void {
+    if (!this.#started || this.#params.broker.state !== 'connected') this.#wait({ message, routingKey });
+    else this.#send({ message, routingKey });
+  }
+
+  #wait(outgoing: Outgoing): void {
+    this.#waiting.push(outgoing);
+    if (this.#waiting.length <= this.#maxWaiting) return;
+    this.#waiting.shift();
+    if (this.#dropped++ === 0)
+      this.#params.log.warning('event.dropped', `The broker is away and ${this.#maxWaiting} events wait for it: the oldest are dropped`);
+  }
+
+  #resend(): void {
+    this.#dropped = 0;
+    for (const outgoing of this.#waiting.splice(0)) this.#send(outgoing);
+  }
+
+  #send(outgoing: Outgoing): void {
+    const { broker, exchange, log } = this.#params;
+    this.#inFlight++;
+    this.#declared ??= broker.declareExchange(exchange, 'topic', true);
+    this.#declared
+      .then(() => broker.publish(outgoing.message, { exchange, routingKey: outgoing.routingKey }))
+      .catch((error: unknown) => {
+        this.#declared = null;
+        if (broker.state === 'connected') log.warning('event.not-sent', `An event could not be sent: ${messageOf(error)}`);
+        else this.#wait(outgoing);
+      })
+      .finally(() => {
+        this.#inFlight--;
+        if (this.#inFlight > 0) return;
+        const idle = this.#idle;
+        this.#idle = [];
+        for (const resolve of idle) resolve();
+      });
+  }
+}
