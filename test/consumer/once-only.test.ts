@@ -47,7 +47,12 @@ t.test('a backend that does not answer keeps no task', async (t) => {
   const log = new RecordingLog();
   const once = new OnceOnly({ backend, log });
   let runs = 0;
-  once.attach({ subscription: { ack: async () => 'done' }, carryOut: () => void (runs += 1) });
+  once.attach({
+    subscription: { ack: async () => 'done' },
+    carryOut: () => {
+      runs += 1;
+    },
+  });
   t.equal(once.looksAt(copy('a'), decision), true);
   await settled();
   t.equal(runs, 1);
