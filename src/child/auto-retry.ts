@@ -6,11 +6,13 @@
 import { exponentialBackoff } from '../std/backoff.ts';
 import { Ignore, Reject, Retry } from '../task/control-flow.ts';
 import { matchesError } from '../task/error-matcher.ts';
+import { behindAbort } from '../task/soft-time-limit.ts';
 import type { TaskContext } from '../task/task-context.ts';
 import type { ResolvedTaskOptions } from '../task/task-options.ts';
 
 /** What counts as thrown: a Retry, or the same when there is none or no retries are left. */
-export function autoRetry(options: ResolvedTaskOptions, context: TaskContext, thrown: unknown): unknown {
+export function autoRetry(options: ResolvedTaskOptions, context: TaskContext, outcome: unknown): unknown {
+  const thrown = behindAbort(outcome);
   if (options.autoretryFor.length === 0 || !isMeant(options, thrown)) return thrown;
   const { retryKwargs, retryBackoff, retryBackoffMax, retryJitter } = options;
   const countdown =
@@ -19,8 +21,8 @@ export function autoRetry(options: ResolvedTaskOptions, context: TaskContext, th
       : exponentialBackoff({ factor: retryBackoff, retries: context.retries, maximum: retryBackoffMax, jitter: retryJitter });
   try {
     return context.retry({ exc: thrown, countdown, maxRetries: context.maxRetriesAsked ?? retryKwargs.maxRetries });
-  } catch (outcome) {
-    return outcome;
+  } catch (retry) {
+    return retry;
   }
 }
 

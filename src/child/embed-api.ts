@@ -5,6 +5,7 @@ import { installApi } from '../task/api-module.ts';
 import { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../task/control-flow.ts';
 import { onWorkerProcessInit, onWorkerProcessShutdown } from '../task/process-hooks.ts';
 import { Signature } from '../task/signature.ts';
+import { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 import { task, taskHandle } from '../task/task.ts';
 import { currentTask, TaskContext } from '../task/task-context.ts';
 import { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/workflow.ts';
@@ -20,6 +21,7 @@ export function embedApi(): void {
     Retry,
     Replaced,
     Signature,
+    SoftTimeLimitExceeded,
     TaskContext,
     UmbelError,
     chain,

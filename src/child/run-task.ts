@@ -155,7 +155,7 @@ function endOfSuccess(task: PreparedTask, settings: ChildSettings, value: unknow
   return { kind: 'succeeded', resultJson, meta: { ...meta, ...children, ...about }, followUps: messages };
 }
 
-function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
+export function fail(task: PreparedTask, settings: ChildSettings, thrown: unknown): TaskEnd {
   try {
     return endOf(task, settings, thrown);
   } catch {

@@ -16,15 +16,14 @@ import {
   type PublishReply,
   type ReadyMeta,
   type RunMeta,
+  type SoftLimitMeta,
   type StartFailure,
-  stoppingReason,
   toChild,
   toParent,
 } from '../ipc/exchange.ts';
 import { FrameReader } from '../ipc/frame.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
-import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import { loadTaskModules } from '../task/loader.ts';
@@ -32,16 +31,19 @@ import { hasHooks } from '../task/process-hooks.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { loadRouterModule } from '../task/router-module.ts';
-import { type ContextHost, currentTask, type TaskLogLevel } from '../task/task-context.ts';
+import { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
+import { currentTask, type TaskLogLevel } from '../task/task-context.ts';
 import { annotate } from './annotate.ts';
 import { addBuiltinTasks } from './builtin-tasks.ts';
 import type { ChildHome } from './child-home.ts';
 import { ChildPort } from './child-port.ts';
 import { embedApi } from './embed-api.ts';
+import { makeWaitsInterruptible } from './interruptible-waits.ts';
+import { JobHost } from './job-host.ts';
 import { OutputCapture } from './output-capture.ts';
 import { PortPublisher } from './port-publisher.ts';
 import { endProcess, startProcess } from './process-life.ts';
-import { isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
+import { fail, isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
 
 /** Running short tasks back to back, look at the port at least this often: aborts and recalls come that way. */
@@ -114,6 +116,9 @@ export class ChildRuntime {
       case toChild.abort:
         this.#running.get(id)?.host.abort(meta);
         return;
+      case toChild.softLimit:
+        this.#running.get(id)?.host.softLimit(JSON.parse(meta) as SoftLimitMeta);
+        return;
       case toChild.recall: {
         const jobs = this.#waiting.slice(this.#waitingHead).map((job) => job.id);
         this.#waiting = [];
@@ -156,6 +161,7 @@ export class ChildRuntime {
       this.#publisher = new PortPublisher(this.#port, settings, () => this.#registry);
       setPublisher(this.#publisher);
       embedApi();
+      makeWaitsInterruptible();
       // A module that waits for something nobody does any more must not wait for the parent.
       this.#port.hold(false);
       this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir, {
@@ -283,7 +289,11 @@ export class ChildRuntime {
   }
 
   #end(id: number, startedAtMs: number, end: TaskEnd): void {
-    this.#capture?.flush(this.#running.get(id)?.task.header.id ?? '');
+    const running = this.#running.get(id);
+    // It was given up before.
+    if (running === undefined) return;
+    this.#capture?.flush(running.task.header.id);
+    running.host.over();
     this.#running.delete(id);
     // In whole microseconds, because people read it.
     this.#send(id, Math.round((performance.now() - startedAtMs) * 1000) / 1e6, end);
@@ -325,6 +335,10 @@ export class ChildRuntime {
 
   /** An error that no task can be blamed for: the state of this process is unknown, so it ends. Its tasks are lost. */
   #crash(error: unknown): void {
+    if (error instanceof SoftTimeLimitExceeded) {
+      this.#onStray(error);
+      return;
+    }
     // The context of whoever threw, where the runtime still knows it.
     const task = currentTask();
     this.#line(
@@ -338,6 +352,24 @@ export class ChildRuntime {
     this.#log?.flushSync();
     this.#port.flush();
     this.#home.end(1);
+  }
+
+  /** It went to code of the task that nobody waits for: the task itself has not been told yet. */
+  #onStray(error: SoftTimeLimitExceeded): void {
+    const running = [...this.#running.values()].find(({ host }) => host.interruption.error === error);
+    running?.host.tellAgain();
+    const { task: taskName, id } = running?.task.header ?? {};
+    const text = 'its soft time limit was told to code that nobody waits for';
+    this.#line('warning', 'task.soft-limit-stray', text, taskName, id, {});
+  }
+
+  /** The task cannot be told that its time is over, and nothing else would end it. What still waits of it ends with this child. */
+  giveUp(id: number, error: SoftTimeLimitExceeded): void {
+    const running = this.#running.get(id);
+    if (running === undefined || this.#settings === null || this.#home.sharedWithParent) return;
+    const end = fail(running.task, this.#settings, error);
+    this.#end(id, running.startedAtMs, end.kind === 'ended' ? { ...end, meta: { ...end.meta, retire: true } } : end);
+    this.#port.flush();
   }
 
   /** A line of task code, or about it. */
@@ -376,54 +408,5 @@ export class ChildRuntime {
       this.#port.send(toParent.log, 0, 0, JSON.stringify(meta), null);
       this.#port.flush();
     }
-  }
-}
-
-/** What one run may ask of its child. */
-class JobHost implements ContextHost {
-  readonly #runtime: ChildRuntime;
-  /** The job's. */
-  readonly #id: number;
-  readonly #task: PreparedTask;
-  /** Made when the task first asks for its signal: most never do. */
-  #controller: AbortController | null = null;
-  #abortReason: string | null = null;
-
-  constructor(runtime: ChildRuntime, id: number, task: PreparedTask) {
-    this.#runtime = runtime;
-    this.#id = id;
-    this.#task = task;
-  }
-
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.#abortReason !== null && !this.#controller.signal.aborted) this.#controller.abort(new Error(this.#abortReason));
-    return this.#controller.signal;
-  }
-
-  get interrupted(): boolean {
-    return this.#abortReason === stoppingReason;
-  }
-
-  abort(reason: string): void {
-    this.#abortReason = reason;
-    this.#controller?.abort(new Error(reason));
-  }
-
-  log(level: TaskLogLevel, text: string): void {
-    this.#runtime.taskLine(level, text, this.#task.header.task, this.#task.header.id);
-  }
-
-  async updateState(state: string, meta: unknown): Promise<void> {
-    await this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
-  }
-
-  addToChord(groupId: string): Promise<void> {
-    return this.#runtime.addToChord(groupId);
-  }
-
-  addTrail(result: ResultTuple): void {
-    this.#task.trail ??= [];
-    this.#task.trail.push(result);
   }
 }

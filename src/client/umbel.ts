@@ -19,6 +19,7 @@ export { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../tas
 export type { ErrorMatcher } from '../task/error-matcher.ts';
 export { onWorkerProcessInit, onWorkerProcessShutdown, type ProcessHook, type WorkerProcess } from '../task/process-hooks.ts';
 export { Signature } from '../task/signature.ts';
+export { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
 export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '../task/task-context.ts';
 export type { ErrorInfo } from '../task/task-handlers.ts';

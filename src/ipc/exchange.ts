@@ -258,6 +258,8 @@ export interface EndedMeta extends SucceededMeta {
   readonly expected?: boolean;
   /** failed: steps that will never run, to be stored as failed with the same error. */
   readonly failedSteps?: readonly NamedTask[];
+  /** Code of this task still runs in the child, which is to end for that. */
+  readonly retire?: boolean;
   /** rejected: back to the queue? */
   readonly requeue?: boolean;
 }

@@ -266,7 +266,9 @@ export class ChildHandle {
       }
       case toParent.ended: {
         const job = this.#finish(id, number);
-        job?.listener.onEnded(job, number, JSON.parse(meta) as EndedMeta, payload.toString('utf8'));
+        const ended = JSON.parse(meta) as EndedMeta;
+        job?.listener.onEnded(job, number, ended, payload.toString('utf8'));
+        if (ended.retire === true) this.stop();
         this.#events.onRoom(this);
         return;
       }

@@ -108,6 +108,7 @@ export function exceptionDocument(error: unknown): ExceptionDocument {
   }
   const { excType, excModule } = error as NamedForPython;
   const name = nameOf(error);
+  if (name === 'SoftTimeLimitExceeded' && error.message === '') return softTimeLimitExceeded();
   const code = (error as { readonly code?: unknown }).code;
   const builtin = (typeof code === 'string' ? builtinOfErrno.get(code) : undefined) ?? builtinOfName.get(name);
   const celeryModule = moduleOfCeleryName.get(name);

@@ -11,6 +11,7 @@ import { parseIsoTime } from '../protocol/iso-time.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { Kwargs } from './call-options.ts';
 import { MaxRetriesExceededError, Replaced, Retry } from './control-flow.ts';
+import type { Interruption } from './interruption.ts';
 import { aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
 import { publisher } from './publisher.ts';
 import type { Signature } from './signature.ts';
@@ -75,6 +76,8 @@ export type TaskLogLevel = 'debug' | 'info' | 'warning' | 'error';
 export interface ContextHost {
   /** Aborted when the task is to stop. */
   readonly signal: AbortSignal;
+  /** What its soft time limit comes to; absent: nothing enforces one. */
+  readonly interruption?: Interruption;
   /** The worker stops, and has asked the task to. */
   readonly interrupted: boolean;
   log(level: TaskLogLevel, text: string): void;
@@ -154,7 +157,13 @@ export class TaskLog {
   }
 }
 
+let hostOf: (context: TaskContext) => ContextHost;
+
 export class TaskContext {
+  static {
+    hostOf = (context) => context.#host;
+  }
+
   readonly #request: TaskRequest;
   readonly #policy: RetryPolicy;
   readonly #host: ContextHost;
@@ -357,6 +366,12 @@ const storage = slots[storageKey];
 /** The context of the task this code runs in; undefined outside of one. */
 export function currentTask(): TaskContext | undefined {
   return storage.getStore();
+}
+
+/** Of the task this code runs in. */
+export function currentInterruption(): Interruption | undefined {
+  const context = storage.getStore();
+  return context === undefined ? undefined : hostOf(context).interruption;
 }
 
 /** Run `fn` so that `currentTask()` is `context` in it and in everything it starts. */

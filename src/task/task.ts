@@ -165,6 +165,9 @@ function planWithoutFile(fn: TaskFunction, options: ResolvedTaskOptions): Bindin
 /** The call's own options win over the task's. */
 function withTaskDefaults(call: CallOptions, options: ResolvedTaskOptions): CallOptions {
   const ignoreResult = call.ignoreResult ?? options.ignoreResult;
+  const timeLimit = call.timeLimit ?? options.timeLimit;
+  const softTimeLimit = call.softTimeLimit ?? options.softTimeLimit;
   const route = completeRoute(call, options);
-  return route === call && ignoreResult === call.ignoreResult ? call : { ...call, ...route, ignoreResult };
+  const asIs = ignoreResult === call.ignoreResult && timeLimit === call.timeLimit && softTimeLimit === call.softTimeLimit;
+  return route === call && asIs ? call : { ...call, ...route, ignoreResult, timeLimit, softTimeLimit };
 }

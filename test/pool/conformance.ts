@@ -15,6 +15,7 @@ import { allGone } from '../live/live-worker.ts';
 import { deathSuite } from './death-conformance.ts';
 import { eventually } from './eventually.ts';
 import { cancelSuite, holdingSuite, killedHoldingSuite } from './holding-conformance.ts';
+import { hardLimitSuite, softLimitSuite } from './limit-conformance.ts';
 import { type BenchOptions, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
 import { signalSuite, terminateSuite } from './terminate-conformance.ts';
 
@@ -54,7 +55,9 @@ export function poolConformance(t: Test, params: PoolConformanceParams): void {
   shutdownSuite(test);
   if (params.features.resize) sizeSuite(test);
   serviceSuite(test);
+  softLimitSuite(test);
   if (params.features.terminate) stuckSuite(test);
+  if (params.features.terminate) hardLimitSuite(test);
   startSuite(t, params);
   featureSuite(t, params);
   if (params.processes) deathSuite(test);

@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { PreforkPool } from '../../src/pool/prefork-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
+import { eventually } from './eventually.ts';
 import { type JobEnd, PoolBench, type PoolFactory } from './pool-bench.ts';
 
 delete process.env.NODE_OPTIONS;
@@ -104,4 +105,29 @@ t.test('a kill hits the job it is meant for, or nothing', async (t) => {
   }
   t.equal(bench.log.lines.filter(({ event }) => event === 'child.killed').length, doomed);
   t.equal(await bench.value('add', [1, 2]), 3);
+});
+
+t.test('a soft limit alone ends a task that cannot be told of it, and its child goes with what still waits of it', async (t) => {
+  const bench = await PoolBench.started(t, create, { taskPaths: [join(import.meta.dirname, 'fixture/soft/tasks.ts')] });
+  const [pid] = bench.pool.pids;
+  const end = await bench.run('waitsForEver', [], { softTimeLimitSeconds: 0.1 }).end;
+  t.match(end, { kind: 'ended', value: { exc_type: 'SoftTimeLimitExceeded' }, meta: { kind: 'failed', retire: true } });
+  t.match(await bench.run('awaits').end, { kind: 'succeeded' });
+  await eventually(t, 'another child', () => !bench.pool.pids.includes(pid ?? 0));
+  t.notOk(
+    bench.log.lines.some(({ event }) => event === 'child.lost'),
+    'it ended by itself',
+  );
+  const hard = await bench.run('waitsForEver', [], { softTimeLimitSeconds: 0.1, hardTimeLimitSeconds: 1.5 }).end;
+  t.match(hard, { kind: 'lost', exit: { killed: { outcome: { limitSeconds: 1.5 } } } }, 'with a hard one it is that which ends it');
+});
+
+t.test('a blocked task is looked at when its soft limit is over', async (t) => {
+  const bench = await PoolBench.started(t, create, stuck);
+  const run = bench.run('loop', [], { softTimeLimitSeconds: 0.2, hardTimeLimitSeconds: 6 });
+  t.match(await bench.log.event('task.blocked'), {
+    level: 'warning',
+    message: /tasks\.loop\[.*cannot hear of its soft time limit:\n.*loop .*stuck.tasks\.ts:8/s,
+  });
+  t.match(await run.end, { kind: 'lost' });
 });

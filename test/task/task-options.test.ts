@@ -37,6 +37,7 @@ t.test('refused', async (t) => {
   refuses({ retryKwargs: { max_retries: 3 } }, /retryKwargs must be an object of maxRetries .* and countdown/);
   refuses({ retryKwargs: { countdown: -1 } }, /retryKwargs must be/);
   refuses({ retryFor: -1 }, /retryFor must be a number of seconds/);
-  refuses({ softTimeLimit: 3 }, /softTimeLimit is not built yet/);
+  refuses({ softTimeLimit: -3 }, /softTimeLimit must be a number of seconds/);
+  refuses({ serializer: 'json' }, /serializer is not built yet/);
   refuses({ acks_late: true }, /acks_late is not an option; the options are name, bind, acksLate/);
 });

@@ -127,7 +127,7 @@ t.test('the tables are complete', async (t) => {
 
 t.test('the links lead somewhere', async (t) => {
   const anchors = new Set(
-    [...text.matchAll(/^## (.*)$/gm)].map((match) =>
+    [...text.matchAll(/^##+ (.*)$/gm)].map((match) =>
       match[1]!
         .toLowerCase()
         .replaceAll(/[^\w\s-]/g, '')
