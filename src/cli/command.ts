@@ -7,6 +7,7 @@
 import type { Config } from '../config/config.ts';
 import type { SettingName } from '../config/settings-table.ts';
 import type { OptionSpec } from './option-spec.ts';
+import type { Surroundings } from './surroundings.ts';
 
 export interface Command {
   /** Positional arguments as in usage lines: '<task>' must be given, '[action]' may be, '[...files]' takes the rest. */
@@ -20,6 +21,10 @@ export interface Command {
   /** What it prints is not what it is run for: it goes on, and succeeds, without. */
   readonly outputIsCourtesy?: true;
   run(ctx: CommandContext): Promise<number>;
+  /** Instead of `run`, for a command with a grammar of its own: the words after its name, then those before it, none of them read. */
+  runWords?(words: readonly string[], surroundings: Surroundings): Promise<number>;
+  /** Instead of the help made of all that. */
+  readonly help?: string;
 }
 
 export interface CommandContext {

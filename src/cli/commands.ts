@@ -3,6 +3,7 @@ import type { CommandEntry } from './command.ts';
 
 export const commands: readonly CommandEntry[] = [
   { name: 'worker', summary: 'Run tasks', load: () => import('./worker.ts') },
+  { name: 'multi', summary: 'Start, stop and restart workers in the background', load: () => import('./multi.ts') },
   { name: 'call', summary: 'Send a task, and wait for its result', load: () => import('./call.ts') },
   { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
   { name: 'dead', summary: 'Show, send back or remove messages that were put aside', load: () => import('./dead.ts') },

@@ -28,6 +28,12 @@ export async function dispatch(argv: readonly string[], surroundings: Surroundin
 
   const entry = findCommand(commands, name);
   const { command } = await entry.load();
+  if (command.runWords !== undefined && !['-h', '--help'].includes(before.rest[0] ?? '')) {
+    const first = argv.slice(0, argv.length - before.rest.length - 1);
+    const status = await command.runWords([...before.rest, ...first], surroundings);
+    checkWritten(surroundings);
+    return status;
+  }
   const specs = [...command.options, ...command.settings.map(settingOption), ...globalOptions];
   const after = splitWords(before.rest, { specs, program: `umbel ${name}` });
   const options = [...before.options, ...after.options];

@@ -17,6 +17,7 @@ export function generalHelp(commands: readonly CommandEntry[]): string {
 }
 
 export function commandHelp({ name, summary }: CommandEntry, command: Command): string {
+  if (command.help !== undefined) return command.help;
   const { description, examples = [], settings, options } = command;
   return sections([
     `Usage: umbel ${[name, ...command.arguments.map(upper), '[OPTIONS]'].join(' ')}`,

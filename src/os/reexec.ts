@@ -32,6 +32,12 @@ export function currentCall(sea: boolean = isSea(), calledAs: string = process.a
   return { file: process.execPath, args: [...process.execArgv, ...process.argv.slice(1)] };
 }
 
+/** The program alone: what starts this executable again, and the arguments that stand before a command line. */
+export function programCall(sea: boolean = isSea(), calledAs: string = process.argv0): ProgramCall {
+  const { file, args } = currentCall(sea, calledAs);
+  return { file, args: args.slice(0, args.length - process.argv.length + 2) };
+}
+
 /** Does not return. Throws NOT_SUPPORTED when the platform cannot, INTERNAL when the program is gone or does not start. */
 export function reexec(params: ReexecParams): never {
   const execve: typeof process.execve | undefined = process.execve;

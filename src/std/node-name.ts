@@ -42,7 +42,7 @@ export function parseNodeName(option: string | null | undefined, hostname: strin
   const { name, host } = splitNodeName(option ?? '');
   const template = `${name || defaultShortName}@${host || hostname}`;
   const machine = cutDomain(hostname);
-  const nodeName = expand(template, { h: hostname, n: machine.short, d: machine.domain, i: '0', I: '' }, '-n');
+  const nodeName = expandLetters(template, { h: hostname, n: machine.short, d: machine.domain, i: '0', I: '' }, '-n');
   if (/[\s\p{Cc}]/u.test(nodeName)) {
     throw new NodeNameError(`a node name must not contain spaces or control characters, got ${JSON.stringify(nodeName)} (-n)`);
   }
@@ -56,7 +56,7 @@ export function parseNodeName(option: string | null | undefined, hostname: strin
  */
 export function expandTemplate(template: string, context: TemplateContext): string {
   const { name, host } = splitNodeName(context.nodeName);
-  return expand(
+  return expandLetters(
     template,
     {
       h: host,
@@ -75,7 +75,8 @@ function cutDomain(host: string): { short: string; domain: string } {
   return dot < 0 ? { short: host, domain: '' } : { short: host.slice(0, dot), domain: host.slice(dot + 1) };
 }
 
-function expand(template: string, values: Readonly<Record<string, string>>, where: string): string {
+/** Replace each `%` and a letter by what stands for the letter; `where` is for the message. Throws NodeNameError. */
+export function expandLetters(template: string, values: Readonly<Record<string, string>>, where: string): string {
   return template.replace(/%([\p{L}\p{N}_])/gu, (whole: string, letter: string) => {
     const value = Object.hasOwn(values, letter) ? values[letter] : undefined;
     if (value !== undefined) return value;

@@ -1,0 +1,60 @@
+/**
+ * `umbel multi`: start, stop and restart workers in the background. The grammar of its words is its own (multi/), so they are not read
+ * here; only where the configuration is, and which program the nodes are.
+ */
+import { hostname } from 'node:os';
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load-config.ts';
+import { runMulti } from '../multi/multi-tool.ts';
+import { multiHelp } from '../multi/usage.ts';
+import { programCall } from '../os/reexec.ts';
+import { version } from '../std/version.ts';
+import type { Command } from './command.ts';
+
+const defaultFiles = { pidfile: '/var/run/umbel/%n.pid', logfile: '/var/log/umbel/%n%I.log' };
+
+export const command: Command = {
+  arguments: ['[...words]'],
+  help: multiHelp,
+  options: [],
+  settings: [],
+  async run() {
+    throw new Error('multi reads its words itself');
+  },
+  async runWords(words, { env, cwd, stdout, stderr }) {
+    const configFor = (nodeName: string | null): Config =>
+      loadConfig({
+        flags: {
+          ...(nodeName === null ? {} : { worker_hostname: nodeName }),
+          ...flag('worker_workdir', lastValue(words, '--workdir')),
+        },
+        env,
+        cwd,
+        file: lastValue(words, '--config'),
+      });
+    const { file: executable, args: script } = programCall();
+    return runMulti({
+      words,
+      stdout,
+      stderr,
+      color: stdout.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb',
+      version: version(),
+      hostname: hostname(),
+      program: { executable, script },
+      declared: () => [],
+      files: (nodeName) => {
+        const { worker_pidfile: pidfile, worker_logfile: logfile } = configFor(nodeName).settings;
+        return { pidfile: pidfile ?? defaultFiles.pidfile, logfile: logfile ?? defaultFiles.logfile };
+      },
+    });
+  },
+};
+
+function flag(name: 'worker_workdir', value: string | undefined): Readonly<Record<string, string>> {
+  return value === undefined ? {} : { [name]: value };
+}
+
+/** The value of a long option among words that are not read yet; multi knows only the form with `=`. */
+function lastValue(words: readonly string[], option: string): string | undefined {
+  return words.findLast((word) => word.startsWith(`${option}=`))?.slice(option.length + 1);
+}

@@ -1,0 +1,119 @@
+/**
+ * `umbel multi`: which command, for which nodes, with which signal.
+ *
+ * Owns the options of multi itself, and the order in which its words are read. What is done to running nodes is cluster.ts; this
+ * file alone knows what the commands are called.
+ */
+import { exitStatus, UmbelError } from '../errors.ts';
+import type { MultiNode, NodeFiles, Program } from './multi-node.ts';
+import { nodeList } from './node-list.ts';
+import { readOptionWords } from './option-words.ts';
+import { multiHelp, multiUsage } from './usage.ts';
+import { type MultiOutput, Voice } from './voice.ts';
+
+export interface MultiParams {
+  /** What stands after `umbel multi`, and then what stands before `multi`. */
+  readonly words: readonly string[];
+  readonly stdout: MultiOutput;
+  readonly stderr: MultiOutput;
+  readonly color: boolean;
+  readonly version: string;
+  readonly hostname: string;
+  readonly program: Program;
+  /** Names of the nodes that the configuration declares. Throws what is wrong with it. */
+  declared(): readonly string[];
+  /** Files of a node for which no option says. */
+  files(nodeName: string): NodeFiles;
+}
+
+const defaultCommand = 'worker --detach';
+
+export async function runMulti(params: MultiParams): Promise<number> {
+  const words = [...params.words];
+  /** Each once, wherever it stands. */
+  const take = (...options: readonly string[]): boolean =>
+    options.filter((option) => {
+      const at = words.indexOf(option);
+      if (at >= 0) words.splice(at, 1);
+      return at >= 0;
+    }).length > 0;
+  const voice = new Voice({
+    stdout: params.stdout,
+    stderr: params.stderr,
+    version: params.version,
+    nosplash: take('--nosplash'),
+    quiet: take('--quiet', '-q'),
+    verbose: take('--verbose'),
+    color: !take('--no-color') && params.color,
+  });
+  const [command, ...rest] = words;
+  if (command === undefined || command.startsWith('-')) return usage(voice);
+
+  const nodes = (given: readonly string[]): readonly MultiNode[] =>
+    nodeList({
+      words: readOptionWords(given),
+      hostname: params.hostname,
+      program: params.program,
+      command: defaultCommand,
+      declared: params.declared,
+      files: params.files,
+    });
+
+  switch (command) {
+    case 'names':
+      voice.say(
+        nodes(rest)
+          .map((node) => node.name)
+          .join('\n'),
+      );
+      return exitStatus.ok;
+    case 'show':
+      voice.say(
+        nodes(rest)
+          .map((node) => node.shellLine)
+          .join('\n'),
+      );
+      return exitStatus.ok;
+    case 'get': {
+      const [wanted, others] = firstWord(rest, 'get needs the name of a node');
+      const node = nodes(others).find(({ name }) => name === wanted);
+      if (node === undefined) return exitStatus.failure;
+      voice.say(node.line);
+      return exitStatus.ok;
+    }
+    case 'expand': {
+      const [template, others] = firstWord(rest, 'expand needs a template');
+      voice.say(
+        nodes(others)
+          .map((node) => node.expand(template))
+          .join('\n'),
+      );
+      return exitStatus.ok;
+    }
+    case 'help':
+      voice.say(multiHelp);
+      return exitStatus.ok;
+    case 'start':
+    case 'restart':
+    case 'stop':
+    case 'stopwait':
+    case 'stop_verify':
+    case 'kill':
+      throw new UmbelError('NOT_SUPPORTED', `umbel multi ${command} is not built yet; show prints what it would start`);
+    default:
+      voice.carp(`Invalid command: ${command}`);
+      return usage(voice);
+  }
+}
+
+function usage(voice: Voice): number {
+  voice.splash();
+  voice.say(multiUsage);
+  return exitStatus.usage;
+}
+
+function firstWord(words: readonly string[], rule: string): readonly [string, readonly string[]] {
+  const [first, ...others] = words;
+  if (first === undefined) throw new UmbelError('USAGE', `${rule}, got nothing (umbel multi)`);
+  return [first, others];
+}

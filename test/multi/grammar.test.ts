@@ -1,0 +1,103 @@
+/** The grammar of `umbel multi` against what real `celery multi` prints (celery-multi-lines.json, made by record-celery-multi.py). */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { NodeFiles } from '../../src/multi/multi-node.ts';
+import { runMulti } from '../../src/multi/multi-tool.ts';
+import { splitShellWords } from '../../src/multi/shell-words.ts';
+
+interface Recorded {
+  readonly line: string;
+  readonly status: number;
+  readonly stdout: string;
+}
+
+const recorded = JSON.parse(readFileSync(join(import.meta.dirname, 'celery-multi-lines.json'), 'utf8')) as Recorded[];
+const noFiles = (): NodeFiles => ({ pidfile: '/var/run/umbel/%n.pid', logfile: '/var/log/umbel/%n%I.log' });
+
+async function ran(words: readonly string[], { script = [] as readonly string[], declared = [] as readonly string[] } = {}) {
+  let stdout = '';
+  let stderr = '';
+  const status = await runMulti({
+    words,
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text) => (stderr += text) },
+    color: false,
+    version: '1.2.3',
+    hostname: 'box.example.com',
+    program: { executable: '/usr/bin/umbel', script },
+    declared: () => declared,
+    files: noFiles,
+  });
+  return { status, stdout, stderr };
+}
+
+/** Celery's program is Python with a module; ours is itself. A line of Celery ends in a blank. */
+function asOurs(text: string): string {
+  return text
+    .replaceAll('/usr/bin/python3 -m celery ', '/usr/bin/umbel ')
+    .replaceAll(/^-m celery /gm, '')
+    .replaceAll('--executable=/usr/bin/python3', '--executable=/usr/bin/umbel')
+    .replaceAll(/ +$/gm, '')
+    .replaceAll('  ', ' ');
+}
+
+t.test('prints what Celery prints', async (t) => {
+  t.ok(recorded.length >= 40, 'there are enough lines');
+  for (const { line, stdout, status } of recorded) {
+    const words = splitShellWords(line.replace('-m celery -A x worker', '-A x worker'));
+    t.same(await ran(words), { status, stdout: asOurs(stdout).replaceAll('/opt/py -m celery ', '/opt/py '), stderr: '' }, line);
+  }
+});
+
+t.test('means what Celery ignores', async (t) => {
+  const own = async (line: string) => (await ran(splitShellWords(`show ${line} --pidfile=p --logfile=l`))).stdout.match(/-c \d+/g);
+  t.same(await own('a b c -c 1 -c:1-2 5'), ['-c 5', '-c 5', '-c 1'], 'numbers of named nodes may be a range');
+  t.same(await own('a b c -c 1 -c:1,3 5'), ['-c 5', '-c 1', '-c 5'], 'and a list');
+  t.same(await own('2 -c 1 -c:celery2 5'), ['-c 1', '-c 5'], 'a node of a range has a name');
+  t.same(await own('5 --range-prefix=w -c 1 -c:w2 4 -c:4,5 2'), ['-c 1', '-c 4', '-c 1', '-c 2', '-c 2']);
+});
+
+t.test('words that a shell would split are quoted, and started whole', async (t) => {
+  const { stdout } = await ran(['show', 'a', '--pidfile=/p d/x', '--logfile=l']);
+  t.equal(stdout, "/usr/bin/umbel worker --detach '--pidfile=/p d/x' --logfile=l -n a@box.example.com --executable=/usr/bin/umbel\n");
+  t.same(splitShellWords(stdout)[3], '--pidfile=/p d/x');
+  const fromSource = await ran(['show', 'a', '--pidfile=p', '--logfile=l', '-A', 't.ts'], { script: ['src/main.ts'] });
+  t.equal(fromSource.stdout, '/usr/bin/umbel src/main.ts -A t.ts worker --detach --pidfile=p --logfile=l -n a@box.example.com\n');
+});
+
+t.test('nodes that are declared, and default files', async (t) => {
+  t.equal((await ran(['names'], { declared: ['w1', 'w2@other'] })).stdout, 'w1@box.example.com\nw2@other\n');
+  t.equal((await ran(['names', 'x'], { declared: ['w1'] })).stdout, 'x@box.example.com\n', 'names on the line are stronger');
+  t.equal(
+    (await ran(['get', 'w1@box.example.com'], { declared: ['w1'] })).stdout,
+    'worker --detach -n w1@box.example.com --pidfile=/var/run/umbel/w1.pid --logfile=/var/log/umbel/w1%I.log --executable=/usr/bin/umbel\n',
+  );
+  t.equal((await ran(['get', 'nobody', 'a'])).status, 1);
+});
+
+t.test('refuses what means nothing', async (t) => {
+  for (const [line, pattern] of [
+    ['names a -c:0 1', /start at 1, got 0/],
+    ['names a -c:2 1', /not be above 1, the number of nodes, got 2/],
+    ['names a -', /an option must be/],
+    ['names a -c:x:y 1', /an option must be/],
+    ['names a -c: 1', /an option must be/],
+    ['names a@%z', /only .* can be used in a node name, got %z/],
+    ['expand %z a', /only .* can be used in umbel multi, got %z/],
+    ['expand', /needs a template/],
+    ['get', /needs the name/],
+    ['names 99999999', /not be above 10000/],
+  ] as const)
+    await t.rejects(ran(line.split(' ')), { message: pattern }, line);
+});
+
+t.test('unknown commands and none', async (t) => {
+  const bogus = await ran(['bogus', '--nosplash']);
+  t.same([bogus.status, bogus.stderr], [64, 'Invalid command: bogus\n']);
+  t.match(bogus.stdout, /^usage: umbel multi start/);
+  const none = await ran([]);
+  t.equal(none.status, 64);
+  t.match(none.stdout, /^umbel multi v1\.2\.3\nusage:/);
+  t.match((await ran(['help'])).stdout, /%n is the short name/);
+});
