@@ -9,20 +9,10 @@
  * Several URLs, joined by ';' (or by ',' before a scheme), are tried in turn; several sentinel URLs are one place with several sentinels.
  * Source: protocol notes, redis.md §1.
  */
-import { maskUrl } from '../std/mask-url.ts';
+import { ServerUrl, splitUrls, UrlProblem, type UrlWords } from './server-url.ts';
+import type { TlsSettings } from './tls-options.ts';
 
-/** As redis-py names them: how far a server's certificate is looked at. */
-export type RedisCertReqs = 'required' | 'optional' | 'none';
-
-export interface RedisTls {
-  readonly certReqs: RedisCertReqs;
-  /** The name in the certificate must be that of the host. */
-  readonly checkHostname: boolean;
-  readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
-  readonly keyPassword?: string;
-}
+export type RedisTls = TlsSettings;
 
 interface RedisAccess {
   readonly username: string | null;
@@ -77,7 +67,7 @@ export function isRedisUrl(url: string): boolean {
   return redisUrl.test(url);
 }
 
-class Problem extends Error {}
+const words: UrlWords = { url: 'a Redis URL', path: 'path' };
 
 /** `tls`: what broker_use_ssl or redis_backend_use_ssl say; the keys of a URL are stronger. */
 export function redisPlaceFromUrl(urls: string | readonly string[], tls: Partial<RedisTls> | null = null): RedisUrlResult {
@@ -87,148 +77,64 @@ export function redisPlaceFromUrl(urls: string | readonly string[], tls: Partial
     const options: Record<string, unknown> = {};
     return { endpoints: joinSentinels(list.map((url) => readUrl(url, tls, options))), options };
   } catch (error) {
-    if (error instanceof Problem) return { problem: error.message };
+    if (error instanceof UrlProblem) return { problem: error.message };
     throw error;
   }
 }
 
-function splitUrls(text: string): string[] {
-  return text
-    .split(/;|,(?=[a-z+]+:\/\/)/i)
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-}
-
 function readUrl(text: string, useTls: Partial<RedisTls> | null, options: Record<string, unknown>): RedisEndpoint {
-  const [, word = '', rest = ''] = /^([a-z+]+):\/\/(.*)$/is.exec(text) ?? [];
-  const scheme = schemes.find((known) => known === word.toLowerCase());
-  if (scheme === undefined) throw new Problem(`a Redis URL must start with ${schemes.join('://, ')}://, got '${maskUrl(text)}'`);
-  const [beforeQuery = '', ...queries] = rest.split('?');
-  const query = new URLSearchParams(queries.join('?'));
-  const at = beforeQuery.lastIndexOf('@');
-  const userInfo = at < 0 ? '' : beforeQuery.slice(0, at);
-  const place = beforeQuery.slice(at + 1);
-  const colon = userInfo.indexOf(':');
-  const username = decoded(colon < 0 ? userInfo : userInfo.slice(0, colon), text);
-  const password = colon < 0 ? null : decoded(userInfo.slice(colon + 1), text);
+  const url = new ServerUrl(text, words);
+  const scheme = schemes.find((known) => known === url.scheme);
+  if (scheme === undefined) throw new UrlProblem(`a Redis URL must start with ${schemes.join('://, ')}://, got ${url.shown}`);
+  const { username, password, place, query } = url;
   const access = { username: username === '' ? null : username, password: password === '' ? null : password };
-  const tls = readQuery(query, scheme, text, useTls, options);
+  const tls = readQuery(url, scheme, useTls, options);
   if (scheme === 'redis+socket' || scheme === 'socket') {
-    if (!place.startsWith('/'))
-      throw new Problem(`a Redis socket URL must have an absolute path after ${scheme}://, got '${maskUrl(text)}'`);
+    if (!place.startsWith('/')) throw new UrlProblem(`a Redis socket URL must have an absolute path after ${scheme}://, got ${url.shown}`);
     return {
       kind: 'socket',
-      path: decoded(place, text) ?? '',
-      db: readDb(query.get('virtual_host') ?? query.get('db') ?? '', text),
+      path: url.decoded(place),
+      db: readDb(query.get('virtual_host') ?? query.get('db') ?? '', url),
       tls: null,
       ...access,
     };
   }
-  const slash = place.indexOf('/');
-  const authority = slash < 0 ? place : place.slice(0, slash);
-  const db = readDb(query.get('db') ?? (slash < 0 ? '' : place.slice(slash + 1)), text);
-  const { host, port } = readAuthority(authority, scheme === 'sentinel' ? 26_379 : 6379, text);
+  const db = readDb(query.get('db') ?? url.path, url);
+  const { host, port } = url.authority(scheme === 'sentinel' ? 26_379 : 6379);
   if (scheme === 'sentinel') return { kind: 'sentinel', sentinels: [{ host, port }], db, tls, ...access };
   return { kind: 'tcp', host, port, db, tls, ...access };
 }
 
-function decoded(text: string, url: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new Problem(`the user, password and path of a Redis URL must be percent-encoded UTF-8, got '${maskUrl(url)}'`);
-  }
-}
-
-function readAuthority(authority: string, defaultPort: number, url: string): { host: string; port: number } {
-  const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:[\]]*))(?::(\d*))?$/.exec(authority) ?? [];
-  const host = bracketed ?? plain;
-  if (host === undefined)
-    throw new Problem(`the host of a Redis URL must be a name or an address, [::1] in brackets, got '${maskUrl(url)}'`);
-  const number = port === undefined || port === '' ? defaultPort : Number(port);
-  if (number < 1 || number > 65_535) throw new Problem(`the port of a Redis URL must be from 1 to 65535, got ${port} in '${maskUrl(url)}'`);
-  return { host: host === '' ? 'localhost' : decoded(host, url), port: number };
-}
-
 /** kombu takes '/' and nothing as 0. */
-function readDb(text: string, url: string): number {
+function readDb(text: string, url: ServerUrl): number {
   const digits = text.replace(/^\/+|\/+$/g, '');
   if (digits === '') return 0;
-  if (!/^\d{1,9}$/.test(digits)) throw new Problem(`the database of a Redis URL must be a number, got '${digits}' in '${maskUrl(url)}'`);
+  if (!/^\d{1,9}$/.test(digits)) throw url.wrong('the database of a Redis URL', 'a number', digits);
   return Number(digits);
 }
 
-function readQuery(
-  query: URLSearchParams,
-  scheme: Scheme,
-  url: string,
-  useTls: Partial<RedisTls> | null,
-  options: Record<string, unknown>,
-): RedisTls | null {
-  const socket = scheme === 'redis+socket' || scheme === 'socket';
-  const allowed: string[] = [...optionKeys, 'db', ...(socket ? ['virtual_host'] : tlsKeys)];
-  for (const key of query.keys()) {
-    if (!allowed.includes(key))
-      throw new Problem(`a Redis URL may have the keys ${allowed.join(', ')} in its query, got '${key}' in '${maskUrl(url)}'`);
-  }
-  readOptions(query, url, options);
-  if (socket) return null;
-  const hasTlsKey = tlsKeys.some((key) => query.has(key));
-  if (scheme === 'redis' && hasTlsKey) throw new Problem(`ssl_… keys need the scheme rediss://, got '${maskUrl(url)}'`);
+function readQuery(url: ServerUrl, scheme: Scheme, useTls: Partial<RedisTls> | null, options: Record<string, unknown>): RedisTls | null {
+  const isSocket = scheme === 'redis+socket' || scheme === 'socket';
+  url.mayHave([...optionKeys, 'db', ...(isSocket ? ['virtual_host'] : tlsKeys)]);
+  readOptions(url, options);
+  if (isSocket) return null;
+  const hasTlsKey = tlsKeys.some((key) => url.query.has(key));
+  if (scheme === 'redis' && hasTlsKey) throw new UrlProblem(`ssl_… keys need the scheme rediss://, got ${url.shown}`);
   if (scheme !== 'rediss' && useTls === null && !hasTlsKey) return null;
-  return tlsFrom(query, url, useTls ?? {});
+  return url.tls(useTls ?? {});
 }
 
-function tlsFrom(query: URLSearchParams, url: string, useTls: Partial<RedisTls>): RedisTls {
-  const reqs = query.get('ssl_cert_reqs');
-  const certReqs = reqs === null ? (useTls.certReqs ?? 'required') : redisCertReqs(reqs);
-  if (certReqs === null) throw new Problem(`ssl_cert_reqs must be required, optional or none, got '${reqs}' in '${maskUrl(url)}'`);
-  const caFile = query.get('ssl_ca_certs') ?? useTls.caFile;
-  const certFile = query.get('ssl_certfile') ?? useTls.certFile;
-  const keyFile = query.get('ssl_keyfile') ?? useTls.keyFile;
-  const keyPassword = query.get('ssl_password') ?? useTls.keyPassword;
-  const checkHostname = readBoolean(query, 'ssl_check_hostname', url) ?? useTls.checkHostname ?? certReqs === 'required';
-  return {
-    certReqs,
-    checkHostname,
-    ...(caFile === undefined ? {} : { caFile }),
-    ...(certFile === undefined ? {} : { certFile }),
-    ...(keyFile === undefined ? {} : { keyFile }),
-    ...(keyPassword === undefined ? {} : { keyPassword }),
+function readOptions(url: ServerUrl, options: Record<string, unknown>): void {
+  const clientName = url.query.get('client_name');
+  if (clientName !== null && !/^[!-~]+$/.test(clientName)) throw url.wrong('client_name', 'printable ASCII without spaces', clientName);
+  const given = {
+    socketTimeoutMs: url.milliseconds('socket_timeout'),
+    socketConnectTimeoutMs: url.milliseconds('socket_connect_timeout'),
+    healthCheckIntervalMs: url.milliseconds('health_check_interval'),
+    socketKeepalive: url.boolean('socket_keepalive'),
+    clientName: clientName ?? undefined,
   };
-}
-
-/** The words of redis-py and of Python's ssl module; null: none of them. */
-export function redisCertReqs(word: string): RedisCertReqs | null {
-  const name = word.toLowerCase().replace(/^cert_/, '');
-  return name === 'required' || name === 'optional' || name === 'none' ? name : null;
-}
-
-function readOptions(query: URLSearchParams, url: string, options: Record<string, unknown>): void {
-  const seconds = (key: string, name: string): void => {
-    const text = query.get(key);
-    if (text === null) return;
-    if (!/^\d+(\.\d+)?$/.test(text)) throw new Problem(`${key} must be a number of seconds, got '${text}' in '${maskUrl(url)}'`);
-    options[name] = Number(text) * 1000;
-  };
-  seconds('socket_timeout', 'socketTimeoutMs');
-  seconds('socket_connect_timeout', 'socketConnectTimeoutMs');
-  seconds('health_check_interval', 'healthCheckIntervalMs');
-  const keepalive = readBoolean(query, 'socket_keepalive', url);
-  if (keepalive !== null) options.socketKeepalive = keepalive;
-  const clientName = query.get('client_name');
-  if (clientName !== null && !/^[!-~]+$/.test(clientName))
-    throw new Problem(`client_name must be printable ASCII without spaces, got '${clientName}' in '${maskUrl(url)}'`);
-  if (clientName !== null) options.clientName = clientName;
-}
-
-function readBoolean(query: URLSearchParams, key: string, url: string): boolean | null {
-  const text = query.get(key);
-  if (text === null) return null;
-  const word = text.toLowerCase();
-  if (['1', 'true', 't', 'yes', 'y', 'on'].includes(word)) return true;
-  if (['0', 'false', 'f', 'no', 'n', 'off', ''].includes(word)) return false;
-  throw new Problem(`${key} must be true or false, got '${text}' in '${maskUrl(url)}'`);
+  for (const [name, value] of Object.entries(given)) if (value !== undefined) options[name] = value;
 }
 
 /** All sentinels watch over the same server: one endpoint; password and database from the first URL that has them. */
@@ -236,7 +142,7 @@ function joinSentinels(endpoints: readonly RedisEndpoint[]): RedisEndpoint[] {
   const watching = endpoints.filter((endpoint) => endpoint.kind === 'sentinel');
   const [first] = watching;
   if (first === undefined) return [...endpoints];
-  if (watching.length < endpoints.length) throw new Problem('sentinel:// URLs cannot be mixed with URLs of servers');
+  if (watching.length < endpoints.length) throw new UrlProblem('sentinel:// URLs cannot be mixed with URLs of servers');
   const owner = watching.find((endpoint) => endpoint.password !== null) ?? first;
   const db = watching.find((endpoint) => endpoint.db !== 0)?.db ?? 0;
   return [{ ...owner, db, sentinels: watching.flatMap((endpoint) => endpoint.sentinels) }];
