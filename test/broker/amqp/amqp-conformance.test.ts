@@ -13,7 +13,8 @@ t.test('amqp', async (t) => {
     name: 'amqp',
     drawsLots: true,
     open: async () => ({
-      create: async () => amqpBroker(vhost.url()),
+      // A busy machine may take its time to connect.
+      create: async () => amqpBroker(vhost.url(), { options: { publishPatienceMs: 30_000 } }),
       // Not even the end of its connection is heard: the server misses two heartbeats.
       createDoomed: async () => {
         const proxy = await TcpProxy.start(t, vhost.port);
