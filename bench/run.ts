@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures the built executable and prints one table, each row with its reference of the same run and its target.
  *
- * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | dispatch | redis | rabbitmq | children, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
+ * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | dispatch | limits | redis | rabbitmq | children, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
  * the table: the databases live in a temporary folder.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
@@ -16,13 +16,14 @@ import { measureRedis } from './redis.ts';
 import { measureCeleryStartup, measureStartup, measureVersion, memoryChildren } from './startup.ts';
 import { count, megabytes, ms, printTable, type Row, rate, say } from './table.ts';
 import { measureThroughput } from './throughput.ts';
+import { measureTimeLimits } from './time-limits.ts';
 
 const umbel = resolve(import.meta.dirname, '../dist/umbel');
 const tasks = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(tasks) || tasks < 1) throw new Error(`the number of tasks must be a positive integer, got ${process.argv[2]}`);
 
 const part = process.argv[3];
-const parts = ['sqlite', 'dispatch', 'redis', 'rabbitmq', 'children'];
+const parts = ['sqlite', 'dispatch', 'limits', 'redis', 'rabbitmq', 'children'];
 if (part !== undefined && !parts.includes(part)) throw new Error(`the part must be one of ${parts.join(', ')}, got ${part}`);
 const wanted = (name: string): boolean => part === undefined || part === name;
 
@@ -102,10 +103,16 @@ async function dispatchRows(): Promise<Row[]> {
   return measureDispatch({ umbel, folder, tasks });
 }
 
+async function limitRows(): Promise<Row[]> {
+  say('time limits of stuck tasks, under load …');
+  return measureTimeLimits({ umbel, folder });
+}
+
 try {
   const rows = [
     ...(wanted('sqlite') ? await measureEmbedded() : []),
     ...(wanted('dispatch') ? await dispatchRows() : []),
+    ...(wanted('limits') ? await limitRows() : []),
     ...(wanted('children') ? await measureChildren({ umbel, folder }) : []),
     ...(wanted('redis') ? await measureRedis({ umbel: [umbel], folder, tasks }) : []),
     ...(wanted('rabbitmq') ? await measureAmqp({ umbel: [umbel], folder, tasks }) : []),
