@@ -71,6 +71,10 @@ export const catalogue = {
       'The broker did what it was asked only in part or not at all: no such exchange, no queue for a mandatory message, a queue of another connection.',
   },
   BROKER_FULL: { exit: exitStatus.tempFail, meaning: 'A queue that is full refused the message.' },
+  LOCAL_UNREACHABLE: {
+    exit: exitStatus.unavailable,
+    meaning: 'No worker of this machine answers on the socket that umbel ctl was to use.',
+  },
   NO_NODES_REPLIED: { exit: exitStatus.unavailable, meaning: 'No worker answered a remote command in time, or none is there.' },
   BROKER_URL_INVALID: { exit: exitStatus.config, meaning: 'The broker URL has an unknown scheme or a malformed part.' },
   BACKEND_UNAVAILABLE: { exit: exitStatus.unavailable, meaning: 'The result backend cannot be reached or opened.' },

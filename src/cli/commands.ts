@@ -10,6 +10,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'status', summary: 'Show which workers are there', load: () => import('./status.ts') },
   { name: 'inspect', summary: 'Look at workers', load: () => import('./inspect.ts') },
   { name: 'control', summary: 'Tell workers what to do', load: () => import('./control.ts') },
+  { name: 'ctl', summary: 'Ask a worker of this machine, also when the broker is away', load: () => import('./ctl.ts') },
   { name: 'config', summary: 'Check or show the configuration, print an example', load: () => import('./config.ts') },
   { name: 'help', summary: 'Explain a command', load: () => import('./help.ts') },
 ];

@@ -1,5 +1,6 @@
 /** Settings of remote control and events: `[control]`, `[event]`, and some of `[worker]`. */
 import { boolean, seconds, text } from './kind.ts';
+import { listenPlace, pathOrDisabled } from './listen-kind.ts';
 import { setting } from './setting.ts';
 
 export const remoteControlSettings = {
@@ -34,6 +35,22 @@ export const remoteControlSettings = {
     doc: 'Seconds between two heartbeat events. A monitor takes a worker for lost after two of them.',
     flag: { names: ['--heartbeat-interval'], argument: 'SECONDS', on: ['worker'], group: 'Worker options' },
     celeryDiffers: 'In Celery there is only the flag.',
+  }),
+  worker_control_socket: setting<string | null>({
+    kind: pathOrDisabled(),
+    default: null,
+    defaultText: 'NAME@HOST.sock in the runtime folder, if there is one',
+    doc: 'Unix socket on which `umbel ctl` reaches this worker, also when the broker is away. Expands %n, %h and %d. Only its user may use it. The runtime folder is that of the systemd unit (`RUNTIME_DIRECTORY`), for root `/run/umbel`, else `umbel` in `XDG_RUNTIME_DIR`. `disabled` for none.',
+    celeryDiffers: 'Not in Celery.',
+    example: '/run/umbel/%n.sock',
+  }),
+  worker_health_listen: setting<string | null>({
+    kind: listenPlace(),
+    default: null,
+    defaultText: 'nowhere',
+    doc: 'Where probes (`/livez`, `/readyz`, `/startupz`) and metrics for Prometheus (`/metrics`) are served: a loopback address with a port, or a Unix socket.',
+    celeryDiffers: 'Not in Celery.',
+    example: '127.0.0.1:9809',
   }),
   worker_pool_restarts: setting<boolean>({
     kind: boolean(),

@@ -10,7 +10,7 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → statedb → pool → broker → backend → producer → events → consumer → heartbeat → its watch → mailbox → READY; stop in the reverse order. The pool goes
+ * Start: pidfile → reaper → statedb → pool → broker → backend → producer → events → consumer → heartbeat → its watch → operation → READY; stop in the reverse order. The pool goes
  * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
@@ -43,9 +43,9 @@ import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
 import { Monitoring, type Work } from './monitoring.ts';
 import { configuredConnections } from './open-client.ts';
+import { operation } from './operation.ts';
 import { PidfileComponent } from './pidfile-component.ts';
 import { poolKind } from './pool-shape.ts';
-import { remoteControl } from './remote-control.ts';
 import { routingParams } from './routing-params.ts';
 import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
@@ -209,16 +209,19 @@ export class WorkerNode {
         log,
         onStuck: (error) => this.#stuck(error),
       }),
-      remoteControl({
+      ...operation({
         config,
         names: this.#names,
+        env: params.env,
         broker: this.#broker,
         consumer: this.#consumer,
         pool: this.#pool,
         revokes: this.revokes,
-        totals: this.#settler.totals,
+        settler: this.#settler,
         monitoring,
         log,
+        isRunning: () => this.#state === 'running',
+        isQuiet: () => this.#isQuiet,
         stop: () => void this.#stop('warm', { kind: 'exit', status: exitStatus.ok }),
       }),
     ]);

@@ -11,6 +11,7 @@ import type { Config } from '../config/config.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Request } from '../consumer/request.ts';
 import type { Revokes } from '../consumer/revokes.ts';
+import type { Settler } from '../consumer/settle.ts';
 import { CommandFailure } from '../control/command-failure.ts';
 import type {
   ConsumerOptions,
@@ -34,6 +35,7 @@ import type { Monitoring } from './monitoring.ts';
 import { queueInfo } from './queue-info.ts';
 import { requestInfo, scheduledInfo } from './request-info.ts';
 import { shownConfig } from './shown-config.ts';
+import { whyIdle } from './why-idle.ts';
 import type { WorkerNames } from './worker-params.ts';
 import { poolInfo, resourceUsage } from './worker-stats.ts';
 
@@ -48,9 +50,10 @@ export interface WorkerSurfaceParams {
   readonly consumer: Consumer;
   readonly pool: PreforkPool;
   readonly revokes: Revokes;
-  /** Tasks started, by name. */
-  readonly totals: ReadonlyMap<string, number>;
+  readonly settler: Pick<Settler, 'totals'>;
   readonly log: Logger;
+  /** No tasks are taken, by request. */
+  isQuiet(): boolean;
   /** A warm stop, as by TERM. */
   stop(message: string): void;
 }
@@ -62,12 +65,16 @@ export class WorkerSurface implements ControlSurface {
   /** By name, those added at run time as well. */
   readonly #queues = new Map<string, TaskQueue>();
   readonly #startedAtMs = performance.now();
+  #brokerLostAtMs: number | null = null;
 
   constructor(params: WorkerSurfaceParams) {
     this.#params = params;
     this.nodeName = params.names.nodeName;
     this.clock = params.monitoring.clock;
     for (const queue of params.names.queues) this.#queues.set(queue.name, queue);
+    params.broker.onStateChange((state) => {
+      this.#brokerLostAtMs = state === 'connected' ? null : (this.#brokerLostAtMs ?? Date.now());
+    });
   }
 
   active(safe: boolean): readonly RequestInfo[] {
@@ -81,6 +88,13 @@ export class WorkerSurface implements ControlSurface {
   async scheduled(): Promise<readonly ScheduledInfo[]> {
     const waiting = (await this.#params.consumer.subscription?.scheduled(mostScheduled)) ?? [];
     return waiting.flatMap((message) => scheduledInfo(message, this.nodeName) ?? []);
+  }
+
+  /** One sentence. */
+  why(): Promise<string> {
+    const { broker, consumer, pool, names, isQuiet } = this.#params;
+    const slots = pool.size * names.pool.slots;
+    return whyIdle({ broker, brokerLostAtMs: this.#brokerLostAtMs, consumer, pool, slots, quiet: isQuiet() });
   }
 
   revoked(): readonly string[] {
@@ -113,7 +127,7 @@ export class WorkerSurface implements ControlSurface {
     const { config, consumer, pool } = this.#params;
     const { settings } = config;
     return {
-      total: Object.fromEntries(this.#params.totals),
+      total: Object.fromEntries(this.#params.settler.totals),
       pid: process.pid,
       clock: String(this.clock.value),
       uptime: Math.floor((performance.now() - this.#startedAtMs) / 1000),

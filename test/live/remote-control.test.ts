@@ -7,7 +7,8 @@ import { App, taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
-import { LiveFolder } from './live-folder.ts';
+import { freePort } from '../test-server.ts';
+import { type Ended, LiveFolder } from './live-folder.ts';
 
 t.setTimeout(300_000);
 
@@ -79,9 +80,10 @@ for (const [name, open] of Object.entries(brokers)) {
     const app = new App({ broker, backend });
     await app.start();
     t.teardown(() => app.stop());
+    const port = await freePort();
     const worker = await folder
       .worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-n', node], {
-        env: { UMBEL_RESULT_BACKEND: backend },
+        env: { UMBEL_RESULT_BACKEND: backend, UMBEL_WORKER_HEALTH_LISTEN: `:${port}`, UMBEL_WORKER_CONTROL_SOCKET: 'ctl.sock' },
         cwd: folder.path,
       })
       .ready();
@@ -110,6 +112,19 @@ for (const [name, open] of Object.entries(brokers)) {
         shown.stdout,
         /^-> {2}busy@here: OK\n {4}\* \{'eta': '.*'id': 'later', 'name': 'proj\.blocked', 'args': \['go'\].*\n\n1 node online\.\n$/,
       );
+    });
+
+    await t.test('its socket and its probes answer, too', async (t) => {
+      const ctl = (...args: string[]): Promise<Ended> => folder.umbel(['ctl', '--socket', folder.file('ctl.sock'), '-t', '30', ...args]);
+      t.match((await ctl('why')).stdout, /^All 1 places are taken: proj\.blocked\[runs\] for \d+ s in process \d+\.\n$/);
+      t.match(JSON.parse((await ctl('active', '--json')).stdout), { [node]: [info] });
+      t.equal((await ctl('actve')).status, 64);
+      t.match((await ctl('no_such')).stderr, /a command must be why or a remote command, got "no_such"/);
+      const probe = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
+      t.same(await Promise.all(['/livez', '/startupz', '/readyz'].map(async (path) => (await probe(path)).status)), [200, 200, 200]);
+      const metrics = await (await probe('/metrics')).text();
+      t.match(metrics, /^umbel_tasks_started_total\{task="proj\.blocked"\} 1$/m);
+      t.match(metrics, /^umbel_tasks_active 1$/m);
     });
 
     if (name !== 'sqlite')

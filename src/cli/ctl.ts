@@ -1,0 +1,93 @@
+/** `umbel ctl COMMAND`: remote control of a worker on this machine, through its socket, with the broker gone or not. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { path, seconds, text } from '../config/kind.ts';
+import { argumentsFrom, usageOf } from '../control/command-line.ts';
+import { renderReply } from '../control/render-reply.ts';
+import { askLine } from '../driver/line-server.ts';
+import { exitStatus, UmbelError } from '../errors.ts';
+import { runtimeFolder } from '../node/local-control.ts';
+import { remoteCommands } from '../node/open-control.ts';
+import { encodeJson, parseJson } from '../protocol/json.ts';
+import { nearestName } from '../std/nearest-name.ts';
+import type { Command, CommandContext } from './command.ts';
+import { flagOption, valueOption } from './option-spec.ts';
+
+const nodeOption = valueOption({
+  names: ['-n', '--node'],
+  argument: 'NAME',
+  kind: text({ rule: 'the name of a node' }),
+  doc: 'Which worker, where there are several.',
+});
+const socketOption = valueOption({
+  names: ['--socket'],
+  argument: 'PATH',
+  kind: path(),
+  doc: 'Its socket, where it is not in the usual folder.',
+});
+const timeoutOption = valueOption({
+  names: ['-t', '--timeout'],
+  argument: 'SECONDS',
+  kind: seconds(),
+  doc: 'Wait so long.',
+  defaultText: '5',
+});
+const jsonOption = flagOption({ names: ['-j', '--json'], doc: 'Print the reply as one line of JSON.' });
+
+export const command: Command = {
+  arguments: ['<command>', '[...arguments]'],
+  description: `  why\n      Say in one sentence why nothing runs, or what does.\n${remoteCommands()
+    .filter(({ hidden }) => hidden !== true)
+    .map((one) => `  ${usageOf(one)}\n      ${one.help}`)
+    .join('\n')}`,
+  examples: ['umbel ctl why', 'umbel ctl active -n worker1@shop.example'],
+  options: [nodeOption, socketOption, timeoutOption, jsonOption],
+  settings: [],
+  async run(ctx) {
+    const [name = '', ...words] = ctx.args;
+    const request = { method: name, arguments: readArguments(name, words) };
+    const answer = await askLine(ctx.option(socketOption) ?? findSocket(ctx), encodeJson(request), (ctx.option(timeoutOption) ?? 5) * 1000);
+    const { node, value } = parseJson(answer) as { readonly node: string; readonly value: unknown };
+    if (ctx.option(jsonOption) === true) ctx.stdout(encodeJson({ [node]: value }));
+    else if (name === 'why') ctx.stdout((value as { readonly ok: string }).ok);
+    else ctx.stdout(renderReply(node, value, true));
+    return exitStatus.ok;
+  },
+};
+
+function readArguments(name: string, words: readonly string[]): Readonly<Record<string, unknown>> {
+  if (name === 'why') {
+    if (words.length > 0) throw new UmbelError('USAGE', `usage: umbel ctl why: got ${JSON.stringify(words[0])} too much`);
+    return {};
+  }
+  const known = remoteCommands();
+  const found = known.find((one) => one.name === name || one.aliases?.includes(name));
+  if (found !== undefined) return argumentsFrom(found, words);
+  const nearest = nearestName(name, ['why', ...known.map((one) => one.name)]);
+  throw new UmbelError(
+    'USAGE',
+    `a command must be why or a remote command, got ${JSON.stringify(name)}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
+  );
+}
+
+function findSocket(ctx: CommandContext): string {
+  const folder = runtimeFolder(ctx.env);
+  const node = ctx.option(nodeOption);
+  if (folder === null)
+    throw new UmbelError('USAGE', 'no runtime folder is known (XDG_RUNTIME_DIR): name the socket of the worker with --socket');
+  if (node !== undefined) return join(folder, `${node}.sock`);
+  const sockets = socketsIn(folder);
+  const [only, ...others] = sockets;
+  if (only === undefined) throw new UmbelError('LOCAL_UNREACHABLE', `no worker has a socket in ${folder}; name it with --socket`);
+  if (others.length > 0)
+    throw new UmbelError('USAGE', `which worker? Name it with -n: ${sockets.map((file) => file.replace(/\.sock$/, '')).join(', ')}`);
+  return join(folder, only);
+}
+
+function socketsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((file) => file.endsWith('.sock'));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Remote control without a broker: a Unix socket that answers every inspect and control command, and says why nothing runs.
+ *
+ * A line is a request, { method, arguments }; its answer a line, { node, value }. Owns the socket and the memory of when the broker went away.
+ */
+import { join } from 'node:path';
+import type { Settings } from '../config/settings-table.ts';
+import { noReply } from '../control/command.ts';
+import { errorText } from '../control/command-failure.ts';
+import type { Panel } from '../control/panel.ts';
+import { LineServer } from '../driver/line-server.ts';
+import { messageOf } from '../errors.ts';
+import type { Component } from '../lifecycle/component.ts';
+import type { Logger } from '../log/logger.ts';
+import { encodeJson, parseJson } from '../protocol/json.ts';
+import { expandTemplate } from '../std/node-name.ts';
+import type { WorkerSurface } from './worker-surface.ts';
+
+export interface LocalControlParams {
+  /** Absolute; null: there is no socket. */
+  readonly path: string | null;
+  readonly panel: Panel;
+  readonly surface: WorkerSurface;
+  readonly log: Logger;
+}
+
+/** The folder for sockets and the like: of systemd's unit, of the session, or of the system for root; null: there is none. */
+export function runtimeFolder(env: NodeJS.ProcessEnv): string | null {
+  const ofUnit = env.RUNTIME_DIRECTORY?.split(':')[0];
+  if (ofUnit?.startsWith('/')) return ofUnit;
+  if (process.getuid?.() === 0) return '/run/umbel';
+  return env.XDG_RUNTIME_DIR?.startsWith('/') ? join(env.XDG_RUNTIME_DIR, 'umbel') : null;
+}
+
+/** Where a worker listens; null: nowhere. */
+export function controlSocketPath(
+  settings: Pick<Settings, 'worker_control_socket'>,
+  nodeName: string,
+  env: NodeJS.ProcessEnv,
+): string | null {
+  const { worker_control_socket: path } = settings;
+  if (path === 'disabled') return null;
+  if (path !== null) return expandTemplate(path, { nodeName, index: 0 });
+  const folder = runtimeFolder(env);
+  return folder === null ? null : join(folder, `${nodeName}.sock`);
+}
+
+/** A socket that cannot be made is said, and the worker goes on: it is there for a day on which other things are broken. */
+export function localControl({ path, panel, surface, log }: LocalControlParams): Component {
+  const server = path === null ? null : new LineServer({ path, answer: (line) => answer(line, panel, surface, log) });
+  return {
+    name: 'local control',
+    start: async () => {
+      try {
+        await server?.start();
+      } catch (error) {
+        log.warning('control.no-socket', `umbel ctl will not reach this worker: ${messageOf(error)}`);
+      }
+    },
+    stop: async () => server?.stop(),
+  };
+}
+
+async function answer(line: string, panel: Panel, surface: WorkerSurface, log: Logger): Promise<string> {
+  const { nodeName: node } = surface;
+  try {
+    const request = parseJson(line) as { readonly method?: unknown; readonly arguments?: unknown } | null;
+    const method = String(request?.method ?? '');
+    if (method === 'why') return encodeJson({ node, value: { ok: await surface.why() } });
+    const args = typeof request?.arguments === 'object' && request.arguments !== null ? request.arguments : {};
+    const value = await panel.call(surface, method, { ...args }, (error) =>
+      log.error('control.failed', `local command error: ${errorText(error)}`, { method }),
+    );
+    return encodeJson({ node, value: value === noReply ? null : (value ?? null) });
+  } catch (error) {
+    return encodeJson({ node, value: { error: errorText(error) } });
+  }
+}
