@@ -11,6 +11,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'inspect', summary: 'Look at workers', load: () => import('./inspect.ts') },
   { name: 'control', summary: 'Tell workers what to do', load: () => import('./control.ts') },
   { name: 'ctl', summary: 'Ask a worker of this machine, also when the broker is away', load: () => import('./ctl.ts') },
+  { name: 'events', summary: 'Listen to what workers and tasks do', load: () => import('./events.ts') },
   { name: 'config', summary: 'Check or show the configuration, print an example', load: () => import('./config.ts') },
   { name: 'help', summary: 'Explain a command', load: () => import('./help.ts') },
 ];

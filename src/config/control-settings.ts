@@ -65,6 +65,21 @@ export const eventSettings = {
     default: 'celeryev',
     doc: 'The exchange of events. It must be the same for workers and whoever listens to them.',
   }),
+  event_queue_prefix: setting<string>({
+    kind: text({ rule: 'the beginning of the name of a queue' }),
+    default: 'celeryev',
+    doc: 'On RabbitMQ, how the queues of those who listen to events begin.',
+  }),
+  event_queue_ttl: setting<number>({
+    kind: seconds(),
+    default: 5,
+    doc: 'On RabbitMQ, how long an event waits for whoever listens (seconds).',
+  }),
+  event_queue_expires: setting<number>({
+    kind: seconds({ above: 0 }),
+    default: 60,
+    doc: 'On RabbitMQ, how long the queue of a listener outlives it (seconds).',
+  }),
 } as const;
 
 export const controlSettings = {

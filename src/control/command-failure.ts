@@ -3,6 +3,8 @@
  *
  * Source: protocol notes, control.md §1.
  */
+import { pythonText } from '../std/python-repr.ts';
+
 export type PythonError = 'KeyError' | 'TypeError' | 'ValueError' | 'ImportError' | 'NotImplementedError' | 'RuntimeError';
 
 export class CommandFailure extends Error {
@@ -21,11 +23,4 @@ export function errorText(error: unknown): string {
   if (error instanceof CommandFailure && error.type === null) return error.message;
   if (error instanceof CommandFailure) return `${error.type}(${pythonText(error.message)})`;
   return `RuntimeError(${pythonText(error instanceof Error ? error.message : String(error))})`;
-}
-
-/** As Python shows a text: in single quotes, unless it has one in it and no double quote. */
-export function pythonText(text: string): string {
-  const escaped = text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t');
-  if (!text.includes("'")) return `'${escaped}'`;
-  return text.includes('"') ? `'${escaped.replaceAll("'", "\\'")}'` : `"${escaped}"`;
 }

@@ -1,5 +1,6 @@
 /** Arguments of commands as they come from anybody: read into what a command needs, or refused in the words of Python. */
-import { CommandFailure, pythonText } from './command-failure.ts';
+import { pythonText } from '../std/python-repr.ts';
+import { CommandFailure } from './command-failure.ts';
 
 /** A text, or a list of texts. */
 export function listOf(value: unknown): string[] {

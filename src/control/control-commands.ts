@@ -3,8 +3,9 @@
  *
  * Owns names, arguments and the texts of the replies. Source: protocol notes, control.md §5.
  */
+import { pythonText } from '../std/python-repr.ts';
 import { type ControlCommand, noReply } from './command.ts';
-import { CommandFailure, pythonText } from './command-failure.ts';
+import { CommandFailure } from './command-failure.ts';
 import { countOf, listOf, numberOrNull, textOf, textOrNull } from './command-values.ts';
 import type { ControlSurface, EventsSwitch } from './control-surface.ts';
 

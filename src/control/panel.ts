@@ -3,8 +3,9 @@
  *
  * Owns the checks of arguments, with the words Python has for them. Never knows where a request came from.
  */
+import { pythonText } from '../std/python-repr.ts';
 import type { ControlCommand } from './command.ts';
-import { CommandFailure, errorText, pythonText } from './command-failure.ts';
+import { CommandFailure, errorText } from './command-failure.ts';
 import type { ControlSurface } from './control-surface.ts';
 
 export class Panel {

@@ -3,7 +3,7 @@
  *
  * Source: the output of Celery 5.2; protocol notes, control.md §7.
  */
-import { pythonText } from './command-failure.ts';
+import { pythonStr } from '../std/python-repr.ts';
 
 /** `->  NODE: OK` and the reply below it. */
 export function renderReply(nodeName: string, value: unknown, withBody: boolean): string {
@@ -40,21 +40,6 @@ function sorted(value: unknown): unknown {
       .sort()
       .map((key) => [key, sorted(value[key])]),
   );
-}
-
-/** As Python's str(): a text is itself, everything else as in a program. Whole, however long. */
-function pythonStr(value: unknown): string {
-  return typeof value === 'string' ? value : pythonRepr(value);
-}
-
-function pythonRepr(value: unknown): string {
-  if (value === null || value === undefined) return 'None';
-  if (typeof value === 'string') return pythonText(value);
-  if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (Array.isArray(value)) return `[${value.map(pythonRepr).join(', ')}]`;
-  if (!isObject(value)) return String(value);
-  const entries = Object.entries(value).map(([key, item]) => `${pythonText(key)}: ${pythonRepr(item)}`);
-  return `{${entries.join(', ')}}`;
 }
 
 function indented(text: string, by: number): string {

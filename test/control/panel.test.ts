@@ -1,11 +1,12 @@
 /** Commands with the requests captured from real Celery: the replies are those of Celery where they do not depend on its tasks. */
 import t from 'tap';
 import { noReply } from '../../src/control/command.ts';
-import { errorText, pythonText } from '../../src/control/command-failure.ts';
+import { errorText } from '../../src/control/command-failure.ts';
 import { controlCommands } from '../../src/control/control-commands.ts';
 import { inspectCommands } from '../../src/control/inspect-commands.ts';
 import { Panel } from '../../src/control/panel.ts';
 import { encodeJson } from '../../src/protocol/json.ts';
+import { pythonText } from '../../src/std/python-repr.ts';
 import { loadVectors } from '../protocol/vectors.ts';
 import { FakeSurface, request } from './fake-surface.ts';
 
