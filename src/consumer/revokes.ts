@@ -124,8 +124,9 @@ export class Revokes {
 
   #signalOf({ terminate, signal }: RevokeOptions): NamedSignal | null {
     if (terminate !== true) return null;
-    mustSupport(this.#params.pool, 'terminate', 'terminate');
-    return namedSignal(signal ?? 'SIGTERM');
+    const named = namedSignal(signal ?? 'SIGTERM');
+    if (named.name !== 'SIGUSR1') mustSupport(this.#params.pool, 'terminate', 'terminate');
+    return named;
   }
 
   #terminate(request: Request, job: Job, signal: NamedSignal): void {

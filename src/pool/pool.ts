@@ -75,7 +75,8 @@ export interface Pool {
   kill(job: Job, outcome: KillOutcome, signal?: NodeJS.Signals): Promise<boolean>;
   /**
    * End a running job on request: its child gets the signal, and gets it only while it runs that job. Nothing happens when the job has not begun or has
-   * ended. It ends as with `kill`, or by itself when the task handles the signal. Throws NOT_SUPPORTED without the feature `terminate`.
+   * ended. It ends as with `kill`, or by itself when the task handles the signal. SIGUSR1 is a soft time limit that is over now, in every pool; any other
+   * throws NOT_SUPPORTED without the feature `terminate`.
    */
   terminate(job: Job, signal: NamedSignal): void;
   /** What applies to tasks of this type whose message says nothing else. */

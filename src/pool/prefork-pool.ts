@@ -233,10 +233,14 @@ export class PreforkPool implements Pool {
   }
 
   terminate(job: Job, signal: NamedSignal): void {
-    mustSupport(this, 'terminate', `terminating ${job.label}`);
     // It would open the child's inspector. Celery's children take it for a soft time limit.
-    if (signal.name === 'SIGUSR1') this.abort(job, 'it was terminated with SIGUSR1');
-    else this.#terminator.terminate(job, signal);
+    if (signal.name === 'SIGUSR1') {
+      const limitSeconds = Math.round(performance.now() - job.startedAtMs) / 1000;
+      if (job.started) job.child?.softLimit(job, { limitSeconds, alone: true });
+      return;
+    }
+    mustSupport(this, 'terminate', `terminating ${job.label}`);
+    this.#terminator.terminate(job, signal);
   }
 
   async kill(job: Job, outcome: KillOutcome, signal?: NodeJS.Signals): Promise<boolean> {

@@ -333,3 +333,18 @@ t.test('held back by a rate limit: taken back and discarded at once', async (t) 
   t.equal(bench.consumer.rateLimits.waiting, 1);
   t.strictSame(bench.terminated, []);
 });
+
+t.test('a pool that cannot end a task: refused, and nothing is revoked; SIGUSR1 every pool can tell', async (t) => {
+  const bench = await Bench.started(t);
+  Object.assign(bench.pool, { features: { ...bench.pool.features, terminate: false } });
+  await bench.send('a');
+  const job = bench.job('a');
+  bench.pool.startJob(job);
+  job.child = {} as NonNullable<typeof job.child>;
+  t.throws(() => bench.revokes.revoke(['a'], { terminate: true }), { code: 'NOT_SUPPORTED' });
+  t.throws(() => bench.revokes.revokeByStampedHeaders({ m: 'a' }, { terminate: true }), { code: 'NOT_SUPPORTED' });
+  t.strictSame(bench.revokes.ids(), []);
+  t.notOk(bench.state.hasRevokedStamps);
+  t.strictSame(bench.revokes.revoke(['a'], { terminate: true, signal: 'SIGUSR1' }), ['a']);
+  t.match(bench.terminated, [{ signal: 'SIGUSR1' }]);
+});

@@ -17,7 +17,7 @@ import { eventually } from './eventually.ts';
 import { cancelSuite, holdingSuite, killedHoldingSuite } from './holding-conformance.ts';
 import { hardLimitSuite, softLimitSuite } from './limit-conformance.ts';
 import { type BenchOptions, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
-import { signalSuite, terminateSuite } from './terminate-conformance.ts';
+import { signalSuite, softTerminateSuite, terminateSuite } from './terminate-conformance.ts';
 
 export interface PoolConformanceParams {
   readonly name: string;
@@ -61,6 +61,7 @@ export function poolConformance(t: Test, params: PoolConformanceParams): void {
   startSuite(t, params);
   featureSuite(t, params);
   if (params.processes) deathSuite(test);
+  softTerminateSuite(test);
   if (params.features.terminate) terminateSuite(test);
   if (params.processes) signalSuite(test);
 }

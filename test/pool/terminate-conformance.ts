@@ -126,15 +126,28 @@ export function signalSuite(test: PoolTest): void {
     },
   );
 
-  test('by number; USR1 does not open the inspector, it aborts', {}, async (t, { gates, pool, run, log }) => {
-    const asked = run('waitForAbort', [gates.path]);
-    (await gates.arrival('aborting')).open();
-    pool.terminate(asked.job, namedSignal(10));
-    t.match(await asked.end, { kind: 'succeeded', value: 'it was terminated with SIGUSR1' });
+  test('by number', {}, async (t, { gates, pool, run }) => {
     const victim = run('mostlyShort', [gates.path, 'victim']);
     await gates.arrival('victim');
     pool.terminate(victim.job, namedSignal(6));
     t.match(await victim.end, { kind: 'lost', exit: { signal: 'SIGABRT' } });
+  });
+}
+
+/** Every kind of children. */
+export function softTerminateSuite(test: PoolTest): void {
+  test('SIGUSR1 opens no inspector: it is a soft time limit that is over now', {}, async (t, { gates, pool, run, log }) => {
+    const before = [...pool.pids];
+    const task = run('waitForAbort', [gates.path]);
+    const arrival = await gates.arrival('aborting');
+    pool.terminate(task.job, namedSignal(10));
+    t.match(await task.end, { kind: 'succeeded', value: 'SoftTimeLimitExceeded' });
+    arrival.open();
+    const ended = run('add', [1, 2]);
+    await ended.end;
+    pool.terminate(ended.job, namedSignal(10));
+    t.match(await run('add', [3, 4]).end, { value: 7 });
+    t.strictSame(pool.pids, before, 'the child goes on');
     t.notOk(log.lines.some(({ message }) => message.includes('Debugger listening')));
   });
 }

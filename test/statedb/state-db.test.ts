@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { lockPath } from '../../src/os/file-lock.ts';
 import { type Stamp, StateDb } from '../../src/statedb/state-db.ts';
+import { StateFile } from '../../src/statedb/state-file.ts';
+import { readState } from '../../src/statedb/state-record.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { temporaryFolder } from '../broker/sqlite/temporary-store.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
@@ -250,6 +252,37 @@ t.test('a disk that refuses: said once, kept in memory, written when it is well 
   t.match(readFileSync(path, 'utf8'), /\["a".*\["b"/);
   await state.stop();
   t.equal(ids(await open()).length, 3002);
+});
+
+t.test('a change that was written in part: the file is written anew, and then added to again', async (t) => {
+  const { open, path, clock, log } = bench(t);
+  const state = await open();
+  const { append, replace } = StateFile.prototype;
+  let replaced = 0;
+  t.teardown(() => Object.assign(StateFile.prototype, { append, replace }));
+  Object.assign(StateFile.prototype, {
+    replace(this: StateFile, text: string) {
+      replaced += 1;
+      replace.call(this, text);
+    },
+    append(this: StateFile, text: string) {
+      append.call(this, text.slice(0, text.length / 2));
+      throw new Error('no space left');
+    },
+  });
+  state.revoke(['a']);
+  state.flush();
+  t.match(log.lines, [{ event: 'statedb.not-written', message: /no space left/ }]);
+  Object.assign(StateFile.prototype, { append });
+  clock.advance(5000);
+  for (const id of ['b', 'c']) {
+    state.revoke([id]);
+    state.flush();
+  }
+  t.equal(replaced, 1);
+  t.match(readState(readFileSync(path)), { condition: 'whole' });
+  await state.stop();
+  t.strictSame(ids(await open()), ['a', 'b', 'c']);
 });
 
 t.test('without a path, and in a missing folder', async (t) => {
