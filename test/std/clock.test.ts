@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import t from 'tap';
-import { FakeClock, systemClock } from '../../src/std/clock.ts';
+import { clockOriginMs, FakeClock, systemClock } from '../../src/std/clock.ts';
 
 t.test('the fake clock runs timers in order, each at its own time', async (t) => {
   const clock = new FakeClock(1_000_000);
@@ -39,6 +39,22 @@ t.test('the monotonic clock of the system is the same for all processes of the m
   const before = systemClock.monotonic();
   const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', env: {} });
   t.ok(before < Number(stdout) && Number(stdout) < systemClock.monotonic(), `${before} < ${stdout}`);
+});
+
+t.test('a process that stands still while it compares two clocks is no later for it', async (t) => {
+  // Passing time, in the order in which the clocks are read: process, machine, process.
+  const origin = (passesMs: readonly number[]): number => {
+    let atMs = 0;
+    const left = [...passesMs];
+    const pass = (): number => (atMs += left.shift() ?? 0.001);
+    return clockOriginMs(pass, () => 5000 + pass());
+  };
+  const near = (originMs: number): boolean => originMs >= 5000 && originMs < 5000.02;
+  t.ok(near(origin([])));
+  t.ok(near(origin([1, 200, 0.001])), 'before it reads the clock of the machine');
+  t.ok(near(origin([1, 0.001, 200])), 'after that');
+  t.ok(near(origin([1, 70, 70, 1, 0.001, 80, 1, 300])), 'again and again');
+  t.equal(origin(Array.from({ length: 3000 }, (_, at) => (at === 1501 ? 0.5 : 1))), 5000.5, 'no two readings are close: the closest');
 });
 
 t.test('setting the wall clock moves no timer', async (t) => {
