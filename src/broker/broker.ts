@@ -73,6 +73,8 @@ export interface Destination {
    * default exchange that is for RabbitMQ alone: the others have a queue as soon as something is sent to its name.
    */
   readonly mandatory?: boolean;
+  /** A copy of a message that was delivered before: marked so, where a message can say it (not on RabbitMQ, where the server marks). */
+  readonly redelivered?: boolean;
 }
 
 /** A message handed to a consumer, not yet settled. */

@@ -68,7 +68,10 @@ export class Poison {
       if (isBroadcast) return this.#remember(id, crashes);
       const headers = { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes };
       const copy = { properties: delivery.properties, headers, body: delivery.body };
-      return { kind: 'again', publish: () => broker.publish(copy, { exchange: '', routingKey: delivery.queue, mandatory: true }) };
+      return {
+        kind: 'again',
+        publish: () => broker.publish(copy, { exchange: '', routingKey: delivery.queue, mandatory: true, redelivered: true }),
+      };
     }
     this.#here.delete(id);
     const text = `${message} It has ended ${crashes} ${crashes === 1 ? 'child' : 'children'} (worker.max_crashes) and is put aside.`;

@@ -774,6 +774,17 @@ const routingSuite: Suite = (test) => {
     t.same(texts(await other.deliveries.take(2)), ['exactly', 'last']);
   });
 
+  test('a copy of a message that was delivered before says so, where a message can', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    const inbox = await openInbox(broker, [queue]);
+    await broker.publish(textMessage('copy'), { exchange: '', routingKey: queue, redelivered: true });
+    const copy = await inbox.deliveries.next();
+    t.equal(copy.redelivered, broker.features.redelivers !== true);
+    await broker.publish(textMessage('new'), { exchange: '', routingKey: queue });
+    t.equal((await inbox.deliveries.next()).redelivered, false);
+  });
+
   test('every listener of a broadcast hears it, and nobody else keeps it', async (t, bench) => {
     const one = await bench.broker();
     const two = one.features.shared ? await bench.broker() : one;

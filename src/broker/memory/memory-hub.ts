@@ -112,10 +112,10 @@ export class MemoryHub {
 
   /** false: nobody is there for it. */
   publish(message: Message, destination: Destination): boolean {
-    const { exchange, routingKey, dueAtMs } = destination;
+    const { exchange, routingKey, dueAtMs, redelivered = false } = destination;
     const queues = this.#route(exchange, routingKey);
     for (const queue of queues) {
-      const item: MemoryMessage = { sequence: this.#sequence++, message, queue, exchange, routingKey, delivered: 0 };
+      const item: MemoryMessage = { sequence: this.#sequence++, message, queue, exchange, routingKey, delivered: redelivered ? 1 : 0 };
       this.putBack(item, dueAtMs ?? 0);
     }
     let isTaken = queues.size > 0;

@@ -218,8 +218,8 @@ export class RedisBroker implements Broker {
   publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.#state.started) throw this.#notStarted();
-      const { exchange, routingKey } = destination;
-      const envelope = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
+      const { exchange, routingKey, redelivered = false } = destination;
+      const envelope = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered });
       const command = this.#routing.publish(envelope, message.properties.priority, destination);
       this.connection.enqueue({
         keep: this.#options.keepPublishes ?? false,

@@ -208,8 +208,8 @@ export class SqliteBroker implements Broker {
   publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.#state.started) throw this.#notStarted();
-      const { exchange, routingKey } = destination;
-      const payload = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID() });
+      const { exchange, routingKey, redelivered = false } = destination;
+      const payload = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered });
       this.store.enqueue(new PublishOperation(payload, message.properties.priority ?? 0, destination, this.#clock.now(), resolve, reject));
     });
   }
