@@ -21,6 +21,7 @@ export interface RunLine {
 }
 
 interface Waiter {
+  readonly timer: NodeJS.Timeout;
   reached(): boolean;
   resolve(): void;
 }
@@ -39,7 +40,7 @@ export class RunLog {
   #rest = '';
   readonly #waiters = new Set<Waiter>();
 
-  /** Nothing may take longer than `hangsAfterMs` to happen. */
+  /** While something is waited for, no more than `hangsAfterMs` may pass without a line: how long all takes together is up to the machine. */
   constructor(path: string, hangsAfterMs: number) {
     this.#hangsAfterMs = hangsAfterMs;
     this.#fd = openSync(path, 'a+');
@@ -93,21 +94,22 @@ export class RunLog {
     closeSync(this.#fd);
   }
 
-  /** Rejects when it takes so long that something must hang or be lost. */
+  /** Rejects when nothing has happened for so long that something must hang or be lost. */
   #until(reached: () => boolean, problem: () => string): Promise<void> {
     if (reached()) return Promise.resolve();
     return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiters.delete(waiter);
+        reject(new Error(`${problem()}, and nothing more for ${this.#hangsAfterMs / 1000}s`));
+      }, this.#hangsAfterMs);
       const waiter: Waiter = {
+        timer,
         reached,
         resolve: () => {
           clearTimeout(timer);
           resolve();
         },
       };
-      const timer = setTimeout(() => {
-        this.#waiters.delete(waiter);
-        reject(new Error(`${problem()} after ${this.#hangsAfterMs / 1000}s`));
-      }, this.#hangsAfterMs);
       this.#waiters.add(waiter);
     });
   }
@@ -123,7 +125,10 @@ export class RunLog {
     this.#rest = texts.pop() ?? '';
     for (const text of texts) this.#add(parseLine(text));
     for (const waiter of this.#waiters) {
-      if (!waiter.reached()) continue;
+      if (!waiter.reached()) {
+        waiter.timer.refresh();
+        continue;
+      }
       this.#waiters.delete(waiter);
       waiter.resolve();
     }
