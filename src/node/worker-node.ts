@@ -10,7 +10,7 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: pidfile → reaper → statedb → pool → broker → backend → producer → events → consumer → heartbeat → its watch → operation → READY; stop in the reverse order. The pool goes
+ * Start: watchdog → pidfile → reaper → statedb → pool → broker → backend → producer → events → consumer → heartbeat → its watch → operation → READY; stop in the reverse order. The pool goes
  * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
@@ -24,7 +24,7 @@ import { RevokedTasks } from '../consumer/revoked-tasks.ts';
 import { Revokes } from '../consumer/revokes.ts';
 import { Settler } from '../consumer/settle.ts';
 import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
-import { BootOrder, type Component } from '../lifecycle/component.ts';
+import { BootOrder } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { lockPath } from '../os/file-lock.ts';
 import { toggleInspector } from '../os/inspector-switch.ts';
@@ -51,6 +51,7 @@ import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
 import { sayNoTasks, sayUnused } from './task-annotations.ts';
 import { tryModules } from './try-modules.ts';
+import { Watchdog } from './watchdog.ts';
 import { autoscaleParams, childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
 export interface WorkerNodeParams {
@@ -183,6 +184,7 @@ export class WorkerNode {
     });
     const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
     this.#boot = new BootOrder([
+      new Watchdog(this.#notify),
       this.#pidfile,
       reaper,
       stateDb,
@@ -195,7 +197,7 @@ export class WorkerNode {
           if (this.#state === 'running') this.#fatal(error);
         },
       }),
-      this.#backendComponent(),
+      { name: 'backend', start: async () => this.#backend?.start(), stop: async () => this.#backend?.stop() },
       producer,
       monitoring.dispatching,
       this.#consumer,
@@ -284,6 +286,7 @@ export class WorkerNode {
       if (ending.kind === 'exit' && this.#ending?.kind === 'restart') {
         this.#log.warning('worker.stop', 'worker: asked to stop, it does not start again');
         this.#ending = ending;
+        this.#notify.stopping();
       }
       if (mode === 'cold') this.#shutdown.hurry();
       return;
@@ -299,7 +302,7 @@ export class WorkerNode {
     }
     this.#enter('stopping');
     this.#ending = ending;
-    this.#notify.stopping();
+    if (ending.kind === 'exit') this.#notify.stopping();
     if (mode === 'warm' && ending.kind === 'exit' && ending.status !== 0 && !this.#hasFailed) {
       this.#log.warning('worker.stop-hint', 'worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!');
     }
@@ -404,9 +407,5 @@ export class WorkerNode {
 
   #enter(state: NodeState): void {
     this.#state = state;
-  }
-
-  #backendComponent(): Component {
-    return { name: 'backend', start: async () => this.#backend?.start(), stop: async () => this.#backend?.stop() };
   }
 }

@@ -14,6 +14,7 @@ export interface SdNotify {
   readonly watchdogIntervalMs: number | null;
   /** Each returns whether the message was sent. */
   ready(status?: string): boolean;
+  /** Never before a restart in place: systemd would end what comes back. */
   stopping(status?: string): boolean;
   /** Before the configuration is read again; followed by `ready`. */
   reloading(status?: string): boolean;

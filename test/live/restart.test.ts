@@ -1,6 +1,8 @@
 /** HUP: the same pid, the new configuration and task code, nothing lost; and what is bad is refused while the worker carries on. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
+import { startNotifyReceiver } from '../os/notify-receiver.ts';
+import { eventually } from '../pool/eventually.ts';
 import { LiveFolder } from './live-folder.ts';
 import { liveTasks } from './live-tasks.ts';
 import { allGone, processesIn } from './live-worker.ts';
@@ -185,4 +187,30 @@ export const late = task({ acksLate: true }, append);
   t.strictSame(ran, results, 'and ran once');
   t.strictSame(await worker.stop(), { code: 0, signal: null });
   t.ok(worker.all('worker.ready').length >= 3, 'there were restarts');
+});
+
+void t.test('systemd hears of a restart as a reload and not as a stop, and gets its signs of life before and after', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.ts', liveTasks);
+  const systemd = await startNotifyReceiver(t, folder.file('notify'));
+  const env = { NOTIFY_SOCKET: folder.file('notify'), WATCHDOG_USEC: '200000' };
+  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1'], { env }).ready();
+  const heard = (from: number): string[] =>
+    systemd.out
+      .slice(from)
+      .map((line) => /(READY|RELOADING|STOPPING|WATCHDOG)=1/.exec(line)?.[1] ?? line)
+      .filter((word, index, words) => word !== words[index - 1]);
+  await systemd.line(/READY=1/);
+  const since = systemd.out.length;
+  const restarted = worker.now();
+  worker.kill('SIGHUP');
+  await worker.event('worker.ready', () => true, restarted);
+  await eventually(t, 'READY after the restart', () => systemd.out.slice(since).some((line) => line.includes('READY=1')));
+  const ready = systemd.out.findLastIndex((line) => line.includes('READY=1'));
+  await eventually(t, 'a sign of life after it', () => systemd.out.slice(ready).some((line) => line.includes('WATCHDOG=1')));
+  t.strictSame(await worker.stop(), { code: 0, signal: null });
+  await systemd.line(/STOPPING=1/);
+  const words = heard(0).filter((word) => word !== 'WATCHDOG' && word !== 'bound');
+  t.strictSame(words, ['READY', 'RELOADING', 'READY', 'STOPPING']);
+  t.ok(systemd.out.findIndex((line) => line.includes('WATCHDOG=1')) < systemd.out.findIndex((line) => line.includes('READY=1')));
 });

@@ -1,22 +1,12 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { createSdNotify } from '../../src/os/sd-notify.ts';
-import { startScript } from './script-process.ts';
-
-/** Python has Unix datagram sockets, Node has not. */
-const receiver = `
-import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind(sys.argv[1].replace('@', '\\0') if sys.argv[1].startswith('@') else sys.argv[1])
-print('bound', flush=True)
-while True: print(repr(s.recv(4096).decode()), flush=True)
-`;
+import { startNotifyReceiver } from './notify-receiver.ts';
 
 for (const kind of ['a path', 'an abstract name'] as const) {
   t.test(`messages reach systemd at ${kind}`, async (t) => {
     const address = kind === 'a path' ? join(t.testdir(), 'notify') : `@umbel-test-${process.pid}`;
-    const systemd = startScript(t, '', { via: ['python3', '-c', receiver, address, 'ignored'] });
-    await systemd.line(/^bound/);
+    const systemd = await startNotifyReceiver(t, address);
     const notify = createSdNotify({ NOTIFY_SOCKET: address, WATCHDOG_USEC: '3000000', WATCHDOG_PID: String(process.pid) });
     t.ok(notify.active);
     t.equal(notify.watchdogIntervalMs, 1500);
