@@ -6,7 +6,7 @@
  * what it was sent and has not begun is asked back first. One that does not answer is blocked, and no handler would run there: it is killed. One
  * that goes on after its signal is killed, too.
  *
- *   asked ──holds nothing to begin──► signalled ──10 s──► killed
+ *   asked ──holds nothing to begin──► striking ──certain that it is hit──► signalled ──10 s──► killed
  *     └──no answer──► killed
  *   any ──the task ends by itself──► let go: the child finishes what it has begun, and is replaced
  */
@@ -33,7 +33,10 @@ interface Ending {
   /** For whom it is ended. */
   readonly jobs: Set<Job>;
   signal: NamedSignal;
-  signalled: boolean;
+  /** What comes before it has gone out waits for it: a child that dies of it would have died of nothing we know. */
+  state: 'asked' | 'striking' | 'signalled';
+  /** Asked for meanwhile. */
+  readonly further: NamedSignal[];
   timer: Timer | undefined;
 }
 
@@ -54,14 +57,13 @@ export class Terminator {
     const { child } = job;
     if (child === null || !job.started || child.state === 'gone') return;
     const known = this.#endings.get(child);
-    const ending: Ending = known ?? { child, jobs: new Set(), signal, signalled: false, timer: undefined };
+    const ending: Ending = known ?? { child, jobs: new Set(), signal, state: 'asked', further: [], timer: undefined };
     ending.jobs.add(job);
-    ending.signal = signal;
-    if (known !== undefined) {
-      // It holds nothing that could begin, so whatever else it is told hits no other.
-      if (known.signalled) child.kill(signal.number);
-      return;
-    }
+    // From then on it holds nothing that could begin, so whatever else it is told hits no other.
+    if (ending.state === 'signalled') child.kill(signal.number);
+    else if (ending.state === 'striking') ending.further.push(signal);
+    else ending.signal = signal;
+    if (known !== undefined) return;
     this.#endings.set(child, ending);
     child.retire();
     if (mayBegin(child)) {
@@ -73,7 +75,7 @@ export class Terminator {
   /** It has handed back what it had not begun. */
   recalled(child: ChildHandle): void {
     const ending = this.#endings.get(child);
-    if (ending === undefined || ending.signalled) return;
+    if (ending?.state !== 'asked') return;
     if (isOver(ending)) this.#letGo(ending);
     else if (!mayBegin(child)) void this.#strike(ending);
   }
@@ -91,19 +93,24 @@ export class Terminator {
 
   async #strike(ending: Ending): Promise<void> {
     const { child } = ending;
-    if (ending.signalled) return;
-    ending.signalled = true;
+    if (ending.state !== 'asked') return;
+    ending.state = 'striking';
     this.#clock.clearTimer(ending.timer);
-    const [job] = [...ending.jobs].filter(({ id }) => child.jobs.has(id));
-    if (job === undefined) return;
     const blocked = mayBegin(child);
-    const isHit = await this.#kill({
-      job,
-      outcome: { kind: 'terminated', signal: ending.signal.name },
-      signal: blocked ? 'SIGKILL' : ending.signal.number,
-      onCertain: () => this.#say(ending, blocked),
-    });
+    let isHit = false;
+    // Also those that come meanwhile.
+    for (const job of ending.jobs) {
+      if (isHit || !child.jobs.has(job.id)) continue;
+      isHit = await this.#kill({
+        job,
+        outcome: { kind: 'terminated', signal: ending.signal.name },
+        signal: blocked ? 'SIGKILL' : ending.signal.number,
+        onCertain: () => this.#say(ending, blocked),
+      });
+    }
     if (!isHit || blocked || this.#endings.get(child) !== ending) return;
+    ending.state = 'signalled';
+    for (const { number } of ending.further) child.kill(number);
     ending.timer = this.#clock.setTimer(() => child.kill('SIGKILL'), cleanUpMs, { ref: false });
   }
 
@@ -111,7 +118,7 @@ export class Terminator {
   #letGo(ending: Ending): void {
     ending.child.stop();
     // What is signalled may still die of that, and ends at the latest with its clean-up time.
-    if (!ending.signalled) this.gone(ending.child);
+    if (ending.state === 'asked') this.gone(ending.child);
   }
 
   #say({ child, jobs, signal }: Ending, blocked: boolean): void {

@@ -26,11 +26,15 @@ function bench() {
     stop: () => told.push('stop'),
     kill: (signal: string | number) => told.push(`kill ${signal}`),
   } as unknown as ChildHandle;
-  let hit = true;
+  let hit: (taskId: string) => boolean = () => true;
+  /** It takes its time: the child is stopped first, and listened to. */
+  let certain: Promise<void> = Promise.resolve();
   const killing = async ({ job, outcome, signal, onCertain }: KillParams): Promise<boolean> => {
     told.push(`kill ${signal} for ${job.taskId}, ${outcome.kind}`);
-    if (hit) onCertain?.(child);
-    return hit;
+    await certain;
+    if (!hit(job.taskId)) return false;
+    onCertain?.(child);
+    return true;
   };
   const terminator = new Terminator({ log, clock, kill: killing });
   const job = (id: number, started = true): Job => {
@@ -46,8 +50,25 @@ function bench() {
     ended.child = null;
     terminator.ended(child);
   };
+  /** From here on its stop takes until the function it answers with is called. */
+  const stopped = (): (() => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    certain = promise;
+    return resolve;
+  };
   const takeTold = (): string[] => told.splice(0);
-  return { clock, log, child, jobs, terminator, job, end, told: takeTold, miss: () => (hit = false) };
+  return {
+    clock,
+    log,
+    child,
+    jobs,
+    terminator,
+    job,
+    end,
+    told: takeTold,
+    miss: (taskId?: string) => (hit = (id) => taskId !== undefined && id !== taskId),
+    stop: stopped,
+  };
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -157,6 +178,34 @@ t.test('again, with another signal', async (t) => {
   await turn();
   terminator.terminate(victim, kill);
   t.strictSame(told(), ['retire', 'kill 15 for task-1, terminated', 'kill 9']);
+});
+
+t.test('again, before it is certain that it is hit: nothing goes out before the first signal', async (t) => {
+  const { terminator, job, told, stop, log } = bench();
+  const victim = job(1);
+  const certain = stop();
+  terminator.terminate(victim, term);
+  terminator.terminate(victim, kill);
+  await turn();
+  t.strictSame(told(), ['retire', 'kill 15 for task-1, terminated']);
+  t.strictSame(log.lines, []);
+  certain();
+  await turn();
+  t.strictSame(told(), ['kill 9']);
+  t.match(log.lines, [{ event: 'child.terminated' }]);
+});
+
+t.test('the first of two has ended: the signal is for the other, also when that was asked for meanwhile', async (t) => {
+  const { terminator, job, told, stop, miss } = bench();
+  const [first, second] = [job(1), job(2)];
+  miss('task-1');
+  const certain = stop();
+  terminator.terminate(first, term);
+  await turn();
+  terminator.terminate(second, term);
+  certain();
+  await turn();
+  t.strictSame(told(), ['retire', 'kill 15 for task-1, terminated', 'kill 15 for task-2, terminated', 'kill 15']);
 });
 
 t.test('again, before the signal: the last one counts', async (t) => {
