@@ -45,9 +45,12 @@ export class Revokes {
     this.#clock = params.clock ?? systemClock;
   }
 
-  /** Returns the ids of those that were here to be terminated. Throws REVOKE_INVALID or NOT_SUPPORTED, and then nothing is revoked. */
+  /**
+   * Returns the ids of those that were here to be terminated. Throws REVOKE_INVALID, and then nothing is revoked; or NOT_SUPPORTED, and then all are, but
+   * one that runs goes on, because this pool cannot end it.
+   */
   revoke(taskIds: readonly string[], options: RevokeOptions = {}): string[] {
-    const signal = this.#signalOf(options);
+    const signal = signalOf(options);
     const { state, log } = this.#params;
     state.revoke(taskIds);
     state.flush();
@@ -59,7 +62,7 @@ export class Revokes {
 
   /** `stamps`: name → value, or list of values. Otherwise as `revoke`. */
   revokeByStampedHeaders(stamps: Readonly<Record<string, unknown>>, options: RevokeOptions = {}): string[] {
-    const signal = this.#signalOf(options);
+    const signal = signalOf(options);
     const revoked = Object.entries(stamps).flatMap(([name, value]) => valuesOf(name, value));
     if (revoked.length === 0) {
       throw new UmbelError('REVOKE_INVALID', `a revoke by stamped headers must name a header and its value, got ${repr(stamps, 200)}`);
@@ -101,32 +104,31 @@ export class Revokes {
   }
 
   #carryOut(matches: (request: Request) => boolean, signal: NamedSignal | null): string[] {
+    const { pool, consumer } = this.#params;
+    const able = signal?.name === 'SIGUSR1' || pool.features.terminate;
     const hit = new Set<string>();
+    let spared: Job | null = null;
     let withdrawn = false;
-    for (const { request, job } of this.#params.consumer.held) {
+    for (const { request, job } of consumer.held) {
       // A request that is active and in no child has ended: its end is being recorded.
       const isOver = request.state === 'settled' || (request.state === 'active' && job.child === null);
       if (isOver || !matches(request)) continue;
       if (signal !== null) hit.add(request.header.id);
       if (request.state === 'active') {
-        if (signal !== null) this.#terminate(request, job, signal);
+        if (signal === null) continue;
+        if (able) this.#terminate(request, job, signal);
+        else spared = job;
         continue;
       }
       request.revoked = true;
       // It may begin all the same, in a child that had it already.
-      if (signal !== null) request.onceStarted = () => this.#terminate(request, job, signal);
+      if (signal !== null && able) request.onceStarted = () => this.#terminate(request, job, signal);
       job.withdrawn = true;
       withdrawn = true;
     }
-    if (withdrawn) this.#params.consumer.withdraw();
+    if (withdrawn) consumer.withdraw();
+    if (spared !== null) mustSupport(pool, 'terminate', `terminating ${spared.label}`);
     return [...hit];
-  }
-
-  #signalOf({ terminate, signal }: RevokeOptions): NamedSignal | null {
-    if (terminate !== true) return null;
-    const named = namedSignal(signal ?? 'SIGTERM');
-    if (named.name !== 'SIGUSR1') mustSupport(this.#params.pool, 'terminate', 'terminate');
-    return named;
   }
 
   #terminate(request: Request, job: Job, signal: NamedSignal): void {
@@ -135,4 +137,8 @@ export class Revokes {
     request.terminatedBy = signal;
     this.#params.pool.terminate(job, signal);
   }
+}
+
+function signalOf({ terminate, signal }: RevokeOptions): NamedSignal | null {
+  return terminate === true ? namedSignal(signal ?? 'SIGTERM') : null;
 }

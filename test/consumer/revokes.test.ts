@@ -334,17 +334,23 @@ t.test('held back by a rate limit: taken back and discarded at once', async (t) 
   t.strictSame(bench.terminated, []);
 });
 
-t.test('a pool that cannot end a task: refused, and nothing is revoked; SIGUSR1 every pool can tell', async (t) => {
+t.test('a pool that cannot end a task: what runs goes on, and it is said; SIGUSR1 every pool can tell', async (t) => {
   const bench = await Bench.started(t);
   Object.assign(bench.pool, { features: { ...bench.pool.features, terminate: false } });
-  await bench.send('a');
-  const job = bench.job('a');
-  bench.pool.startJob(job);
-  job.child = {} as NonNullable<typeof job.child>;
-  t.throws(() => bench.revokes.revoke(['a'], { terminate: true }), { code: 'NOT_SUPPORTED' });
-  t.throws(() => bench.revokes.revokeByStampedHeaders({ m: 'a' }, { terminate: true }), { code: 'NOT_SUPPORTED' });
-  t.strictSame(bench.revokes.ids(), []);
-  t.notOk(bench.state.hasRevokedStamps);
+  for (const id of ['a', 'b', 'c']) await bench.send(id);
+  for (const id of ['a', 'c']) {
+    bench.pool.startJob(bench.job(id));
+    bench.job(id).child = {} as NonNullable<ReturnType<Bench['job']>['child']>;
+  }
+  t.throws(() => bench.revokes.revoke(['a', 'b', 'c'], { terminate: true }), {
+    code: 'NOT_SUPPORTED',
+    message: /^terminating tasks\.add\[c\]/,
+  });
+  t.strictSame(bench.revokes.ids(), ['a', 'b', 'c'], 'all are revoked');
+  t.strictSame(bench.inPool, ['a', 'c'], 'and what has not begun is taken back');
+  t.strictSame(bench.terminated, []);
+  await bench.quiet();
+  t.strictSame(bench.revokes.revoke(['b', 'd'], { terminate: true }), [], 'none of these runs');
   t.strictSame(bench.revokes.revoke(['a'], { terminate: true, signal: 'SIGUSR1' }), ['a']);
-  t.match(bench.terminated, [{ signal: 'SIGUSR1' }]);
+  t.match(bench.terminated, [{ job: { taskId: 'a' }, signal: 'SIGUSR1' }]);
 });
