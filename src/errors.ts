@@ -103,6 +103,10 @@ export const catalogue = {
     exit: exitStatus.usage,
     meaning: 'The feature is known but not built in this version, or the pool in use cannot have it.',
   },
+  PRIVILEGES_REFUSED: {
+    exit: exitStatus.noPermission,
+    meaning: 'The worker cannot become the user or group it is told to be, or could become root again.',
+  },
   PIDFILE_EXISTS: { exit: exitStatus.cantCreate, meaning: 'Another worker with the same pidfile is running.' },
   REVOKE_INVALID: { exit: exitStatus.usage, meaning: 'A revoke names no task and no stamp, or a signal that is none.' },
   STATEDB_IN_USE: { exit: exitStatus.cantCreate, meaning: 'The state database given with --statedb is in use by another worker.' },

@@ -42,6 +42,8 @@ export interface CommandContext {
   stdout(text: string): void;
   /** Talk: whole lines, to standard error; nothing with --quiet. */
   stderr(text: string): void;
+  /** A problem: whole lines, to standard error, also with --quiet. */
+  problem(text: string): void;
   readonly quiet: boolean;
   /** Every command there is. */
   readonly commands: readonly CommandEntry[];

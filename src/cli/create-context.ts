@@ -46,6 +46,7 @@ export function createContext(
     stderr: (text) => {
       if (!quiet) stderr.write(wholeLines(text));
     },
+    problem: (text) => void stderr.write(wholeLines(text)),
     quiet,
     commands,
     env,

@@ -1,8 +1,11 @@
 /** `umbel worker`: run tasks until a signal says stop. */
 import { settingsWithFlagOn } from '../config/settings-table.ts';
-import { messageOf, UmbelError } from '../errors.ts';
 import { WorkerNode } from '../node/worker-node.ts';
+import { takeReadiness } from '../os/detached.ts';
+import { rootWarning } from '../os/privileges.ts';
 import type { Command } from './command.ts';
+import { detach, detachOption, executableOption, mustDetach } from './detach.ts';
+import { becomeWorkerProcess } from './worker-process.ts';
 
 export const command: Command = {
   arguments: [],
@@ -13,33 +16,25 @@ export const command: Command = {
     'umbel -A jobs worker -c 4 -Q celery,mail -l info',
     "umbel worker -A tasks.ts -n worker1@%h -f '/var/log/umbel/%n%I.log'",
   ],
-  options: [],
+  options: [detachOption, executableOption],
   settings: settingsWithFlagOn('worker'),
   outputIsCourtesy: true,
   async run(ctx) {
     const config = ctx.loadConfig();
-    const { worker_workdir: workdir } = config.settings;
-    if (workdir !== null) changeFolder(workdir, config.origin('worker_workdir').text);
+    if (mustDetach(ctx)) return detach(ctx, config);
+    const isReady = takeReadiness(ctx.env);
+    becomeWorkerProcess(ctx, config);
     const node = new WorkerNode({
       config,
       env: ctx.env,
       reloadConfig: () => ctx.loadConfig(),
-      show: (text) => {
-        if (!ctx.quiet) ctx.stdout(text);
+      onReady: (banner) => {
+        if (!ctx.quiet) ctx.stdout(banner);
+        const warning = rootWarning();
+        if (warning !== null) ctx.stderr(`umbel: ${warning}`);
+        isReady();
       },
     });
     return node.run();
   },
 };
-
-function changeFolder(workdir: string, where: string): void {
-  try {
-    process.chdir(workdir);
-  } catch (error) {
-    throw new UmbelError(
-      'CONFIG_INVALID',
-      `worker.workdir must be a folder one can change to, got ${workdir}: ${messageOf(error)} (${where})`,
-      { cause: error },
-    );
-  }
-}

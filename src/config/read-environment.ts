@@ -17,7 +17,7 @@ export interface EnvironmentValue {
 }
 
 /** Variables that are ours and no settings. */
-const otherVariables = ['UMBEL_CONFIG', 'UMBEL_DEBUG'];
+const otherVariables = ['UMBEL_CONFIG', 'UMBEL_DEBUG', 'UMBEL_FAKEFORK', 'UMBEL_DETACHED'];
 
 export function readEnvironment(env: NodeJS.ProcessEnv, overridden: (name: SettingName) => boolean) {
   const values: EnvironmentValue[] = [];

@@ -5,6 +5,7 @@
  */
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
 import { controlSettings, eventSettings, remoteControlSettings } from './control-settings.ts';
+import { daemonSettings } from './daemon-settings.ts';
 import { redisLeaseSetting } from './redis-broker-settings.ts';
 import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
@@ -24,6 +25,7 @@ const declared = {
   ...redisSettings,
   ...taskSettings,
   ...workerSettings,
+  ...daemonSettings,
   ...remoteControlSettings,
   ...controlSettings,
   ...eventSettings,

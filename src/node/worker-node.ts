@@ -59,8 +59,8 @@ export interface WorkerNodeParams {
   readonly env: NodeJS.ProcessEnv;
   /** Reads the configuration anew; throws when it is bad. For HUP. */
   reloadConfig(): Config;
-  /** Shows the banner. */
-  show(text: string): void;
+  /** Takes the banner. */
+  onReady(banner: string): void;
 }
 
 /** What settling, ending children and giving back may take beyond the time of the tasks. */
@@ -252,7 +252,7 @@ export class WorkerNode {
   #ready(): void {
     if (this.#state === 'new') this.#enter('running');
     const { settings } = this.#params.config;
-    this.#params.show(workerBanner({ settings, names: this.#names, pool: this.#pool, broker: this.#broker, backend: this.#backend }));
+    this.#params.onReady(workerBanner({ settings, names: this.#names, pool: this.#pool, broker: this.#broker, backend: this.#backend }));
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.pool.concurrency });
     sayNoTasks(this.#pool.tasks, this.#names.taskPaths, this.#log);
     sayUnused(settings.task_annotations, this.#pool.tasks, this.#log);

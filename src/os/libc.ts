@@ -23,6 +23,7 @@ const signatures = {
   socket: { return: 'i32', arguments: ['i32', 'i32', 'i32'] },
   sendto: { return: 'i64', arguments: ['i32', 'buffer', 'u64', 'i32', 'buffer', 'u32'] },
   close: { return: 'i32', arguments: ['i32'] },
+  dup2: { return: 'i32', arguments: ['i32', 'i32'] },
 } as const satisfies Record<string, Signature>;
 
 type CallName = keyof typeof signatures;
@@ -131,4 +132,9 @@ export function sendUnixDatagram(path: string, data: Uint8Array): boolean {
   } finally {
     close(fd);
   }
+}
+
+/** Have descriptor `to` name what `from` names, in one step. false: no FFI, or no such descriptor. */
+export function replaceDescriptor(from: number, to: number): boolean {
+  return libcCall('dup2')?.(from, to) === to;
 }
