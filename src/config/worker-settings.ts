@@ -272,6 +272,12 @@ export const workerSettings = {
     default: 0,
     doc: 'How many seconds running tasks get at a cold shutdown before they are ended. 0 is none.',
   }),
+  worker_enable_soft_shutdown_on_idle: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Let that time pass at a cold shutdown also when no task is running.',
+    celeryDiffers: 'Celery gives back tasks that wait for their ETA in that time; here it gives them back in any case.',
+  }),
   worker_loglevel: setting<LogLevelName>({
     kind: logLevel,
     default: 'warning',

@@ -149,12 +149,11 @@ export class Consumer {
 
   /** Stop taking messages and give back what no child has started. Running tasks go on. */
   async quiet(): Promise<void> {
-    try {
-      await this.#subscription?.cancel();
-    } finally {
-      this.rateLimits.quiet();
-      this.#params.pool.quiet();
-    }
+    const cancelled = this.#subscription?.cancel();
+    // At once: a child that becomes free while the broker answers must not begin another task.
+    this.rateLimits.quiet();
+    this.#params.pool.quiet();
+    await cancelled;
   }
 
   pause(): void {

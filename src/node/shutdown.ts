@@ -10,6 +10,7 @@ import { messageOf } from '../errors.ts';
 import { stoppingReason } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Pool } from '../pool/pool.ts';
+import type { Clock, Timer } from '../std/clock.ts';
 
 /** How long a stop waits for results and acknowledgements that are on their way when the broker may be gone. */
 const settleGraceMs = 10_000;
@@ -23,6 +24,9 @@ export interface ShutdownParams {
   readonly warmTimeoutMs: number | null;
   /** Running tasks get this long at a cold stop; 0: nothing. */
   readonly softTimeoutMs: number;
+  /** Also when no task is running. */
+  readonly softOnIdle: boolean;
+  readonly clock: Clock;
 }
 
 export class Shutdown {
@@ -31,6 +35,8 @@ export class Shutdown {
   #hurry: (() => void) | null = null;
   /** Asked to hurry while nothing was waited for: the next wait is skipped. Written by hurry and #drain. */
   #skipNext = false;
+  /** Written by #softly. */
+  #inSoftWindow = false;
 
   constructor(params: ShutdownParams) {
     this.#params = params;
@@ -42,9 +48,16 @@ export class Shutdown {
     else this.#hurry();
   }
 
+  /** true: tasks had still been given their time, and that is over now. */
+  endSoftWindow(): boolean {
+    if (!this.#inSoftWindow) return false;
+    this.hurry();
+    return true;
+  }
+
   /** No more messages, no task running, everything settled that could be. */
   async run(mode: 'warm' | 'cold'): Promise<void> {
-    const { consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs } = this.#params;
+    const { consumer, pool, settler, log, warmTimeoutMs } = this.#params;
     log.warning('worker.stop', `worker: ${mode === 'warm' ? 'Warm' : 'Cold'} shutdown (MainProcess)`, { mode });
     await consumer
       .quiet()
@@ -55,11 +68,7 @@ export class Shutdown {
       if (!drained)
         log.warning('worker.stop', `worker: Cold shutdown (MainProcess): ${pool.jobCount} tasks still running`, { mode: 'cold' });
     }
-    if (!drained && softTimeoutMs > 0 && pool.jobCount > 0) {
-      log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${softTimeoutMs / 1000} seconds`, { mode: 'soft' });
-      pool.abortAll(stoppingReason);
-      drained = await this.#drain(softTimeoutMs);
-    }
+    if (!drained) drained = await this.#softly();
     if (!drained) {
       settler.stopping();
       await pool.stop();
@@ -67,8 +76,30 @@ export class Shutdown {
     await this.#settleAll();
   }
 
+  /** The last while of a cold stop. Returns as #drain. */
+  async #softly(): Promise<boolean> {
+    const { pool, log, clock, softTimeoutMs, softOnIdle } = this.#params;
+    const isIdle = pool.jobCount === 0;
+    if (softTimeoutMs === 0 || (isIdle && !softOnIdle)) return false;
+    log.warning('worker.stop', `Initiating Soft Shutdown, terminating in ${softTimeoutMs / 1000} seconds`, { mode: 'soft' });
+    pool.abortAll(stoppingReason);
+    this.#inSoftWindow = true;
+    let timer: Timer | undefined;
+    const whole = new Promise<boolean>((resolve) => {
+      if (isIdle) timer = clock.setTimer(() => resolve(true), softTimeoutMs);
+    });
+    const drained = await this.#unlessHurried(() => (isIdle ? whole : pool.drain(softTimeoutMs)));
+    clock.clearTimer(timer);
+    this.#inSoftWindow = false;
+    return drained;
+  }
+
   /** true: everything running has ended. false: out of time, or in a hurry. */
-  async #drain(timeoutMs: number | null): Promise<boolean> {
+  #drain(timeoutMs: number | null): Promise<boolean> {
+    return this.#unlessHurried(() => this.#params.pool.drain(timeoutMs));
+  }
+
+  async #unlessHurried(wait: () => Promise<boolean>): Promise<boolean> {
     if (this.#skipNext) {
       this.#skipNext = false;
       return this.#params.pool.jobCount === 0;
@@ -76,7 +107,7 @@ export class Shutdown {
     const hurried = new Promise<false>((resolve) => {
       this.#hurry = () => resolve(false);
     });
-    const drained = await Promise.race([this.#params.pool.drain(timeoutMs), hurried]);
+    const drained = await Promise.race([wait(), hurried]);
     this.#hurry = null;
     return drained;
   }

@@ -181,6 +181,8 @@ export class WorkerNode {
       log,
       warmTimeoutMs: settings.worker_shutdown_timeout === null ? null : settings.worker_shutdown_timeout * 1000,
       softTimeoutMs: settings.worker_soft_shutdown_timeout * 1000,
+      softOnIdle: settings.worker_enable_soft_shutdown_on_idle,
+      clock: systemClock,
     });
     const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
     this.#boot = new BootOrder([
@@ -266,9 +268,10 @@ export class WorkerNode {
     this.#signals = listenSignals({
       env: this.#params.env,
       handlers: {
-        warm: (received) => stop('warm', received),
+        // While a cold stop still gives tasks their time, Ctrl-C ends that.
+        warm: (received) => void ((received.signal === 'SIGINT' && this.#shutdown.endSoftWindow()) || stop('warm', received)),
         cold: (received) => stop('cold', received),
-        hard: () => this.#hardStop('killed by request', exitStatus.failure),
+        hard: () => void (this.#shutdown.endSoftWindow() || this.#hardStop('killed by request', exitStatus.failure)),
         restart: () => void this.#tryRestart(),
         dump: () => void dump({ log: this.#log, pool: this.#pool, consumer: this.#consumer, state: this.#state }),
         inspect: () => toggleInspector(this.#params.config.settings.worker_enable_inspector, this.#log),

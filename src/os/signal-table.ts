@@ -59,7 +59,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
     summary: 'Ctrl-C: finish what runs; press again to end it, a third time to end everything now.',
     detail:
       'Meant for the terminal. Ctrl-C reaches the children too, which ignore it: only the parent decides. The third one kills the children and exits ' +
-      'without waiting for broker or backend.',
+      'without waiting for broker or backend; while `worker.soft_shutdown_timeout` runs it ends that time first, and the fourth one kills.',
     example: `kill -INT ${pid}`,
   },
   SIGQUIT: {
@@ -70,7 +70,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
     summary: 'End running tasks, hand back what can be run again, exit.',
     detail:
       'Use it when waiting for running tasks is not an option. With `worker.soft_shutdown_timeout` above 0 the worker first gives them that many seconds. ' +
-      'Then their children are ended. A second one ends everything now.',
+      'Then their children are ended. A second one ends everything now; while that time runs it ends the time, and a third one ends everything.',
     example: `kill -QUIT ${pid}`,
   },
   SIGHUP: {
@@ -144,7 +144,10 @@ export const stopEffects: readonly StopEffect[] = [
   },
   {
     how: 'soft',
-    running: { early: 'as warm inside the window, then as cold', late: 'as warm inside the window, then as cold' },
+    running: {
+      early: 'its signal aborts; as warm inside the window, then as cold',
+      late: 'its signal aborts; as warm inside the window, then as cold',
+    },
     reserved: 'not started; back in its queue',
     scheduled: 'back in its queue, ETA kept',
   },

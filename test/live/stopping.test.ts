@@ -1,4 +1,4 @@
-/** Stopping a worker: what each signal does to running tasks of either ack mode and to reserved ones, and how it ends. */
+/** Stopping a worker: how one signal follows another, what bounds a stop, the pidfile. What each stop does to tasks is shutdown.test.ts. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { App } from '../../src/client/umbel.ts';
@@ -45,31 +45,6 @@ async function nextWorkerDoes(t: Test, scene: Scene, expected: Readonly<Record<s
   t.equal(next.all('task.received').length, Object.keys(expected).length, 'and nothing else is');
 }
 
-void t.test('TERM lets running tasks finish, gives back the reserved one and ends with 0', async (t) => {
-  const scene = await busyWorker(t, ['gate', 'lateGate']);
-  const { worker, client, folder } = scene;
-  worker.kill('SIGTERM');
-  await worker.event('worker.stop', ({ message }) => message === 'worker: Warm shutdown (MainProcess)');
-  // A second one changes nothing.
-  worker.kill('SIGTERM');
-  open(scene);
-  t.strictSame(await worker.end(), { code: 0, signal: null });
-  t.equal(await result(client, 'gate'), 'first');
-  t.equal(await result(client, 'lateGate'), 'first');
-  t.strictSame(await allGone(processesIn(folder.path)), []);
-  await nextWorkerDoes(t, scene, { reserved: 4 });
-});
-
-void t.test('QUIT ends running tasks: an early one fails, a late one runs again, status 1', async (t) => {
-  const scene = await busyWorker(t, ['gate', 'lateGate']);
-  const { worker, client, folder } = scene;
-  t.strictSame(await worker.stop('SIGQUIT'), { code: 1, signal: null });
-  t.match(await failure(client, 'gate'), { remoteName: 'WorkerLostError', message: /SIGKILL/ });
-  t.equal(await client.result('lateGate').state(), 'PENDING');
-  t.strictSame(await allGone(processesIn(folder.path)), []);
-  await nextWorkerDoes(t, scene, { lateGate: 'redelivered', reserved: 4 });
-});
-
 void t.test('REMAP_SIGTERM=SIGQUIT makes TERM cold', async (t) => {
   const folder = new LiveFolder(t);
   folder.write('tasks.ts', liveTasks);
@@ -100,21 +75,6 @@ void t.test('INT twice is cold', async (t) => {
   await nextWorkerDoes(t, scene, { lateGate: 'redelivered', reserved: 4 });
 });
 
-void t.test('INT three times waits for nothing; what ran is delivered again when its lease is over', async (t) => {
-  // The soft window keeps the second INT from ending the worker before the third comes.
-  const scene = await busyWorker(t, ['gate', 'lateGate'], '[worker]\nsoft_shutdown_timeout = 600\n[sqlite]\nlease_seconds = 2\n');
-  const { worker, client, folder } = scene;
-  worker.kill('SIGINT');
-  await worker.event('worker.stop-hint');
-  worker.kill('SIGINT');
-  await worker.event('worker.stop', ({ mode }) => mode === 'soft');
-  t.strictSame(await worker.stop('SIGINT'), { code: 1, signal: null });
-  await worker.event('worker.stop', ({ mode }) => mode === 'hard');
-  t.strictSame(await allGone(processesIn(folder.path)), []);
-  t.equal(await client.result('gate').state(), 'PENDING', 'an early one is lost');
-  await nextWorkerDoes(t, scene, { lateGate: 'redelivered', reserved: 4 });
-});
-
 void t.test('worker.shutdown_timeout bounds a warm stop', async (t) => {
   const scene = await busyWorker(t, ['gate', 'lateGate'], '[worker]\nshutdown_timeout = 0.3\n');
   const { worker, client } = scene;
@@ -124,15 +84,27 @@ void t.test('worker.shutdown_timeout bounds a warm stop', async (t) => {
   await nextWorkerDoes(t, scene, { lateGate: 'redelivered', reserved: 4 });
 });
 
-void t.test('worker.soft_shutdown_timeout lets tasks finish inside its window', async (t) => {
-  const scene = await busyWorker(t, ['gate', 'lateGate'], '[worker]\nsoft_shutdown_timeout = 60\n');
-  scene.worker.kill('SIGQUIT');
-  await scene.worker.event('worker.stop', ({ message }) => message === 'Initiating Soft Shutdown, terminating in 60 seconds');
-  open(scene);
-  t.strictSame(await scene.worker.end(), { code: 1, signal: null });
-  t.equal(await result(scene.client, 'gate'), 'first');
-  t.equal(await result(scene.client, 'lateGate'), 'first');
-  await nextWorkerDoes(t, scene, { reserved: 4 });
+void t.test('INT: warm; twice: soft; three times: cold', async (t) => {
+  const scene = await busyWorker(t, ['gate', 'lateGate'], '[worker]\nsoft_shutdown_timeout = 600\n');
+  const { worker, client } = scene;
+  worker.kill('SIGINT');
+  await worker.event('worker.stop-hint');
+  worker.kill('SIGINT');
+  await worker.event('worker.stop', ({ mode }) => mode === 'soft');
+  t.strictSame(await worker.stop('SIGINT'), { code: 1, signal: null });
+  t.match(await failure(client, 'gate'), { remoteName: 'WorkerLostError' });
+  await nextWorkerDoes(t, scene, { lateGate: 'redelivered', reserved: 4 });
+});
+
+void t.test('worker.enable_soft_shutdown_on_idle: the time passes though nothing runs', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.ts', liveTasks);
+  folder.write('umbel.toml', '[worker]\nsoft_shutdown_timeout = 0.5\nenable_soft_shutdown_on_idle = true\n');
+  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1']).ready();
+  t.strictSame(await worker.stop('SIGQUIT'), { code: 1, signal: null });
+  const [soft] = worker.all('worker.stop').filter(({ mode }) => mode === 'soft');
+  const [end] = worker.all('worker.stopped');
+  t.ok(Date.parse(end?.ts ?? '') - Date.parse(soft?.ts ?? '') >= 490, `${soft?.ts} to ${end?.ts}`);
 });
 
 void t.test('worker.soft_shutdown_timeout ends them after it', async (t) => {

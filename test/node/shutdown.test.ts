@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Consumer } from '../../src/consumer/consumer.ts';
 import type { Settler } from '../../src/consumer/settle.ts';
 import { Shutdown } from '../../src/node/shutdown.ts';
+import { FakeClock } from '../../src/std/clock.ts';
 import { FakePool, settled } from '../consumer/doubles.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 
@@ -54,11 +55,12 @@ interface Bench {
   readonly pool: BusyPool;
   readonly log: RecordingLog;
   readonly shutdown: Shutdown;
+  readonly clock: FakeClock;
 }
 
 function open(
   running: number,
-  options: { warmTimeoutMs?: number | null; softTimeoutMs?: number; quiet?: () => Promise<void> } = {},
+  options: { warmTimeoutMs?: number | null; softTimeoutMs?: number; softOnIdle?: boolean; quiet?: () => Promise<void> } = {},
 ): Bench {
   const calls: string[] = [];
   const pool = new BusyPool(running, calls);
@@ -75,8 +77,10 @@ function open(
       calls.push('idle');
     },
   } as unknown as Settler;
-  const { warmTimeoutMs = null, softTimeoutMs = 0 } = options;
-  return { calls, pool, log, shutdown: new Shutdown({ consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs }) };
+  const { warmTimeoutMs = null, softTimeoutMs = 0, softOnIdle = false } = options;
+  const clock = new FakeClock();
+  const shutdown = new Shutdown({ consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs, softOnIdle, clock });
+  return { calls, pool, log, clock, shutdown };
 }
 
 t.test('warm: no new messages, running tasks end, everything is settled', async (t) => {
@@ -156,6 +160,44 @@ t.test('soft with nothing running: no while', async (t) => {
   const { calls, shutdown } = open(0, { softTimeoutMs: 3000 });
   await shutdown.run('cold');
   t.same(calls, ['quiet', 'stopping', 'pool.stop', 'idle']);
+});
+
+t.test('soft with nothing running, asked for: the whole while passes', async (t) => {
+  const { calls, clock, log, shutdown } = open(0, { softTimeoutMs: 3000, softOnIdle: true });
+  const stopped = shutdown.run('cold');
+  await settled();
+  t.match(log.lines[1], { message: 'Initiating Soft Shutdown, terminating in 3 seconds' });
+  clock.advance(2999);
+  await settled();
+  t.notOk(calls.includes('idle'));
+  clock.advance(1);
+  await stopped;
+  t.same(calls, ['quiet', 'abort: the worker is stopping', 'idle']);
+});
+
+t.test('soft with nothing running, and asked to hurry', async (t) => {
+  const { calls, clock, shutdown } = open(0, { softTimeoutMs: 3000, softOnIdle: true });
+  const stopped = shutdown.run('cold');
+  await settled();
+  t.equal(shutdown.endSoftWindow(), true);
+  await stopped;
+  t.same(calls, ['quiet', 'abort: the worker is stopping', 'stopping', 'pool.stop', 'idle']);
+  t.equal(clock.pending, 0);
+});
+
+t.test('only the soft while can be ended as such, once', async (t) => {
+  const { calls, pool, shutdown } = open(1, { softTimeoutMs: 3000 });
+  t.equal(shutdown.endSoftWindow(), false);
+  const stopped = shutdown.run('warm');
+  await settled();
+  t.equal(shutdown.endSoftWindow(), false, 'a warm stop goes on waiting');
+  pool.timeout();
+  await settled();
+  t.equal(calls.at(-1), 'drain 3000');
+  t.equal(shutdown.endSoftWindow(), true);
+  await stopped;
+  t.same(calls.slice(4), ['stopping', 'pool.stop', 'idle']);
+  t.equal(shutdown.endSoftWindow(), false);
 });
 
 t.test('warm, hurry: soft; hurry again: cold', async (t) => {
