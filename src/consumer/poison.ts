@@ -10,6 +10,7 @@ import type { Logger } from '../log/logger.ts';
 import type { ChildExit, Job } from '../pool/job.ts';
 import { workerLostText } from '../protocol/exception.ts';
 import { ownHeaders } from '../protocol/named-headers.ts';
+import type { CrashNotices } from './crash-notices.ts';
 import type { Request } from './request.ts';
 
 export interface PoisonParams {
@@ -20,13 +21,15 @@ export interface PoisonParams {
   readonly nodeName: string;
   /** Queues of this worker alone: what comes from them comes back to it, and cannot be sent there. */
   readonly isBroadcast: (queue: string) => boolean;
+  /** Where the broker itself marks what comes again: the count is told beside the message, which goes back unchanged. null: it travels with a copy. */
+  readonly notices: CrashNotices | null;
   readonly log: Logger;
 }
 
 /** What becomes of a message whose task has ended its child. */
 export type Verdict =
-  /** Back to its queue as it is. */
-  | { readonly kind: 'requeue'; readonly publish?: undefined }
+  /** Back to its queue as it is, when what there is to publish has been. */
+  | { readonly kind: 'requeue'; publish?(): Promise<void> }
   /** A copy that says how often it was goes to its queue: acknowledge the message when that has been `done`. */
   | { readonly kind: 'again'; publish(): Promise<void> }
   /** It is put aside: acknowledge it when that has been done, and say so. */
@@ -63,9 +66,12 @@ export class Poison {
     const { id, task } = header;
     if (maxCrashes === 0) return { kind: 'requeue' };
     const isBroadcast = this.#params.isBroadcast(delivery.queue);
-    const crashes = (isBroadcast ? (this.#here.get(id) ?? 0) : crashesOf(delivery)) + 1;
+    const { notices } = this.#params;
+    const counted = Math.max(crashesOf(delivery), notices?.crashesOf(id) ?? 0);
+    const crashes = (isBroadcast ? (this.#here.get(id) ?? 0) : counted) + 1;
     if (crashes < maxCrashes) {
       if (isBroadcast) return this.#remember(id, crashes);
+      if (notices !== null) return { kind: 'requeue', publish: () => notices.tell(id, crashes) };
       const headers = { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes };
       const copy = { properties: delivery.properties, headers, body: delivery.body };
       return {
@@ -74,6 +80,7 @@ export class Poison {
       };
     }
     this.#here.delete(id);
+    notices?.forget(id);
     const text = `${message} It has ended ${crashes} ${crashes === 1 ? 'child' : 'children'} (worker.max_crashes) and is put aside.`;
     const { properties, headers, body, queue } = delivery;
     const { nodeName: worker } = this.#params;

@@ -2,13 +2,17 @@
 import type { Broker } from '../broker/broker.ts';
 import { DeadLetters } from '../broker/dead-letters.ts';
 import type { Config } from '../config/config.ts';
+import { CrashNotices } from '../consumer/crash-notices.ts';
 import { Poison } from '../consumer/poison.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { UnknownTasks } from '../consumer/unknown-tasks.ts';
+import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
 import type { WorkerNames } from './worker-params.ts';
 
 export interface SetAside {
+  /** Between broker and consumer. */
+  readonly component: Component;
   readonly poison: Poison;
   unknownTasks(settler: () => Settler): UnknownTasks;
 }
@@ -22,8 +26,12 @@ export function setAside({ settings }: Config, names: WorkerNames, broker: Broke
     isBroadcast: (queue: string): boolean => ownQueues.has(queue),
     log,
   };
+  const maxCrashes = settings.worker_max_crashes;
+  // A copy would not be marked as delivered before: only the server marks there.
+  const notices = broker.features.redelivers === true && maxCrashes > 0 ? new CrashNotices({ broker }) : null;
   return {
-    poison: new Poison({ ...base, maxCrashes: settings.worker_max_crashes }),
+    component: notices ?? { name: 'crash notices', start: async () => {}, stop: async () => {} },
+    poison: new Poison({ ...base, maxCrashes, notices }),
     unknownTasks: (settler) =>
       new UnknownTasks({
         ...base,

@@ -201,6 +201,7 @@ export class WorkerNode {
       }),
       { name: 'backend', start: async () => this.#backend?.start(), stop: async () => this.#backend?.stop() },
       producer,
+      aside.component,
       monitoring.dispatching,
       this.#consumer,
       monitoring.heartbeat,

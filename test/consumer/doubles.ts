@@ -526,7 +526,7 @@ export function setAside(
   const base = { broker, log, deadLetters, nodeName: 'worker@test', isBroadcast: () => false, maxCrashes: 3 };
   const waiting = { policy: 'reject', delayMs: 5000, timeoutMs: 60_000 } as const;
   return {
-    poison: new Poison({ ...base, ...more }),
+    poison: new Poison({ notices: null, ...base, ...more }),
     unknownTasks: (settler) =>
       new UnknownTasks({ ...base, ...waiting, ...more, storeNotRegistered: (task) => settler().storeNotRegistered(task) }),
   };

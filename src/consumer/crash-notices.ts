@@ -1,0 +1,75 @@
+/**
+ * How many children a message has cost, told among workers: for a broker that marks what it delivers again, and whose mark a copy would lack
+ * (RabbitMQ). The message itself goes back unchanged; whoever's child died says so to all, before it does.
+ *
+ * Owns its listener and what was heard, bounded. A worker that was not there then does not know: counting begins anew when all have been
+ * restarted.
+ */
+import type { Broker, Listener } from '../broker/broker.ts';
+import type { Message } from '../protocol/message.ts';
+
+export interface CrashNoticesParams {
+  readonly broker: Broker;
+  /** Messages remembered. Default: 1000. */
+  readonly maxRemembered?: number;
+}
+
+const exchange = 'umbel.crashes';
+
+export class CrashNotices {
+  readonly name = 'crash notices';
+  readonly #params: CrashNoticesParams;
+  readonly #crashes = new Map<string, number>();
+  #listener: Listener | null = null;
+
+  constructor(params: CrashNoticesParams) {
+    this.#params = params;
+  }
+
+  async start(): Promise<void> {
+    this.#listener = await this.#params.broker.listen({
+      exchange,
+      exchangeType: 'fanout',
+      routingKey: '',
+      onMessage: (message) => this.#heard(message),
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#listener?.stop();
+    this.#listener = null;
+  }
+
+  crashesOf(taskId: string): number {
+    return this.#crashes.get(taskId) ?? 0;
+  }
+
+  forget(taskId: string): void {
+    this.#crashes.delete(taskId);
+  }
+
+  /** Known here from now on; resolves when the broker has it for the others. */
+  async tell(taskId: string, crashes: number): Promise<void> {
+    this.#remember(taskId, crashes);
+    const body = Buffer.from(JSON.stringify({ id: taskId, crashes }));
+    const properties = { contentType: 'application/json', contentEncoding: 'utf-8', deliveryMode: 1 as const };
+    await this.#params.broker.publish({ properties, headers: null, body }, { exchange, routingKey: '' });
+  }
+
+  /** Nobody but workers publishes there; what is no notice is none. */
+  #heard({ body }: Message): void {
+    try {
+      const { id, crashes } = JSON.parse(body.toString('utf8')) as { readonly id?: unknown; readonly crashes?: unknown };
+      if (typeof id === 'string' && typeof crashes === 'number' && crashes > this.crashesOf(id)) this.#remember(id, crashes);
+    } catch {
+      // Not ours.
+    }
+  }
+
+  #remember(taskId: string, crashes: number): void {
+    this.#crashes.delete(taskId);
+    this.#crashes.set(taskId, crashes);
+    const [oldest] = this.#crashes.keys();
+    if (this.#crashes.size > (this.#params.maxRemembered ?? 1000) && oldest !== undefined) this.#crashes.delete(oldest);
+  }
+}
