@@ -8,8 +8,12 @@ import { ended, type PythonCelery } from '../python-celery.ts';
 /** Its second answer to a ping comes from a turn of its event loop after the one in which the last message could be read. */
 const stopAsking = `
 import time
+from celery.utils.nodenames import default_nodename
+# Workers of umbel that are there hear everything that is not for one node.
+node = default_nodename(None)
 def asked(command, **more):
-    assert app.control.broadcast(command, reply=True, limit=1, timeout=60, **more), command
+    [reply] = app.control.broadcast(command, destination=[node], reply=True, limit=1, timeout=60, **more)
+    assert list(reply) == [node], reply
 asked('cancel_consumer', arguments={'queue': 'celery'})
 client = app.connection().default_channel.client
 while any(one['cmd'] == 'brpop' and 'b' in one['flags'] for one in client.client_list()):
