@@ -75,9 +75,9 @@ export class PythonCelery {
     };
   }
 
-  /** Ready when it resolves. */
-  async worker(queues: readonly string[], more: readonly string[] = []): Promise<ChildProcess> {
-    const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat'];
+  /** Ready when it resolves. `sociable`: it mingles, gossips and says that it is there. */
+  async worker(queues: readonly string[], more: readonly string[] = [], sociable = false): Promise<ChildProcess> {
+    const quiet = sociable ? [] : ['--without-gossip', '--without-mingle', '--without-heartbeat'];
     const child = this.#spawn([
       '-m',
       'celery',

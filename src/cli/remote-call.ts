@@ -46,7 +46,9 @@ export function describeCommands(kind: Kind): string {
 export async function callRemote(ctx: CommandContext, kind: Kind): Promise<number> {
   const [name = '', ...words] = ctx.args;
   const command = findCommand(kind, name);
-  const replies = await broadcast(ctx, name, argumentsFrom(command, words), command.timeoutSeconds ?? 1, (reply) => {
+  const args = argumentsFrom(command, words);
+  if (command.needsNodes !== undefined) await mustHaveNodes(ctx, name, command.needsNodes);
+  const replies = await broadcast(ctx, name, args, command.timeoutSeconds ?? 1, (reply) => {
     if (ctx.option(json) !== true) ctx.stdout(renderReply(reply.nodeName, reply.value, true));
   });
   if (ctx.option(json) === true) {
@@ -54,6 +56,13 @@ export async function callRemote(ctx: CommandContext, kind: Kind): Promise<numbe
     ctx.stdout(encodeJson(kind === 'inspect' ? Object.assign({}, ...values) : values));
   } else if (kind === 'inspect') ctx.stdout(onlineCount(replies.length));
   return exitStatus.ok;
+}
+
+/** Throws USAGE. */
+async function mustHaveNodes(ctx: CommandContext, name: string, count: number): Promise<void> {
+  const { length } = await broadcast(ctx, 'ping', {}, 1, () => {});
+  if (length < count)
+    throw new UmbelError('USAGE', `${name} needs at least ${count} nodes: a Python worker that is alone ends with it; ${length} replied`);
 }
 
 /** Which nodes there are. */

@@ -32,6 +32,8 @@ export interface ControlCommand {
   readonly help: string;
   /** Arguments it does not know are an error instead of ignored. */
   readonly strict?: boolean;
+  /** Fewer nodes than this would be harmed by it: a caller looks first how many there are. */
+  readonly needsNodes?: number;
   /** Not shown to people. */
   readonly hidden?: boolean;
   /** How long a caller waits by default. Default: 1 s. */

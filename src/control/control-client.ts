@@ -26,6 +26,8 @@ export interface ControlClientParams {
   /** The setting `control_exchange`. Default: 'celery'. */
   readonly namespace?: string;
   readonly acceptContent?: readonly string[];
+  /** Default: one of its own. */
+  readonly logicalClock?: LamportClock;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -55,7 +57,7 @@ export class ControlClient {
   readonly #params: ControlClientParams;
   readonly #namespace: string;
   readonly #clock: Clock;
-  readonly #lamport = new LamportClock();
+  readonly #lamport: LamportClock;
   readonly #oid = newUuid();
   /** By ticket. */
   readonly #waiting = new Map<string, Waiting>();
@@ -65,6 +67,7 @@ export class ControlClient {
   /** The broker must be started; it stays its owner's. */
   constructor(params: ControlClientParams) {
     this.#params = params;
+    this.#lamport = params.logicalClock ?? new LamportClock();
     this.#namespace = params.namespace ?? 'celery';
     this.#clock = params.clock ?? systemClock;
   }

@@ -205,6 +205,7 @@ export const controlCommands: readonly ControlCommand[] = [
     arguments: [{ name: 'id' }, { name: 'topic' }, { name: 'action', default: null }],
     commandLine: ['id', 'topic'],
     signature: '<id> <topic>',
+    needsNodes: 2,
     help: 'Have the nodes that gossip elect one of them to do something.',
     run: (surface, { id, topic, action }) => {
       surface.election(textOf('id', id), textOf('topic', topic), action);

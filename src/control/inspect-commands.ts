@@ -3,7 +3,7 @@
  *
  * Owns names, arguments and the shape of each reply. Source: protocol notes, control.md §2 to §4.
  */
-import { jsonFloat } from '../protocol/json.ts';
+import { writeRevokedMap } from '../protocol/revoked-map.ts';
 import type { ControlCommand } from './command.ts';
 import { listOf, textOf } from './command-values.ts';
 import type { ControlSurface, TaskInfo } from './control-surface.ts';
@@ -172,7 +172,5 @@ function pythonStr(value: unknown): string {
 function hello(surface: ControlSurface, fromNode: string, revoked: unknown): unknown {
   if (fromNode === surface.nodeName) return null;
   surface.learnRevoked(revoked);
-  const own: Record<string, unknown> = {};
-  for (const [id, seconds] of surface.revokedTimes()) own[id] = [jsonFloat(seconds), id];
-  return { revoked: own, clock: surface.clock.forward() };
+  return { revoked: writeRevokedMap(surface.revokedTimes()), clock: surface.clock.forward() };
 }

@@ -37,8 +37,6 @@ export interface EventReceiverParams {
   readonly queueExpiresMs: number;
   readonly clock?: Clock;
   onEvent(event: ReceivedEvent): void;
-  /** What was sent with a message, before its events. false: they are not ours to look at. */
-  wants?(message: Message): boolean;
 }
 
 export class EventReceiver {
@@ -70,8 +68,7 @@ export class EventReceiver {
   }
 
   #onMessage(message: Message): void {
-    const { acceptContent, log, wants, onEvent } = this.#params;
-    if (wants?.(message) === false) return;
+    const { acceptContent, log, onEvent } = this.#params;
     let events: readonly Event[];
     try {
       events = readEvents(message, acceptContent);

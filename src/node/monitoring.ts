@@ -3,22 +3,28 @@
  *
  * Task events are on with `-E`, for good; otherwise remote control switches them. Source: protocol notes, events.md §2 and control.md §5.
  */
+import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Settings } from '../config/settings-table.ts';
+import type { Revokes } from '../consumer/revokes.ts';
 import type { TaskEvents } from '../consumer/task-news.ts';
 import type { EventsSwitch } from '../control/control-surface.ts';
 import { EventDispatcher } from '../event/dispatcher.ts';
 import { Heartbeat } from '../event/heartbeat.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
+import type { Producer } from '../producer/producer.ts';
 import type { StateDb } from '../statedb/state-db.ts';
 import { LamportClock } from '../std/lamport-clock.ts';
+import { Neighbours } from './neighbours.ts';
 
 export interface MonitoringParams {
   readonly settings: Settings;
   readonly nodeName: string;
   readonly broker: Broker;
   readonly stateDb: StateDb;
+  readonly backend: ResultBackend | null;
+  readonly producer: Producer;
   readonly log: Logger;
   work(): Work;
 }
@@ -32,6 +38,7 @@ export interface Work {
 
 export class Monitoring implements TaskEvents {
   readonly clock: LamportClock;
+  readonly neighbours: Neighbours;
   readonly #params: MonitoringParams;
   readonly #dispatcher: EventDispatcher;
   readonly #heartbeat: Heartbeat;
@@ -40,7 +47,7 @@ export class Monitoring implements TaskEvents {
   #enabled: boolean;
 
   constructor(params: MonitoringParams) {
-    const { settings, nodeName, broker, stateDb, log } = params;
+    const { settings, nodeName, broker, backend, producer, stateDb, log } = params;
     this.#params = params;
     this.clock = new LamportClock((value) => {
       stateDb.logicalClock = value;
@@ -52,6 +59,8 @@ export class Monitoring implements TaskEvents {
       exchange: settings.event_exchange,
       log,
     });
+    const dispatcher = this.#dispatcher;
+    this.neighbours = new Neighbours({ settings, nodeName, broker, backend, producer, dispatcher, logicalClock: this.clock, log });
     this.#heartbeat = new Heartbeat({
       dispatcher: this.#dispatcher,
       intervalMs: settings.worker_heartbeat_interval * 1000,
@@ -74,8 +83,17 @@ export class Monitoring implements TaskEvents {
     this.#dispatcher.task(type, fields);
   }
 
-  /** Before the consumer: what is received is told. Behind it in stopping: so is what ends. */
-  get dispatching(): Component {
+  /** Before the consumer: what is revoked is known, what is received is told. Behind it in stopping: so is what ends. */
+  beforeConsumer(revokes: Revokes): Component[] {
+    return [this.#dispatching, this.neighbours.mingling(revokes)];
+  }
+
+  /** Once tasks are taken. */
+  get afterConsumer(): Component[] {
+    return [this.neighbours.gossiping, this.#beating];
+  }
+
+  get #dispatching(): Component {
     const { stateDb } = this.#params;
     return {
       name: 'events',
@@ -87,8 +105,7 @@ export class Monitoring implements TaskEvents {
     };
   }
 
-  /** Once tasks are taken. */
-  get heartbeat(): Component {
+  get #beating(): Component {
     const wanted = this.#params.settings.worker_enable_heartbeat;
     return wanted ? this.#heartbeat : { name: 'heartbeat', start: async () => {}, stop: async () => {} };
   }

@@ -10,7 +10,7 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: watchdog → pidfile → reaper → statedb → pool → broker → backend → producer → events → consumer → heartbeat → its watch → operation → READY; stop in the reverse order. The pool goes
+ * Start: watchdog → pidfile → reaper → statedb → pool → broker → backend → producer → events → mingle → consumer → gossip → heartbeat → its watch → operation → READY; stop in the reverse order. The pool goes
  * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
@@ -122,7 +122,7 @@ export class WorkerNode {
     this.#pidfile = new PidfileComponent({ path: pidfile, log });
     const producer = new Producer({ broker: this.#broker, ...routingParams(settings, this.#names.queueTable) });
     const work = (): Work => ({ active: this.#consumer.active.length, totals: this.#settler.totals });
-    const monitoring = new Monitoring({ settings, nodeName, broker: this.#broker, stateDb, log, work });
+    const monitoring = new Monitoring({ settings, nodeName, broker: this.#broker, backend: this.#backend, producer, stateDb, log, work });
     const aside = setAside(config, this.#names, this.#broker, log);
     this.#settler = new Settler({
       broker: this.#broker,
@@ -202,9 +202,9 @@ export class WorkerNode {
       { name: 'backend', start: async () => this.#backend?.start(), stop: async () => this.#backend?.stop() },
       producer,
       aside.component,
-      monitoring.dispatching,
+      ...monitoring.beforeConsumer(this.revokes),
       this.#consumer,
-      monitoring.heartbeat,
+      ...monitoring.afterConsumer,
       new ConsumptionWatch({
         broker: this.#broker,
         subscription: () => this.#consumer.subscription,

@@ -303,8 +303,8 @@ export class WorkerSurface implements ControlSurface {
     return this.#params.monitoring.switchOff();
   }
 
-  election(): void {
-    throw new CommandFailure('NotImplementedError', 'gossip is not built in this version');
+  election(id: string, topic: string, action: unknown): void {
+    this.#params.monitoring.neighbours.election(id, topic, action);
   }
 
   #requests(state: Request['state']): Request[] {

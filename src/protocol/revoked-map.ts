@@ -4,6 +4,8 @@
  *   {"<id>": [<seconds of the sender's monotonic clock>, "<id>"], …}
  */
 
+import { jsonFloat } from './json.ts';
+
 export interface RevokedEntry {
   readonly id: string;
   /** Of the sender's monotonic clock; null: it did not say. */
@@ -18,4 +20,9 @@ export function readRevokedMap(value: unknown): RevokedEntry[] {
     const at: unknown = Array.isArray(entry) ? entry[0] : entry;
     return { id, atSeconds: typeof at === 'number' && Number.isFinite(at) ? at : null };
   });
+}
+
+/** Seconds as floats: Python refuses a whole number without a fraction, and with it all the others. */
+export function writeRevokedMap(times: ReadonlyMap<string, number>): Readonly<Record<string, unknown>> {
+  return Object.fromEntries([...times].map(([id, seconds]) => [id, [jsonFloat(seconds), id]]));
 }

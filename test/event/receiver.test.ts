@@ -30,13 +30,11 @@ t.test('what is sent is heard', async (t) => {
     queueExpiresMs: 60_000,
     clock,
     log,
-    wants: ({ headers }) => headers?.hostname !== 'me@h',
     onEvent: (event) => heard.push(event),
   });
   await receiver.start();
   const send = (message: Message, routingKey: string) => broker.publish(message, { exchange: 'celeryev', routingKey });
   await send(encodeEvents(make('worker-online', 10), 'w@h'), 'worker.online');
-  await send(encodeEvents(make('worker-online', 99), 'me@h'), 'worker.online');
   await send(encodeEvents([make('task-received', 11, { uuid: 'a' }), make('task-started', 12, { uuid: 'a' })], 'w@h'), 'task.multi');
   await send(encodeEvents([], 'w@h'), 'task.multi');
   await send({ properties: { contentType: 'application/json', contentEncoding: 'utf-8' }, headers: null, body: Buffer.from('5') }, 'x');
@@ -50,7 +48,7 @@ t.test('what is sent is heard', async (t) => {
     ],
   );
   t.match(heard[0], { timestamp: 5, utcoffset: -2, local_received: clock.now() / 1000 });
-  t.equal(logicalClock.value, 13, 'behind all of them, and not what was not wanted');
+  t.equal(logicalClock.value, 13, 'behind all of them');
 
   await send(encodeEvents(make('task-sent', 5000, { uuid: 'b' }), 'gen1@h'), 'task.sent');
   const { clock: _, ...without } = make('worker-heartbeat', 0);

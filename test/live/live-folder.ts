@@ -58,6 +58,8 @@ export class LiveFolder {
       XDG_CONFIG_HOME: join(this.path, '.config'),
       XDG_CACHE_HOME: join(this.path, '.cache'),
       C_FORCE_ROOT: '1',
+      // A second at every start; test/live/monitoring.test.ts has it on.
+      UMBEL_WORKER_ENABLE_MINGLE: 'false',
     };
     t.teardown(async () => {
       for (const client of this.#clients) await client.stop();

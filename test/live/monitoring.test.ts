@@ -1,0 +1,142 @@
+/**
+ * Workers and monitors among each other, ours and Python's, over Redis and RabbitMQ: what mingles at the start, who sees whom, who is elected, and what
+ * Celery's own State makes of our events.
+ */
+import t, { type Test } from 'tap';
+import { App, taskHandle } from '../../src/client/umbel.ts';
+import { celeryMissing, PythonCelery } from '../python-celery.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
+import { RedisServer } from '../redis-server.ts';
+import { LiveFolder } from './live-folder.ts';
+
+t.setTimeout(300_000);
+
+const brokers: Record<string, (t: Test) => Promise<string>> = {
+  redis: async (t) => (await RedisServer.start(t)).url(),
+  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
+};
+
+const tasks = `
+import { task } from 'umbel';
+export const add = task({ name: 'proj.add' }, (a, b) => a + b);
+export const fail = task({ name: 'proj.fail' }, () => { throw new Error('no'); });
+`;
+
+for (const [name, open] of Object.entries(brokers)) {
+  void t.test(`beside Python: ${name}`, { skip: celeryMissing() }, async (t) => {
+    const folder = new LiveFolder(t);
+    const broker = await open(t);
+    folder.write('tasks.mjs', tasks);
+    const python = new PythonCelery(
+      t,
+      `from celery import Celery\napp = Celery('proj', broker='${broker}')\n@app.task(name='py.task')\ndef py(): pass\n`,
+    );
+    const app = new App({ broker, backend: 'disabled' });
+    await app.start();
+    t.teardown(() => app.stop());
+    const start = (node: string) =>
+      folder.worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-E', '-l', 'debug', '-n', node], {
+        env: { UMBEL_WORKER_ENABLE_MINGLE: 'true' },
+        cwd: folder.path,
+      });
+
+    await python.worker(['python-only'], ['-n', 'snake@here'], true);
+    const control = python.script(`
+app.control.revoke('before-us')
+while 'before-us' not in (app.control.inspect(timeout=5, destination=['snake@here']).revoked() or {}).get('snake@here', []): pass
+say('revoked')
+sys.stdin.readline()
+say(app.control.inspect(timeout=30, destination=['second@here']).revoked()['second@here'])
+`);
+    t.equal(await control.next(), 'revoked');
+    const worker = await start('worker@here').ready();
+    await worker.event('mingle.synced', ({ nodes }) => nodes === 1);
+    const asked = await folder.umbel(['-b', broker, 'inspect', 'revoked', '-d', 'worker@here', '-t', '30', '-j']);
+    t.same(JSON.parse(asked.stdout), { 'worker@here': ['before-us'] }, 'a revoke made before our start is known after it');
+    const add = taskHandle<[number, number], number>('proj.add');
+    await add.applyAsync({ args: [1, 1], taskId: 'before-us' });
+    await worker.event('task.revoked', ({ taskId }) => taskId === 'before-us');
+    t.notOk(
+      worker.events.some(({ event }) => event === 'task.started'),
+      'it did not run',
+    );
+
+    await t.test('a Python worker that starts later knows what we know, and each sees the other', async (t) => {
+      await folder.umbel(['-b', broker, 'control', 'revoke', 'ours', '-d', 'worker@here', '-t', '30']);
+      await python.worker(['python-only'], ['-n', 'second@here'], true);
+      await worker.event('gossip.joined', ({ hostname }) => hostname === 'second@here');
+      control.say('go');
+      const known = (await control.next()) as string[];
+      t.same([...known].sort(), ['before-us', 'ours']);
+    });
+
+    await t.test("Celery's State sees worker and tasks", async (t) => {
+      const monitor = python.script(`
+state = app.events.State()
+def on_event(event):
+    state.event(event)
+    done = [task for task in state.tasks.values() if task.uuid in ('good', 'bad') and task.ready]
+    if len(done) < 2 or 'worker@here' not in state.workers or not state.workers['worker@here'].sw_ident: return
+    worker = state.workers['worker@here']
+    say([worker.alive, worker.sw_ident, worker.pid, worker.freq > 0])
+    for id in ('good', 'bad'):
+        task = state.tasks[id]
+        say([task.state, task.name, task.args, task.kwargs, task.result, task.exception, task.worker.hostname, task.runtime is not None,
+             [moment is not None for moment in (task.received, task.started, task.succeeded, task.failed)], task.root_id, task.retries])
+    raise SystemExit
+with app.connection_for_read() as connection:
+    receiver = app.events.Receiver(connection, handlers={'*': on_event})
+    wake = receiver.wakeup_workers
+    def listening(channel=None):
+        wake(channel)
+        say('listening')
+    receiver.wakeup_workers = listening
+    receiver.capture(timeout=60)
+`);
+      t.equal(await monitor.next(), 'listening');
+      await add.applyAsync({ args: [2, 3], taskId: 'good' });
+      await taskHandle<[], void>('proj.fail').applyAsync({ args: [], taskId: 'bad' });
+      t.same(await monitor.next(), [true, 'umbel', worker.pid, true]);
+      const moments = [true, true];
+      t.same(await monitor.next(), [
+        'SUCCESS',
+        'proj.add',
+        '(2, 3)',
+        '{}',
+        '5',
+        null,
+        'worker@here',
+        true,
+        [...moments, true, false],
+        'good',
+        0,
+      ]);
+      t.same(await monitor.next(), [
+        'FAILURE',
+        'proj.fail',
+        '()',
+        '{}',
+        null,
+        "Error('no')",
+        'worker@here',
+        false,
+        [...moments, false, true],
+        'bad',
+        0,
+      ]);
+    });
+
+    await t.test('one of them is elected, and nobody ends', async (t) => {
+      const action = { task: 'proj.add', args: [4, 4], kwargs: {}, options: { task_id: 'elected' }, subtask_type: null, immutable: false };
+      const elect = python.script(`app.control.election('e1', 'task', json.loads('${JSON.stringify(action)}'))`);
+      await elect.rest();
+      await worker.event('gossip.elected');
+      await worker.event('task.succeeded', ({ taskId }) => taskId === 'elected');
+      t.equal(worker.all('task.received').filter(({ taskId }) => taskId === 'elected').length, 1);
+      const nodes = await folder.umbel(['-b', broker, 'status', '-t', '10', '-j', '-d', 'worker@here,second@here,snake@here']);
+      t.match(JSON.parse(nodes.stdout.split('\n')[0] ?? ''), { 'worker@here': {}, 'second@here': {}, 'snake@here': {} });
+    });
+
+    t.match(await worker.stop(), { code: 0 });
+  });
+}
