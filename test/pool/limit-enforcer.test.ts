@@ -131,3 +131,25 @@ t.test('a blocked task is looked at when its soft limit is over', async (t) => {
   });
   t.match(await run.end, { kind: 'lost' });
 });
+
+t.test('a soft limit is told to the modules of the author, not to the packages they use', async (t) => {
+  const folder = t.testdir({
+    'tasks.mjs': `
+      import { work } from 'pack';
+      export const uses = async () => {
+        try { for (;;) await work(); } catch (error) { return error.name + ' ' + /tasks.mjs/.test(error.stack.split('\\n')[1]); }
+      };`,
+    node_modules: {
+      pack: {
+        'package.json': '{ "type": "module", "exports": "./index.js" }',
+        'index.js': `
+          const tick = () => new Promise((resolve) => setTimeout(resolve, 2));
+          export const work = async () => { try { for (let n = 0; n < 20; n += 1) await tick(); } catch (error) { throw new Error('spoilt'); } };`,
+      },
+    },
+  });
+  const bench = await PoolBench.started(t, create, { taskPaths: [join(folder, 'tasks.mjs')] });
+  t.match(await bench.run('uses', [], { softTimeLimitSeconds: 0.15, hardTimeLimitSeconds: 60 }).end, {
+    value: 'SoftTimeLimitExceeded true',
+  });
+});
