@@ -34,12 +34,21 @@ export const defaultAmqpOptions: AmqpConnectOptions = {
 export interface AmqpConnectionParams {
   readonly place: AmqpPlace;
   readonly options?: Partial<AmqpConnectOptions>;
+  /** Beside another one, which says what becomes of the server. Default: false. */
+  readonly forPublishing?: boolean;
   readonly log: Logger;
   readonly clock?: Clock;
 }
 
 /** As with Celery a wrong password ends the start. Once it was right it is waited for: it may be about to change everywhere. */
 const finalAtStart: ReadonlySet<AmqpFailureKind> = new Set(['auth', 'config']);
+
+const events = { unreachable: 'amqp.unreachable', lost: 'amqp.lost', connected: 'amqp.connected' };
+const publishingEvents = {
+  unreachable: 'amqp.publisher-unreachable',
+  lost: 'amqp.publisher-lost',
+  connected: 'amqp.publisher-connected',
+};
 
 type StateListener = (state: AmqpState, cause: AmqpFailure | null) => void;
 
@@ -53,7 +62,7 @@ export class AmqpConnection {
   readonly #link: ServerLink<AmqpEndpoint, AmqpSession, AmqpFailure>;
 
   constructor(params: AmqpConnectionParams) {
-    const { place, log, clock } = params;
+    const { place, log, clock, forPublishing = false } = params;
     const options = { ...defaultAmqpOptions, ...params.options, ...place.options };
     this.#log = log;
     this.displayUrl = place.endpoints.map(describeEndpoint).join(';');
@@ -63,7 +72,8 @@ export class AmqpConnection {
       endpoints: place.endpoints,
       displayUrl: this.displayUrl,
       options,
-      events: { unreachable: 'amqp.unreachable', lost: 'amqp.lost', connected: 'amqp.connected' },
+      events: forPublishing ? publishingEvents : events,
+      quiet: forPublishing,
       open: (endpoint) => AmqpSession.open({ ...options, endpoint }),
       describe: describeEndpoint,
       failureOf: toConnectFailure,

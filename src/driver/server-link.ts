@@ -64,6 +64,8 @@ export interface LinkParams<E, S extends LinkSession<F>, F extends LinkFailure> 
   drained?(): Promise<void>;
   /** An orderly end. Default: drop. */
   farewell?(session: S): Promise<void>;
+  /** Another link to the same server says what becomes of it: this one does so at level debug. */
+  readonly quiet?: boolean;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -179,7 +181,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
 
   /** Round after round over all endpoints; null retries: for ever. `wanted` is asked after every wait. */
   async #search(retries: number | null, atStart: boolean, wanted: () => boolean): Promise<S> {
-    const { displayUrl, describe, failureOf, isFinal, log, events } = this.#params;
+    const { displayUrl, describe, failureOf, isFinal, events } = this.#params;
     let lastText = '';
     let saidAtMs = 0;
     for (let round = 0; ; round++) {
@@ -208,7 +210,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
       const nowMs = this.#clock.monotonic();
       if (failure.message !== lastText || nowMs - saidAtMs > repeatLogMs) {
         const of = retries === null ? '' : ` (${round + 1}/${retries})`;
-        log.error(events.unreachable, `Cannot connect to ${displayUrl}: ${failure.message}. Trying again${of}`);
+        this.#say('error', events.unreachable, `Cannot connect to ${displayUrl}: ${failure.message}. Trying again${of}`);
         lastText = failure.message;
         saidAtMs = nowMs;
       }
@@ -247,16 +249,16 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
   }
 
   #onLost(cause: F): void {
-    const { options, events, log, displayUrl, failureOf, onDown } = this.#params;
+    const { options, events, displayUrl, failureOf, onDown } = this.#params;
     this.#session = null;
     onDown?.(cause);
     const retries = options.reconnectRetries;
     if (retries === 0) {
-      log.error(events.lost, cause.message);
+      this.#say('error', events.lost, cause.message);
       this.#stop(cause, cause);
       return;
     }
-    log.error(events.lost, `${cause.message}. Reconnecting`);
+    this.#say('error', events.lost, `${cause.message}. Reconnecting`);
     this.#setState('lost', cause);
     const epoch = this.#epoch;
     const wanted = (): boolean => this.#state === 'lost' && this.#epoch === epoch;
@@ -268,7 +270,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
           return;
         }
         this.#connected(session);
-        log.info(events.connected, `Connected again to ${session.where}`);
+        this.#say('info', events.connected, `Connected again to ${session.where}`);
       },
       (error: unknown) => {
         if (!wanted()) return;
@@ -288,6 +290,10 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
       this.#pause.wake();
     }
     this.#params.onStopped?.(why);
+  }
+
+  #say(level: 'error' | 'info', event: string, message: string): void {
+    this.#params.log[this.#params.quiet === true ? 'debug' : level](event, message);
   }
 
   #setState(state: LinkState, cause: F | null): void {

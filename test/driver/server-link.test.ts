@@ -56,7 +56,7 @@ class Bench {
   /** What a user that goes waits for. */
   drained: Promise<void> = Promise.resolve();
 
-  constructor(endpoints: readonly string[] = ['a'], options: Partial<LinkOptions> = {}) {
+  constructor(endpoints: readonly string[] = ['a'], options: Partial<LinkOptions> = {}, quiet = false) {
     this.link = new ServerLink<string, Session, Failure>({
       service: 'Nothing',
       endpoints,
@@ -83,6 +83,7 @@ class Bench {
       farewell: async (session) => {
         session.bidFarewell = true;
       },
+      quiet,
       log: this.log,
       clock: this.clock,
     });
@@ -307,6 +308,24 @@ t.test('the end while it searches: at the start, after a loss, in a pause; what 
   t.equal(second.dropped, true);
   t.equal(lost.link.state, 'stopped');
   t.equal(lost.link.epoch, 1);
+});
+
+t.test('one beside another that says what becomes of the server', async (t) => {
+  for (const [quiet, levels] of [
+    [false, ['error', 'error', 'info']],
+    [true, ['debug', 'debug', 'debug']],
+  ] as const) {
+    const bench = new Bench(['a'], {}, quiet);
+    (await bench.connected()).end();
+    (await bench.next()).fail('lost');
+    await bench.triesAfter(60);
+    (await bench.next()).succeed();
+    await settled();
+    t.strictSame(
+      bench.log.lines.map(({ level, event }) => `${level} ${event}`),
+      [`${levels[0]} lost`, `${levels[1]} unreachable`, `${levels[2]} connected`],
+    );
+  }
 });
 
 t.test('dropped at once: no farewell, and what it says later is not heard', async (t: Test) => {

@@ -328,7 +328,7 @@ export class AmqpBroker implements Broker {
     };
     const { confirmPublish = true, publishPatienceMs = defaultPatienceMs } = this.#options;
     return new AmqpPublisher({
-      connection: new AmqpConnection({ place, options: { ...options, ...own }, log, clock: this.#clock }),
+      connection: new AmqpConnection({ place, options: { ...options, ...own }, forPublishing: true, log, clock: this.#clock }),
       confirm: confirmPublish,
       patienceMs: publishPatienceMs,
       log,
