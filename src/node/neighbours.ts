@@ -9,6 +9,7 @@ import type { Broker } from '../broker/broker.ts';
 import { Application } from '../canvas/application.ts';
 import { messageOfTask } from '../client/task-of-signature.ts';
 import type { Settings } from '../config/settings-table.ts';
+import { patient } from '../consumer/patient-start.ts';
 import type { Revokes } from '../consumer/revokes.ts';
 import { CommandFailure } from '../control/command-failure.ts';
 import { ControlClient } from '../control/control-client.ts';
@@ -109,7 +110,7 @@ export class Neighbours {
   }
 
   get gossiping(): Component {
-    return this.#gossip ?? nothing('gossip');
+    return this.#gossip === null ? nothing('gossip') : patient(this.#params.broker, this.#gossip);
   }
 
   /** Throws CommandFailure. */

@@ -1,5 +1,6 @@
 /** What a worker is operated by: remote control over the broker, its socket on this machine, its probes. Started last and stopped first. */
 import { readListenPlace } from '../config/listen-kind.ts';
+import { patient } from '../consumer/patient-start.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { Mailbox } from '../control/mailbox.ts';
 import { Panel } from '../control/panel.ts';
@@ -36,5 +37,5 @@ export function operation(params: OperationParams): Component[] {
     queueTtlMs: settings.control_queue_ttl * 1000,
     log,
   });
-  return [probes, local, mailbox];
+  return [probes, local, patient(broker, mailbox)];
 }

@@ -1,8 +1,9 @@
 import t from 'tap';
 import type { Broker, BrokerState } from '../../src/broker/broker.ts';
 import { StateSignal } from '../../src/broker/state-signal.ts';
-import { patiently } from '../../src/consumer/patient-start.ts';
+import { patient, patiently } from '../../src/consumer/patient-start.ts';
 import { UmbelError } from '../../src/errors.ts';
+import { FakeClock } from '../../src/std/clock.ts';
 
 /** Of a broker, only its state. */
 class Link {
@@ -58,7 +59,7 @@ void t.test('a connection that is given up ends the waiting', async (t) => {
 });
 
 void t.test('what the broker itself refuses, and what has nothing to do with it, is not tried again', async (t) => {
-  for (const error of [broke(), new UmbelError('QUEUE_UNKNOWN', 'not declared'), new Error('else')]) {
+  for (const error of [new UmbelError('BROKER_REFUSED', 'no'), new UmbelError('QUEUE_UNKNOWN', 'not declared'), new Error('else')]) {
     let steps = 0;
     const link = new Link();
     await t.rejects(
@@ -70,4 +71,49 @@ void t.test('what the broker itself refuses, and what has nothing to do with it,
     );
     t.equal(steps, 1);
   }
+});
+
+void t.test('what was lost without a loss: it may be told a moment later; not for ever', async (t) => {
+  const link = new Link();
+  const clock = new FakeClock();
+  let tries = 0;
+  const failing = (until: number) => async (): Promise<string> => {
+    tries += 1;
+    if (tries < until) throw broke();
+    return 'done';
+  };
+  const pass = async (count: number): Promise<void> => {
+    for (let pause = 0; pause < count; pause++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(500);
+    }
+  };
+  const taken = patiently(link.broker, failing(6), clock);
+  await pass(5);
+  t.equal(await taken, 'done');
+  tries = 0;
+  const refused = t.rejects(patiently(link.broker, failing(Number.POSITIVE_INFINITY), clock), { code: 'BROKER_LOST' });
+  await pass(6);
+  await refused;
+  t.equal(tries, 6);
+});
+
+void t.test('a part of the worker that needs the broker is started again, and stopped once', async (t) => {
+  const link = new Link();
+  const calls: string[] = [];
+  const part = patient(link.broker, {
+    name: 'part',
+    start: async () => {
+      calls.push('start');
+      if (calls.length > 1) return;
+      link.signal.set('lost', null);
+      link.signal.set('connected', null);
+      throw broke();
+    },
+    stop: async () => void calls.push('stop'),
+  });
+  t.equal(part.name, 'part');
+  await part.start();
+  await part.stop();
+  t.strictSame(calls, ['start', 'start', 'stop']);
 });
