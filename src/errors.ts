@@ -114,6 +114,7 @@ export const catalogue = {
     exit: exitStatus.cantCreate,
     meaning: 'A log, pid or state file cannot be created; usually its folder is missing or not writable.',
   },
+  FILE_UNREADABLE: { exit: exitStatus.noPermission, meaning: 'A pid file is there and may not be read by this user.' },
   OUTPUT_UNWRITABLE: { exit: exitStatus.ioError, meaning: 'What a command prints could not be written, for example to a full disk.' },
   NAME_INVALID: { exit: exitStatus.usage, meaning: 'A node name or a %-template in a file name is malformed.' },
   INTERNAL: { exit: exitStatus.software, meaning: 'A defect in the program itself. Please report it with the text.' },

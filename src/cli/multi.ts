@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load-config.ts';
+import { loadConfig, workingFolder } from '../config/load-config.ts';
 import { runMulti } from '../multi/multi-tool.ts';
 import { multiHelp } from '../multi/usage.ts';
 import { programCall } from '../os/reexec.ts';
@@ -42,6 +42,12 @@ export const command: Command = {
       hostname: hostname(),
       program: { executable, script },
       declared: () => [],
+      env,
+      folder: (workdir) => workingFolder(workdir === null ? {} : { worker_workdir: workdir }, env, cwd),
+      owner: ({ name, options }) => {
+        const { worker_uid: user, worker_gid: group } = configFor(name).settings;
+        return { user: options.get('--uid') ?? user, group: options.get('--gid') ?? group };
+      },
       files: (nodeName) => {
         const { worker_pidfile: pidfile, worker_logfile: logfile } = configFor(nodeName).settings;
         return { pidfile: pidfile ?? defaultFiles.pidfile, logfile: logfile ?? defaultFiles.logfile };

@@ -4,6 +4,7 @@
  * Owns the expansion of names in options (`%n %h %d %p %N`; `%i` and `%I` are left for the worker) and the form of the command line,
  * as text (for people, as Celery prints it) and as words (for the system). Starts nothing, reads nothing.
  */
+import { resolve } from 'node:path';
 import { UmbelError } from '../errors.ts';
 import { expandLetters, splitNodeName } from '../std/node-name.ts';
 import type { OptionValues } from './option-words.ts';
@@ -31,6 +32,8 @@ export interface MultiNodeParams {
   readonly append: string;
   readonly passthrough: readonly string[];
   readonly program: Program;
+  /** What relative names of files are relative to, with the value of --workdir. */
+  folder(workdir: string | null): string;
   /** Where options do not say. */
   files(nodeName: string): NodeFiles;
 }
@@ -76,6 +79,14 @@ export class MultiNode {
 
   get logfile(): string {
     return this.#file('--logfile', '-f');
+  }
+
+  /** Arguments of the same program for another of its commands, with the options that all commands have; null: it may be another program. */
+  callOf(words: readonly string[]): readonly string[] | null {
+    if (this.executable !== this.#params.program.executable || !isOwnCommand(this.#params.command)) return null;
+    const shared = [...this.options].filter(([option]) => globalOptions.includes(option));
+    const globals = shared.flatMap(([option, value]) => optionWords(option, value === null ? null : unquoted(this.expand(value))));
+    return [...this.#script(), ...globals, ...words];
   }
 
   get executable(): string {
@@ -128,11 +139,17 @@ export class MultiNode {
     if (typeof template !== 'string' || template === '') {
       throw new UmbelError('USAGE', `${long} must have a value, written ${long}=PATH, got none (umbel multi, node ${this.name})`);
     }
-    return this.expand(unquoted(template)).replaceAll('%i', '0').replaceAll('%I', '');
+    const workdir = this.options.get('--workdir') ?? null;
+    const folder = this.#params.folder(workdir === null ? null : this.expand(unquoted(workdir)));
+    return resolve(folder, this.expand(unquoted(template)).replaceAll('%i', '0').replaceAll('%I', ''));
   }
 }
 
 const noFiles: NodeFiles = { pidfile: '', logfile: '' };
+
+function isOwnCommand(command: string): boolean {
+  return command.startsWith('worker ');
+}
 
 function globalPlace(words: readonly string[]): number {
   return words.findIndex((word) => programNames.includes(word)) + 1;

@@ -5,9 +5,12 @@
  * file alone knows what the commands are called.
  */
 import { exitStatus, UmbelError } from '../errors.ts';
+import { Cluster } from './cluster.ts';
 import type { MultiNode, NodeFiles, Program } from './multi-node.ts';
 import { nodeList } from './node-list.ts';
+import type { Owner } from './node-process.ts';
 import { readOptionWords } from './option-words.ts';
+import { signalWord } from './signal-word.ts';
 import { multiHelp, multiUsage } from './usage.ts';
 import { type MultiOutput, Voice } from './voice.ts';
 
@@ -24,6 +27,12 @@ export interface MultiParams {
   declared(): readonly string[];
   /** Files of a node for which no option says. */
   files(nodeName: string): NodeFiles;
+  /** What relative names of files are relative to, with the value of --workdir. */
+  folder(workdir: string | null): string;
+  /** Whose folders are that have to be made for a node. */
+  owner(node: MultiNode): Owner;
+  /** Of the processes that are started. */
+  readonly env: NodeJS.ProcessEnv;
 }
 
 const defaultCommand = 'worker --detach';
@@ -57,6 +66,7 @@ export async function runMulti(params: MultiParams): Promise<number> {
       command: defaultCommand,
       declared: params.declared,
       files: params.files,
+      folder: params.folder,
     });
 
   switch (command) {
@@ -98,8 +108,20 @@ export async function runMulti(params: MultiParams): Promise<number> {
     case 'stop':
     case 'stopwait':
     case 'stop_verify':
-    case 'kill':
-      throw new UmbelError('NOT_SUPPORTED', `umbel multi ${command} is not built yet; show prints what it would start`);
+    case 'kill': {
+      // Only these: elsewhere such a word is an option like any other.
+      const rolling = command === 'restart' && rest.includes('--rolling');
+      const own = rolling ? rest.filter((word) => word !== '--rolling') : rest;
+      const waits = command !== 'start' && command !== 'stop' && command !== 'kill';
+      const signal = command === 'start' ? null : signalWord(command === 'kill' ? [...own, '-KILL'] : own, waits);
+      const cluster = new Cluster({ nodes: nodes(signal?.words ?? own), voice, env: params.env, owner: params.owner });
+      voice.splash();
+      if (signal === null) await cluster.start();
+      else if (command === 'kill') cluster.kill(signal);
+      else if (command === 'restart') await cluster.restart(signal, rolling);
+      else await cluster.stop(signal, waits);
+      return cluster.status;
+    }
     default:
       voice.carp(`Invalid command: ${command}`);
       return usage(voice);

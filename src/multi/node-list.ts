@@ -19,6 +19,7 @@ export interface NodeListParams {
   /** Nodes when none is named. */
   declared(): readonly string[];
   files(nodeName: string): NodeFiles;
+  folder(workdir: string | null): string;
 }
 
 interface NamedNode {
@@ -62,6 +63,7 @@ export function nodeList(params: NodeListParams): readonly MultiNode[] {
         passthrough: words.passthrough,
         program: params.program,
         files: params.files,
+        folder: params.folder,
       }),
   );
 }

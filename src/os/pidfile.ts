@@ -56,6 +56,38 @@ export function acquirePidfile(pidfilePath: string, log: Logger): Pidfile {
   }
 }
 
+/** What a pid file says of the worker that it is of. */
+export type PidfileState =
+  | { readonly kind: 'running'; readonly pid: number }
+  /** Its worker has ended without removing it. */
+  | { readonly kind: 'stale'; readonly pid: number }
+  | { readonly kind: 'broken' }
+  | { readonly kind: 'none' };
+
+/** Looks, and changes nothing. Throws FILE_UNREADABLE when there is a file that may not be read. */
+export function readPidfile(pidfilePath: string): PidfileState {
+  const path = resolve(pidfilePath);
+  let folderFd: number | undefined;
+  let fd: number | undefined;
+  try {
+    folderFd = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
+    // So that a worker that starts does not take our look for another worker.
+    waitForLock(folderFd);
+    fd = openSync(path, constants.O_RDONLY);
+    const locked = lockFile(fd) === 'busy';
+    const { size, mtimeMs } = fstatSync(fd);
+    const pid = size > longestContent ? null : parsePid(readFileSync(fd, 'latin1'));
+    if (pid === null) return { kind: 'broken' };
+    return { kind: locked || isRunning(pid, mtimeMs) ? 'running' : 'stale', pid };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { kind: 'none' };
+    throw new UmbelError('FILE_UNREADABLE', `the pid file must be readable, got ${path}: ${messageOf(error)}`, { cause: error });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+    if (folderFd !== undefined) closeSync(folderFd);
+  }
+}
+
 class OwnPidfile implements Pidfile {
   readonly path: string;
   /** Open for as long as the file is ours: it carries the lock. Written by release only. */

@@ -28,6 +28,9 @@ async function ran(words: readonly string[], { script = [] as readonly string[],
     program: { executable: '/usr/bin/umbel', script },
     declared: () => declared,
     files: noFiles,
+    folder: () => '/work',
+    owner: () => ({ user: null, group: null }),
+    env: {},
   });
   return { status, stdout, stderr };
 }

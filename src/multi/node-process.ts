@@ -1,0 +1,70 @@
+/**
+ * Starting the process of a node: the folders of its files, its command, and how that ended.
+ *
+ * A command with --detach ends when its worker is ready or has failed, and what it writes to standard error says why. Owns nothing
+ * that outlives it.
+ */
+import { spawn } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { messageOf } from '../errors.ts';
+import { groupId, userEntry } from '../os/user-entry.ts';
+import type { MultiNode } from './multi-node.ts';
+
+export interface StartResult {
+  /** 0: the worker is ready. */
+  readonly status: number;
+  readonly signal: NodeJS.Signals | null;
+  /** What the command wrote to standard error, or why it could not be run. */
+  readonly said: string;
+}
+
+/** How long what it has written may take to arrive; a program of another make may keep its standard error for ever. */
+const drainMs = 500;
+
+export interface Owner {
+  readonly user: string | null;
+  readonly group: string | null;
+}
+
+/** Never rejects. `owner` of folders that have to be made; asked only then. */
+export async function startNode(node: MultiNode, env: NodeJS.ProcessEnv, owner: () => Owner): Promise<StartResult> {
+  try {
+    for (const file of [node.pidfile, node.logfile]) makeFolder(dirname(file), owner);
+  } catch (error) {
+    return { status: 1, signal: null, said: `its folders could not be made: ${messageOf(error)}` };
+  }
+  // Kept in front, it has the terminal.
+  const inFront = Boolean(env.UMBEL_FAKEFORK || env.C_FAKEFORK);
+  const child = spawn(node.executable, [...node.argv], { env, stdio: inFront ? 'inherit' : ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  return new Promise((resolve) => {
+    child.on('error', (error) =>
+      resolve({ status: 1, signal: null, said: `${node.executable} could not be started: ${messageOf(error)}` }),
+    );
+    child.on('exit', (status, signal) => {
+      const finish = (): void => {
+        clearTimeout(timer);
+        child.stderr?.destroy();
+        resolve({ status: status ?? 1, signal, said });
+      };
+      const timer = setTimeout(finish, drainMs);
+      child.on('close', finish);
+    });
+  });
+}
+
+function makeFolder(path: string, owner: () => Owner): void {
+  if (existsSync(path)) return;
+  const first = mkdirSync(path, { recursive: true, mode: 0o755 });
+  const { user, group } = owner();
+  if (first === undefined || (user === null && group === null)) return;
+  const entry = user === null ? null : userEntry(user);
+  const uid = entry?.uid ?? (user !== null && /^\d+$/.test(user) ? Number(user) : -1);
+  const gid = (group === null ? entry?.gid : groupId(group)) ?? -1;
+  // An unknown user is for the worker to refuse.
+  if (uid >= 0 || gid >= 0) chownSync(path, uid, gid);
+}

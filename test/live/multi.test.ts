@@ -1,0 +1,153 @@
+/** `umbel multi` and workers in the background, on the embedded broker: start, wait for a running task, restart, nodes that fail. */
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { LiveFolder } from './live-folder.ts';
+import { isRunning } from './live-worker.ts';
+
+const tasks = `import { existsSync } from 'node:fs';
+export const add = (a, b) => a + b;
+export async function gate(path) {
+  while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20));
+  return 'open';
+}
+`;
+const files = ['--pidfile=run/%n.pid', '--logfile=log/%n%I.log'];
+const options = ['-A', 'tasks.js', '-l', 'info', '-c', '1', ...files];
+
+/** A folder whose workers, which nothing else ends, end with the test. */
+function newFolder(t: Test): LiveFolder {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.js', tasks);
+  t.teardown(() => {
+    for (const pid of pidsIn(folder)) if (isRunning(pid)) process.kill(pid, 'SIGKILL');
+  });
+  return folder;
+}
+
+function pidsIn(folder: LiveFolder): number[] {
+  const run = folder.file('run');
+  return existsSync(run) ? readdirSync(run).map((name) => Number(folder.read(join('run', name)))) : [];
+}
+
+const multi = (...words: readonly string[]): string[] => ['multi', words[0] ?? '', '--nosplash', ...words.slice(1)];
+/** Names end in the name of this machine. */
+const named = (text: string): string => text.replaceAll(/@[^\s:]+/g, '@host').replaceAll(/\d{3,}/g, 'PID');
+
+void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) => {
+  const folder = newFolder(t);
+  const started = await folder.umbel(multi('start', 'w1', 'w2', ...options));
+  t.match(started, { status: 0, signal: null });
+  t.equal(named(started.stdout), '> Starting nodes...\n\t> w1@host: OK\n\t> w2@host: OK\n');
+  const first = pidsIn(folder);
+  t.same([first.length, first.every(isRunning)], [2, true], 'ready when the command has ended');
+  t.match(await folder.umbel(['call', 'tasks.add', '--args', '[2, 3]', '--wait', '30']), { status: 0, stdout: '5\n' });
+
+  const taken = await folder.umbel(multi('start', 'w1', ...options));
+  t.equal(taken.status, 1, 'a pid file that is taken');
+  t.equal(named(taken.stdout), '> Starting nodes...\n\t> w1@host: * Child terminated with exit code 73\nFAILED\n');
+  t.match(taken.stderr, /\[PIDFILE_EXISTS\]\n.*w1@.* ended with status 73 before it was ready/);
+  t.same(pidsIn(folder), first);
+
+  const { stdout: sent } = await folder.umbel(['call', 'tasks.gate', '--args', JSON.stringify([folder.file('gate')])]);
+  const id = sent.trim();
+  const stopping = folder.start(multi('stopwait', 'w1', 'w2', ...options));
+  const says = await stopping.line(/runs tasks\.gate/);
+  t.match(says, new RegExp(`\\((${first.join('|')})\\) runs tasks\\.gate\\[${id}\\]`), 'what it waits for');
+  folder.write('gate', '');
+  t.match(await stopping.end(), { code: 0 });
+  t.same(stopping.stdout.filter((line) => /^\t> w.*: OK$/.test(line)).length, 2);
+  t.same(pidsIn(folder), [], 'nothing is left');
+  t.match(await folder.umbel(['result', id]), { status: 0, stdout: /open/ });
+
+  const both = await folder.umbel(multi('restart', 'w1', 'w2', ...options));
+  t.equal(named(both.stdout), '> Restarting node w1@host: OK\n> Restarting node w2@host: OK\n', 'those that are down are started');
+  const second = pidsIn(folder);
+  const rolled = await folder.umbel(multi('restart', 'w1', 'w2', '--rolling', '-QUIT', ...options));
+  t.equal(rolled.status, 0);
+  t.match(
+    named(rolled.stdout).replaceAll(/\.{3,}/g, '...'),
+    '> Stopping nodes...\n\t> w1@host: QUIT -> PID\n> Waiting for 1 node -> PID...\n\t> w1@host: OK\n> Restarting node w1@host: OK\n\n> Stopping nodes...\n\t> w2@host: QUIT',
+    'one after the other',
+  );
+  t.same(
+    second.filter((pid) => pidsIn(folder).includes(pid)),
+    [],
+  );
+
+  const killed = await folder.umbel(multi('kill', 'w1', 'w2', ...options));
+  t.equal(named(killed.stdout), 'Sending KILL to node w1@host (PID)\nSending KILL to node w2@host (PID)\n');
+  const down = await folder.umbel(multi('stopwait', 'w1', 'w2', 'w3', ...options));
+  t.equal(down.status, 0);
+  t.match(down.stdout, /^> w1@.*: DOWN \(stale pidfile .*w1\.pid, pid \d+\)\n> w2@.*stale.*\n> w3@.*: DOWN\n$/);
+});
+
+void t.test('a node that fails: status, reason, the end of its log, nothing left', async (t) => {
+  const folder = newFolder(t);
+  folder.write('broken.js', 'export const x = ;\n');
+  folder.write('dies.js', 'process.exit(3);\n');
+  folder.write('umbel.toml', '[worker]\nmax_start_failures = 1\n');
+  const one = await folder.umbel(multi('start', 'w1', 'w2', ...options, '-A:w2', 'broken.js'));
+  t.equal(one.status, 1);
+  t.equal(named(one.stdout), '> Starting nodes...\n\t> w1@host: OK\n\t> w2@host: * Child terminated with exit code 65\nFAILED\n');
+  t.match(one.stderr, /\[TASK_MODULE_BROKEN\]/);
+  t.equal(pidsIn(folder).length, 1, 'the other one runs');
+
+  const dies = await folder.umbel(multi('start', 'w3', ...options, '-A', 'dies.js'));
+  t.equal(dies.status, 1);
+  t.match(dies.stderr, /\[CHILD_CANNOT_START\]/);
+  const rolling = await folder.umbel(multi('restart', 'w4', 'w1', '--rolling', ...options, '-A:w4', 'broken.js'));
+  t.equal(rolling.status, 1);
+  t.match(rolling.stderr, /Not restarted, because w4@.* failed: w1@/);
+  t.equal(pidsIn(folder).length, 1, 'one that fails stops the others from being restarted');
+
+  folder.write('log2', 'no folder');
+  const log = await folder.umbel(multi('start', 'w5', '-A', 'tasks.js', '--pidfile=run/%n.pid', '--logfile=log2/%n.log'));
+  t.equal(log.status, 1);
+  t.match(log.stderr, /\[FILE_CANNOT_CREATE\]/);
+  const deep = await folder.umbel(multi('start', 'w5', '-A', 'tasks.js', '--pidfile=run/%n.pid', '--logfile=log2/x/%n.log'));
+  t.match(deep, { status: 1, stderr: /its folders could not be made/ });
+  t.match(await folder.umbel(multi('stopwait', 'w1', ...options)), { status: 0 });
+  t.same(pidsIn(folder), []);
+});
+
+void t.test('--detach: user, groups, umask, the end of the log', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+  const folder = newFolder(t);
+  folder.write(
+    'tasks.js',
+    'export const who = () => [process.getuid(), process.getgid(), process.getgroups().join(), process.env.USER, process.umask()];\n',
+  );
+  mkdirSync(folder.file('open/run'), { recursive: true });
+  await folder.run('chmod', ['-R', 'a+rwX', folder.path]);
+  const { stdout: ids } = await folder.run('id', ['daemon']);
+  const [uid, gid] = (/uid=(\d+).*?gid=(\d+)/.exec(ids) ?? []).slice(1).map(Number);
+  const broker = ['-b', 'sqlite:///open/b.db', '--result-backend', 'sqlite:///open/b.db'];
+  const worker = [
+    'worker',
+    '-D',
+    '-A',
+    'tasks.js',
+    '-c',
+    '1',
+    '--uid',
+    'daemon',
+    '--umask',
+    '027',
+    '--pidfile=run/w.pid',
+    '--logfile=open/w.log',
+  ];
+  const noFolder = await folder.umbel([...worker, ...broker]);
+  t.equal(noFolder.status, 73);
+  t.match(noFolder.stderr, /FILE_CANNOT_CREATE.*\n.* ended with status 73 before it was ready/);
+  mkdirSync(folder.file('run'));
+  await folder.run('chmod', ['a+rwx', folder.file('run')]);
+  t.match(await folder.umbel([...worker, ...broker]), { status: 0, stdout: '', stderr: '' });
+  const { stdout } = await folder.umbel(['call', 'tasks.who', '--wait', '30', ...broker]);
+  t.same(JSON.parse(stdout), [uid, gid, String(gid), 'daemon', 0o027]);
+  const other = await folder.umbel([...worker, ...broker, '--pidfile=run/o.pid', '--statedb=/proc/nowhere']);
+  t.not(other.status, 0);
+  t.match(other.stderr, /ended with status \d+ before it was ready/);
+  const front = folder.worker(['-D', '-A', 'tasks.js', '-c', '1', ...broker], { env: { UMBEL_FAKEFORK: '1' } });
+  await front.ready();
+  t.match(await front.stop(), { code: 0 });
+});
