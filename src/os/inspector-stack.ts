@@ -77,9 +77,12 @@ export function takeStack(params: TakeStackParams): Promise<StackFrame[]> {
   return new Promise((resolve, reject) => new StackSession(params, resolve, reject));
 }
 
+/** What `formatStack` says of a process that waits for something to happen. */
+export const idleStack = '    (idle: no JavaScript is running)';
+
 /** As below an Error: one line per frame. */
 export function formatStack(frames: readonly StackFrame[]): string {
-  if (frames.length === 0) return '    (idle: no JavaScript is running)';
+  if (frames.length === 0) return idleStack;
   return frames
     .map(({ functionName, url, line, column }) => `    at ${functionName || '<anonymous>'} (${url}:${line}:${column})`)
     .join('\n');

@@ -6,6 +6,7 @@
  * Deadlines are pool/task-deadlines.ts; that no other task is hit is pool/kill-for-job.ts.
  */
 import type { Logger } from '../log/logger.ts';
+import { idleStack } from '../os/inspector-stack.ts';
 import type { Clock } from '../std/clock.ts';
 import type { ChildHandle } from './child-handle.ts';
 import type { Job } from './job.ts';
@@ -109,9 +110,11 @@ export class LimitEnforcer {
   }
 }
 
-/** null: it answers, so it is not blocked. */
+/** null: it answers, or would if it got to it, so it is not blocked. */
 async function stackIfBlocked(child: ChildHandle): Promise<readonly string[] | null> {
-  return (await child.dump(answerMs)) === null ? child.stack(stackMs) : null;
+  if ((await child.dump(answerMs)) !== null) return null;
+  const stack = await child.stack(stackMs);
+  return stack[0] === idleStack ? null : stack;
 }
 
 function fieldsOf(

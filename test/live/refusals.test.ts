@@ -154,7 +154,7 @@ void t.test('the command line: 64', async (t) => {
     [['worker', '-A', 'ok.js', '-b', 'bogus://u:geheim@x'], /broker\.url must be .+bogus:.+\(--broker\) \[USAGE\]/],
     [['worker', '-A', 'ok.js', '-b', 'kafka://u:geheim@x//'], /'kafka', which is not built in this version.+\(--broker\) \[USAGE\]/],
     [['worker', '-A', 'ok.js', '--result-backend', 'bogus://x'], /result\.backend must be .+\(--result-backend\) \[USAGE\]/],
-    [['worker', '-A', 'ok.js', '-P', 'threads'], /'threads' is known but not built in this version.+\[USAGE\]/],
+    [['worker', '-A', 'ok.js', '-P', 'thread'], /worker\.pool must be .+, got "thread" \(--pool\) \[USAGE\]/],
     [['worker', '-A', 'ok.js', '-n', 'a%Zb'], /%Z.+\[NAME_INVALID\]/],
     [['worker', '-A', 'ok.js', '-X', 'celery'], /leave a queue.+\[USAGE\]/],
     [['call'], /arguments are missing.+\[USAGE\]/],

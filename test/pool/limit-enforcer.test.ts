@@ -2,9 +2,16 @@
 import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import t from 'tap';
+import { idleStack } from '../../src/os/inspector-stack.ts';
+import type { ChildHandle } from '../../src/pool/child-handle.ts';
+import { LimitEnforcer } from '../../src/pool/limit-enforcer.ts';
 import { PreforkPool } from '../../src/pool/prefork-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
+import { TimeLimits } from '../../src/pool/time-limits.ts';
+import { FakeClock } from '../../src/std/clock.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
 import { eventually } from './eventually.ts';
+import { jobOfType } from './job-of-type.ts';
 import { type JobEnd, PoolBench, type PoolFactory } from './pool-bench.ts';
 
 delete process.env.NODE_OPTIONS;
@@ -152,4 +159,31 @@ t.test('a soft limit is told to the modules of the author, not to the packages t
   t.match(await bench.run('uses', [], { softTimeLimitSeconds: 0.15, hardTimeLimitSeconds: 60 }).end, {
     value: 'SoftTimeLimitExceeded true',
   });
+});
+
+t.test('a child that is late with its answer and then waits for something is not blocked', async (t) => {
+  for (const [stack, said] of [
+    [[idleStack], ['task.soft-limit']],
+    [['    at loop (tasks.ts:8:1)'], ['task.soft-limit', 'task.blocked']],
+  ] as const) {
+    const [clock, log] = [new FakeClock(), new RecordingLog()];
+    const limits = new TimeLimits({ softSeconds: 1, hardSeconds: null });
+    const enforcer = new LimitEnforcer({ limits, clock, log, pool: { name: 'prefork', features: { terminate: true } as never } });
+    const job = jobOfType('tasks.loop');
+    job.child = {
+      index: 1,
+      pid: 4711,
+      killed: null,
+      softLimit() {},
+      dump: async () => null,
+      stack: async () => stack,
+    } as unknown as ChildHandle;
+    enforcer.started(job);
+    clock.advance(1000);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.strictSame(
+      log.lines.map(({ event }) => event),
+      said,
+    );
+  }
 });

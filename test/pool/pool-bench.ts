@@ -172,7 +172,7 @@ export class PoolBench {
   readonly proveShort = async (task: string, args: readonly unknown[] = []): Promise<void> => {
     for (let count = 0; count < 40; count += 1) await this.run(task, args).end;
     if (this.#fair) return;
-    for (let count = 0; count < 40; count += 1) {
+    for (let count = 0; count < 400; count += 1) {
       // The last one has a child only if it was sent ahead.
       const runs = this.runMany(this.#slots + 1, task, args);
       const believed = runs.every(({ job }) => job.child !== null);
