@@ -25,6 +25,8 @@ export interface Watched {
   setKeys(keys: readonly string[]): void;
   /** The last look found less than there was room for. true: sleep, `wake` will be called; false: look once more. */
   empty(): boolean;
+  /** The server did not let it look, and would not now either: sleep, `wake` is called with the next look by the clock. */
+  refused(): void;
   /** The last look found something: where looks are by the clock, the next ones come soon. */
   busy(): void;
   stop(): void;
@@ -75,6 +77,11 @@ export class ReadyWatch {
         member.keys = new Set(changed);
       },
       empty: () => this.#empty(member),
+      refused: () => {
+        // Also when something has changed meanwhile: who is taken to be awake is never woken.
+        member.changed = false;
+        member.asleep = true;
+      },
       busy: () => {
         this.#pollMs = firstPollMs;
       },

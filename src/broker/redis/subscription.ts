@@ -436,7 +436,7 @@ export class RedisSubscription implements Subscription {
     this.#activity++;
     this.#notice.refused(failure);
     this.#asleep = true;
-    this.#watched.empty();
+    this.#watched.refused();
   }
 
   #isDue(due: readonly DeferredTag[]): void {

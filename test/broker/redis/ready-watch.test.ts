@@ -4,9 +4,11 @@
  * That look is put off to where it cannot help: a wake-up that got lost then takes a quarter of a minute, and not up to a second.
  */
 import t from 'tap';
+import { ReadyWatch } from '../../../src/broker/redis/ready-watch.ts';
 import { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
+import type { RedisConnection } from '../../../src/driver/redis.ts';
 import { encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
-import { type Clock, systemClock } from '../../../src/std/clock.ts';
+import { type Clock, FakeClock, systemClock } from '../../../src/std/clock.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { SeededRandom } from '../../live/seeded-random.ts';
 import { RedisServer } from '../../redis-server.ts';
@@ -74,4 +76,43 @@ t.test(`${times} messages, each at a random instant while the watch is armed aga
     log.lines.some(({ event }) => event === 'redis.polling'),
     'the server told of each',
   );
+});
+
+t.test('refused: the next look is the one by the clock, also when something has come meanwhile', async (t) => {
+  const clock = new FakeClock();
+  let announce: (payload: readonly string[]) => void = () => {};
+  let asked = 0;
+  const subscriber = {
+    clientId: 1,
+    connected: true,
+    onReady: () => () => {},
+    subscribe: async (_channel: string, onMessage: typeof announce) => {
+      announce = onMessage;
+      return async () => {};
+    },
+  };
+  const connection = {
+    state: 'connected',
+    epoch: 1,
+    subscriber,
+    call: async () => 'OK',
+    enqueue: () => {
+      asked += 1;
+    },
+  } as unknown as RedisConnection;
+  const watch = new ReadyWatch({ connection, log: new RecordingLog(), clock });
+  t.teardown(() => watch.stop());
+  let woken = 0;
+  const watched = watch.add(['celery'], () => {
+    woken += 1;
+  });
+  for (const round of [1, 2, 3]) {
+    if (round !== 2) announce(['celery']);
+    watched.refused();
+    clock.advance(lookByTheClockMs - 1);
+    t.equal(woken, round - 1, 'not at once: that would be refused, too');
+    clock.advance(1);
+    t.equal(woken, round);
+  }
+  t.equal(asked, 0, 'nor does the server look');
 });

@@ -27,7 +27,7 @@ function opened(): { subscription: RedisSubscription; operations: Operation[]; l
         }),
       ),
   };
-  const watched = { setKeys() {}, stop() {}, busy() {}, empty: () => true };
+  const watched = { setKeys() {}, stop() {}, busy() {}, refused() {}, empty: () => true };
   let sequence = 0;
   const params = {
     connection,
