@@ -8,6 +8,7 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 /** Where a test named in the section of `folder` is. */
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
+  if (file.endsWith('-conformance')) return `test/${file}.ts`;
   if (/^(driver|consumer|child|live|producer|pool|broker|statedb|std)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/${file}.test.ts`;
 }
@@ -19,6 +20,8 @@ for (const [title, folder, least] of [
   ['RabbitMQ: when the connection fails', 'broker/amqp', 14],
   ['Results as replies', 'backend', 10],
   ['Recycling', 'pool', 4],
+  ['Time limits', 'pool', 7],
+  ['Stopping', 'live', 5],
   ['Messages put aside', 'broker', 7],
   ['Revoked tasks', 'consumer', 12],
   ['When tasks run', 'consumer', 9],
