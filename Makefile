@@ -29,6 +29,18 @@ bin: dist/umbel ## dist/umbel: one executable with Node inside
 
 lib: dist/npm/package.json ## dist/npm/: the npm package (client, task, canvas)
 
+manuals: $(INSTALLED) ## dist/manual/: manual pages, completions for bash, zsh and fish
+	@node scripts/write-manuals.ts
+
+install: bin ## below DESTDIR, with PREFIX=/usr/local and SYSCONFDIR=/etc
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' node scripts/package.ts install
+
+tarball: bin ## dist/umbel-VERSION-linux-ARCH.tar.gz and SHA256SUMS
+	@node scripts/package.ts tarball
+
+deb: bin ## dist/umbel_VERSION_ARCH.deb and SHA256SUMS
+	@node scripts/package.ts deb
+
 clean: ## remove what the build made (node_modules stays)
 	rm -rf dist .tap/processinfo .tap/test-results .tap/run
 
@@ -70,4 +82,4 @@ dist/umbel: $(INSTALLED) $(SOURCES) package.json scripts/build-binary.ts
 dist/npm/package.json: $(INSTALLED) $(SOURCES) package.json scripts/build-library.ts tsconfig.json
 	@node scripts/build-library.ts dist/npm
 
-.PHONY: help demo bench install-deps bin lib clean check test fmt docs $(CHECKS)
+.PHONY: help demo bench install-deps bin lib manuals install tarball deb clean check test fmt docs $(CHECKS)
