@@ -46,12 +46,16 @@ const channel = '__redis__:invalidate';
 const safetyLookMs = 1000;
 const firstPollMs = 2;
 const lastPollMs = 50;
+/** Said of a subscriber that is gone, which its own connection may tell us a moment later; by servers behind a proxy of every one. */
+const saysGone = /you want redirect to does not exist|CACHING can be called only/i;
 
 export class ReadyWatch {
   readonly #params: ReadyWatchParams;
   readonly #members = new Set<Member>();
   /** What the server tells us about: by epoch and subscriber; null: nothing. */
   #tracked: { readonly epoch: number; readonly clientId: number } | null = null;
+  /** A subscriber that the server did not know, and until when it is not asked again. */
+  #unknown: { readonly clientId: number; readonly untilMs: number } | null = null;
   #subscription: Promise<() => Promise<void>> | null = null;
   #stopReady: (() => void) | null = null;
   #unsupported = false;
@@ -195,19 +199,19 @@ export class ReadyWatch {
       return false;
     }
     if (this.#tracked?.epoch === epoch && this.#tracked.clientId === clientId) return true;
+    if (this.#unknown?.clientId === clientId && this.#params.clock.monotonic() < this.#unknown.untilMs) return false;
     if (this.#tracked?.epoch === epoch) this.#off();
     this.#tracked = { epoch, clientId };
     connection.call('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'OPTIN').catch((error: unknown) => {
       if (connection.epoch !== epoch || connection.state !== 'connected') return;
       this.#tracked = null;
-      // The subscriber may have gone in between: it comes back with another id.
-      if (subscriber.clientId === clientId) this.#giveUp(error, log);
+      this.#failed(error, clientId);
     });
     return true;
   }
 
   #look(member: Member): void {
-    const { connection, log } = this.#params;
+    const { connection } = this.#params;
     const { epoch } = connection;
     const tracked = this.#tracked;
     member.looking = true;
@@ -230,10 +234,25 @@ export class ReadyWatch {
         member.looking = false;
         // What was asked before the tracking changed fails with it; a new connection wakes everybody.
         if (connection.epoch !== epoch || connection.state !== 'connected') return;
-        if (tracked === this.#tracked) this.#giveUp(failure, log);
-        else if (member.asleep) this.#wake(member);
+        if (tracked !== null && tracked === this.#tracked) {
+          this.#tracked = null;
+          this.#failed(failure, tracked.clientId);
+        }
+        if (member.asleep) this.#wake(member);
       },
     });
+  }
+
+  /** The server does not tell this subscriber. It may be gone, and comes back with another id: until that shows it is not asked for. */
+  #failed(error: unknown, clientId: number): void {
+    const { connection, clock, log } = this.#params;
+    if (connection.subscriber.clientId !== clientId) return;
+    const nowMs = clock.monotonic();
+    const known = this.#unknown?.clientId === clientId ? this.#unknown : null;
+    if (known !== null && nowMs < known.untilMs) return;
+    if (known === null && error instanceof Error && saysGone.test(error.message))
+      this.#unknown = { clientId, untilMs: nowMs + safetyLookMs };
+    else this.#giveUp(error, log);
   }
 
   #off(): void {

@@ -116,3 +116,40 @@ t.test('refused: the next look is the one by the clock, also when something has 
   }
   t.equal(asked, 0, 'nor does the server look');
 });
+
+t.test('a subscriber that the server does not know has gone, or is of another server', async (t) => {
+  const clock = new FakeClock();
+  const log = new RecordingLog();
+  const looks: { failed(failure: Error): void }[] = [];
+  const asked: unknown[] = [];
+  const subscriber = { clientId: 1, connected: true, onReady: () => () => {}, subscribe: async () => async () => {} };
+  const connection = {
+    state: 'connected',
+    epoch: 1,
+    subscriber,
+    call: (...command: readonly unknown[]) => {
+      asked.push(command[4]);
+      return Promise.reject(new Error('The client ID you want redirect to does not exist'));
+    },
+    enqueue: (look: { failed(failure: Error): void }) => looks.push(look),
+  } as unknown as RedisConnection;
+  const watch = new ReadyWatch({ connection, log, clock });
+  t.teardown(() => watch.stop());
+  const watched = watch.add(['celery'], () => {});
+  /** What was asked in that turn is refused in it, the look first. */
+  const refused = async (): Promise<void> => {
+    watched.empty();
+    for (const look of looks.splice(0)) look.failed(new Error('ERR CLIENT CACHING can be called only when the client is in tracking mode'));
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await refused();
+  await refused();
+  t.same([asked, watch.mode], [[1], 'tracking'], 'it is not asked again at once');
+  subscriber.clientId = 2;
+  await refused();
+  t.same([asked, watch.mode], [[1, 2], 'tracking'], 'it has come back');
+  clock.advance(lookByTheClockMs);
+  await refused();
+  t.same([asked, watch.mode], [[1, 2, 2], 'poll'], 'the same one, a second later');
+  t.match(log.lines, [{ event: 'redis.polling' }]);
+});
