@@ -41,7 +41,7 @@ export const command: Command = {
       version: version(),
       hostname: hostname(),
       program: { executable, script },
-      declared: () => [],
+      declared: () => Object.keys(configFor(null).settings.worker_nodes),
       env,
       folder: (workdir) => workingFolder(workdir === null ? {} : { worker_workdir: workdir }, env, cwd),
       owner: ({ name, options }) => {

@@ -11,6 +11,7 @@ import { type Config, defaultOrigin, type Origin } from './config.ts';
 import { ConfigError, type ConfigProblem } from './config-error.ts';
 import { displayPath, findConfigFile } from './find-config-file.ts';
 import { type Kind, Refusal } from './kind.ts';
+import { settingsOfNode } from './node-settings.ts';
 import { parseToml, TomlSyntaxError } from './parse-toml.ts';
 import { readEnvironment } from './read-environment.ts';
 import { readFileSettings } from './read-file-settings.ts';
@@ -44,6 +45,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
     origins.set(name, origin);
   };
 
+  let placeInNodes: ((path: readonly string[]) => string) | undefined;
   const file = findConfigFile({ env, folder, named });
   if (file !== null) {
     const display = displayPath(file.path, cwd);
@@ -52,6 +54,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
       problems.push(...fromFile.problems);
       for (const { name, value, place, placeOf } of fromFile.values) {
         apply(name, settingsTable[name].kind.readValue(value), { kind: 'file', text: place }, dirname(file.path), placeOf);
+        if (name === 'worker_nodes') placeInNodes = placeOf;
       }
       problems.sort((one, other) => lineOf(one) - lineOf(other));
     } catch (thrown) {
@@ -76,6 +79,16 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
       { kind: 'flag', text: flag === undefined ? name : flagText(flag) },
       name === 'worker_workdir' ? cwd : folder,
     );
+  }
+
+  // Said for this node alone: stronger than [worker], weaker than what stands outside of the file.
+  const nodes = (values.get('worker_nodes') ?? {}) as Settings['worker_nodes'];
+  const fromNodes = origins.get('worker_nodes') ?? defaultOrigin;
+  for (const { name, value, path } of settingsOfNode(nodes, (values.get('worker_hostname') ?? null) as string | null)) {
+    const { kind } = origins.get(name as SettingName) ?? defaultOrigin;
+    if (kind === 'flag' || kind === 'environment') continue;
+    values.set(name as SettingName, value);
+    origins.set(name as SettingName, { kind: fromNodes.kind, text: placeInNodes?.(path) ?? fromNodes.text });
   }
 
   if (problems.length > 0) throw new ConfigError(problems);

@@ -63,7 +63,7 @@ function isTable(value: unknown): value is Record<string, unknown> {
 }
 
 function unknownSection(key: string): string {
-  const known = [...sections, 'queues', 'tasks'];
+  const known = [...sections, 'queues', 'tasks', 'node'];
   const nearest = nearestName(key, known);
   const hint = nearest === null ? `the sections are ${known.map((one) => `[${one}]`).join(', ')}` : `did you mean [${nearest}]?`;
   return `[${key}] is not a section; ${hint}`;

@@ -71,6 +71,8 @@ export function tomlPlace(name: string): TomlPlace {
   if (name === 'task_queues') return { section: null, key: 'queues' };
   // And for each task: [tasks."NAME"].
   if (name === 'task_annotations') return { section: null, key: 'tasks' };
+  // And for each node: [node.NAME].
+  if (name === 'worker_nodes') return { section: null, key: 'node' };
   const prefix = name.slice(0, name.indexOf('_') + 1);
   const section = sections.find((one) => `${one}_` === prefix);
   return section === undefined ? { section: null, key: name } : { section, key: name.slice(prefix.length) };

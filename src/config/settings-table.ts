@@ -6,6 +6,7 @@
 import { brokerSettings, sqliteSettings } from './broker-settings.ts';
 import { controlSettings, eventSettings, remoteControlSettings } from './control-settings.ts';
 import { daemonSettings } from './daemon-settings.ts';
+import { nodeSettings } from './node-settings.ts';
 import { redisLeaseSetting } from './redis-broker-settings.ts';
 import { redisSettings } from './redis-settings.ts';
 import { resultSettings } from './result-settings.ts';
@@ -26,6 +27,7 @@ const declared = {
   ...taskSettings,
   ...workerSettings,
   ...daemonSettings,
+  ...nodeSettings,
   ...remoteControlSettings,
   ...controlSettings,
   ...eventSettings,

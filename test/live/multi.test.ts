@@ -151,3 +151,33 @@ void t.test('--detach: user, groups, umask, the end of the log', { skip: process
   await front.ready();
   t.match(await front.stop(), { code: 0 });
 });
+
+void t.test('nodes of the configuration: start alone starts them, each with its own', async (t) => {
+  const folder = newFolder(t);
+  folder.write(
+    'umbel.toml',
+    '[worker]\ntasks = ["tasks.js"]\nconcurrency = 1\nloglevel = "info"\nlog_format = "json"\npidfile = "run/%n.pid"\nlogfile = "log/%n.log"\n[node.w1]\nconcurrency = 2\n[node.w2]\nlogfile = "log/second.log"\n',
+  );
+  t.equal(named((await folder.umbel(['multi', 'names'])).stdout), 'w1@host\nw2@host\n');
+  const started = await folder.umbel(multi('start'));
+  t.equal(started.status, 0, started.stderr);
+  t.equal(pidsIn(folder).length, 2);
+  const ready = (file: string): unknown =>
+    JSON.parse(
+      folder
+        .read(file)
+        .split('\n')
+        .find((line) => line.includes('worker.ready')) ?? '{}',
+    );
+  t.match(ready('log/w1.log'), { concurrency: 2 });
+  t.match(ready('log/second.log'), { concurrency: 1 });
+  const before = pidsIn(folder);
+  t.match(await folder.umbel(multi('restart', '--rolling')), { status: 0 });
+  t.same(
+    pidsIn(folder).filter((pid) => before.includes(pid)),
+    [],
+  );
+  t.match(await folder.umbel(multi('stopwait')), { status: 0 });
+  t.same(pidsIn(folder), []);
+  t.match(await folder.umbel(multi('stop')), { status: 0, stdout: /w1.*DOWN\n.*w2.*DOWN/ });
+});
