@@ -3,6 +3,7 @@ import { UmbelError } from '../errors.ts';
 import { RemoteTaskError } from '../protocol/remote-error.ts';
 import { installApi } from '../task/api-module.ts';
 import { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../task/control-flow.ts';
+import { controlCommand, inspectCommand } from '../task/control-module.ts';
 import { onWorkerProcessInit, onWorkerProcessShutdown } from '../task/process-hooks.ts';
 import { Signature } from '../task/signature.ts';
 import { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
@@ -27,8 +28,10 @@ export function embedApi(): void {
     chain,
     chord,
     chunks,
+    controlCommand,
     currentTask,
     group,
+    inspectCommand,
     onWorkerProcessInit,
     onWorkerProcessShutdown,
     signature,

@@ -14,6 +14,8 @@ export interface Command {
   readonly arguments: readonly string[];
   /** More than the summary, for `umbel help COMMAND`; lines are wrapped. */
   readonly description?: string;
+  /** Instead of `description`, where it is about what the configuration names; that stands in for it where this fails. */
+  describe?(ctx: CommandContext): Promise<string>;
   readonly examples?: readonly string[];
   readonly options: readonly OptionSpec[];
   /** Settings whose flags the command has, besides the global ones: usually `settingsWithFlagOn('worker')`. */

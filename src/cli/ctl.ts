@@ -7,7 +7,7 @@ import { renderReply } from '../control/render-reply.ts';
 import { askLine } from '../driver/line-server.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { runtimeFolder } from '../node/local-control.ts';
-import { remoteCommands } from '../node/open-control.ts';
+import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
 import { nearestName } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
@@ -36,7 +36,7 @@ const jsonOption = flagOption({ names: ['-j', '--json'], doc: 'Print the reply a
 
 export const command: Command = {
   arguments: ['<command>', '[...arguments]'],
-  description: `  why\n      Say in one sentence why nothing runs, or what does.\n${remoteCommands()
+  description: `  why\n      Say in one sentence why nothing runs, or what does.\n${builtinCommands
     .filter(({ hidden }) => hidden !== true)
     .map((one) => `  ${usageOf(one)}\n      ${one.help}`)
     .join('\n')}`,
@@ -45,7 +45,7 @@ export const command: Command = {
   settings: [],
   async run(ctx) {
     const [name = '', ...words] = ctx.args;
-    const request = { method: name, arguments: readArguments(name, words) };
+    const request = { method: name, arguments: await readArguments(ctx, name, words) };
     const answer = await askLine(ctx.option(socketOption) ?? findSocket(ctx), encodeJson(request), (ctx.option(timeoutOption) ?? 5) * 1000);
     const { node, value } = parseJson(answer) as { readonly node: string; readonly value: unknown };
     if (ctx.option(jsonOption) === true) ctx.stdout(encodeJson({ [node]: value }));
@@ -55,12 +55,12 @@ export const command: Command = {
   },
 };
 
-function readArguments(name: string, words: readonly string[]): Readonly<Record<string, unknown>> {
+async function readArguments(ctx: CommandContext, name: string, words: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
   if (name === 'why') {
     if (words.length > 0) throw new UmbelError('USAGE', `usage: umbel ctl why: got ${JSON.stringify(words[0])} too much`);
     return {};
   }
-  const known = remoteCommands();
+  const known = await remoteCommands(ctx.loadConfig());
   const found = known.find((one) => one.name === name || one.aliases?.includes(name));
   if (found !== undefined) return argumentsFrom(found, words);
   const nearest = nearestName(name, ['why', ...known.map((one) => one.name)]);

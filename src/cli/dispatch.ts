@@ -9,7 +9,7 @@ import { commands } from './commands.ts';
 import { createContext } from './create-context.ts';
 import { findCommand } from './find-command.ts';
 import { globalOptions, helpOption, versionOption } from './global-options.ts';
-import { commandHelp, generalHelp } from './help-text.ts';
+import { commandHelp, described, generalHelp } from './help-text.ts';
 import { settingOption } from './option-spec.ts';
 import { parseCommandLine } from './parse-command-line.ts';
 import { splitWords } from './split-words.ts';
@@ -40,7 +40,9 @@ export async function dispatch(argv: readonly string[], surroundings: Surroundin
   const given = (spec: unknown): boolean => options.some((one) => one.spec === spec);
   if (given(versionOption)) return printVersion(surroundings);
   if (given(helpOption)) {
-    surroundings.stdout.write(commandHelp(entry, command));
+    const values = new Map(options.map(({ spec, value }) => [spec, [value]]));
+    const ctx = createContext({ args: [], values }, commands, surroundings);
+    surroundings.stdout.write(commandHelp(entry, await described(command, ctx)));
     return exitStatus.ok;
   }
   const parsed = parseCommandLine({ name, command, specs, options, words: after.words });

@@ -1,5 +1,5 @@
 /** The text of `umbel help` and `umbel help COMMAND`: plain text for 100 columns. */
-import type { Command, CommandEntry } from './command.ts';
+import type { Command, CommandContext, CommandEntry } from './command.ts';
 import { globalOptions } from './global-options.ts';
 import { type OptionSpec, settingKey, settingOption } from './option-spec.ts';
 
@@ -14,6 +14,16 @@ export function generalHelp(commands: readonly CommandEntry[]): string {
     ...optionGroups(globalOptions),
     "'umbel help COMMAND' explains a command. Every setting: umbel config example.",
   ]);
+}
+
+/** With what the configuration adds to its description. Help is given however bad the configuration is. */
+export async function described(command: Command, ctx: CommandContext): Promise<Command> {
+  if (command.describe === undefined) return command;
+  try {
+    return { ...command, description: await command.describe(ctx) };
+  } catch {
+    return command;
+  }
 }
 
 export function commandHelp({ name, summary }: CommandEntry, command: Command): string {

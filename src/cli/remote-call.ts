@@ -8,7 +8,8 @@ import type { ControlCommand } from '../control/command.ts';
 import { argumentsFrom, usageOf } from '../control/command-line.ts';
 import { onlineCount, renderReply } from '../control/render-reply.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
-import { openControl, remoteCommands } from '../node/open-control.ts';
+import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
+import { openControl } from '../node/open-control.ts';
 import type { ControlReply } from '../protocol/control-message.ts';
 import { encodeJson } from '../protocol/json.ts';
 import { nearestName } from '../std/nearest-name.ts';
@@ -35,17 +36,22 @@ export const remoteOptions = [timeout, destination, json];
 type Kind = ControlCommand['kind'];
 
 /** For help. */
-export function describeCommands(kind: Kind): string {
-  return remoteCommands()
+export function describeCommands(kind: Kind, commands: readonly ControlCommand[] = builtinCommands): string {
+  return commands
     .filter((command) => command.kind === kind && command.hidden !== true)
     .map((command) => `  ${usageOf(command)}\n      ${command.help}`)
     .join('\n');
 }
 
+/** The same, with those of the modules in the configuration. */
+export async function describeAll(ctx: CommandContext, kind: Kind): Promise<string> {
+  return describeCommands(kind, await remoteCommands(ctx.loadConfig()));
+}
+
 /** One of the remote commands of this kind, with its arguments. */
 export async function callRemote(ctx: CommandContext, kind: Kind): Promise<number> {
   const [name = '', ...words] = ctx.args;
-  const command = findCommand(kind, name);
+  const command = findCommand(await remoteCommands(ctx.loadConfig()), kind, name);
   const args = argumentsFrom(command, words);
   if (command.needsNodes !== undefined) await mustHaveNodes(ctx, name, command.needsNodes);
   const replies = await broadcast(ctx, name, args, command.timeoutSeconds ?? 1, (reply) => {
@@ -75,8 +81,8 @@ export async function showStatus(ctx: CommandContext): Promise<number> {
   return exitStatus.ok;
 }
 
-function findCommand(kind: Kind, name: string): ControlCommand {
-  const known = remoteCommands().filter((command) => command.kind === kind);
+function findCommand(commands: readonly ControlCommand[], kind: Kind, name: string): ControlCommand {
+  const known = commands.filter((command) => command.kind === kind);
   const found = known.find((command) => command.name === name || command.aliases?.includes(name));
   if (found !== undefined) return found;
   const names = known.filter(({ hidden }) => hidden !== true).map((command) => command.name);

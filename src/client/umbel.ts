@@ -16,6 +16,7 @@ export { RemoteTaskError } from '../protocol/remote-error.ts';
 export type { AnyResult, AsyncResult, GetOptions, GroupResult } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
 export { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../task/control-flow.ts';
+export { type ControlCommandOptions, controlCommand, inspectCommand } from '../task/control-module.ts';
 export type { ErrorMatcher } from '../task/error-matcher.ts';
 export { onWorkerProcessInit, onWorkerProcessShutdown, type ProcessHook, type WorkerProcess } from '../task/process-hooks.ts';
 export { Signature } from '../task/signature.ts';

@@ -1,5 +1,5 @@
 /** Settings of remote control and events: `[control]`, `[event]`, and some of `[worker]`. */
-import { boolean, seconds, text } from './kind.ts';
+import { boolean, listOf, path, seconds, text } from './kind.ts';
 import { listenPlace, pathOrDisabled } from './listen-kind.ts';
 import { setting } from './setting.ts';
 
@@ -79,6 +79,14 @@ export const remoteControlSettings = {
       doc: 'Do not listen to other workers.',
     },
     celeryDiffers: 'In Celery there is only the flag.',
+  }),
+  worker_control_modules: setting<readonly string[]>({
+    kind: listOf(path(), 'paths'),
+    default: [],
+    defaultText: 'none',
+    doc: 'Modules with remote commands of your own, made with `controlCommand` and `inspectCommand` of `umbel`. They run in the worker itself.',
+    celeryDiffers: 'Not in Celery, where commands are registered by decorators.',
+    example: ['commands.ts'],
   }),
   worker_pool_restarts: setting<boolean>({
     kind: boolean(),

@@ -9,13 +9,19 @@ import { CommandFailure, errorText } from './command-failure.ts';
 import type { ControlSurface } from './control-surface.ts';
 
 export class Panel {
-  readonly commands: readonly ControlCommand[];
   readonly #byName = new Map<string, ControlCommand>();
 
   /** A later command takes the place of an earlier one of the same name. */
   constructor(commands: readonly ControlCommand[]) {
+    this.add(commands);
+  }
+
+  get commands(): readonly ControlCommand[] {
+    return [...new Set(this.#byName.values())];
+  }
+
+  add(commands: readonly ControlCommand[]): void {
     for (const command of commands) for (const name of [command.name, ...(command.aliases ?? [])]) this.#byName.set(name, command);
-    this.commands = commands.filter((command) => this.#byName.get(command.name) === command);
   }
 
   find(name: string): ControlCommand | undefined {

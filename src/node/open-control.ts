@@ -1,10 +1,7 @@
 /** From a configuration to a caller of remote commands, for the command line. */
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
-import type { ControlCommand } from '../control/command.ts';
 import { ControlClient } from '../control/control-client.ts';
-import { controlCommands } from '../control/control-commands.ts';
-import { inspectCommands } from '../control/inspect-commands.ts';
 import { UmbelError } from '../errors.ts';
 import { createLogger } from '../log/create-logger.ts';
 import { configuredConnections } from './open-client.ts';
@@ -36,9 +33,4 @@ export async function openControl(config: Config, env: NodeJS.ProcessEnv): Promi
       await broker.stop();
     },
   };
-}
-
-/** Every remote command a worker has. */
-export function remoteCommands(): readonly ControlCommand[] {
-  return [...inspectCommands, ...controlCommands];
 }

@@ -7,7 +7,7 @@ import { Panel } from '../control/panel.ts';
 import type { Component } from '../lifecycle/component.ts';
 import { health } from './health.ts';
 import { controlSocketPath, localControl } from './local-control.ts';
-import { remoteCommands } from './open-control.ts';
+import { builtinCommands, remoteCommands } from './module-commands.ts';
 import { WorkerSurface, type WorkerSurfaceParams } from './worker-surface.ts';
 
 export interface OperationParams extends WorkerSurfaceParams {
@@ -21,12 +21,13 @@ export interface OperationParams extends WorkerSurfaceParams {
 export function operation(params: OperationParams): Component[] {
   const { config, broker, names, env, log } = params;
   const { settings } = config;
-  const panel = new Panel(remoteCommands());
+  const panel = new Panel(builtinCommands);
+  const ownCommands = { name: 'control modules', start: async () => panel.add(await remoteCommands(config)), stop: async () => {} };
   const surface = new WorkerSurface(params);
   const local = localControl({ path: controlSocketPath(settings, names.nodeName, env), panel, surface, log });
   const { worker_health_listen: listen } = settings;
   const probes = health({ place: listen === null ? null : readListenPlace(listen), ...params });
-  if (!settings.worker_enable_remote_control) return [probes, local];
+  if (!settings.worker_enable_remote_control) return [ownCommands, probes, local];
   const mailbox = new Mailbox({
     broker,
     panel,
@@ -37,5 +38,5 @@ export function operation(params: OperationParams): Component[] {
     queueTtlMs: settings.control_queue_ttl * 1000,
     log,
   });
-  return [probes, local, patient(broker, mailbox)];
+  return [ownCommands, probes, local, patient(broker, mailbox)];
 }

@@ -22,11 +22,22 @@ export const add = task({ name: 'proj.add' }, (a, b) => a + b);
 export const fail = task({ name: 'proj.fail' }, () => { throw new Error('no'); });
 `;
 
+const commands = `
+import { controlCommand, inspectCommand } from 'umbel';
+let level = 0;
+export const current_level = inspectCommand({ help: 'The level now.' }, (worker) => ({ level, node: worker.nodeName }));
+export const raise_level = controlCommand(
+  { args: [{ name: 'n', default: 1, type: 'integer' }], signature: '[N=1]', help: 'Raise the level.' },
+  async (worker, { n }) => ({ ok: 'level is ' + (level += n) }),
+);
+`;
+
 for (const [name, open] of Object.entries(brokers)) {
   void t.test(`beside Python: ${name}`, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
     const broker = await open(t);
     folder.write('tasks.mjs', tasks);
+    const modules = { UMBEL_WORKER_CONTROL_MODULES: folder.write('commands.mjs', commands) };
     const python = new PythonCelery(
       t,
       `from celery import Celery\napp = Celery('proj', broker='${broker}')\n@app.task(name='py.task')\ndef py(): pass\n`,
@@ -36,7 +47,7 @@ for (const [name, open] of Object.entries(brokers)) {
     t.teardown(() => app.stop());
     const start = (node: string) =>
       folder.worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-E', '-l', 'debug', '-n', node], {
-        env: { UMBEL_WORKER_ENABLE_MINGLE: 'true' },
+        env: { UMBEL_WORKER_ENABLE_MINGLE: 'true', ...modules },
         cwd: folder.path,
       });
 
@@ -124,6 +135,34 @@ with app.connection_for_read() as connection:
         'bad',
         0,
       ]);
+    });
+
+    await t.test("commands of the operator's own, from here and from Python", async (t) => {
+      const said = python.script(`
+say(app.control.broadcast('raise_level', {'n': 3}, destination=['worker@here'], reply=True, timeout=30))
+say(app.control.inspect(destination=['worker@here'], timeout=30)._request('current_level'))
+say(app.control.broadcast('raise_level', {'n': None}, destination=['snake@here'], reply=True, timeout=30))
+`);
+      const celery = python.script(`
+import contextlib, io
+from celery.worker.control import control_command
+@control_command(args=[('n', int)], signature='[N=1]')
+def raise_level(state, n=1): pass
+from celery.bin.celery import celery
+out = io.StringIO()
+with contextlib.redirect_stdout(out): celery.main(args=['-A', 'tasks', 'control', '-d', 'worker@here', '-t', '30', 'raise_level', '0'], standalone_mode=False)
+say(out.getvalue())
+`);
+      t.match(await celery.next(), /worker@here: OK[\s\S]*level is \d/, 'celery control, where Python knows of it');
+      t.same(await said.next(), [{ 'worker@here': { ok: 'level is 3' } }]);
+      t.same(await said.next(), { 'worker@here': { level: 3, node: 'worker@here' } });
+      t.match(await said.next(), [{ 'snake@here': { error: /KeyError/ } }], 'which Python does not have');
+      const run = (...words: string[]) => folder.umbel(['-b', broker, ...words], { env: modules });
+      const raised = await run('control', 'raise_level', '2', '-d', 'worker@here', '-t', '30');
+      t.match(raised.stdout, /worker@here: OK\n\s+level is 5/);
+      t.match((await run('control', '--help')).stdout, /raise_level \[N=1\]\n\s+Raise the level\./);
+      t.match((await run('help', 'inspect')).stdout, /current_level\n\s+The level now\./);
+      t.match(await run('control', 'raise_level', 'much'), { status: 64, stderr: /must be a whole number, got "much"/ });
     });
 
     await t.test('one of them is elected, and nobody ends', async (t) => {
