@@ -89,7 +89,10 @@ export const catalogue = {
   QUEUE_UNKNOWN: { exit: exitStatus.usage, meaning: 'A queue is not declared and task.create_missing_queues is false.' },
   DEAD_LETTER_UNKNOWN: { exit: exitStatus.usage, meaning: 'No message with this id is put aside.' },
   AUTOSCALED: { exit: exitStatus.usage, meaning: 'The number of children follows the load and cannot be changed otherwise.' },
-  CONTROL_MODULE_FAILED: { exit: exitStatus.config, meaning: 'A module of worker.control_modules did not load, or has no remote commands in it.' },
+  CONTROL_MODULE_FAILED: {
+    exit: exitStatus.config,
+    meaning: 'A module of worker.control_modules did not load, or has no remote commands in it.',
+  },
   CAMERA_FAILED: { exit: exitStatus.config, meaning: 'The module of `umbel events --camera` did not load, or has no camera in it.' },
   AUTOSCALER_FAILED: { exit: exitStatus.config, meaning: 'The module of worker.autoscaler did not load, threw, or returned no number.' },
   ROUTER_FAILED: {
