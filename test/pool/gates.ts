@@ -35,7 +35,8 @@ export class Gates {
     const gates = new Gates(join(folder, 'gate'));
     await new Promise<void>((resolve, reject) => {
       gates.#server.once('error', reject);
-      gates.#server.listen(gates.path, resolve);
+      // A thousand may come at one time, and on a Unix socket whoever finds the queue full is refused.
+      gates.#server.listen({ path: gates.path, backlog: 4096 }, resolve);
     });
     t.teardown(async () => {
       for (const socket of gates.#sockets) socket.destroy();
