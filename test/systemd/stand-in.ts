@@ -28,9 +28,9 @@ done
 exit "\${STAND_IN_STATUS:-0}"
 `;
 
-/** Lives until it is killed; leaves a file behind for each HUP. */
+/** Lives until it is killed, or a moment longer than its folder; leaves a file behind for each HUP. */
 const node = `trap 'echo hup >> "$1"' HUP
-while :; do sleep 1000 & wait $!; kill $! 2>/dev/null; done
+while [ -e "$0" ]; do sleep 1 & wait $!; kill $! 2>/dev/null; done
 `;
 
 export class StandIn {
