@@ -3,11 +3,12 @@
  *
  * Owns the socket file, with mode 0600. A file left behind by a process that is gone is replaced; one that somebody listens on is not.
  */
-import { chmodSync, mkdirSync, statSync, unlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf, UmbelError } from '../errors.ts';
+import { freeSocketPath } from './socket-path.ts';
 
 /** Nobody asks for more in one line. */
 const longestLine = 1024 * 1024;
@@ -32,13 +33,8 @@ export class LineServer {
     const { path } = this.#params;
     try {
       mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      await this.#listen(path).catch(async (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'EADDRINUSE') throw error;
-        if (await isListening(path)) throw new Error('another process listens on it');
-        if (!statSync(path).isSocket()) throw new Error('it is there and is no socket');
-        unlinkSync(path);
-        await this.#listen(path);
-      });
+      await freeSocketPath(path);
+      await this.#listen(path);
     } catch (error) {
       throw new UmbelError('FILE_CANNOT_CREATE', `a socket must be makeable, got ${path}: ${messageOf(error)}`, { cause: error });
     }
@@ -83,17 +79,6 @@ export class LineServer {
       });
     });
   }
-}
-
-function isListening(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }
 
 /** One line to it, and its answer. Rejects with LOCAL_UNREACHABLE. */

@@ -3,9 +3,9 @@
  *
  * Owns the socket. What an answer says is the caller's.
  */
-import { unlinkSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { messageOf, UmbelError } from '../errors.ts';
+import { freeSocketPath } from './socket-path.ts';
 
 export interface ProbeAnswer {
   readonly status: number;
@@ -40,7 +40,7 @@ export class ProbeServer {
     server.keepAliveTimeout = 1000;
     const place = this.#place;
     try {
-      if ('path' in place) removeOld(place.path);
+      if ('path' in place) await freeSocketPath(place.path);
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen(place, () => resolve());
@@ -76,13 +76,5 @@ export class ProbeServer {
     const { status, contentType, body } = answer ?? { status: 404, contentType: 'text/plain', body: 'no such page\n' };
     response.writeHead(status, { 'Content-Type': `${contentType}; charset=utf-8`, 'Content-Length': Buffer.byteLength(body) });
     response.end(method === 'HEAD' ? undefined : body);
-  }
-}
-
-function removeOld(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // There is none.
   }
 }

@@ -41,6 +41,8 @@ export class EventDispatcher {
   #flush: NodeJS.Immediate | null = null;
   readonly #waiting: Outgoing[] = [];
   #dropped = 0;
+  /** It has been said that events cannot be sent: with many tasks every line would be one more. */
+  #failing = false;
   #declared: Promise<void> | null = null;
   #started = false;
   #inFlight = 0;
@@ -127,10 +129,16 @@ export class EventDispatcher {
     this.#declared ??= broker.declareExchange(exchange, 'topic', true);
     this.#declared
       .then(() => broker.publish(outgoing.message, { exchange, routingKey: outgoing.routingKey }))
+      .then(() => {
+        this.#failing = false;
+      })
       .catch((error: unknown) => {
         this.#declared = null;
-        if (broker.state === 'connected') log.warning('event.not-sent', `An event could not be sent: ${messageOf(error)}`);
-        else this.#wait(outgoing);
+        if (broker.state !== 'connected') this.#wait(outgoing);
+        else if (!this.#failing) {
+          this.#failing = true;
+          log.warning('event.not-sent', `Events cannot be sent, and are lost until they can: ${messageOf(error)}`);
+        }
       })
       .finally(() => {
         this.#inFlight--;

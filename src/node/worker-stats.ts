@@ -1,29 +1,6 @@
 /** What `inspect stats` says of this process and its pool. Source: protocol notes, control.md §3. */
 import type { Pool } from '../pool/pool.ts';
 
-/** Of the operating system, for the main process, under the names of getrusage(2); times in seconds, maxrss in KiB. */
-export function resourceUsage(): Readonly<Record<string, number>> {
-  const usage = process.resourceUsage();
-  return {
-    utime: usage.userCPUTime / 1e6,
-    stime: usage.systemCPUTime / 1e6,
-    maxrss: usage.maxRSS,
-    ixrss: usage.sharedMemorySize,
-    idrss: usage.unsharedDataSize,
-    isrss: usage.unsharedStackSize,
-    minflt: usage.minorPageFault,
-    majflt: usage.majorPageFault,
-    nswap: usage.swappedOut,
-    inblock: usage.fsRead,
-    oublock: usage.fsWrite,
-    msgsnd: usage.ipcSent,
-    msgrcv: usage.ipcReceived,
-    nsignals: usage.signalsCount,
-    nvcsw: usage.voluntaryContextSwitches,
-    nivcsw: usage.involuntaryContextSwitches,
-  };
-}
-
 export interface PoolInfoParams {
   readonly pool: Pool;
   /** Tasks that may run at a time. */

@@ -25,6 +25,7 @@ import type {
 } from '../control/control-surface.ts';
 import { UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
+import { resourceUsage } from '../os/process-info.ts';
 import type { PreforkPool } from '../pool/prefork-pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
@@ -37,7 +38,7 @@ import { requestInfo, scheduledInfo } from './request-info.ts';
 import { shownConfig } from './shown-config.ts';
 import { whyIdle } from './why-idle.ts';
 import type { WorkerNames } from './worker-params.ts';
-import { poolInfo, resourceUsage } from './worker-stats.ts';
+import { poolInfo } from './worker-stats.ts';
 
 /** A list longer than this helps nobody, and holds up the worker that makes it. */
 const mostScheduled = 10_000;

@@ -1,4 +1,7 @@
 /** Probes over a port and over a socket: statuses, HEAD, what is no GET, an answer that fails. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import { ProbeServer } from '../../src/driver/probe-server.ts';
 
@@ -23,4 +26,20 @@ t.test('one answer for each path', async (t) => {
     code: 'FILE_CANNOT_CREATE',
     message: /worker\.health_listen must be free to listen on, got 127\.0\.0\.1:\d+/,
   });
+});
+
+t.test('on a socket: a file named by mistake and a socket in use stay as they are', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'umbel-probe-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'precious');
+  writeFileSync(file, 'kept');
+  const refused = (path: string, why: RegExp) =>
+    t.rejects(new ProbeServer({ path }, () => null).start(), { code: 'FILE_CANNOT_CREATE', message: why });
+  await refused(file, /is no socket/);
+  t.equal(readFileSync(file, 'utf8'), 'kept');
+  const path = join(folder, 'health.sock');
+  const first = new ProbeServer({ path }, () => null);
+  await first.start();
+  t.teardown(() => first.stop());
+  await refused(path, /another process listens/);
 });

@@ -108,6 +108,27 @@ t.test('while the broker is away they wait, in order; the oldest are dropped bey
   );
 });
 
+t.test('events that the broker refuses are said once, until one is taken again', async (t) => {
+  const { broker, dispatcher, heard, until, log } = await scene(t);
+  const lines = (): number => log.lines.filter(({ event }) => event === 'event.not-sent').length;
+  const { publish } = broker;
+  broker.publish = () => Promise.reject(new Error('refused'));
+  for (let at = 0; at < 5; at++) dispatcher.send('worker-heartbeat', { at });
+  await dispatcher.stop();
+  t.equal(lines(), 1);
+  broker.publish = publish;
+  dispatcher.start();
+  dispatcher.send('worker-heartbeat', { at: 5 });
+  await until(1);
+  t.equal(heard[0]!.events[0]!.at, 5);
+  await dispatcher.stop();
+  broker.publish = () => Promise.reject(new Error('refused'));
+  dispatcher.start();
+  dispatcher.send('worker-heartbeat', { at: 6 });
+  await dispatcher.stop();
+  t.equal(lines(), 2);
+});
+
 t.test('stopping waits for what is on its way', async (t) => {
   const { dispatcher, heard } = await scene(t);
   dispatcher.task('task-started', { uuid: 'last' });
