@@ -1,12 +1,11 @@
 /** Entries of `unacked` that wait for their time, as messages. */
 import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
-import type { DeadlineEntry } from '../../std/deadline-heap.ts';
 import type { ScheduledMessage } from '../broker.ts';
-import type { DeferredTag } from './delayed-tags.ts';
+import type { DelayedTag } from './delayed-tags.ts';
 
 /** `entries` in the order of `tags`; those that are gone by now, or cannot be read, are left out. */
-export function scheduledMessages(tags: readonly DeadlineEntry<DeferredTag>[], entries: readonly unknown[]): ScheduledMessage[] {
-  return tags.flatMap(({ at: dueAtMs, value: { from } }, index) => {
+export function scheduledMessages(tags: readonly DelayedTag[], entries: readonly unknown[]): ScheduledMessage[] {
+  return tags.flatMap(({ dueAtMs, from }, index) => {
     const entry = entries[index];
     if (typeof entry !== 'string') return [];
     try {

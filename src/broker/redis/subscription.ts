@@ -231,7 +231,7 @@ export class RedisSubscription implements Subscription {
     const next = this.#delayed.next(limit);
     if (next.length === 0) return [];
     try {
-      const entries = await this.#connection.call('HMGET', this.#params.layout.unacked, ...next.map(({ value }) => value.tag));
+      const entries = await this.#connection.call('HMGET', this.#params.layout.unacked, ...next.map(({ tag }) => tag));
       return scheduledMessages(next, Array.isArray(entries) ? entries : []);
     } catch (error) {
       throw brokerUnavailable(error);
