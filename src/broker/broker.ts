@@ -89,6 +89,8 @@ export interface Delivery extends Message {
   /** How often it was delivered before, where the broker counts; null where it does not. */
   readonly deliveryCount: number | null;
   readonly epoch: number;
+  /** It was delivered to this subscription before, and deferred by it. */
+  readonly wasDeferred?: boolean;
   /** What a message of the plain form says: read by then, where headers and properties are not. */
   readonly plain?: PlainTask;
 }

@@ -10,12 +10,14 @@ export class PlainDelivery implements Delivery {
   readonly epoch: number;
   readonly redelivered = false;
   readonly deliveryCount = null;
+  readonly wasDeferred: boolean;
 
-  constructor(plain: PlainTask, tag: string | number, queue: string, epoch: number) {
+  constructor(plain: PlainTask, tag: string | number, queue: string, epoch: number, wasDeferred = false) {
     this.plain = plain;
     this.tag = tag;
     this.queue = queue;
     this.epoch = epoch;
+    this.wasDeferred = wasDeferred;
   }
 
   get exchange(): string {

@@ -200,6 +200,8 @@ export class ChildRuntime {
       rateLimit: options.rateLimit ?? defaults.rateLimit,
       timeLimit: options.timeLimit ?? null,
       softTimeLimit: options.softTimeLimit ?? null,
+      maxRetries: options.maxRetries,
+      defaultRetryDelay: options.defaultRetryDelay,
     };
   }
 

@@ -254,14 +254,7 @@ export class Consumer {
         return;
       }
       case 'defer':
-        this.#log.debug(
-          'task.deferred',
-          `Task ${decision.header.task}[${decision.header.id}] received, due ${new Date(decision.dueAtMs).toISOString()}`,
-          {
-            taskId: decision.header.id,
-            taskName: decision.header.task,
-          },
-        );
+        this.#params.settler.news.deferred(decision.header, decision.dueAtMs);
         this.#unrun.guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
         return;
       case 'expired':

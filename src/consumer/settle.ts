@@ -148,7 +148,7 @@ export class Settler implements RequestListener {
         if (!request.ignoreResult && !request.lost)
           this.#track(this.#store(this.#records.make(request, 'RETRY', resultJson, meta.traceback, meta)));
         this.#finish(request, job.followUps, null, 'ack');
-        this.news.retried(request, runtimeSeconds, meta);
+        this.news.retried(request, runtimeSeconds, meta, resultJson);
         return;
       }
       case 'ignored':

@@ -5,6 +5,7 @@
  */
 import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
+import { type ExceptionDocument, errorText } from '../protocol/exception.ts';
 import { formatIsoTime } from '../protocol/iso-time.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
@@ -28,9 +29,19 @@ export class TaskNews {
     this.#events = events;
   }
 
-  received({ header, label }: Request): void {
+  received({ header, label, delivery }: Request): void {
     if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${label} received`, fieldsOf(header));
-    if (!this.#events.enabled) return;
+    if (this.#events.enabled && delivery.wasDeferred !== true) this.#receivedEvent(header);
+  }
+
+  /** Here, and to be run later. Monitors hear of it now, as from Celery. */
+  deferred(header: TaskHeader, dueAtMs: number): void {
+    const text = `Task ${header.task}[${header.id}] received, due ${new Date(dueAtMs).toISOString()}`;
+    this.#log.debug('task.deferred', text, fieldsOf(header));
+    if (this.#events.enabled) this.#receivedEvent(header);
+  }
+
+  #receivedEvent(header: TaskHeader): void {
     this.#events.task('task-received', {
       uuid: header.id,
       name: header.shadow ?? header.task,
@@ -72,9 +83,12 @@ export class TaskNews {
     this.#ended('task-failed', header, exception, traceback);
   }
 
-  retried({ header, label }: Request, runtimeSeconds: number, meta: EndedMeta): void {
+  /** `causeJson`: the document of the exception because of which it is retried, or null. */
+  retried({ header, label }: Request, runtimeSeconds: number, meta: EndedMeta, causeJson: string): void {
     this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, { ...fieldsOf(header), runtime: runtimeSeconds });
-    this.#ended('task-retried', header, meta.text, meta.traceback);
+    if (!this.#events.enabled) return;
+    const cause = JSON.parse(causeJson) as ExceptionDocument | null;
+    this.#ended('task-retried', header, cause === null ? 'None' : errorText(cause), meta.traceback);
   }
 
   ignored({ header, label }: Request, runtimeSeconds: number): void {

@@ -17,6 +17,13 @@ export function textOrNull(name: string, value: unknown): string | null {
   return value === null || value === undefined || value === '' ? null : textOf(name, value);
 }
 
+/** As Python takes it: Flower sends 1 for true. */
+export function isTrue(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length > 0;
+  return Boolean(value);
+}
+
 /** A number, also as text: command lines send those. null stays null. */
 export function numberOrNull(name: string, value: unknown): number | null {
   if (value === null || value === undefined) return null;

@@ -6,7 +6,7 @@
 import { pythonText } from '../std/python-repr.ts';
 import { type ControlCommand, noReply } from './command.ts';
 import { CommandFailure } from './command-failure.ts';
-import { countOf, listOf, numberOrNull, textOf, textOrNull } from './command-values.ts';
+import { countOf, isTrue, listOf, numberOrNull, textOf, textOrNull } from './command-values.ts';
 import type { ControlSurface, EventsSwitch } from './control-surface.ts';
 
 const defaultSignal = 'SIGTERM';
@@ -23,7 +23,7 @@ export const controlCommands: readonly ControlCommand[] = [
     commandLine: ['task_id'],
     signature: '<id> …',
     help: 'Do not run these tasks any more, wherever they are.',
-    run: (surface, { task_id: ids, terminate, signal }) => revoke(surface, listOf(ids), terminate === true ? signalOf(signal) : null),
+    run: (surface, { task_id: ids, terminate, signal }) => revoke(surface, listOf(ids), isTrue(terminate) ? signalOf(signal) : null),
   },
   {
     name: 'terminate',
@@ -47,7 +47,7 @@ export const controlCommands: readonly ControlCommand[] = [
     run: (surface, { headers, terminate, signal }) => {
       const stamps = stampsOf(headers);
       const text = stampsText(stamps);
-      if (terminate !== true) {
+      if (!isTrue(terminate)) {
         surface.revokeByStampedHeaders(stamps, null);
         return { ok: `headers ${text} flagged as revoked, but not terminated` };
       }
@@ -142,7 +142,7 @@ export const controlCommands: readonly ControlCommand[] = [
     commandLine: [],
     help: 'Replace all children, which load the task modules anew.',
     run: async (surface, { modules, reload }) => {
-      await surface.poolRestart({ modules: modules === null ? null : listOf(modules), reload: reload === true });
+      await surface.poolRestart({ modules: modules === null ? null : listOf(modules), reload: isTrue(reload) });
       return { ok: 'reload started' };
     },
   },

@@ -5,7 +5,7 @@
  */
 import { writeRevokedMap } from '../protocol/revoked-map.ts';
 import type { ControlCommand } from './command.ts';
-import { listOf, textOf } from './command-values.ts';
+import { isTrue, listOf, textOf } from './command-values.ts';
 import type { ControlSurface, TaskInfo } from './control-surface.ts';
 
 const defaultTaskItems = ['exchange', 'routing_key', 'rate_limit'];
@@ -25,7 +25,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     arguments: [{ name: 'safe', default: false, type: 'boolean' }],
     commandLine: [],
     help: 'Tasks that are running now.',
-    run: (surface, { safe }) => surface.active(safe === true),
+    run: (surface, { safe }) => surface.active(isTrue(safe)),
   },
   {
     name: 'reserved',
@@ -62,7 +62,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     commandLine: ['taskinfoitems'],
     signature: '[attribute …]',
     help: 'Tasks that this worker knows, with the attributes asked for.',
-    run: (surface, { taskinfoitems, builtins }) => registered(surface, listOf(taskinfoitems), builtins === true),
+    run: (surface, { taskinfoitems, builtins }) => registered(surface, listOf(taskinfoitems), isTrue(builtins)),
   },
   {
     name: 'stats',
@@ -86,7 +86,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     arguments: [{ name: 'with_defaults', default: false, type: 'boolean' }],
     signature: '[true]',
     help: 'The configuration, without what has its default unless asked for; secrets are masked.',
-    run: (surface, args) => surface.conf(args.with_defaults === true),
+    run: (surface, args) => surface.conf(isTrue(args.with_defaults)),
   },
   {
     name: 'clock',

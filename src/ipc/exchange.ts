@@ -157,6 +157,10 @@ export interface TaskOffer extends TaskDefaults {
   /** Seconds; absent or null: the worker's. */
   readonly timeLimit?: number | null;
   readonly softTimeLimit?: number | null;
+  /** For people who ask; null: no bound. */
+  readonly maxRetries?: number | null;
+  /** Seconds. For people who ask. */
+  readonly defaultRetryDelay?: number;
 }
 
 export interface ReadyMeta {

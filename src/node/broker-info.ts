@@ -17,7 +17,7 @@ export function brokerInfo(settings: Settings): Readonly<Record<string, unknown>
     transport: scheme,
     connect_timeout: settings.broker_connection_timeout,
     transport_options: { ...settings.broker_transport_options },
-    login_method: settings.broker_login_method,
+    login_method: scheme.includes('amqp') ? settings.broker_login_method : null,
     uri_prefix: null,
     heartbeat: settings.broker_heartbeat,
     failover_strategy: settings.broker_failover_strategy,

@@ -3,6 +3,8 @@ import type { Config } from '../config/config.ts';
 import { settingNames, settingsTable } from '../config/settings-table.ts';
 import { maskUrl } from '../std/mask-url.ts';
 
+/** Celery's. */
+const hiddenText = '********';
 const secretKey = /API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE/i;
 
 export function shownConfig(config: Config, withDefaults: boolean): Record<string, unknown> {
@@ -22,12 +24,12 @@ function isKeyOfRouting(name: string): boolean {
 }
 
 function hidden(value: unknown): unknown {
-  return value === null ? null : '********';
+  return value === null ? null : hiddenText;
 }
 
 /** Texts that are URLs lose their passwords, wherever they stand; tables lose what their keys call secret. */
 function masked(value: unknown): unknown {
-  if (typeof value === 'string') return value.includes('://') ? maskUrl(value) : value;
+  if (typeof value === 'string') return value.includes('://') ? maskUrl(value, hiddenText) : value;
   if (Array.isArray(value)) return value.map(masked);
   if (value instanceof RegExp || value instanceof Date) return String(value);
   if (typeof value !== 'object' || value === null) return typeof value === 'function' ? String(value) : value;

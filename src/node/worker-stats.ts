@@ -19,7 +19,7 @@ export function poolInfo({
   softSeconds,
   hardSeconds,
 }: PoolInfoParams): Readonly<Record<string, unknown>> {
-  const counts = [...pool.processed.values()];
+  const counts = [...pool.written.values()];
   const total = counts.reduce((sum, count) => sum + count, 0);
   const shares = counts.map((count) => (total === 0 ? 0 : count / total).toFixed(2));
   return {

@@ -121,6 +121,10 @@ export class WorkerSurface implements ControlSurface {
       ignore_result: offer.ignoreResult,
       track_started: offer.trackStarted,
       store_errors_even_if_ignored: offer.storeErrorsEvenIfIgnored,
+      max_retries: offer.maxRetries ?? null,
+      default_retry_delay: offer.defaultRetryDelay ?? null,
+      time_limit: offer.timeLimit ?? null,
+      soft_time_limit: offer.softTimeLimit ?? null,
     }));
   }
 

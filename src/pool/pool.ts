@@ -50,8 +50,8 @@ export interface Pool {
   readonly usefulReserve: number;
   /** Process ids of the children that live now; none when they are no processes. */
   readonly pids: readonly number[];
-  /** Tasks settled by each child that lives now, by process index. */
-  readonly processed: ReadonlyMap<number, number>;
+  /** Tasks sent to each child that lives now and not taken back, by process index. */
+  readonly written: ReadonlyMap<number, number>;
   /** Resolves when at least one child is ready. Rejects with the child's own failure, or CHILD_CANNOT_START. */
   start(): Promise<void>;
   /** Take a job. It waits in the pool until a child has room. */

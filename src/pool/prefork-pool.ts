@@ -186,8 +186,8 @@ export class PreforkPool implements Pool {
     return this.#params.kind.processes ? this.#all().map((child) => child.pid) : [];
   }
 
-  get processed(): ReadonlyMap<number, number> {
-    return new Map([...this.#children].map(([index, child]) => [index, child.processed]));
+  get written(): ReadonlyMap<number, number> {
+    return new Map([...this.#children].map(([index, child]) => [index, child.processed + child.jobs.size]));
   }
 
   get usefulReserve(): number {

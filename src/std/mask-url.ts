@@ -11,15 +11,15 @@
 /** ?password=…, &token=…, &ssl_key_password=… */
 const secretParameter = /([?&][\w.-]{0,40}?(?:password|passwd|secret|token|api_?key)[\w.-]{0,40}=)([^&#\s;,"']+)/gi;
 
-/** Every password, token and key inside the URLs of `text` replaced by `**`. */
-export function maskUrl(text: string): string {
+/** Every password, token and key inside the URLs of `text` replaced by `mask`. */
+export function maskUrl(text: string, mask = '**'): string {
   if (!text.includes('://')) return text;
   const [first = '', ...rests] = text.split('://');
-  return [first, ...rests.map(maskUserInfo)].join('://').replace(secretParameter, '$1**');
+  return [first, ...rests.map((rest) => maskUserInfo(rest, mask))].join('://').replace(secretParameter, `$1${mask}`);
 }
 
 /** `rest` is what follows `://`, up to the next `://` (and so ends with the scheme of the next URL, if there is one). */
-function maskUserInfo(rest: string): string {
+function maskUserInfo(rest: string, mask: string): string {
   const end = rest.search(/[\s;"'<>]/);
   const url = end < 0 ? rest : rest.slice(0, end);
   const authorityEnd = url.search(/[/?#]/);
@@ -27,5 +27,5 @@ function maskUserInfo(rest: string): string {
   const colon = authority.indexOf(':');
   // An @ only after the authority: an unescaped `/`, `?` or `#` inside the password.
   const at = Math.max(authority.lastIndexOf('@'), colon < 0 || authority.includes('@') ? -1 : url.lastIndexOf('@'));
-  return colon >= 0 && colon < at ? `${rest.slice(0, colon + 1)}**${rest.slice(at)}` : rest;
+  return colon >= 0 && colon < at ? `${rest.slice(0, colon + 1)}${mask}${rest.slice(at)}` : rest;
 }

@@ -343,7 +343,7 @@ export class FakePool implements Pool {
   tasks: ReadonlyMap<string, TaskOffer>;
   usefulReserve = 0;
   readonly pids: readonly number[] = [];
-  readonly processed: ReadonlyMap<number, number> = new Map();
+  readonly written: ReadonlyMap<number, number> = new Map();
   readonly jobs: Job[] = [];
   readonly aborted: Job[] = [];
   /** Calls of `held`. */

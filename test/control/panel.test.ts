@@ -90,6 +90,9 @@ t.test('what changes something is handed on as it was meant', async (t) => {
   t.strictSame(await call('revoke_by_stamped_headers', { headers: ['k=v'], terminate: true, signal: 9 }), {
     ok: "headers {'k': ['v']} revoked",
   });
+  // Flower says true as 1.
+  t.strictSame(await call('revoke', { task_id: request.id, terminate: 1, signal: 'SIGTERM' }), { ok: 'terminate: id-1' });
+  t.strictSame(await call('revoke', { task_id: 'c', terminate: 0, signal: 'SIGTERM' }), { ok: 'tasks c flagged as revoked' });
   await call('time_limit', { task_name: 'proj.a', hard: '60', soft: 30 });
   await call('rate_limit', { task_name: 'proj.a', rate_limit: '5/h' });
   await call('add_consumer', { queue: 'q', exchange: null, exchange_type: 'topic', routing_key: 'a.#' });
@@ -99,6 +102,8 @@ t.test('what changes something is handed on as it was meant', async (t) => {
     ['revoke', ['a', 'b'], null],
     ['stamps', { k: ['v', 'w'] }, null],
     ['stamps', { k: ['v'] }, '9'],
+    ['revoke', ['id-1'], 'SIGTERM'],
+    ['revoke', ['c'], null],
     ['time', 'proj.a', 60, 30],
     ['rate', 'proj.a', '5/h'],
     ['add', { queue: 'q', exchange: null, exchangeType: 'topic', routingKey: 'a.#' }],

@@ -84,16 +84,20 @@ say(app.control.inspect(timeout=30, destination=['second@here']).revoked()['seco
     await t.test("Celery's State sees worker and tasks", async (t) => {
       const monitor = python.script(`
 state = app.events.State()
+received = []
 def on_event(event):
     state.event(event)
-    done = [task for task in state.tasks.values() if task.uuid in ('good', 'bad') and task.ready]
-    if len(done) < 2 or 'worker@here' not in state.workers or not state.workers['worker@here'].sw_ident: return
+    if event['type'] == 'task-received': received.append([event['uuid'], event['eta'] is not None])
+    if event.get('uuid') == 'later' and event['type'] == 'task-received': say('scheduled')
+    done = [task for task in state.tasks.values() if task.uuid in ('good', 'bad', 'later') and task.ready]
+    if len(done) < 3 or 'worker@here' not in state.workers or not state.workers['worker@here'].sw_ident: return
     worker = state.workers['worker@here']
     say([worker.alive, worker.sw_ident, worker.pid, worker.freq > 0])
     for id in ('good', 'bad'):
         task = state.tasks[id]
         say([task.state, task.name, task.args, task.kwargs, task.result, task.exception, task.worker.hostname, task.runtime is not None,
              [moment is not None for moment in (task.received, task.started, task.succeeded, task.failed)], task.root_id, task.retries])
+    say(sorted(received))
     raise SystemExit
 with app.connection_for_read() as connection:
     receiver = app.events.Receiver(connection, handlers={'*': on_event})
@@ -105,6 +109,8 @@ with app.connection_for_read() as connection:
     receiver.capture(timeout=60)
 `);
       t.equal(await monitor.next(), 'listening');
+      await add.applyAsync({ args: [0, 0], taskId: 'later', countdown: 1 });
+      t.equal(await monitor.next(), 'scheduled', 'long before it runs');
       await add.applyAsync({ args: [2, 3], taskId: 'good' });
       await taskHandle<[], void>('proj.fail').applyAsync({ args: [], taskId: 'bad' });
       t.same(await monitor.next(), [true, 'umbel', worker.pid, true]);
@@ -135,6 +141,15 @@ with app.connection_for_read() as connection:
         'bad',
         0,
       ]);
+      t.same(
+        await monitor.next(),
+        [
+          ['bad', false],
+          ['good', false],
+          ['later', true],
+        ],
+        'each was received once',
+      );
     });
 
     await t.test("commands of the operator's own, from here and from Python", async (t) => {

@@ -150,10 +150,10 @@ const endSuite: Suite = (test) => {
       'each was told to have started',
     );
     t.equal(pool.jobCount, 0);
-    const processed = [...pool.processed];
-    t.same(processed.map(([index]) => index).sort(), pool.features.resize ? [1, 2] : [1]);
+    const written = [...pool.written];
+    t.same(written.map(([index]) => index).sort(), pool.features.resize ? [1, 2] : [1]);
     t.equal(
-      processed.reduce((sum, [, count]) => sum + count, 0),
+      written.reduce((sum, [, count]) => sum + count, 0),
       900,
     );
   });
@@ -309,7 +309,7 @@ const shutdownSuite: Suite = (test) => {
     t.ok(held.every(({ settled }) => settled?.kind === 'lost'));
     t.ok(waiting.every(({ settled }) => settled?.kind === 'returned'));
     t.equal(pool.jobCount, 0);
-    t.equal(pool.processed.size, 0, 'no child is left');
+    t.equal(pool.written.size, 0, 'no child is left');
     t.same(pool.pids, []);
     await pool.stop();
     t.match(await run('add', [1, 2]).end, { kind: 'returned' }, 'a stopped pool gives back what it gets');
@@ -345,7 +345,7 @@ const sizeSuite: Suite = (test) => {
     t.equal(pool.size, 1);
     for (const arrival of arrivals) arrival.open('finished');
     for (const { end } of runs) t.match(await end, { value: 'finished' }, 'a busy one finishes first');
-    await eventually(t, 'one child is left', () => pool.processed.size === 1);
+    await eventually(t, 'one child is left', () => pool.written.size === 1);
     t.same(
       (await pool.report()).map(({ index }) => index),
       [1],

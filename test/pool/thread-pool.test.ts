@@ -33,7 +33,7 @@ t.test('a thread that ends is lost alone, whatever ended it, and replaced under 
   t.match(await log.event('child.uncaught'), { message: /this child ends: thrown by a timer/ });
   await log.event('child.lost');
   t.equal(await value('add', [1, 2]), 3);
-  await eventually(t, 'there are two again', () => [...pool.processed.keys()].sort().join() === '1,2');
+  await eventually(t, 'there are two again', () => [...pool.written.keys()].sort().join() === '1,2');
   arrival.open('unharmed');
   t.match(await bystander.end, { value: 'unharmed' });
 });

@@ -17,6 +17,7 @@ export class AmqpDelivery implements Delivery {
   readonly redelivered: boolean;
   readonly deliveryCount: number | null;
   readonly epoch: number;
+  readonly wasDeferred: boolean;
 
   private constructor(delivery: Delivery, tag: number) {
     this.properties = delivery.properties;
@@ -29,6 +30,7 @@ export class AmqpDelivery implements Delivery {
     this.redelivered = delivery.redelivered;
     this.deliveryCount = delivery.deliveryCount;
     this.epoch = delivery.epoch;
+    this.wasDeferred = delivery.wasDeferred ?? false;
   }
 
   static received(raw: RawMessage, queue: string, epoch: number): AmqpDelivery {
@@ -62,8 +64,8 @@ export class AmqpDelivery implements Delivery {
     return delivery instanceof AmqpDelivery ? delivery : new AmqpDelivery(delivery, delivery.tag as number);
   }
 
-  /** The same message for another time, as another delivery. Its body no longer keeps the whole chunk alive that it came in. */
+  /** The same message for another time, deferred, as another delivery. Its body no longer keeps the whole chunk alive that it came in. */
   fresh(): AmqpDelivery {
-    return new AmqpDelivery({ ...this, body: Buffer.from(this.body) }, this.tag);
+    return new AmqpDelivery({ ...this, body: Buffer.from(this.body), wasDeferred: true }, this.tag);
   }
 }

@@ -475,7 +475,7 @@ export class RedisSubscription implements Subscription {
       const from = this.#listOf(entry, deferred.from);
       if (this.#paused && !this.#cancelled) this.#due.push({ tag: deferred.tag, from });
       else if (this.#cancelled || !this.#order.queues.includes(from.queue)) unwelcome.push({ tag: deferred.tag, from });
-      else this.#deliver(deferred.tag, from, from.envelopeOf(entry), deferred.redelivered);
+      else this.#deliver(deferred.tag, from, from.envelopeOf(entry), deferred.redelivered, true);
     }
     if (unwelcome.length > 0) void this.#unacked.giveBack(unwelcome);
   }
@@ -492,14 +492,16 @@ export class RedisSubscription implements Subscription {
     return guess;
   }
 
-  /** `again`: it was delivered before, which its envelope does not say. */
-  #deliver(tag: string, from: QueueList, envelope: string, again = false): void {
+  /** `again`: it was delivered before, which its envelope does not say. `wasDeferred`: by us. */
+  #deliver(tag: string, from: QueueList, envelope: string, again = false, wasDeferred = false): void {
     const { epoch } = this.#connection;
     const plain = again ? null : readPlainTask(envelope);
     let delivery: Delivery;
     try {
       delivery =
-        plain === null ? decodedDelivery(envelope, tag, from.queue, epoch, again) : new PlainDelivery(plain, tag, from.queue, epoch);
+        plain === null
+          ? { ...decodedDelivery(envelope, tag, from.queue, epoch, again), wasDeferred }
+          : new PlainDelivery(plain, tag, from.queue, epoch, wasDeferred);
     } catch (error) {
       this.#complain(from, messageOf(error));
       void this.#unacked.setAside(tag, from);
