@@ -31,6 +31,7 @@ const rounds = 3;
 /** After this nothing is left of what a worker held when the queue was empty. */
 const settleMs = 200;
 const celeryVhost = 'celery';
+const bareVhost = 'bare';
 
 export async function measureAmqp(params: AmqpBenchParams): Promise<Row[]> {
   say('RabbitMQ: a server …');
@@ -40,9 +41,9 @@ export async function measureAmqp(params: AmqpBenchParams): Promise<Row[]> {
     const rows = [...(await throughputRows(bench)), ...(await publishRows(bench))];
     say('RabbitMQ: round trips …');
     await place.empty();
-    await place.server.control.addVhost(celeryVhost);
+    for (const vhost of [celeryVhost, bareVhost]) await place.server.control.addVhost(vhost);
     const at = (vhost: string): { url: string; backend: string } => ({ url: place.server.url(vhost), backend: 'rpc://' });
-    return [...rows, ...(await roundTripRows('RabbitMQ', params, { umbel: at(''), celery: at(celeryVhost) }, 1000))];
+    return [...rows, ...(await roundTripRows('RabbitMQ', params, { umbel: at(''), celery: at(celeryVhost), bare: at(bareVhost) }, 1000))];
   } finally {
     await place.close();
   }

@@ -1,12 +1,13 @@
 /**
- * delay() → get() of a Python client, on an idle umbel worker and on an idle Python worker, each with a place of its own, in turns.
+ * delay() → get() of a Python client, on an idle umbel worker, an idle Python worker and a bare loop that only answers, each with a place of its own, in turns.
  *
- * In several rounds of which the one counts in which the Python worker's tail was the shortest: what else a shared machine does lengthens the
- * tail of both alike, and moves the ratio towards 1 whatever the workers do.
+ * In several rounds, of which each of the three has its shortest: what else a shared machine does lengthens the tail of all alike, and moves the ratio
+ * towards 1 whatever the workers do. The bare loop is what client and server take; the ratio cannot be better than its.
  */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { WorkerProcess } from '../scripts/worker-process.ts';
 import { celeryWorker, peerFolder, python, type UmbelProgram, umbelWorker } from './noop-workers.ts';
 import { quantile } from './quantile.ts';
 import { ms, type Row } from './table.ts';
@@ -14,6 +15,12 @@ import { ms, type Row } from './table.ts';
 export interface RoundTripPlace {
   readonly url: string;
   readonly backend: string;
+}
+
+export interface RoundTripPlaces {
+  readonly umbel: RoundTripPlace;
+  readonly celery: RoundTripPlace;
+  readonly bare: RoundTripPlace;
 }
 
 interface RoundTrip {
@@ -29,22 +36,21 @@ const target = 0.8;
 
 async function roundTrips(
   program: UmbelProgram,
-  places: { readonly umbel: RoundTripPlace; readonly celery: RoundTripPlace },
+  places: RoundTripPlaces,
   samples: number,
-): Promise<{ umbel: RoundTrip; celery: RoundTrip }> {
-  const workers = [umbelWorker(program, { ...places.umbel, marks: null }), celeryWorker({ ...places.celery, marks: null })];
+): Promise<Record<keyof RoundTripPlaces, RoundTrip>> {
+  const workers = [
+    umbelWorker(program, { ...places.umbel, marks: null }),
+    celeryWorker({ ...places.celery, marks: null }),
+    bareAnswers(program, places.bare),
+  ];
   try {
     const env = { ...process.env, UMBEL_BENCH_BROKER: places.umbel.url, PYTHONDONTWRITEBYTECODE: '1' };
-    const each = [places.umbel, places.celery].flatMap(({ url, backend }) => [url, backend]);
+    const each = [places.umbel, places.celery, places.bare].flatMap(({ url, backend }) => [url, backend]);
     const args = [join(peerFolder, 'noop_peer.py'), 'round-trip', String(warmUp + rounds * samples), ...each];
     const { stdout } = await promisify(execFile)(python, args, { env, maxBuffer: 64 * 1024 * 1024 });
-    const [umbel = [], celery = []] = JSON.parse(stdout) as number[][];
-    const all = Array.from({ length: rounds }, (_, round) => {
-      const [from, to] = [warmUp + round * samples, warmUp + (round + 1) * samples];
-      return { umbel: summary(umbel.slice(from, to)), celery: summary(celery.slice(from, to)) };
-    });
-    // The quietest round by the peer's figures, so that the choice favours the peer if anybody.
-    return all.reduce((best, round) => (round.celery.p99Ms < best.celery.p99Ms ? round : best));
+    const [umbel = [], celery = [], bare = []] = JSON.parse(stdout) as number[][];
+    return { umbel: shortest(umbel, samples), celery: shortest(celery, samples), bare: shortest(bare, samples) };
   } finally {
     for (const worker of workers) await worker.stop();
   }
@@ -52,17 +58,36 @@ async function roundTrips(
 
 /** Rows of the table; `what` stands before them. */
 export async function roundTripRows(what: string, ...args: Parameters<typeof roundTrips>): Promise<Row[]> {
-  const { umbel, celery } = await roundTrips(...args);
-  const row = (name: string, own: number, peer: number): Row => ({
-    what: `${what}, delay() to get() of Python, idle, ${name}`,
-    measured: ms(own),
-    reference: `${(own / peer).toFixed(2)} of Celery's ${ms(peer)}`,
-    target: `<= ${target}`,
-    met: own <= target * peer,
-  });
-  return [row('p50', umbel.p50Ms, celery.p50Ms), row('p99', umbel.p99Ms, celery.p99Ms)];
+  const { umbel, celery, bare } = await roundTrips(...args);
+  const rows = (name: string, own: number, peer: number, least: number): Row[] => [
+    {
+      what: `${what}, delay() to get() of Python, idle, ${name}`,
+      measured: ms(own),
+      reference: `${(own / peer).toFixed(2)} of Celery's ${ms(peer)}`,
+      target: `<= ${target}`,
+      met: own <= target * peer,
+    },
+    {
+      what: '  a bare loop that only answers',
+      measured: ms(least),
+      reference: `${(least / peer).toFixed(2)} of Celery's`,
+      target: '',
+      met: null,
+    },
+  ];
+  return [...rows('p50', umbel.p50Ms, celery.p50Ms, bare.p50Ms), ...rows('p99', umbel.p99Ms, celery.p99Ms, bare.p99Ms)];
 }
 
-function summary(seconds: readonly number[]): RoundTrip {
-  return { p50Ms: quantile(seconds, 0.5) * 1000, p99Ms: quantile(seconds, 0.99) * 1000 };
+function bareAnswers({ folder }: UmbelProgram, { url }: RoundTripPlace): WorkerProcess {
+  return new WorkerProcess({ command: process.execPath, args: [join(peerFolder, 'bare-answers.ts'), url], cwd: folder, isReady: null });
+}
+
+/** Seconds of all samples, warm-up first; the least that each of the figures was in one of the rounds. */
+function shortest(seconds: readonly number[], samples: number): RoundTrip {
+  const least = (q: number): number =>
+    1000 *
+    Math.min(
+      ...Array.from({ length: rounds }, (_, round) => quantile(seconds.slice(warmUp + round * samples, warmUp + (round + 1) * samples), q)),
+    );
+  return { p50Ms: least(0.5), p99Ms: least(0.99) };
 }

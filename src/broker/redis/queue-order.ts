@@ -36,6 +36,13 @@ export class QueueOrder {
     return this.#names;
   }
 
+  /** The list of this key, behind the more urgent ones of its queue; none: nobody looks at it any more. */
+  upTo(key: string): readonly QueueList[] {
+    const at = this.#lists.findIndex((list) => list.key === key);
+    const queue = this.#lists[at]?.queue;
+    return this.#lists.slice(0, at + 1).filter((list) => list.queue === queue);
+  }
+
   set(queues: readonly string[]): void {
     const unique = [...new Set(queues)];
     this.#queues = this.strategy === 'sorted' ? unique.sort() : unique;
@@ -49,6 +56,15 @@ export class QueueOrder {
   delivered(queue: string): void {
     if (this.strategy !== 'round_robin' || this.#queues.length < 2 || this.#queues.at(-1) === queue) return;
     const at = this.#queues.indexOf(queue);
-    if (at >= 0) this.set([...this.#queues.slice(at + 1), ...this.#queues.slice(0, at + 1)]);
+    if (at >= 0) this.#rotate(at + 1);
+  }
+
+  /** Between a message and its start: cheap also for many lists. */
+  #rotate(by: number): void {
+    const rotated = <T>(values: readonly T[]): T[] => [...values.slice(by), ...values.slice(0, by)];
+    const queues = this.#queues.length;
+    this.#lists = this.#layout.steps.flatMap((_, step) => rotated(this.#lists.slice(step * queues, (step + 1) * queues)));
+    this.#queues = rotated(this.#queues);
+    this.#names = rotated(this.#names);
   }
 }

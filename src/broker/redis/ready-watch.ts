@@ -39,8 +39,11 @@ interface Member {
   changed: boolean;
   /** The server has been asked to look at the lists, behind everything sent so far. */
   looking: boolean;
-  wake(): void;
+  wake: Wake;
 }
+
+/** `key`: of all the lists only this one may have got something, for all that is known. null: any of them. */
+type Wake = (key: string | null) => void;
 
 const channel = '__redis__:invalidate';
 const safetyLookMs = 1000;
@@ -72,7 +75,7 @@ export class ReadyWatch {
     return this.#unsupported ? 'poll' : 'tracking';
   }
 
-  add(keys: readonly string[], wake: () => void): Watched {
+  add(keys: readonly string[], wake: Wake): Watched {
     const member: Member = { keys: new Set(keys), asleep: false, changed: false, looking: false, wake };
     this.#members.add(member);
     this.#start();
@@ -165,12 +168,13 @@ export class ReadyWatch {
     // Without keys: everything may have changed (FLUSHALL, or the table of the server overflowed).
     const keys = typeof payload === 'string' ? null : payload;
     for (const member of this.#members) {
-      if (keys !== null && !keys.some((key) => member.keys.has(key))) continue;
+      const changed = keys?.filter((key) => member.keys.has(key));
+      if (changed?.length === 0) continue;
       if (!member.asleep) {
         member.changed = true;
         continue;
       }
-      this.#wake(member);
+      this.#wake(member, changed?.length === 1 ? changed[0] : undefined);
     }
   }
 
@@ -288,8 +292,8 @@ export class ReadyWatch {
     }
   }
 
-  #wake(member: Member): void {
+  #wake(member: Member, key?: string): void {
     member.asleep = false;
-    member.wake();
+    member.wake(key ?? null);
   }
 }

@@ -82,6 +82,8 @@ export class RedisSubscription implements Subscription {
   #paused = false;
   #cancelled = false;
   #asleep = false;
+  /** The next reservation is made from this list, and the more urgent ones of its queue; null: from all. */
+  #only: string | null = null;
   /** The reservation or look-up under way: what it takes is ours before we hear of it. A late answer to an earlier one is not acted on. */
   #claiming: Reservation | readonly DeferredTag[] | null = null;
   #activity = 0;
@@ -101,7 +103,7 @@ export class RedisSubscription implements Subscription {
       if (this.#cancelled) params.holdsAgain(this);
     });
     this.#broadcasts = new BroadcastQueues({ ...params, onArrival: () => this.#handBroadcasts() });
-    this.#watched = params.watch.add([], () => this.wake());
+    this.#watched = params.watch.add([], (key) => this.#awake(key));
   }
 
   /** Rejects with a RedisFailure. */
@@ -276,8 +278,7 @@ export class RedisSubscription implements Subscription {
 
   /** There may be something in the queues. */
   wake(): void {
-    this.#asleep = false;
-    this.claim();
+    this.#awake(null);
   }
 
   /** Somebody else has these tags now. */
@@ -302,6 +303,15 @@ export class RedisSubscription implements Subscription {
     if (this.#connection.state !== 'connected' || !this.#params.lease.held) return;
     if (this.#due.length > 0) this.#fetch();
     else if (!this.#asleep && this.#order.queues.length > 0) this.#reserve();
+  }
+
+  /** `key`: the only list that may have something. Whatever comes into another one meanwhile is told to the watch, which has us look again. */
+  #awake(key: string | null): void {
+    this.#asleep = false;
+    this.#only = this.#claiming === null ? key : null;
+    this.claim();
+    // What is not asked for at once is asked for later, of all lists.
+    if (this.#claiming === null) this.#only = null;
   }
 
   #keys(): string[] {
@@ -347,12 +357,14 @@ export class RedisSubscription implements Subscription {
       bytes: 0,
       // Asked when it is sent: settlements of the same turn have made room, a pause has made it pointless.
       commands: () => {
+        const only = this.#only === null ? [] : this.#order.upTo(this.#only);
+        this.#only = null;
         const { lists } = this.#order;
         if (this.#claiming !== reservation || !this.hasRoom || lists.length === 0) return [];
         reservation.room = this.#room();
-        reservation.lists = lists;
+        reservation.lists = only.length > 0 ? only : lists;
         reservation.first = this.#params.takeSequence(reservation.room);
-        return [this.#reserveCommand(reservation.first, reservation.room)];
+        return [this.#reserveCommand(reservation)];
       },
       done: ([reply]) => {
         if (!this.#ended(reservation)) return;
@@ -371,15 +383,19 @@ export class RedisSubscription implements Subscription {
     return true;
   }
 
-  #reserveCommand(first: number, room: number): RedisCommand {
+  /** Of all queues, or of one: 64 lists cost both sides more than the rest of it. */
+  #reserveCommand({ first, room, lists }: Reservation): RedisCommand {
     const { layout, lease } = this.#params;
-    const { lists, names, queues, strategy } = this.#order;
+    const { names, queues, strategy } = this.#order;
+    const isAll = lists === this.#order.lists;
+    const from = isAll ? { queues: queues.length, steps: layout.steps.length } : { queues: 1, steps: lists.length };
     const keys = [layout.unacked, layout.unackedIndex, layout.workers];
     for (const list of lists) keys.push(list.key);
-    for (let at = 0; at < queues.length; at++) keys.push(lists[at]?.rejectedKey ?? '');
+    for (let at = 0; at < from.queues; at++) keys.push(lists[at]?.rejectedKey ?? '');
+    const share = strategy === 'round_robin' && from.queues > 1 ? '1' : '0';
     const countable = hasPopCount(this.#connection) ? '1' : '0';
-    const share = strategy === 'round_robin' && queues.length > 1 ? '1' : '0';
-    return evalCommand(reserveScript, keys, [lease.id, first, room, queues.length, layout.steps.length, share, countable, ...names]);
+    const fromNames = isAll ? names : [JSON.stringify(lists[0]?.queue)];
+    return evalCommand(reserveScript, keys, [lease.id, first, room, from.queues, from.steps, share, countable, ...fromNames]);
   }
 
   #reserved(reply: unknown, reservation: Reservation): void {
