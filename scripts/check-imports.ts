@@ -42,7 +42,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   control: [...logged, 'lifecycle', 'protocol', 'broker'],
   consumer: belowConsumer,
   beat: [...logged, 'protocol', 'canvas', 'producer', 'driver'],
-  client: [...logged, 'protocol', 'canvas', 'task', 'producer', 'backend', 'broker/broker.ts', 'control'],
+  client: [...logged, 'protocol', 'canvas', 'task', 'producer', 'backend', 'broker/broker.ts', 'event', 'control'],
   node: belowNode,
   multi: [...logged, 'os', 'config'],
   cli: [...belowNode, 'node', 'multi'],

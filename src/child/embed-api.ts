@@ -5,6 +5,7 @@ import { installApi } from '../task/api-module.ts';
 import { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../task/control-flow.ts';
 import { controlCommand, inspectCommand } from '../task/control-module.ts';
 import { onWorkerProcessInit, onWorkerProcessShutdown } from '../task/process-hooks.ts';
+import { rdb } from '../task/rdb.ts';
 import { Signature } from '../task/signature.ts';
 import { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 import { task, taskHandle } from '../task/task.ts';
@@ -34,6 +35,7 @@ export function embedApi(): void {
     inspectCommand,
     onWorkerProcessInit,
     onWorkerProcessShutdown,
+    rdb,
     signature,
     task,
     taskHandle,

@@ -18,6 +18,7 @@ export interface HostRuntime {
   taskLine(level: TaskLogLevel, text: string, taskName: string, taskId: string): void;
   storeState(id: number, task: PreparedTask, state: string, metaJson: string): Promise<void>;
   addToChord(groupId: string): Promise<void>;
+  sendEvent(type: string, fields: Readonly<Record<string, unknown>>): Promise<void>;
   /** The task cannot be told that its time is over, and nothing else would end it. */
   giveUp(id: number, error: SoftTimeLimitExceeded): void;
 }
@@ -95,8 +96,13 @@ export class JobHost implements ContextHost {
   async updateState(state: string, meta: unknown): Promise<void> {
     await this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
   }
+
   addToChord(groupId: string): Promise<void> {
     return this.#runtime.addToChord(groupId);
+  }
+
+  sendEvent(type: string, fields: Readonly<Record<string, unknown>>): Promise<void> {
+    return this.#runtime.sendEvent(type, fields);
   }
 
   addTrail(result: ResultTuple): void {

@@ -6,7 +6,7 @@
 
 import { encodeFollowUps } from '../canvas/follow-up-message.ts';
 import { UmbelError } from '../errors.ts';
-import { type ChildSettings, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
+import { type BackendAsk, type ChildSettings, type EventAsk, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
@@ -20,7 +20,7 @@ import { currentTask, type TaskContext } from '../task/task-context.ts';
 import { routeOfCall } from '../task/task-route.ts';
 import { applyInTask } from './calling-task.ts';
 import type { ChildPort } from './child-port.ts';
-import { type AskBackend, childResult } from './child-result.ts';
+import { childResult } from './child-result.ts';
 import { followUpRoute } from './follow-up-route.ts';
 import { origin } from './origin.ts';
 
@@ -95,7 +95,7 @@ export class PortPublisher implements Publisher {
   }
 
   /** Resolves to the answer. */
-  readonly askBackend: AskBackend = async (ask) => {
+  readonly askBackend = async (ask: BackendAsk | EventAsk): Promise<unknown> => {
     const reply = await this.ask((request) => {
       this.#port.send(toParent.publish, request, 0, encodeJson(ask), null);
       this.#port.flush();

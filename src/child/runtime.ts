@@ -202,6 +202,7 @@ export class ChildRuntime {
       softTimeLimit: options.softTimeLimit ?? null,
       maxRetries: options.maxRetries,
       defaultRetryDelay: options.defaultRetryDelay,
+      sendEvents: options.sendEvents,
     };
   }
 
@@ -388,6 +389,10 @@ export class ChildRuntime {
 
   async addToChord(groupId: string): Promise<void> {
     await this.#publisher?.askBackend({ ask: 'add-to-chord', groupId });
+  }
+
+  async sendEvent(type: string, fields: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#publisher?.askBackend({ ask: 'send-event', type, fields, pid: process.pid });
   }
 
   #line(

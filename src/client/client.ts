@@ -11,9 +11,12 @@ import { chordsAllowed, startChords } from '../backend/start-chords.ts';
 import type { Broker } from '../broker/broker.ts';
 import { Application } from '../canvas/application.ts';
 import { UmbelError } from '../errors.ts';
+import { EventDispatcher } from '../event/dispatcher.ts';
+import type { Logger } from '../log/logger.ts';
 import { Producer, type ProducerParams } from '../producer/producer.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeTask } from '../protocol/task-message.ts';
+import { LamportClock } from '../std/lamport-clock.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { AnyResult, AsyncResult, GroupResult } from '../task/async-result.ts';
 import { type Publisher, type SignatureCall, setPublisher, type TaskCall } from '../task/publisher.ts';
@@ -27,6 +30,14 @@ export interface ClientParams {
   readonly backend: ResultBackend | null;
   readonly routing: RoutingParams;
   readonly taskProtocol: 1 | 2;
+  /** Send an event for each task that is sent. null: none. Default: null. */
+  readonly sentEvents?: SentEventsParams | null;
+}
+
+export interface SentEventsParams {
+  /** The setting `event_exchange`. */
+  readonly exchange: string;
+  readonly log: Logger;
 }
 
 /** Where what is sent goes: everything a producer takes but the broker. */
@@ -35,6 +46,7 @@ export type RoutingParams = Omit<ProducerParams, 'broker'>;
 export class Client implements Publisher {
   readonly #params: ClientParams;
   readonly #producer: Producer;
+  readonly #dispatcher: EventDispatcher | null;
   /** Where results come to; null: they are looked up. Written by start. */
   #replyTo: string | null = null;
   readonly #origin = `gen${process.pid}@${hostname()}`;
@@ -42,6 +54,12 @@ export class Client implements Publisher {
   constructor(params: ClientParams) {
     this.#params = params;
     this.#producer = new Producer({ broker: params.broker, ...params.routing });
+    const events = params.sentEvents ?? null;
+    const origin = { hostname: this.#origin, pid: process.pid };
+    const dispatcher =
+      events === null ? null : new EventDispatcher({ broker: params.broker, origin, logicalClock: new LamportClock(), ...events });
+    if (dispatcher !== null) this.#producer.onSent((sent) => dispatcher.sent(sent));
+    this.#dispatcher = dispatcher;
   }
 
   /** Connect, and send for `task.delay()` in this process. */
@@ -56,12 +74,18 @@ export class Client implements Publisher {
       await broker.stop();
       throw error;
     }
+    this.#dispatcher?.start();
     setPublisher(this);
   }
 
   async stop(): Promise<void> {
+    await this.#dispatcher?.stop();
     await this.#params.backend?.stop();
     await this.#params.broker.stop();
+  }
+
+  get broker(): Broker {
+    return this.#params.broker;
   }
 
   /** null: results are disabled. */

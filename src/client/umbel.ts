@@ -3,13 +3,19 @@
  * name gives the embedded copy (child/embed-api.ts).
  */
 import { createLogger } from '../log/create-logger.ts';
+import type { Logger } from '../log/logger.ts';
 import { QueueTable, type TaskQueue } from '../producer/queue-table.ts';
 import { FunctionRouter, MapRouter, type RouteOptions, type RouterFunction } from '../producer/router.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { Client } from './client.ts';
 import { openConnections } from './connections.ts';
+import type { EventSource } from './event-receiver.ts';
 
 export { UmbelError } from '../errors.ts';
+export type { ReceivedEvent } from '../event/receiver.ts';
+export { State, type StateParams } from '../event/state.ts';
+export type { TaskState } from '../event/task-state.ts';
+export type { WorkerState } from '../event/worker-state.ts';
 export type { TaskQueue } from '../producer/queue-table.ts';
 export type { RouteOptions, RouterFunction, TaskToRoute } from '../producer/router.ts';
 export { RemoteTaskError } from '../protocol/remote-error.ts';
@@ -19,6 +25,7 @@ export { Ignore, MaxRetriesExceededError, Reject, Replaced, Retry } from '../tas
 export { type ControlCommandOptions, controlCommand, inspectCommand } from '../task/control-module.ts';
 export type { ErrorMatcher } from '../task/error-matcher.ts';
 export { onWorkerProcessInit, onWorkerProcessShutdown, type ProcessHook, type WorkerProcess } from '../task/process-hooks.ts';
+export { type Rdb, rdb } from '../task/rdb.ts';
 export { Signature } from '../task/signature.ts';
 export { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
@@ -26,6 +33,7 @@ export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '
 export type { ErrorInfo } from '../task/task-handlers.ts';
 export type { RetryKwargs, TaskOptions } from '../task/task-options.ts';
 export { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/workflow.ts';
+export { type EventHandlers, EventReceiver, type EventReceiverOptions } from './event-receiver.ts';
 
 export interface AppOptions {
   /** `sqlite:///FILE`; default: the embedded broker in the user's state folder. */
@@ -38,16 +46,26 @@ export interface AppOptions {
   readonly queues?: readonly TaskQueue[];
   /** Which task goes where, asked in this order: maps from names and patterns (`mail.*`, `/regular expression/`), and functions. */
   readonly routes?: readonly (RouterFunction | Readonly<Record<string, string | RouteOptions>>)[];
+  /** Send the event `task-sent` for each task that is sent. Default: false. */
+  readonly sendSentEvent?: boolean;
+  /** The exchange of events, as the workers have it. Default: celeryev. */
+  readonly eventExchange?: string;
+  /** The prefix of the exchanges of remote control, as the workers have it. Default: celery. */
+  readonly controlExchange?: string;
   /** Task modules and folders, as the worker has them with -A: tasks imported from them are called under the names they have there. */
   readonly tasks?: readonly string[];
 }
 
 /** A connection to the broker and the results. `start` it before the first call, `stop` it at the end. */
-export class App extends Client {
+export class App extends Client implements EventSource {
+  readonly eventExchange: string;
+  readonly controlExchange: string;
+  readonly log: Logger;
   readonly #tasks: readonly string[];
   #loaded: Promise<unknown> | null = null;
 
   constructor(options: AppOptions = {}) {
+    const log = createLogger({ level: 'warning', format: 'text', processName: 'umbel' });
     const connections = openConnections({
       brokerUrl: options.broker ?? null,
       backendUrl: options.backend ?? null,
@@ -57,7 +75,7 @@ export class App extends Client {
       busyTimeoutMs: 5000,
       leaseMs: 30_000,
       resultExpiresMs: 86_400_000,
-      log: createLogger({ level: 'warning', format: 'text', processName: 'umbel' }),
+      log,
     });
     super({
       ...connections,
@@ -72,7 +90,11 @@ export class App extends Client {
         ),
       },
       taskProtocol: 2,
+      sentEvents: options.sendSentEvent === true ? { exchange: options.eventExchange ?? 'celeryev', log } : null,
     });
+    this.eventExchange = options.eventExchange ?? 'celeryev';
+    this.controlExchange = options.controlExchange ?? 'celery';
+    this.log = log;
     this.#tasks = options.tasks ?? [];
   }
 

@@ -20,6 +20,7 @@ export const annotationFields = {
   ignore_result: field(boolean(), 'as task.ignore_result.'),
   store_errors_even_if_ignored: field(boolean(), 'as task.store_errors_even_if_ignored.'),
   track_started: field(boolean(), 'as task.track_started.'),
+  send_events: field(boolean(), 'send events of its runs.'),
   time_limit: field(seconds(), 'seconds after which it is killed.'),
   soft_time_limit: field(seconds(), 'seconds after which it gets a SoftTimeLimitExceeded.'),
   max_retries: field(countOrNone(), 'how often it may be retried; false for no limit.'),

@@ -75,6 +75,11 @@ export const taskSettings = {
     default: false,
     doc: 'Store the state STARTED when a task starts.',
   }),
+  task_send_sent_event: setting<boolean>({
+    kind: boolean(),
+    default: false,
+    doc: 'Send the event `task-sent` for each task that is sent: by `umbel call` and other commands, by tasks of this worker, and for what follows from them.',
+  }),
   task_default_rate_limit: setting<RateLimit | null>({
     kind: rateLimit,
     default: null,

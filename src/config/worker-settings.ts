@@ -377,7 +377,8 @@ export const workerSettings = {
   worker_enable_inspector: setting<boolean>({
     kind: boolean(),
     default: false,
-    doc: 'The signal USR2 opens the debugger on a port of 127.0.0.1. Whoever can reach that port can run code as this worker.',
-    celeryDiffers: "Not in Celery; its USR2 is Python's remote debugger.",
+    doc: 'The signal USR2 opens the debugger of the main process on a port of 127.0.0.1, the first that is free from 6900 on, and `umbel ctl debug` that of a child. Whoever can reach that port can run code as this worker.',
+    celeryEnvironment: ['UMBEL_RDBSIG', 'CELERY_RDBSIG'],
+    celeryDiffers: "Not in Celery; its USR2 is Python's remote debugger, with CELERY_RDBSIG in the environment.",
   }),
 } as const;

@@ -86,8 +86,8 @@ export class Consumer {
     this.#unrun = new UnrunMessages({ ...params, subscription: () => this.#subscription });
     this.#timeLimits = new TimeLimitNotes({ visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs, log: params.log });
     const { cancelOnConnectionLoss: cancelRunning, settler } = params;
-    const { orphans } = settler;
-    this.#lost = new LostDeliveries({ ...params, orphans, held: this.#requests, rateLimits: this.rateLimits, cancelRunning });
+    const { orphans, news } = settler;
+    this.#lost = new LostDeliveries({ ...params, orphans, news, held: this.#requests, rateLimits: this.rateLimits, cancelRunning });
     this.#strategy = {
       tasks: new Map<string, TaskOffer>(),
       acceptContent: params.acceptContent,
@@ -254,7 +254,7 @@ export class Consumer {
         return;
       }
       case 'defer':
-        this.#params.settler.news.deferred(decision.header, decision.dueAtMs);
+        this.#params.settler.news.deferred(decision);
         this.#unrun.guard(this.#subscription?.defer(delivery, decision.dueAtMs), decision.header.id);
         return;
       case 'expired':

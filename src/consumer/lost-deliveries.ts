@@ -12,6 +12,7 @@ import type { Pool } from '../pool/pool.ts';
 import type { Orphans } from './orphans.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import type { Request } from './request.ts';
+import type { TaskNews } from './task-news.ts';
 
 export interface LostDeliveriesParams {
   readonly broker: Broker;
@@ -22,6 +23,7 @@ export interface LostDeliveriesParams {
   readonly held: ReadonlyMap<Delivery, { readonly request: Request; readonly job: Job }>;
   /** End running tasks that are acknowledged late when the connection is lost. */
   readonly cancelRunning: boolean;
+  readonly news: Pick<TaskNews, 'cancelled'>;
   readonly log: Logger;
 }
 
@@ -93,6 +95,7 @@ export class LostDeliveries {
       `${request.label}: the connection was lost, so it cannot be acknowledged any more and is ended; it is delivered again`,
       { taskId: job.taskId, taskName: job.taskName },
     );
+    this.#params.news.cancelled(request);
     this.#params.pool.cancel(job, 'the connection to the broker was lost');
   }
 }

@@ -13,7 +13,7 @@ export type Decision =
   /** Run it as soon as a child has room. */
   | { readonly kind: 'run'; readonly header: TaskHeader; readonly offer: TaskOffer }
   /** Not due yet: back to the broker until then. */
-  | { readonly kind: 'defer'; readonly header: TaskHeader; readonly dueAtMs: number }
+  | { readonly kind: 'defer'; readonly header: TaskHeader; readonly offer: TaskOffer; readonly dueAtMs: number }
   /** Past its `expires`, or its id is revoked: acknowledge, store REVOKED. */
   | { readonly kind: 'expired' | 'revoked'; readonly header: TaskHeader; readonly offer: TaskOffer }
   /** No such task here: reject, store NotRegistered. */
@@ -50,7 +50,7 @@ function decideTask(header: TaskHeader, params: StrategyParams): Decision {
   if (offer === undefined) return { kind: 'unregistered', header };
   const reason = unwanted(header, params);
   if (reason !== null) return { kind: reason, header, offer };
-  if (header.etaMs !== null && header.etaMs > params.now()) return { kind: 'defer', header, dueAtMs: header.etaMs };
+  if (header.etaMs !== null && header.etaMs > params.now()) return { kind: 'defer', header, offer, dueAtMs: header.etaMs };
   return { kind: 'run', header, offer };
 }
 

@@ -3,7 +3,7 @@
  *
  * Owns the words and the fields. Source: protocol notes, events.md §2 and §5; the lines are Celery's.
  */
-import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
+import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
 import { type ExceptionDocument, errorText } from '../protocol/exception.ts';
 import { formatIsoTime } from '../protocol/iso-time.ts';
@@ -20,6 +20,13 @@ export interface TaskEvents {
   task(type: string, fields: Readonly<Record<string, unknown>>): void;
 }
 
+/** A task that is here and to be run later. */
+export interface Deferred {
+  readonly header: TaskHeader;
+  readonly offer: TaskOffer;
+  readonly dueAtMs: number;
+}
+
 export class TaskNews {
   readonly #log: Logger;
   readonly #events: TaskEvents;
@@ -29,16 +36,18 @@ export class TaskNews {
     this.#events = events;
   }
 
-  received({ header, label, delivery }: Request): void {
+  received(request: Request): void {
+    const { header, label, delivery } = request;
     if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${label} received`, fieldsOf(header));
-    if (this.#events.enabled && delivery.wasDeferred !== true) this.#receivedEvent(header);
+    if (this.#tells(request) && delivery.wasDeferred !== true) this.#receivedEvent(header);
   }
 
   /** Here, and to be run later. Monitors hear of it now, as from Celery. */
-  deferred(header: TaskHeader, dueAtMs: number): void {
+  deferred(task: Deferred): void {
+    const { header, dueAtMs } = task;
     const text = `Task ${header.task}[${header.id}] received, due ${new Date(dueAtMs).toISOString()}`;
     this.#log.debug('task.deferred', text, fieldsOf(header));
-    if (this.#events.enabled) this.#receivedEvent(header);
+    if (this.#tells(task)) this.#receivedEvent(header);
   }
 
   #receivedEvent(header: TaskHeader): void {
@@ -55,57 +64,67 @@ export class TaskNews {
     });
   }
 
-  started({ header, label }: Request, pid: number): void {
+  started(request: Request, pid: number): void {
+    const { header, label } = request;
     this.#log.debug('task.started', `Task accepted: ${label} pid:${pid}`, fieldsOf(header));
-    if (this.#events.enabled) this.#events.task('task-started', { uuid: header.id });
+    if (this.#tells(request)) this.#events.task('task-started', { uuid: header.id });
   }
 
-  succeeded({ header, label }: Request, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
+  succeeded(request: Request, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
+    const { header, label } = request;
     if (this.#log.enabled('info')) {
       const message = `Task ${label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
       this.#log.info('task.succeeded', message, { ...fieldsOf(header), runtime: runtimeSeconds });
     }
-    if (!this.#events.enabled) return;
+    if (!this.#tells(request)) return;
     // The child makes the text only where it was known beforehand that somebody wants it.
     this.#events.task('task-succeeded', { uuid: header.id, result: meta?.text ?? repr(parseJson(resultJson)), runtime: runtimeSeconds });
   }
 
-  failed({ header, label }: Request, runtimeSeconds: number, meta: EndedMeta): void {
+  failed(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
+    const { header, label } = request;
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
     if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
     else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, withTraceback(fields, meta));
-    this.#ended('task-failed', header, meta.text, meta.traceback);
+    this.#ended('task-failed', request, meta.text, meta.traceback);
   }
 
   /** Its child has gone. `text` null: the log knows already. */
-  lost({ header }: Request, text: string | null, exception: string, traceback: string | null, fields: LogFields): void {
+  lost(request: Request, text: string | null, exception: string, traceback: string | null, fields: LogFields): void {
     if (text !== null) this.#log.error('task.failed', text, fields);
-    this.#ended('task-failed', header, exception, traceback);
+    this.#ended('task-failed', request, exception, traceback);
   }
 
   /** `causeJson`: the document of the exception because of which it is retried, or null. */
-  retried({ header, label }: Request, runtimeSeconds: number, meta: EndedMeta, causeJson: string): void {
+  retried(request: Request, runtimeSeconds: number, meta: EndedMeta, causeJson: string): void {
+    const { header, label } = request;
     this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, { ...fieldsOf(header), runtime: runtimeSeconds });
-    if (!this.#events.enabled) return;
+    if (!this.#tells(request)) return;
     const cause = JSON.parse(causeJson) as ExceptionDocument | null;
-    this.#ended('task-retried', header, cause === null ? 'None' : errorText(cause), meta.traceback);
+    this.#ended('task-retried', request, cause === null ? 'None' : errorText(cause), meta.traceback);
   }
 
   ignored({ header, label }: Request, runtimeSeconds: number): void {
     this.#log.info('task.ignored', `Task ${label} ignored`, { ...fieldsOf(header), runtime: runtimeSeconds });
   }
 
-  rejected({ header, label, acknowledged }: Request, runtimeSeconds: number, meta: EndedMeta): void {
+  rejected(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
+    const { header, label, acknowledged } = request;
     const requeue = meta.requeue === true;
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
     this.#log.warning('task.rejected', `Task ${label} ${meta.text}`, { ...withTraceback(fields, meta), requeue });
     // One that was acknowledged as it started can no longer be rejected.
-    if (this.#events.enabled && !acknowledged) this.#events.task('task-rejected', { uuid: header.id, requeue });
+    if (this.#tells(request) && !acknowledged) this.#events.task('task-rejected', { uuid: header.id, requeue });
   }
 
   unwanted(request: Request, reason: UnwantedReason, byStamp: string): void {
     sayUnwanted(this.#log, request, reason, byStamp);
-    if (this.#events.enabled) this.#events.task('task-revoked', { uuid: request.header.id, ...revokedEvent(request, reason) });
+    if (this.#tells(request)) this.#events.task('task-revoked', { uuid: request.header.id, ...revokedEvent(request, reason) });
+  }
+
+  /** Its run was ended because its message is delivered again. The log knows already. */
+  cancelled(request: Request): void {
+    if (this.#tells(request)) this.#events.task('task-cancelled', { uuid: request.header.id });
   }
 
   undecodable({ header }: Request, runtimeSeconds: number, meta: EndedMeta): void {
@@ -124,8 +143,12 @@ export class TaskNews {
     if (this.#events.enabled) this.#events.task('task-failed', { uuid: header.id, exception: `NotRegistered('${header.task}')` });
   }
 
-  #ended(type: string, { id }: TaskHeader, exception: string, traceback: string | null): void {
-    if (this.#events.enabled) this.#events.task(type, { uuid: id, exception, traceback: traceback ?? '' });
+  #ended(type: string, request: Request, exception: string, traceback: string | null): void {
+    if (this.#tells(request)) this.#events.task(type, { uuid: request.header.id, exception, traceback: traceback ?? '' });
+  }
+
+  #tells({ offer }: Pick<Request, 'offer'>): boolean {
+    return this.#events.enabled && offer.sendEvents !== false;
   }
 }
 

@@ -9,6 +9,7 @@ import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { type Event, type EventOrigin, encodeEvents, makeEvent, multiRoutingKey, routingKeyOf, utcOffsetHours } from '../protocol/event.ts';
 import type { Message } from '../protocol/message.ts';
+import { type SentTask, sentEvent } from '../protocol/sent-event.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 
@@ -73,21 +74,27 @@ export class EventDispatcher {
     if (this.#inFlight > 0 && this.#params.broker.state === 'connected') await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Of a worker or a client. */
-  send(type: string, fields: Readonly<Record<string, unknown>>): void {
-    const event = this.#make(type, fields);
-    this.#publish(encodeEvents(event, this.#params.origin.hostname), routingKeyOf(type));
+  /** Of a worker or a client; `origin`: of a process that has no connection of its own. */
+  send(type: string, fields: Readonly<Record<string, unknown>>, origin = this.#params.origin): void {
+    const event = this.#make(type, fields, origin);
+    this.#publish(encodeEvents(event, origin.hostname), routingKeyOf(type));
+  }
+
+  /** A task was sent; `task-sent` is what clients say, and goes out alone and at once as theirs does. */
+  sent(task: SentTask): void {
+    const event = sentEvent(task);
+    if (event !== null) this.send('task-sent', event.fields, event.origin ?? this.#params.origin);
   }
 
   /** Of a task: goes out at the end of this turn of the event loop, with others. */
   task(type: string, fields: Readonly<Record<string, unknown>>): void {
-    this.#tasks.push(this.#make(type, fields));
+    this.#tasks.push(this.#make(type, fields, this.#params.origin));
     if (this.#tasks.length >= mostInList) this.#flushTasks();
     else this.#flush ??= setImmediate(() => this.#flushTasks());
   }
 
-  #make(type: string, fields: Readonly<Record<string, unknown>>): Event {
-    const { origin, logicalClock } = this.#params;
+  #make(type: string, fields: Readonly<Record<string, unknown>>, origin: EventOrigin): Event {
+    const { logicalClock } = this.#params;
     const nowMs = this.#clock.now();
     if (Math.abs(nowMs - this.#offsetAtMs) > offsetFreshMs) {
       this.#offsetHours = utcOffsetHours(new Date(nowMs));

@@ -111,6 +111,7 @@ export type TaskAnnotations = readonly (readonly [pattern: string, options: Task
 
 /** Options of tasks as in task/task-options.ts, with errors by name alone. */
 export interface TaskAnnotation extends Partial<Omit<TaskDefaults, 'rateLimit'>> {
+  readonly sendEvents?: boolean;
   readonly rateLimit?: RateLimit;
   readonly timeLimit?: number;
   readonly softTimeLimit?: number;
@@ -161,6 +162,8 @@ export interface TaskOffer extends TaskDefaults {
   readonly maxRetries?: number | null;
   /** Seconds. For people who ask. */
   readonly defaultRetryDelay?: number;
+  /** Whether there are events of its runs, where there are any. Default: true. */
+  readonly sendEvents?: boolean;
 }
 
 export interface ReadyMeta {
@@ -212,7 +215,16 @@ export type BackendAsk =
   /** Delete what has expired. The answer is how many. */
   | { readonly ask: 'cleanup' };
 
-export type ParentAsk = PublishMeta | BackendAsk;
+/** What a task has to tell monitors. */
+export interface EventAsk {
+  readonly ask: 'send-event';
+  readonly type: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Of the child. */
+  readonly pid: number;
+}
+
+export type ParentAsk = PublishMeta | BackendAsk | EventAsk;
 
 /** As backend/group-join.ts has it. */
 export type JoinAnswer =

@@ -6,6 +6,7 @@
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Settings } from '../config/settings-table.ts';
+import type { CustomEvents } from '../consumer/parent-asks.ts';
 import type { Revokes } from '../consumer/revokes.ts';
 import type { TaskEvents } from '../consumer/task-news.ts';
 import type { EventsSwitch } from '../control/control-surface.ts';
@@ -36,7 +37,7 @@ export interface Work {
   readonly totals: ReadonlyMap<string, number>;
 }
 
-export class Monitoring implements TaskEvents {
+export class Monitoring implements TaskEvents, CustomEvents {
   readonly clock: LamportClock;
   readonly neighbours: Neighbours;
   readonly #params: MonitoringParams;
@@ -60,6 +61,7 @@ export class Monitoring implements TaskEvents {
       log,
     });
     const dispatcher = this.#dispatcher;
+    if (settings.task_send_sent_event) producer.onSent((sent) => dispatcher.sent(sent));
     this.neighbours = new Neighbours({ settings, nodeName, broker, backend, producer, dispatcher, logicalClock: this.clock, log });
     this.#heartbeat = new Heartbeat({
       dispatcher: this.#dispatcher,
@@ -81,6 +83,11 @@ export class Monitoring implements TaskEvents {
 
   task(type: string, fields: Readonly<Record<string, unknown>>): void {
     this.#dispatcher.task(type, fields);
+  }
+
+  /** Of a task's own, whether events of tasks are wanted or not: its author has asked for it. */
+  custom(type: string, fields: Readonly<Record<string, unknown>>, pid: number): void {
+    this.#dispatcher.send(type, fields, { hostname: this.#params.nodeName, pid });
   }
 
   /** Before the consumer: what is revoked is known, what is received is told. Behind it in stopping: so is what ends. */

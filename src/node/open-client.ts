@@ -39,16 +39,18 @@ export function configuredConnections(config: Config, env: NodeJS.ProcessEnv, lo
 /** Not yet started. */
 export function openClient(config: Config, env: NodeJS.ProcessEnv): Client {
   const { settings } = config;
+  const log = clientLog();
   return new Client({
-    ...sharedConnections(config, env),
+    ...sharedConnections(config, env, log),
     routing: routingParams(settings),
     taskProtocol: settings.task_protocol === 1 ? 1 : 2,
+    sentEvents: settings.task_send_sent_event ? { exchange: settings.event_exchange, log } : null,
   });
 }
 
 /** Do something with the messages that were put aside, over a connection made for that. */
 export async function withDeadLetters<T>(config: Config, env: NodeJS.ProcessEnv, use: (letters: DeadLetters) => Promise<T>): Promise<T> {
-  const { broker } = sharedConnections(config, env);
+  const { broker } = sharedConnections(config, env, clientLog());
   await broker.start();
   try {
     return await use(new DeadLetters({ broker, queue: config.settings.worker_dead_queue }));
@@ -57,9 +59,12 @@ export async function withDeadLetters<T>(config: Config, env: NodeJS.ProcessEnv,
   }
 }
 
-function sharedConnections(config: Config, env: NodeJS.ProcessEnv): Connections {
-  // What fails, fails the command, which says so once.
-  const log = createLogger({ level: 'critical', format: 'text', processName: 'umbel' });
+/** What fails, fails the command, which says so once. */
+function clientLog(): Logger {
+  return createLogger({ level: 'critical', format: 'text', processName: 'umbel' });
+}
+
+function sharedConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger): Connections {
   const connections = configuredConnections(config, env, log);
   if (!connections.broker.features.shared) {
     throw new UmbelError(

@@ -152,7 +152,7 @@ export class WorkerNode {
       maxStartFailures: settings.worker_max_start_failures,
       log,
       childLog: (index) => log.as({ processName: settings.worker_pool === 'solo' ? 'MainProcess' : `PoolChild-${index}`, voice: 'task' }),
-      publish: answerAsks({ producer, backend: this.#backend }),
+      publish: answerAsks({ producer, backend: this.#backend, events: monitoring }),
       storeState: (job, meta, metaJson) => this.#settler.storeState(job.listener as Request, meta.state, metaJson),
       onFatal: (error) => this.#fatal(error),
     });

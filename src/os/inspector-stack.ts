@@ -67,7 +67,7 @@ export function inspectorUrlFromStderrLine(line: string): string | null {
 
 /** Lines Node prints around the address, which are no output of a task. */
 export function isInspectorNotice(line: string): boolean {
-  return /^(Debugger listening on ws:|For help, see: https:\/\/nodejs\.org\/|Debugger attached\.|Debugger ending on ws:|Waiting for the debugger to disconnect)/.test(
+  return /^(Debugger listening on ws:|For help, see: https:\/\/nodejs\.org\/|Debugger attached\.|Debugger ending on ws:|Waiting for the debugger to disconnect|Starting inspector on 127\.0\.0\.1:\d+ failed: address already in use)/.test(
     line,
   );
 }

@@ -1,6 +1,7 @@
 /** USR2: open the inspector of this process on the loopback interface, or close it again. */
-import { close, open, url } from 'node:inspector';
+import { close, url } from 'node:inspector';
 import type { Logger } from '../log/logger.ts';
+import { openInspector } from '../std/open-inspector.ts';
 
 /** `enabled` false: refused with a line in the log, because whoever reaches the port can run code here. */
 export function toggleInspector(enabled: boolean, log: Logger): void {
@@ -10,7 +11,7 @@ export function toggleInspector(enabled: boolean, log: Logger): void {
     close();
     log.warning('inspector.closed', 'inspector closed');
   } else {
-    open(0, '127.0.0.1');
-    log.warning('inspector.open', `inspector listening on ${url()}`);
+    openInspector();
+    log.warning('inspector.open', `inspector listening on ${url() ?? 'no port: none from 6900 on is free'}`);
   }
 }

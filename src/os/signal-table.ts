@@ -95,7 +95,7 @@ export const signalTable: Readonly<Record<WorkerSignal, SignalEntry>> = {
     steps: [{ meaning: 'inspect', exitStatus: null }],
     summary: 'Open the JavaScript inspector, when that is enabled.',
     detail:
-      'Refused with a line in the log unless `worker.enable_inspector` is set, because whoever reaches the inspector’s port can run code in the worker. It listens on the loopback interface only; the address is logged. ' +
+      'Refused with a line in the log unless `worker.enable_inspector` is set, because whoever reaches the inspector’s port can run code in the worker. It listens on the first free port of the loopback interface from 6900 on; the address is logged. ' +
       'The signal again closes it.',
     example: `kill -USR2 ${pid}`,
   },

@@ -6,6 +6,7 @@
  */
 import type { Broker, Destination } from '../broker/broker.ts';
 import type { Message, MessageProperties } from '../protocol/message.ts';
+import type { SentTask } from '../protocol/sent-event.ts';
 import type { Clock } from '../std/clock.ts';
 import { mergeRoutes, type Target, targetOf } from './destination.ts';
 import { defaultRetryPolicy, type RetryPolicy, tryAgain } from './publish-retry.ts';
@@ -58,6 +59,7 @@ export class Producer {
   readonly #targets = new Map<string, Target>();
   /** The queues on an exchange, for messages to that exchange. */
   readonly #queuesOf = new Map<string, readonly TaskQueue[]>();
+  #onSent: ((sent: SentTask) => void) | null = null;
 
   constructor(params: ProducerParams) {
     this.#params = params;
@@ -74,6 +76,11 @@ export class Producer {
 
   async stop(): Promise<void> {}
 
+  /** Be told of each message once the broker has it. One listener. */
+  onSent(listener: (sent: SentTask) => void): void {
+    this.#onSent = listener;
+  }
+
   /** Resolves when the broker has the message for good. Rejects with QUEUE_UNKNOWN, ROUTER_FAILED, or what the broker says. */
   publish(message: Message, request: PublishRequest): Promise<void> {
     try {
@@ -84,12 +91,11 @@ export class Producer {
       const dueAtMs = request.dueAtMs;
       const way: Destination = dueAtMs === null ? { exchange, routingKey } : { exchange, routingKey, dueAtMs };
       const destination = request.route.mandatory === true ? { ...way, mandatory: true } : way;
-      const sent = this.#send(outgoing, destination, target.queue);
-      if (request.retry === false || !(route.retry ?? this.#params.retry ?? true)) return sent;
-      return sent.catch((error: unknown) => {
-        const policy = route.retryPolicy === undefined ? this.#retryPolicy : { ...this.#retryPolicy, ...route.retryPolicy };
-        return tryAgain(() => this.#send(outgoing, destination, target.queue), error, policy, this.#params.clock);
-      });
+      const sent = this.#sendPatiently(outgoing, destination, target.queue, route, request.retry !== false);
+      const onSent = this.#onSent;
+      return onSent === null
+        ? sent
+        : sent.then(() => onSent({ message: outgoing, queue: target.queue?.name ?? null, exchange, routingKey }));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -124,6 +130,21 @@ export class Producer {
     if (priority === properties.priority && deliveryMode === properties.deliveryMode) return message;
     const dressed: MessageProperties = { ...properties, deliveryMode, ...(priority === undefined ? null : { priority }) };
     return { properties: dressed, headers: message.headers, body: message.body };
+  }
+
+  #sendPatiently(
+    message: Message,
+    destination: Destination,
+    queue: TaskQueue | null,
+    route: RouteOptions,
+    mayRetry: boolean,
+  ): Promise<void> {
+    const sent = this.#send(message, destination, queue);
+    if (!mayRetry || !(route.retry ?? this.#params.retry ?? true)) return sent;
+    return sent.catch((error: unknown) => {
+      const policy = route.retryPolicy === undefined ? this.#retryPolicy : { ...this.#retryPolicy, ...route.retryPolicy };
+      return tryAgain(() => this.#send(message, destination, queue), error, policy, this.#params.clock);
+    });
   }
 
   #send(message: Message, destination: Destination, queue: TaskQueue | null): Promise<void> {

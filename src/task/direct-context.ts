@@ -38,6 +38,8 @@ class ConsoleHost implements ContextHost {
 
   async addToChord(): Promise<void> {}
 
+  async sendEvent(): Promise<void> {}
+
   addTrail(): void {}
 }
 

@@ -71,6 +71,7 @@ function registerExports(registry: TaskRegistry, { file, module }: ModuleFile, e
       fn: state?.fn ?? value,
       options: state?.options ?? defaultTaskOptions,
       file,
+      exported: value,
       sources: () => [file, ...record.files],
     });
     registry.add(definition);

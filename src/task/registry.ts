@@ -23,6 +23,8 @@ export interface TaskDefinition {
   readonly binding: BindingPlan;
   /** The task module. */
   readonly file: string;
+  /** What it exports: a task, or a plain function. */
+  readonly exported: TaskFunction;
 }
 
 export interface DefinitionParams {
@@ -30,19 +32,21 @@ export interface DefinitionParams {
   readonly fn: TaskFunction;
   readonly options: ResolvedTaskOptions;
   readonly file: string;
+  /** Default: `fn`. */
+  readonly exported?: TaskFunction;
   /** Files the function may have been written in; asked only before an argument is reported missing. */
   readonly sources: () => readonly string[];
 }
 
 export function defineTask(params: DefinitionParams): TaskDefinition {
-  const { name, fn, options, file, sources } = params;
+  const { name, fn, options, file, sources, exported = fn } = params;
   const parameters = parseParameters(fn);
   let optional: ReadonlySet<number> | undefined;
   const binding = planBinding(shortName(fn, name), parameters, options, (own) => {
     optional ??= findOptionalParameters(fn, own, sources());
     return optional;
   });
-  return { name, fn, options, parameters, binding, file };
+  return { name, fn, options, parameters, binding, file, exported };
 }
 
 export class TaskRegistry {

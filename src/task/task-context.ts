@@ -85,6 +85,8 @@ export interface ContextHost {
   updateState(state: string, meta: unknown): Promise<void>;
   /** One part more of this chord. Resolves when it is counted. */
   addToChord(groupId: string): Promise<void>;
+  /** Resolves when the worker has it. */
+  sendEvent(type: string, fields: Readonly<Record<string, unknown>>): Promise<void>;
   /** What the task has called, for `children` of its result. */
   addTrail(result: ResultTuple): void;
 }
@@ -130,6 +132,8 @@ const retryKinds = {
   softTimeLimit: seconds,
 } satisfies Record<keyof RetryOptions, OptionKind>;
 const stateKinds = { state: aName, meta: () => null } satisfies Record<string, OptionKind>;
+const eventKinds = { type: aName, fields: aMap } satisfies Record<string, OptionKind>;
+const eventFields: readonly string[] = ['hostname', 'utcoffset', 'pid', 'clock', 'uuid', 'timestamp', 'type'];
 const retryNotBuiltYet: readonly string[] = ['throw'];
 
 /** Log lines that carry the task's name and id. Extra arguments are put in as `console.log` does. */
@@ -331,6 +335,19 @@ export class TaskContext {
     await this.#host.addToChord(group);
     const options = { group_id: group, group_index: groupIndex, chord, root_id: rootId };
     return (await publisher().apply({ signature, args: [], kwargs: {}, options })) as H;
+  }
+
+  /**
+   * An event of the task's own for monitors, with its id as `uuid`: Celery's `send_event`. It is sent whether the worker sends events of tasks or not.
+   * The type is best two words with a dash, as 'task-progress'. Rejects with TASK_OPTION_INVALID.
+   */
+  async sendEvent(type: string, fields: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const of = `sendEvent() of task ${this.name}[${this.id}]`;
+    checkOptions(of, { type, fields }, eventKinds, []);
+    const taken = eventFields.find((name) => Object.hasOwn(fields, name));
+    if (taken !== undefined)
+      throw new UmbelError('TASK_OPTION_INVALID', `${of} takes fields of other names than every event has, got ${taken}`);
+    await this.#host.sendEvent(type, { uuid: this.id, ...fields });
   }
 
   /** A result that is to stand among the children of this task's. `delay()` and `applyAsync()` do so by themselves. */

@@ -38,6 +38,8 @@ export interface TaskOptions extends TaskHandlers {
   readonly storeErrorsEvenIfIgnored?: boolean | undefined;
   /** Store the state STARTED when the task starts. */
   readonly trackStarted?: boolean | undefined;
+  /** Send events of its runs, where the worker sends any. Default true. */
+  readonly sendEvents?: boolean | undefined;
   /** Most starts of this type in a worker: '100/m', '10/s', '5/h', a number per second; 0 for no limit. */
   readonly rateLimit?: RateLimit | undefined;
   /** Seconds a run may take: then its child is killed. Default: the worker's. */
@@ -95,6 +97,7 @@ export interface ResolvedTaskOptions {
   readonly ignoreResult: boolean | undefined;
   readonly storeErrorsEvenIfIgnored: boolean | undefined;
   readonly trackStarted: boolean | undefined;
+  readonly sendEvents: boolean;
   readonly rateLimit: RateLimit | undefined;
   readonly timeLimit: number | undefined;
   readonly softTimeLimit: number | undefined;
@@ -136,6 +139,7 @@ const kinds = {
   ignoreResult: aBoolean,
   storeErrorsEvenIfIgnored: aBoolean,
   trackStarted: aBoolean,
+  sendEvents: aBoolean,
   rateLimit: aRateLimit,
   timeLimit: seconds,
   softTimeLimit: seconds,
@@ -164,7 +168,7 @@ const kinds = {
 } satisfies Record<keyof TaskOptions, OptionKind>;
 
 /** Celery's options that later versions bring. */
-const notBuiltYet: readonly string[] = ['serializer', 'compression', 'sendEvents', 'shadowName', 'expires'];
+const notBuiltYet: readonly string[] = ['serializer', 'compression', 'shadowName', 'expires'];
 
 /** Check and fill in. `label` names the task in an error; the name option wins over it. */
 export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedTaskOptions {
@@ -179,6 +183,7 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     ignoreResult: given.ignoreResult,
     storeErrorsEvenIfIgnored: given.storeErrorsEvenIfIgnored,
     trackStarted: given.trackStarted,
+    sendEvents: given.sendEvents ?? true,
     rateLimit: given.rateLimit,
     timeLimit: given.timeLimit,
     softTimeLimit: given.softTimeLimit,

@@ -3,15 +3,19 @@ import t, { type Test } from 'tap';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Delivery } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { MemoryHub } from '../../src/broker/memory/memory-hub.ts';
 import { Client, type ClientParams } from '../../src/client/client.ts';
 import { UmbelError } from '../../src/errors.ts';
+import { type Event, readEvents } from '../../src/protocol/event.ts';
 import { RemoteTaskError } from '../../src/protocol/remote-error.ts';
 import type { ResultRecord } from '../../src/protocol/result.ts';
 import { readContent, readReceipt, type TaskHeader } from '../../src/protocol/task-message.ts';
 import type { CallOptions } from '../../src/task/call-options.ts';
 import { publisher } from '../../src/task/publisher.ts';
+import { group, signature } from '../../src/task/workflow.ts';
 import { type Inbox, openInbox } from '../broker/inbox.ts';
 import { queueTable } from '../consumer/doubles.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
 
 interface Bench {
   readonly client: Client;
@@ -205,4 +209,50 @@ t.test('a backend that does not start: the broker is stopped again', async (t) =
   await t.rejects(client.start(), { code: 'BACKEND_UNAVAILABLE' });
   t.equal(broker.state, 'stopped');
   await client.stop();
+});
+
+t.test('with sentEvents an event is sent for each task, also of a workflow, before stop resolves', async (t) => {
+  const hub = new MemoryHub();
+  const client = new Client({
+    broker: new MemoryBroker({ hub }),
+    backend: null,
+    routing: { queues: queueTable() },
+    taskProtocol: 2,
+    sentEvents: { exchange: 'celeryev', log: new RecordingLog() },
+  });
+  await client.start();
+  const listening = new MemoryBroker({ hub });
+  await listening.start();
+  t.teardown(() => listening.stop());
+  const heard: [string, Event][] = [];
+  await listening.listen({
+    exchange: 'celeryev',
+    exchangeType: 'topic',
+    routingKey: '#',
+    onMessage: (message, routingKey) => heard.push(...readEvents(message, ['json']).map((event) => [routingKey, event] as [string, Event])),
+  });
+  await client.call(call({ taskId: 'one', queue: 'mail' }));
+  await group(signature('tasks.a', { args: [1] }), signature('tasks.b')).delay();
+  await client.stop();
+  t.same(
+    heard.map(([routingKey, { type, name, clock }]) => [routingKey, type, name, clock]),
+    [
+      ['task.sent', 'task-sent', 'tasks.add', 1],
+      ['task.sent', 'task-sent', 'tasks.a', 2],
+      ['task.sent', 'task-sent', 'tasks.b', 3],
+    ],
+  );
+  t.match(heard[0]?.[1], {
+    hostname: new RegExp(`^gen${process.pid}@.`),
+    pid: process.pid,
+    uuid: 'one',
+    root_id: 'one',
+    parent_id: null,
+    args: '(1, 2)',
+    kwargs: "{'z': 3}",
+    retries: 0,
+    queue: 'mail',
+    exchange: '',
+    routing_key: 'mail',
+  });
 });

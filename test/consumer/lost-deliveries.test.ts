@@ -26,7 +26,9 @@ function bench({ redelivers = true, cancelRunning = false } = {}) {
       timesWithdrawn += 1;
     },
   };
-  const lost = new LostDeliveries({ broker, pool, rateLimits, orphans, held, cancelRunning, log });
+  const cancelledNews: string[] = [];
+  const news = { cancelled: ({ header }: Request) => cancelledNews.push(header.id) };
+  const lost = new LostDeliveries({ broker, pool, rateLimits, orphans, held, cancelRunning, news, log });
   const hold = (id: string, state: 'reserved' | 'active', acksLate = true) => {
     const header = { id, retries: 0, task: 'tasks.add', shadow: null, ignoreResult: null } as unknown as TaskHeader;
     const delivery = { tag: id, redelivered: false } as unknown as Delivery;
@@ -48,7 +50,7 @@ function bench({ redelivers = true, cancelRunning = false } = {}) {
   };
   const lose = (): void => lost.onLost([...held.keys(), { tag: 'unknown' } as unknown as Delivery]);
   const words = (): string[] => log.lines.map(({ event, level }) => `${level} ${event}`);
-  return { withdrawn: () => timesWithdrawn, pool, log, hold, lose, words, orphans, disconnect: () => tellState('lost') };
+  return { withdrawn: () => timesWithdrawn, pool, log, hold, lose, words, orphans, cancelledNews, disconnect: () => tellState('lost') };
 }
 
 t.test('with a connection: what runs goes on, what waits is taken out, and that is said once', async (t) => {
@@ -66,13 +68,14 @@ t.test('with a connection: what runs goes on, what waits is taken out, and that 
 });
 
 t.test('with a connection, to be ended: those that are acknowledged late and have not ended', async (t) => {
-  const { pool, hold, lose, words } = bench({ cancelRunning: true });
+  const { pool, hold, lose, words, cancelledNews } = bench({ cancelRunning: true });
   const late = hold('late', 'active');
   const early = hold('early', 'active', false);
   const over = hold('over', 'active');
   over.job.child = null;
   lose();
   t.strictSame(pool.cancelled, [late.job]);
+  t.strictSame(cancelledNews, ['late'], 'monitors hear of it');
   t.strictSame([late.request.lost, early.request.lost, over.request.lost], [true, false, false]);
   t.strictSame(words(), ['warning task.cancelled', 'warning consumer.held-lost']);
 });

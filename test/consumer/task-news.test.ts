@@ -1,4 +1,4 @@
-/** What monitors are told of a task that has to wait, and of one that is tried again. */
+/** What monitors are told of a task that has to wait, of one that is tried again, and of one that sends no events. */
 import t from 'tap';
 import { PlainDelivery } from '../../src/broker/plain-delivery.ts';
 import { Request } from '../../src/consumer/request.ts';
@@ -33,7 +33,7 @@ function scene(): { news: TaskNews; sent: [string, Record<string, unknown>][]; r
 
 t.test('a task with an ETA is received once: when it comes, and not again when it is due', async (t) => {
   const { news, sent, request } = scene();
-  news.deferred(header as unknown as TaskHeader, header.etaMs);
+  news.deferred({ header: header as unknown as TaskHeader, offer: request(true).offer, dueAtMs: header.etaMs });
   news.received(request(true));
   t.match(sent, [['task-received', { uuid: 'id-1', name: 'proj.add', args: '(1, 2)', eta: '2030-03-17T17:46:40.000000+00:00' }]]);
   t.equal(sent.length, 1);
@@ -50,4 +50,36 @@ t.test('a retry names its cause, as Celery does', async (t) => {
     ['task-retried', { uuid: 'id-1', exception: "Error('again')", traceback: 'where' }],
     ['task-retried', { uuid: 'id-1', exception: 'None', traceback: '' }],
   ]);
+});
+
+/** Everything that can be told of a task. */
+function tellAll({ news, request }: ReturnType<typeof scene>, sendEvents: boolean | undefined): void {
+  const one = request(false);
+  Object.assign(one.offer, { sendEvents });
+  const ended = { kind: 'failed', text: 'E', traceback: null } as const;
+  news.deferred({ header: one.header, offer: one.offer, dueAtMs: 1 });
+  news.received(one);
+  news.started(one, 1);
+  news.succeeded(one, 0.1, null, '3');
+  news.failed(one, 0.1, ended);
+  news.retried(one, 0.1, { ...ended, kind: 'retried' }, 'null');
+  news.rejected(one, 0.1, { ...ended, kind: 'rejected' });
+  news.lost(one, null, 'E', null, {});
+  news.cancelled(one);
+  news.unwanted(one, 'revoked', '');
+}
+
+t.test('a task with sendEvents: false sends none', async (t) => {
+  const ends = ['received', 'received', 'started', 'succeeded', 'failed', 'retried', 'rejected', 'failed', 'cancelled', 'revoked'];
+  for (const option of [undefined, true]) {
+    const loud = scene();
+    tellAll(loud, option);
+    t.same(
+      loud.sent.map(([type]) => type),
+      ends.map((end) => `task-${end}`),
+    );
+  }
+  const silent = scene();
+  tellAll(silent, false);
+  t.same(silent.sent, []);
 });

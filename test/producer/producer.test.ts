@@ -240,3 +240,24 @@ t.test('a broker that is away is tried again as the policy says, and what is ref
   await once;
   t.equal(tries(), 9);
 });
+
+t.test('whoever wants to know is told of each message once the broker has it, with where it went', async (t) => {
+  const { producer, broker, send } = open({ routers: [new MapRouter([['mail.*', { queue: 'mail', priority: 7 }]])] });
+  const told: unknown[] = [];
+  producer.onSent(({ message: sent, queue, exchange, routingKey }) => told.push([sent.properties.priority, queue, exchange, routingKey]));
+  let release = (): void => {};
+  const publish = broker.publish.bind(broker);
+  broker.publish = async (...given) => {
+    await new Promise<void>((resolve) => (release = resolve));
+    return publish(...given);
+  };
+  const sending = send();
+  await settled();
+  t.same(told, [], 'not before');
+  release();
+  await sending;
+  t.same(told, [[7, 'mail', '', 'mail']]);
+  broker.publish = () => Promise.reject(new UmbelError('BROKER_REFUSED', 'no'));
+  await t.rejects(send(), { code: 'BROKER_REFUSED' });
+  t.equal(told.length, 1, 'nor of what was never sent');
+});

@@ -56,6 +56,12 @@ export class FakeHost implements ContextHost {
   readonly added: string[] = [];
   readonly trail: ResultTuple[] = [];
 
+  readonly sent: (readonly [string, unknown])[] = [];
+
+  async sendEvent(type: string, fields: unknown): Promise<void> {
+    this.sent.push([type, fields]);
+  }
+
   async addToChord(groupId: string): Promise<void> {
     this.added.push(groupId);
   }

@@ -123,3 +123,18 @@ t.test('currentTask reaches across awaits, and each task sees its own', async (t
   t.same(seen, ['a', 'b']);
   t.equal(currentTask(), undefined);
 });
+
+t.test('an event of its own has its id, and no field that every event has', async (t) => {
+  const host = new FakeHost();
+  const context = contextOf({ id: 'id-7' }, host);
+  await context.sendEvent('task-progress', { percent: 50 });
+  await context.sendEvent('task-progress');
+  t.same(host.sent, [
+    ['task-progress', { uuid: 'id-7', percent: 50 }],
+    ['task-progress', { uuid: 'id-7' }],
+  ]);
+  await t.rejects(context.sendEvent(''), { code: 'TASK_OPTION_INVALID', message: /type must be a non-empty string/ });
+  for (const field of ['uuid', 'clock', 'hostname'])
+    await t.rejects(context.sendEvent('x', { [field]: 1 }), { code: 'TASK_OPTION_INVALID', message: new RegExp(`got ${field}$`) });
+  t.equal(host.sent.length, 2);
+});

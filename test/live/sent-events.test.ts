@@ -1,0 +1,184 @@
+/**
+ * Events as a program of one's own hears them, on every broker: `task-sent` of a client, of tasks, of retries and of what follows from them; tasks
+ * that send no events; a State. `celery events --dump` of Python reads the same.
+ */
+import t, { type Test } from 'tap';
+import { App, EventReceiver, type ReceivedEvent, State, taskHandle } from '../../src/client/umbel.ts';
+import { celeryMissing, PythonCelery } from '../python-celery.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
+import { RedisServer } from '../redis-server.ts';
+import { TcpProxy } from '../tcp-proxy.ts';
+import { LiveFolder } from './live-folder.ts';
+
+t.setTimeout(300_000);
+
+interface Place {
+  readonly broker: string;
+  /** The worker's way there; null: nothing is between. */
+  readonly proxy: TcpProxy | null;
+  readonly workersBroker: string;
+}
+
+const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<Place>> = {
+  embedded: async (_t, folder) => {
+    const broker = `sqlite:///${folder.file('broker.db')}`;
+    return { broker, proxy: null, workersBroker: broker };
+  },
+  redis: async (t) => {
+    const server = await RedisServer.start(t);
+    const proxy = await TcpProxy.start(t, server.port);
+    return { broker: server.url(), proxy, workersBroker: `redis://127.0.0.1:${proxy.port}/0` };
+  },
+  rabbitmq: async (t) => {
+    const vhost = await RabbitmqVhost.open(t);
+    const proxy = await TcpProxy.start(t, vhost.port);
+    return { broker: vhost.url(), proxy, workersBroker: vhost.url({ port: proxy.port }) };
+  },
+};
+
+const tasks = `
+import { existsSync } from 'node:fs';
+import { task } from 'umbel';
+export const add = task({ name: 'proj.add' }, (a, b) => a + b);
+export const parent = task({ name: 'proj.parent', bind: true }, async (context) => {
+  if (context.retries === 0) throw await context.retry({ countdown: 0 });
+  await context.sendEvent('proj-progress', { percent: 50 });
+  await add.applyAsync({ args: [2, 3], taskId: 'child' });
+});
+export const waits = task({ name: 'proj.waits' }, async (file) => {
+  while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20));
+});
+export const quiet = task({ name: 'proj.quiet', sendEvents: false }, () => {});
+`;
+
+/** Events as they come, and a promise of the first that fits. */
+class Heard {
+  readonly events: ReceivedEvent[] = [];
+  #wake = (): void => {};
+
+  add(event: ReceivedEvent): void {
+    this.events.push(event);
+    this.#wake();
+  }
+
+  async until(fits: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
+    for (;;) {
+      const found = this.events.find(fits);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  first(kind: string, id: string, fits: (event: ReceivedEvent) => boolean = () => true): Promise<ReceivedEvent> {
+    return this.until((event) => event.type === kind && event.uuid === id && fits(event));
+  }
+}
+
+for (const [name, open] of Object.entries(brokers)) {
+  void t.test(name, async (t) => {
+    const folder = new LiveFolder(t);
+    const { broker, proxy, workersBroker } = await open(t, folder);
+    folder.write('tasks.mjs', tasks);
+    const app = new App({ broker, backend: 'disabled', sendSentEvent: true });
+    await app.start();
+    t.teardown(() => app.stop());
+    const heard = new Heard();
+    const state = new State();
+    const failed: string[] = [];
+    const receiver = new EventReceiver(app, {
+      '*': (event) => {
+        state.event(event);
+        heard.add(event);
+      },
+      'task-rejected': ({ uuid }) => failed.push(String(uuid)),
+    });
+    await receiver.start();
+    t.teardown(() => receiver.stop());
+    const worker = await folder
+      .worker(['-A', folder.file('tasks.mjs'), '-b', workersBroker, '-c', '1', '-E', '-n', 'w@here'], {
+        env: { UMBEL_TASK_SEND_SENT_EVENT: 'true' },
+      })
+      .ready();
+
+    await taskHandle<[], void>('proj.parent').applyAsync({ taskId: 'top', link: taskHandle('proj.add').s(1).set({ taskId: 'after' }) });
+    const top = await heard.first('task-sent', 'top');
+    t.same(Object.keys(top).slice(0, -1), [
+      ...['hostname', 'utcoffset', 'pid', 'clock', 'uuid', 'root_id', 'parent_id', 'name', 'args', 'kwargs', 'retries', 'eta', 'expires'],
+      ...['queue', 'exchange', 'routing_key', 'timestamp', 'type'],
+    ]);
+    t.match(top, {
+      pid: process.pid,
+      hostname: new RegExp(`^gen${process.pid}@`),
+      name: 'proj.parent',
+      queue: 'celery',
+      routing_key: 'celery',
+    });
+    const child = await heard.first('task-sent', 'child');
+    t.match(child, { name: 'proj.add', args: '(2, 3)', parent_id: 'top', root_id: 'top', retries: 0 });
+    t.match(await heard.first('task-sent', 'top', ({ retries }) => retries === 1), { name: 'proj.parent' });
+    t.match(await heard.first('task-sent', 'after'), { name: 'proj.add', parent_id: 'top' });
+    t.match(await heard.first('proj-progress', 'top'), { percent: 50, hostname: 'w@here', pid: child.pid });
+    t.not(child.pid, worker.pid, 'a task is sent by the child it runs in');
+    t.equal(child.hostname, `gen${child.pid}@${String(top.hostname).split('@')[1]}`);
+    await heard.first('task-succeeded', 'after');
+    await heard.first('task-succeeded', 'child');
+    t.match(state.workers.get('w@here'), { pid: worker.pid, sw_ident: 'umbel' });
+    t.same(
+      state.aliveWorkers().map(({ hostname }) => hostname),
+      ['w@here'],
+    );
+    t.match(state.tasks.get('child'), { state: 'SUCCESS', name: 'proj.add', client: child.hostname, worker: 'w@here', result: '5' });
+    t.same(
+      state
+        .childrenOf('top')
+        .map(({ uuid }) => uuid)
+        .sort(),
+      ['after', 'child'],
+    );
+
+    await t.test('what sends no events, the log tells of', async (t) => {
+      await taskHandle('proj.quiet').applyAsync({ taskId: 'hush' });
+      await worker.event('task.succeeded', ({ taskId }) => taskId === 'hush');
+      await taskHandle('proj.add').applyAsync({ args: [1, 1], taskId: 'loud' });
+      await heard.first('task-succeeded', 'loud');
+      const types = (id: string): unknown[] => heard.events.filter(({ uuid }) => uuid === id).map(({ type }) => type);
+      t.same(types('hush'), ['task-sent']);
+      t.same(types('loud').sort(), ['task-received', 'task-sent', 'task-started', 'task-succeeded']);
+    });
+
+    await t.test('celery events --dump', { skip: name === 'embedded' ? 'Python has no events there' : celeryMissing() }, async (t) => {
+      const python = new PythonCelery(t, `from celery import Celery\napp = Celery('proj', broker='${broker}')\n`);
+      const dump = python.script(`
+import threading
+class Out:
+    def write(self, text):
+        if 'task sent' in text or 'starting capture' in text or 'task succeeded' in text: say(text)
+    def flush(self): pass
+from celery.events.dumper import evdump
+threading.Thread(target=evdump, kwargs={'app': app, 'out': Out()}, daemon=True).start()
+sys.stdin.readline()
+`);
+      t.match(await dump.next(), /starting capture/);
+      // It asks the workers to say that they are there, once it listens.
+      await heard.until(({ freq }) => freq === 5);
+      await taskHandle('proj.add').applyAsync({ args: [4, 4], taskId: 'dumped' });
+      const lines = [String(await dump.next()), String(await dump.next())].sort();
+      t.match(lines[0], /^gen\d+@\S+ \[.*\] task sent: proj\.add\(dumped\) args=\(4, 4\) kwargs=\{\} .*queue=celery, .*routing_key=celery/);
+      t.match(lines[1], /^w@here \[.*\] task succeeded: proj\.add\(dumped\) args=\(4, 4\)/);
+      dump.say('done');
+    });
+    await t.test('what happens while the broker is away is told when it is back', { skip: proxy === null }, async (t) => {
+      await taskHandle('proj.waits').applyAsync({ args: [folder.file('go')], taskId: 'across' });
+      await heard.first('task-started', 'across');
+      proxy?.freeze();
+      proxy?.cut();
+      await worker.event(name === 'redis' ? 'redis.lost' : 'amqp.lost');
+      folder.write('go', '');
+      await worker.event('task.succeeded', ({ taskId }) => taskId === 'across');
+      t.notOk(heard.events.some(({ type, uuid }) => type === 'task-succeeded' && uuid === 'across'));
+      proxy?.thaw();
+      t.match(await heard.first('task-succeeded', 'across'), { hostname: 'w@here' });
+    });
+    t.match(await worker.stop(), { code: 0 });
+  });
+}
