@@ -2,7 +2,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { path, seconds, text } from '../config/kind.ts';
+import type { ControlCommand } from '../control/command.ts';
 import { argumentsFrom, usageOf } from '../control/command-line.ts';
+import { type LocalCommand, localCommands } from '../control/local-commands.ts';
 import { renderReply } from '../control/render-reply.ts';
 import { askLine } from '../driver/line-server.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
@@ -12,6 +14,7 @@ import { encodeJson, parseJson } from '../protocol/json.ts';
 import { nearestName } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption, valueOption } from './option-spec.ts';
+import { describeCommands } from './remote-call.ts';
 
 const nodeOption = valueOption({
   names: ['-n', '--node'],
@@ -36,37 +39,47 @@ const jsonOption = flagOption({ names: ['-j', '--json'], doc: 'Print the reply a
 
 export const command: Command = {
   arguments: ['<command>', '[...arguments]'],
-  description: `  why\n      Say in one sentence why nothing runs, or what does.\n${builtinCommands
-    .filter(({ hidden }) => hidden !== true)
-    .map((one) => `  ${usageOf(one)}\n      ${one.help}`)
-    .join('\n')}`,
+  description: describe(builtinCommands),
+  describe: async (ctx) => describe(await remoteCommands(ctx.loadConfig())),
   examples: ['umbel ctl why', 'umbel ctl active -n worker1@shop.example'],
   options: [nodeOption, socketOption, timeoutOption, jsonOption],
   settings: [],
   async run(ctx) {
     const [name = '', ...words] = ctx.args;
-    const request = { method: name, arguments: await readArguments(ctx, name, words) };
-    const answer = await askLine(ctx.option(socketOption) ?? findSocket(ctx), encodeJson(request), (ctx.option(timeoutOption) ?? 5) * 1000);
+    const asked = await findCommand(ctx, name);
+    const request = { method: name, arguments: argumentsFrom(asked, words) };
+    const timeoutMs = (ctx.option(timeoutOption) ?? asked.timeoutSeconds ?? 5) * 1000;
+    const answer = await askLine(ctx.option(socketOption) ?? findSocket(ctx), encodeJson(request), timeoutMs);
     const { node, value } = parseJson(answer) as { readonly node: string; readonly value: unknown };
     if (ctx.option(jsonOption) === true) ctx.stdout(encodeJson({ [node]: value }));
-    else if (name === 'why') ctx.stdout((value as { readonly ok: string }).ok);
+    else if (name === 'why' && isDone(value)) ctx.stdout(value.ok);
     else ctx.stdout(renderReply(node, value, true));
     return exitStatus.ok;
   },
 };
 
-async function readArguments(ctx: CommandContext, name: string, words: readonly string[]): Promise<Readonly<Record<string, unknown>>> {
-  if (name === 'why') {
-    if (words.length > 0) throw new UmbelError('USAGE', `usage: umbel ctl why: got ${JSON.stringify(words[0])} too much`);
-    return {};
-  }
+function isDone(value: unknown): value is { readonly ok: string } {
+  return typeof value === 'object' && value !== null && 'ok' in value && typeof value.ok === 'string';
+}
+
+/** Those of this machine alone, then those that work over the broker as well. */
+function describe(commands: readonly ControlCommand[]): string {
+  const local = localCommands.map((one) => `  ${usageOf(one)}\n      ${one.help}`);
+  return [...local, describeCommands('inspect', commands), describeCommands('control', commands)].join('\n');
+}
+
+/** Throws USAGE. */
+async function findCommand(ctx: CommandContext, name: string): Promise<ControlCommand | LocalCommand> {
+  const local = localCommands.find((one) => one.name === name);
+  if (local !== undefined) return local;
   const known = await remoteCommands(ctx.loadConfig());
   const found = known.find((one) => one.name === name || one.aliases?.includes(name));
-  if (found !== undefined) return argumentsFrom(found, words);
-  const nearest = nearestName(name, ['why', ...known.map((one) => one.name)]);
+  if (found !== undefined) return found;
+  const names = [...localCommands, ...known].map((one) => one.name);
+  const nearest = nearestName(name, names);
   throw new UmbelError(
     'USAGE',
-    `a command must be why or a remote command, got ${JSON.stringify(name)}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
+    `a command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
   );
 }
 

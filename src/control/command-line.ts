@@ -3,12 +3,16 @@ import { UmbelError } from '../errors.ts';
 import type { CommandArgument, ControlCommand } from './command.ts';
 
 /** `name signature`, as help and errors show it. */
-export function usageOf({ name, signature }: ControlCommand): string {
+export function usageOf({ name, signature }: Pick<ControlCommand, 'name' | 'signature'>): string {
   return signature === undefined ? name : `${name} ${signature}`;
 }
 
+/** What the words of a command are read by; `kind` absent: it is one of `umbel ctl` alone. */
+export type WordedCommand = Pick<ControlCommand, 'name' | 'arguments' | 'commandLine' | 'signature'> &
+  Partial<Pick<ControlCommand, 'kind'>>;
+
 /** Throws USAGE for a word too many, one too few, or one that is not what it should be. */
-export function argumentsFrom(command: ControlCommand, words: readonly string[]): Record<string, unknown> {
+export function argumentsFrom(command: WordedCommand, words: readonly string[]): Record<string, unknown> {
   const order = command.commandLine ?? command.arguments.map(({ name }) => name);
   const args: Record<string, unknown> = {};
   let at = 0;
@@ -34,7 +38,7 @@ export function argumentsFrom(command: ControlCommand, words: readonly string[])
   return args;
 }
 
-function readWord(command: ControlCommand, { name, type = 'text' }: CommandArgument, word: string): unknown {
+function readWord(command: WordedCommand, { name, type = 'text' }: CommandArgument, word: string): unknown {
   switch (type) {
     case 'text':
       return word;
@@ -51,6 +55,6 @@ function readWord(command: ControlCommand, { name, type = 'text' }: CommandArgum
   }
 }
 
-function usage(command: ControlCommand, problem: string): UmbelError {
-  return new UmbelError('USAGE', `usage: umbel ${command.kind} ${usageOf(command)}: ${problem}`);
+function usage(command: WordedCommand, problem: string): UmbelError {
+  return new UmbelError('USAGE', `usage: umbel ${command.kind ?? 'ctl'} ${usageOf(command)}: ${problem}`);
 }

@@ -47,7 +47,11 @@ export class Panel {
 }
 
 /** Throws CommandFailure for an argument that is missing, or one too many where the command is strict. */
-export function withDefaults(command: ControlCommand, calledAs: string, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function withDefaults(
+  command: Pick<ControlCommand, 'arguments' | 'strict'>,
+  calledAs: string,
+  given: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const args: Record<string, unknown> = {};
   const missing: string[] = [];
   for (const argument of command.arguments) {

@@ -1,5 +1,5 @@
 /**
- * Remote control without a broker: a Unix socket that answers every inspect and control command, and says why nothing runs.
+ * Remote control without a broker: a Unix socket that answers every inspect and control command, and some that are for this machine alone.
  *
  * A line is a request, { method, arguments }; its answer a line, { node, value }. Owns the socket and the memory of when the broker went away.
  */
@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import type { Settings } from '../config/settings-table.ts';
 import { noReply } from '../control/command.ts';
 import { errorText } from '../control/command-failure.ts';
-import type { Panel } from '../control/panel.ts';
+import { localCommands } from '../control/local-commands.ts';
+import { type Panel, withDefaults } from '../control/panel.ts';
 import { LineServer } from '../driver/line-server.ts';
 import { messageOf } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
@@ -66,9 +67,10 @@ async function answer(line: string, panel: Panel, surface: WorkerSurface, log: L
   try {
     const request = parseJson(line) as { readonly method?: unknown; readonly arguments?: unknown } | null;
     const method = String(request?.method ?? '');
-    if (method === 'why') return encodeJson({ node, value: { ok: await surface.why() } });
-    const args = typeof request?.arguments === 'object' && request.arguments !== null ? request.arguments : {};
-    const value = await panel.call(surface, method, { ...args }, (error) =>
+    const args = typeof request?.arguments === 'object' && request.arguments !== null ? { ...request.arguments } : {};
+    const local = localCommands.find(({ name }) => name === method);
+    if (local !== undefined) return encodeJson({ node, value: await local.run(surface, withDefaults(local, method, args)) });
+    const value = await panel.call(surface, method, args, (error) =>
       log.error('control.failed', `local command error: ${errorText(error)}`, { method }),
     );
     return encodeJson({ node, value: value === noReply ? null : (value ?? null) });

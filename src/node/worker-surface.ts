@@ -15,7 +15,6 @@ import type { Settler } from '../consumer/settle.ts';
 import { CommandFailure } from '../control/command-failure.ts';
 import type {
   ConsumerOptions,
-  ControlSurface,
   EventsSwitch,
   RequestInfo,
   RevokeOutcome,
@@ -23,6 +22,7 @@ import type {
   TaskChange,
   TaskInfo,
 } from '../control/control-surface.ts';
+import type { LocalSurface } from '../control/local-commands.ts';
 import { UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { resourceUsage } from '../os/process-info.ts';
@@ -30,8 +30,10 @@ import type { PreforkPool } from '../pool/prefork-pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 import { perSecond } from '../std/rate-limit.ts';
-import { version } from '../std/version.ts';
 import { brokerInfo } from './broker-info.ts';
+import { bugReport, bugReportText } from './bug-report.ts';
+import { ChildDebugger } from './child-debugger.ts';
+import { dump } from './dump.ts';
 import type { Monitoring } from './monitoring.ts';
 import { queueInfo } from './queue-info.ts';
 import { requestInfo, scheduledInfo } from './request-info.ts';
@@ -59,12 +61,13 @@ export interface WorkerSurfaceParams {
   stop(message: string): void;
 }
 
-export class WorkerSurface implements ControlSurface {
+export class WorkerSurface implements LocalSurface {
   readonly nodeName: string;
   readonly clock: LamportClock;
   readonly #params: WorkerSurfaceParams;
   /** By name, those added at run time as well. */
   readonly #queues = new Map<string, TaskQueue>();
+  readonly #debugger: ChildDebugger;
   readonly #startedAtMs = performance.now();
   #brokerLostAtMs: number | null = null;
 
@@ -72,6 +75,8 @@ export class WorkerSurface implements ControlSurface {
     this.#params = params;
     this.nodeName = params.names.nodeName;
     this.clock = params.monitoring.clock;
+    const { config, pool, log } = params;
+    this.#debugger = new ChildDebugger({ pool, enabled: config.settings.worker_enable_inspector, log });
     for (const queue of params.names.queues) this.#queues.set(queue.name, queue);
     params.broker.onStateChange((state) => {
       this.#brokerLostAtMs = state === 'connected' ? null : (this.#brokerLostAtMs ?? Date.now());
@@ -98,6 +103,19 @@ export class WorkerSurface implements ControlSurface {
     return whyIdle({ broker, brokerLostAtMs: this.#brokerLostAtMs, consumer, pool, slots, quiet: isQuiet() });
   }
 
+  dump(): Promise<void> {
+    const { log, pool, consumer, isQuiet } = this.#params;
+    return dump({ log, pool, consumer, state: isQuiet() ? 'quiet' : 'running' });
+  }
+
+  openDebugger(index: number): Promise<string> {
+    return this.#debugger.open(index);
+  }
+
+  closeDebugger(index: number): Promise<boolean> {
+    return this.#debugger.close(index);
+  }
+
   revoked(): readonly string[] {
     return this.#params.revokes.ids();
   }
@@ -120,6 +138,7 @@ export class WorkerSurface implements ControlSurface {
       reject_on_worker_lost: offer.rejectOnWorkerLost,
       ignore_result: offer.ignoreResult,
       track_started: offer.trackStarted,
+      send_events: offer.sendEvents ?? true,
       store_errors_even_if_ignored: offer.storeErrorsEvenIfIgnored,
       max_retries: offer.maxRetries ?? null,
       default_retry_delay: offer.defaultRetryDelay ?? null,
@@ -172,16 +191,7 @@ export class WorkerSurface implements ControlSurface {
 
   report(): string {
     const { config, broker } = this.#params;
-    const shown = Object.entries(shownConfig(config, false)).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
-    return [
-      '',
-      `software -> umbel:${version()} node:${process.versions.node} v8:${process.versions.v8}`,
-      `platform -> system:${process.platform} arch:${process.arch}`,
-      `settings -> transport:${broker.displayUrl} results:${config.settings.result_backend === null ? 'disabled' : 'set'}`,
-      '',
-      ...shown,
-      '',
-    ].join('\n');
+    return bugReportText({ ...bugReport(() => config), transport: broker.displayUrl });
   }
 
   rssBytes(): number {

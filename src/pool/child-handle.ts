@@ -166,9 +166,8 @@ export class ChildHandle {
     return this.#dumps.ask(timeoutMs, (request) => this.#send(toChild.dump, request, '', null));
   }
 
-  /** Where its JavaScript stands, one line per frame. */
-  stack(timeoutMs: number): Promise<readonly string[]> {
-    return this.#link.stack(timeoutMs);
+  get inspector(): ChildLink['inspector'] {
+    return this.#link.inspector;
   }
 
   /** No more jobs; it exits when those it holds are done. */

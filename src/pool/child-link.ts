@@ -7,6 +7,7 @@
 import type { UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ChildInspector } from './child-inspector.ts';
 import type { Job } from './job.ts';
 import type { PoolFeatures, PoolName } from './pool.ts';
 
@@ -60,8 +61,7 @@ export interface ChildLink {
   thaw(): void;
   /** End it from outside, with all that it has spawned where that is known. `onGone` follows. */
   kill(signal: NodeJS.Signals | number): void;
-  /** Where its JavaScript stands, one line per frame; what kept it from being known when it is not. */
-  stack(timeoutMs: number): Promise<readonly string[]>;
+  readonly inspector: ChildInspector;
   /** What it wrote last may still be on its way. */
   jobEnded(job: Job): void;
 }

@@ -14,11 +14,11 @@ export async function reportOf(child: ChildHandle): Promise<ChildReport> {
     .map(({ taskName, taskId, startedAtMs }) => ({ taskName, taskId, runningMs: now - startedAtMs }));
   const base = { index: child.index, pid: child.pid, state: child.state, doing, started };
   if (doing !== null || child.state === 'gone') return { ...base, stack: null };
-  return { ...base, stack: await child.stack(stackTimeoutMs) };
+  return { ...base, stack: await child.inspector.stack(stackTimeoutMs) };
 }
 
 /** Where its JavaScript stands; null: it does nothing. */
 export async function stackOf(child: ChildHandle): Promise<string | null> {
-  const lines = await child.stack(stackTimeoutMs);
+  const lines = await child.inspector.stack(stackTimeoutMs);
   return lines.join('\n') || null;
 }

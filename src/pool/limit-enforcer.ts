@@ -113,7 +113,7 @@ export class LimitEnforcer {
 /** null: it answers, or would if it got to it, so it is not blocked. */
 async function stackIfBlocked(child: ChildHandle): Promise<readonly string[] | null> {
   if ((await child.dump(answerMs)) !== null) return null;
-  const stack = await child.stack(stackMs);
+  const stack = await child.inspector.stack(stackMs);
   return stack[0] === idleStack ? null : stack;
 }
 

@@ -8,6 +8,7 @@ import type { Logger } from '../log/logger.ts';
 import { TaskOutput } from '../log/task-output.ts';
 import { inspectorUrlFromStderrLine, isInspectorNotice, takeStack } from '../os/inspector-stack.ts';
 import type { LogLevel } from '../std/log-level.ts';
+import { ownInspectorNotice } from '../std/open-inspector.ts';
 import type { Job } from './job.ts';
 
 export interface OutputLinesParams {
@@ -36,6 +37,10 @@ export class OutputLines {
   readonly #outputs: TaskOutput[] = [];
   #inspectorWaiters: ((url: string | null) => void)[] = [];
   #last: TaskName | undefined;
+  /** Where a debugger may attach; null: nowhere. Written by process-inspector.ts as well. */
+  debuggerUrl: string | null = null;
+  /** A task has said that it opens the inspector itself. */
+  #ownInspector = false;
   /** Of its standard error, the newest at the end. */
   #lines: string[] = [];
 
@@ -93,12 +98,14 @@ export class OutputLines {
     if (stream === 'stderr') {
       const url = inspectorUrlFromStderrLine(line);
       if (url !== null) {
-        // An inspector that opens after the wait is over must not stay open.
-        if (this.#inspectorWaiters.length === 0) takeStack({ wsUrl: url, timeoutMs: unaskedStackMs }).catch(() => {});
-        for (const waiter of this.#inspectorWaiters) waiter(url);
+        this.#onInspector(url);
         return;
       }
-      if (isInspectorNotice(line)) return;
+      if (isInspectorNotice(line)) {
+        if (line === `Debugger ending on ${this.debuggerUrl}`) this.debuggerUrl = null;
+        return;
+      }
+      if (line === ownInspectorNotice) this.#ownInspector = true;
       if (this.#lines.push(line.slice(0, keptLength)) > keptLines * 2) this.#lines = this.#lines.slice(-keptLines);
     }
     if (!this.#params.redirect) {
@@ -108,6 +115,17 @@ export class OutputLines {
     const task = this.#author();
     const fields = task === undefined ? {} : { taskId: task.taskId, taskName: task.taskName };
     this.#params.log.log(this.#params.level, 'task.output', line, { ...fields, stream, child: this.#params.childIndex });
+  }
+
+  #onInspector(url: string): void {
+    if (this.#ownInspector) {
+      this.#ownInspector = false;
+      this.debuggerUrl = url;
+      return;
+    }
+    // An inspector that opens after the wait is over must not stay open.
+    if (this.#inspectorWaiters.length === 0) takeStack({ wsUrl: url, timeoutMs: unaskedStackMs }).catch(() => {});
+    for (const waiter of this.#inspectorWaiters) waiter(url);
   }
 
   /** The task a line can be ascribed to, when there is exactly one. */

@@ -355,6 +355,10 @@ export class PreforkPool implements Pool {
     return Promise.all(this.#all().map(reportOf));
   }
 
+  child(index: number): ChildHandle | undefined {
+    return this.#children.get(index);
+  }
+
   /** Also those that stand by or leave. */
   #all(): ChildHandle[] {
     return [...this.#children.values(), ...this.#recycler.others];

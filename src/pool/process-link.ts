@@ -8,13 +8,14 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
-import { messageOf, UmbelError } from '../errors.ts';
-import { formatStack, takeStack } from '../os/inspector-stack.ts';
+import { UmbelError } from '../errors.ts';
 import { processStat } from '../os/process-info.ts';
+import type { ChildInspector } from './child-inspector.ts';
 import type { ChildKind, ChildLink, LinkEvents, LinkParams } from './child-link.ts';
 import type { Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
 import { whenOver } from './pipe-end.ts';
+import { processInspector } from './process-inspector.ts';
 import { spawnChild } from './spawn-child.ts';
 
 /** The command that becomes a pool child. */
@@ -33,6 +34,7 @@ export function processChildren(command: ChildCommand, name: 'prefork' | 'async'
 }
 
 class ProcessLink implements ChildLink {
+  readonly inspector: ChildInspector;
   readonly #process: ChildProcess;
   readonly #toChild: Writable;
   readonly #fromChild: Readable;
@@ -51,6 +53,7 @@ class ProcessLink implements ChildLink {
     this.#lifeline = spawned.lifeline;
     const { redirectStdoutsLevel: level, redirectStdouts: redirect, concurrency: slots } = settings;
     this.#output = new OutputLines({ log, level, redirect, childIndex: index, jobs, slots });
+    this.inspector = processInspector(this.#process, this.#output);
     this.#output.attach(this.#process.stdout as Readable, this.#process.stderr as Readable);
     this.#listen();
   }
@@ -91,17 +94,6 @@ class ProcessLink implements ChildLink {
     } catch {
       // The group is gone, or the child has not yet called setsid: the process alone is the best that can be done.
       this.#process.kill(signal);
-    }
-  }
-
-  async stack(timeoutMs: number): Promise<readonly string[]> {
-    // It prints the address of its inspector after that signal, also while its JavaScript is busy.
-    const wsUrl = await this.#output.nextInspectorUrl(timeoutMs, () => this.#process.kill('SIGUSR1'));
-    if (wsUrl === null) return ['no answer: blocked in native code'];
-    try {
-      return formatStack(await takeStack({ wsUrl, timeoutMs })).split('\n');
-    } catch (error) {
-      return [`no stack: ${messageOf(error)}`];
     }
   }
 

@@ -5,6 +5,7 @@
  * process.
  */
 import type { LocalChild, StartLocalChild } from '../ipc/local-child.ts';
+import { noInspector } from './child-inspector.ts';
 import type { ChildEnd, ChildKind, ChildLink, LinkEvents, LinkParams } from './child-link.ts';
 
 /** `start`: how the program becomes its own pool child. */
@@ -14,6 +15,7 @@ export function soloChild(start: StartLocalChild): ChildKind {
 }
 
 class SoloLink implements ChildLink {
+  readonly inspector = noInspector('no stack: it runs in MainProcess');
   readonly pid = process.pid;
   readonly #child: LocalChild;
   readonly #events: LinkEvents;
@@ -47,10 +49,6 @@ class SoloLink implements ChildLink {
   }
 
   /** Whoever can ask here is not blocked, and neither is the child. */
-  async stack(): Promise<readonly string[]> {
-    return ['no stack: it runs in MainProcess'];
-  }
-
   /** It has no output but that of its tasks, which it captures itself. */
   jobEnded(): void {}
 

@@ -9,6 +9,7 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker, type Wo
 import { messageOf } from '../errors.ts';
 import { type ThreadStart, threadRole } from '../ipc/thread-start.ts';
 import { namedSignal } from '../os/signal-name.ts';
+import { noInspector } from './child-inspector.ts';
 import type { ChildKind, ChildLink, LinkEvents, LinkParams } from './child-link.ts';
 import type { Job } from './job.ts';
 import { OutputLines } from './output-lines.ts';
@@ -23,6 +24,7 @@ export function threadChildren(program: ThreadProgram): ChildKind {
 }
 
 class ThreadLink implements ChildLink {
+  readonly inspector = noInspector('no stack: a thread cannot be looked at while its JavaScript is busy');
   readonly pid = process.pid;
   readonly #thread: Worker;
   readonly #port: MessagePort;
@@ -76,10 +78,6 @@ class ThreadLink implements ChildLink {
   }
 
   /** Node's inspector can pause a thread from here, but crashes the process now and then when it lets go of it (docs/decisions.md). */
-  async stack(): Promise<readonly string[]> {
-    return ['no stack: a thread cannot be looked at while its JavaScript is busy'];
-  }
-
   jobEnded(job: Job): void {
     this.#output.jobEnded(job);
   }

@@ -119,7 +119,7 @@ for (const [name, open] of Object.entries(brokers)) {
       t.match((await ctl('why')).stdout, /^All 1 places are taken: proj\.blocked\[runs\] for \d+ s in process \d+\.\n$/);
       t.match(JSON.parse((await ctl('active', '--json')).stdout), { [node]: [info] });
       t.equal((await ctl('actve')).status, 64);
-      t.match((await ctl('no_such')).stderr, /a command must be why or a remote command, got "no_such"/);
+      t.match((await ctl('no_such')).stderr, /a command must be one of why, dump, debug, .*got "no_such"/);
       const probe = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
       t.same(await Promise.all(['/livez', '/startupz', '/readyz'].map(async (path) => (await probe(path)).status)), [200, 200, 200]);
       const metrics = await (await probe('/metrics')).text();
