@@ -76,8 +76,11 @@ export async function showStatus(ctx: CommandContext): Promise<number> {
   const replies = await broadcast(ctx, 'ping', {}, 1, (reply) => {
     if (ctx.option(json) !== true) ctx.stdout(renderReply(reply.nodeName, reply.value, false));
   });
-  if (ctx.option(json) === true) ctx.stdout(encodeJson(Object.fromEntries(replies.map(({ nodeName, value }) => [nodeName, value]))));
-  ctx.stdout(onlineCount(replies.length));
+  // Celery says it behind the JSON as well; there it would break whatever reads that.
+  if (ctx.option(json) === true) {
+    ctx.stdout(encodeJson(Object.fromEntries(replies.map(({ nodeName, value }) => [nodeName, value]))));
+    ctx.stderr(onlineCount(replies.length));
+  } else ctx.stdout(onlineCount(replies.length));
   return exitStatus.ok;
 }
 
