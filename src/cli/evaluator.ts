@@ -33,6 +33,8 @@ export class Evaluator {
       },
     });
     Object.assign(this.#server.context, names);
+    // Its own one writes to where nobody reads.
+    Object.defineProperty(this.#server.context, 'console', { value: console, writable: true, configurable: true });
   }
 
   /** The value of a promise is waited for. null: the statement is not complete. Rejects with what it throws. */

@@ -37,7 +37,7 @@ export class OutputLines {
   readonly #outputs: TaskOutput[] = [];
   #inspectorWaiters: ((url: string | null) => void)[] = [];
   #last: TaskName | undefined;
-  /** Where a debugger may attach; null: nowhere. Written by process-inspector.ts as well. */
+  /** Where a debugger may attach; null: nowhere. Written by process-inspector.ts as well. Node says `Debugger ending` of each client that goes, which is not the end of it. */
   debuggerUrl: string | null = null;
   /** A task has said that it opens the inspector itself. */
   #ownInspector = false;
@@ -101,10 +101,7 @@ export class OutputLines {
         this.#onInspector(url);
         return;
       }
-      if (isInspectorNotice(line)) {
-        if (line === `Debugger ending on ${this.debuggerUrl}`) this.debuggerUrl = null;
-        return;
-      }
+      if (isInspectorNotice(line)) return;
       if (line === ownInspectorNotice) this.#ownInspector = true;
       if (this.#lines.push(line.slice(0, keptLength)) > keptLines * 2) this.#lines = this.#lines.slice(-keptLines);
     }

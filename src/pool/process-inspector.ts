@@ -31,10 +31,7 @@ export function processInspector(process: ChildProcess, output: OutputLines): Ch
       if (wsUrl === null) return false;
       output.debuggerUrl = null;
       // Whoever takes a stack closes the inspector behind himself.
-      await takeStack({ wsUrl, timeoutMs }).catch((error: unknown) => {
-        output.debuggerUrl = wsUrl;
-        throw error;
-      });
+      await takeStack({ wsUrl, timeoutMs });
       return true;
     },
   };

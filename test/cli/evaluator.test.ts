@@ -33,3 +33,8 @@ t.test('what fails is thrown, and the next statement runs', async (t) => {
   await t.rejects(evaluator.evaluate('nobody\n'), { name: 'ReferenceError' });
   t.same(await evaluator.evaluate('1\n'), { value: 1 });
 });
+
+t.test('console is that of the process', async (t) => {
+  const evaluator = open(t);
+  t.same(await evaluator.evaluate('console\n'), { value: console });
+});

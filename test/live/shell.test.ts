@@ -50,7 +50,7 @@ app === celery`);
     t.same([status, stdout], [1, '2\n']);
     t.match(stderr, /^Uncaught ReferenceError: nobody is not defined/);
     t.match(await piped('function f() {\n'), { status: 1, stderr: /the last statement is not complete/ });
-    t.match(await shell('1', '-A', 'nowhere.ts'), { status: 66, stderr: /nowhere\.ts/ });
+    t.match(await shell('1', '-A', 'nowhere.ts'), { status: 65, stderr: /nowhere\.ts/ });
   });
 
   await t.test('on a terminal', async (t) => {
