@@ -15,7 +15,7 @@ import { LamportClock } from '../std/lamport-clock.ts';
 export type EventHandlers = Readonly<Record<string, (event: ReceivedEvent) => unknown>>;
 
 export interface EventReceiverOptions {
-  /** Only events with such routing keys, as 'task.#' or 'worker.*'. Tasks of a worker come in lists, 'task.multi'. Default: all of them. */
+  /** Only events with such routing keys, as 'task.#' or 'worker.*'. A worker sends those of its tasks in lists, which have one for all. Default: all of them. */
   readonly routingKey?: string;
   /** Ask the workers to say that they are there. Default: true. */
   readonly wakeup?: boolean;
