@@ -32,7 +32,7 @@ export class ChildDebugger {
     if (url === null) {
       const why =
         pool.pids.length === 0
-          ? `children of the pool '${pool.name}' have none of their own`
+          ? `children of the pool '${pool.name}' have none that can be opened from outside`
           : 'it does not answer, blocked in native code';
       throw new CommandFailure(null, `the inspector of PoolChild-${index} cannot be opened: ${why}`);
     }

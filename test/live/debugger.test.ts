@@ -49,7 +49,10 @@ class Debugger {
 
   static async attach(url: string): Promise<Debugger> {
     const socket = new WebSocket(url);
-    await once(socket, 'open');
+    await new Promise((resolve, reject) => {
+      socket.addEventListener('open', resolve);
+      socket.addEventListener('error', () => reject(new Error(`nobody listens on ${url}`)));
+    });
     return new Debugger(socket);
   }
 
@@ -89,7 +92,7 @@ void t.test('umbel ctl debug and dump', async (t) => {
   t.match((await ctl('debug', '1', 'close')).stdout, /the inspector is closed/);
   await worker.event('inspector.closed');
   t.match((await ctl('debug', '1', 'close')).stdout, /the inspector is not open/);
-  await t.rejects(Debugger.attach(url));
+  await t.rejects(Debugger.attach(url), /nobody listens/);
 
   t.match((await ctl('dump')).stdout, /written to the log/);
   await worker.event('worker.dump', ({ message }) => /MainProcess \(pid \d+\) is running/.test(message));

@@ -8,7 +8,7 @@ export interface Documented {
 
 /** Every block ```json umbel WORDS of a page. */
 export function documentedShapes(page: string): Documented[] {
-  return [...page.matchAll(/^```json umbel (.+)\n(.*?)^```$/gms)].map(([, words = '', shape = '']) => ({
+  return [...page.matchAll(/^```json umbel ([^\n]+)\n(.*?)^```$/gms)].map(([, words = '', shape = '']) => ({
     words: words.split(' '),
     shape: JSON.parse(shape) as unknown,
   }));

@@ -176,7 +176,7 @@ t.test('a child that is late with its answer and then waits for something is not
       killed: null,
       softLimit() {},
       dump: async () => null,
-      stack: async () => stack,
+      inspector: { stack: async () => stack },
     } as unknown as ChildHandle;
     enforcer.started(job);
     clock.advance(1000);
