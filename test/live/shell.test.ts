@@ -1,4 +1,5 @@
 /** `umbel shell` of the executable: tasks by their names, sent and run here, workflows, results; from an argument, from standard input, on a terminal. */
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { LiveFolder } from './live-folder.ts';
 import { umbelBinary } from './umbel-binary.ts';
@@ -53,7 +54,8 @@ app === celery`);
     t.match(await shell('1', '-A', 'nowhere.ts'), { status: 65, stderr: /nowhere\.ts/ });
   });
 
-  await t.test('on a terminal', async (t) => {
+  const noTerminal = spawnSync('script', ['--version']).status === 0 ? false : 'script(1) is needed';
+  await t.test('on a terminal', { skip: noTerminal }, async (t) => {
     const typed = 'await (await add.delay(20, 3)).get()\n.exit\n';
     const command = `printf "%s" "$0" | script -qec '${umbelBinary} shell' /dev/null`;
     const { status, stdout } = await folder.run('bash', ['-c', command, typed]);

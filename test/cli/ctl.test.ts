@@ -1,0 +1,54 @@
+/** `umbel ctl`: which commands it knows and what it says of them; what is wrong is said before anybody is asked. A worker that answers: live/. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { runInMemory } from './run-in-memory.ts';
+
+const commands = `
+import { controlCommand, inspectCommand } from 'umbel';
+export const current_level = inspectCommand({ help: 'The level now.' }, () => 0);
+export const raise_level = controlCommand(
+  { args: [{ name: 'n', default: 1, type: 'integer' }], signature: '[N=1]', help: 'Raise the level.' },
+  () => ({ ok: 'raised' }),
+);
+`;
+
+t.test('umbel ctl', async (t) => {
+  const cwd = mkdtempSync(join(tmpdir(), 'umbel-ctl-'));
+  t.teardown(() => rmSync(cwd, { recursive: true }));
+  const modules = join(cwd, 'commands.mjs');
+  writeFileSync(modules, commands);
+  const ctl = (...words: string[]) =>
+    runInMemory(['ctl', '--socket', join(cwd, 'nobody.sock'), ...words], { cwd, env: { UMBEL_WORKER_CONTROL_MODULES: modules } });
+
+  await t.test('help has the commands of this machine, those of Celery and those of the operator', async (t) => {
+    const { stdout, status } = await ctl('--help');
+    t.equal(status, 0);
+    for (const text of [
+      'why\n',
+      'dump\n',
+      'debug <index> [close]\n',
+      'active\n',
+      'pool_grow [n]\n',
+      'raise_level [N=1]\n',
+      'current_level\n',
+    ])
+      t.match(stdout, `  ${text}`);
+    t.match(stdout, 'Raise the level.');
+    t.notMatch(stdout, '  hello', 'what is between workers is not shown');
+    const plain = await runInMemory(['ctl', '--help'], { cwd });
+    t.notMatch(plain.stdout, 'raise_level', 'where they are configured');
+  });
+
+  await t.test('what is wrong', async (t) => {
+    t.match(await ctl('wyh'), { status: 64, stderr: /got "wyh"; did you mean why\?/ });
+    t.match(await ctl('why', 'not'), { status: 64, stderr: /usage: umbel ctl why: got "not" too much/ });
+    t.match(await ctl('debug', 'one'), {
+      status: 64,
+      stderr: /usage: umbel ctl debug <index> \[close\]: index must be a whole number, got "one"/,
+    });
+    t.match(await ctl('raise_level', 'much'), { status: 64, stderr: /n must be a whole number/ });
+    t.match(await ctl('why'), { status: 69, stderr: /\[LOCAL_UNREACHABLE\]/ });
+  });
+});
