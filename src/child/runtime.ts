@@ -30,7 +30,6 @@ import { loadTaskModules } from '../task/loader.ts';
 import { hasHooks } from '../task/process-hooks.ts';
 import { setPublisher } from '../task/publisher.ts';
 import { type TaskDefinition, TaskRegistry } from '../task/registry.ts';
-import { loadRouterModule } from '../task/router-module.ts';
 import { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 import { currentTask, type TaskLogLevel } from '../task/task-context.ts';
 import { annotate } from './annotate.ts';
@@ -40,6 +39,7 @@ import { ChildPort } from './child-port.ts';
 import { embedApi } from './embed-api.ts';
 import { makeWaitsInterruptible } from './interruptible-waits.ts';
 import { JobHost } from './job-host.ts';
+import { loadWorkerModules } from './load-worker-modules.ts';
 import { OutputCapture } from './output-capture.ts';
 import { PortPublisher } from './port-publisher.ts';
 import { endProcess, startProcess } from './process-life.ts';
@@ -167,8 +167,9 @@ export class ChildRuntime {
       this.#registry = await loadTaskModules(settings.taskPaths, settings.workdir, {
         timeoutMs: settings.loadTimeoutMs,
         ...(settings.compileCacheFolder === null ? null : { compileCacheFolder: settings.compileCacheFolder }),
+        ...(settings.trial === undefined ? null : { onExit: (failure: UmbelError) => this.#sayStartFailed(failure) }),
       });
-      for (const module of settings.routerModules ?? []) await loadRouterModule(module);
+      if (settings.trial !== undefined) await loadWorkerModules(settings.trial);
       this.#port.hold(true);
       const { askBackend: ask } = this.#publisher;
       addBuiltinTasks({ registry: this.#registry, ask, chordRetryIntervalSeconds: settings.chordRetryIntervalSeconds });
@@ -207,13 +208,17 @@ export class ChildRuntime {
   }
 
   #startFailed(error: unknown): void {
+    this.#sayStartFailed(error);
+    this.#home.end(error instanceof UmbelError ? error.exitStatus : 70);
+  }
+
+  #sayStartFailed(error: unknown): void {
     const failure: StartFailure =
       error instanceof UmbelError
         ? { code: error.code, message: error.message }
         : { code: 'CHILD_CANNOT_START', message: tracebackOf(error) };
     this.#port.send(toParent.startFailed, 0, 0, JSON.stringify(failure), null);
     this.#port.flush();
-    this.#home.end(error instanceof UmbelError ? error.exitStatus : 70);
   }
 
   #schedulePump(): void {

@@ -78,8 +78,8 @@ export interface ChildSettings {
   /** Task modules and folders, and what they are relative to. */
   readonly taskPaths: readonly string[];
   readonly workdir: string;
-  /** Loaded as well, to see whether they can be: the worker is about to start again with them. */
-  readonly routerModules?: readonly { readonly path: string; readonly exportName: string }[];
+  /** The child only tries whether everything can be loaded: before a restart in place, and for `umbel check`. */
+  readonly trial?: TrialModules;
   /** Where compiled task modules are kept between runs; null: nowhere. */
   readonly compileCacheFolder: string | null;
   /** How long one task module may take to load. */
@@ -105,6 +105,13 @@ export interface ChildSettings {
   readonly taskProtocol: 1 | 2;
   readonly inheritParentPriority: boolean;
   readonly chordRetryIntervalSeconds: number;
+}
+
+/** What a worker loads into itself. */
+export interface TrialModules {
+  readonly routers: readonly { readonly path: string; readonly exportName: string }[];
+  readonly control: readonly string[];
+  readonly autoscaler: string | null;
 }
 
 export type TaskAnnotations = readonly (readonly [pattern: string, options: TaskAnnotation])[];

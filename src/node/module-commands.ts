@@ -3,16 +3,14 @@
  *
  * They run in the worker itself, as Celery's do. Loaded once, at the start of a worker, and by whoever calls remote commands, for their help and arguments.
  */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { embedApi } from '../child/embed-api.ts';
 import type { Config } from '../config/config.ts';
 import type { ControlCommand } from '../control/command.ts';
 import { controlCommands } from '../control/control-commands.ts';
 import { inspectCommands } from '../control/inspect-commands.ts';
-import { messageOf, UmbelError } from '../errors.ts';
-import { ModuleCommand } from '../task/control-module.ts';
-import { importModule } from '../task/import-module.ts';
+import { UmbelError } from '../errors.ts';
+import type { ModuleCommand } from '../task/control-module.ts';
+import { loadControlModule } from '../task/load-control-module.ts';
 
 /** Celery's, without those of modules. */
 export const builtinCommands: readonly ControlCommand[] = [...inspectCommands, ...controlCommands];
@@ -23,7 +21,7 @@ export async function remoteCommands(config: Config): Promise<readonly ControlCo
   if (modules.length === 0) return builtinCommands;
   embedApi();
   const found: ControlCommand[] = [];
-  for (const path of modules) found.push(...(await commandsOf(resolve(path))));
+  for (const path of modules) found.push(...(await loadControlModule(path)).map(([name, command]) => commandOf(name, command)));
   const names = new Set(builtinCommands.flatMap(({ name, aliases = [] }) => [name, ...aliases]));
   for (const { name, aliases = [] } of found)
     for (const one of [name, ...aliases]) {
@@ -35,28 +33,6 @@ export async function remoteCommands(config: Config): Promise<readonly ControlCo
       names.add(one);
     }
   return [...builtinCommands, ...found];
-}
-
-async function commandsOf(path: string): Promise<ControlCommand[]> {
-  if (!existsSync(path))
-    throw new UmbelError('CONTROL_MODULE_FAILED', `worker.control_modules must name modules that are there, got ${path}`);
-  let exported: Readonly<Record<string, unknown>>;
-  try {
-    const module = await importModule(path);
-    const inside: unknown = module.default;
-    exported = typeof inside === 'object' && inside !== null && !(inside instanceof ModuleCommand) ? { ...inside, ...module } : module;
-  } catch (error) {
-    throw new UmbelError('CONTROL_MODULE_FAILED', `the module ${path} of worker.control_modules did not load: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  const commands = Object.entries(exported).flatMap(([name, value]) => (value instanceof ModuleCommand ? [commandOf(name, value)] : []));
-  if (commands.length === 0)
-    throw new UmbelError(
-      'CONTROL_MODULE_FAILED',
-      `a module of worker.control_modules must export what controlCommand or inspectCommand has made, got none (${path})`,
-    );
-  return commands;
 }
 
 function commandOf(exportName: string, { kind, options, run }: ModuleCommand): ControlCommand {

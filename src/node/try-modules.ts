@@ -1,28 +1,42 @@
-/** Before a restart in place: do the new settings go together, and does a child with them load its task modules, and those of the routers? */
+/**
+ * Do the settings go together, and does a child with them load its task modules, and those of the worker itself (routers, remote commands, the
+ * autoscaler)? Asked before a restart in place and by `umbel check`.
+ *
+ * Owns that a module that keeps the child busy is found in the act: the stack of the child says where.
+ */
+import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
+import type { TaskOffer } from '../ipc/exchange.ts';
 import type { RootLogger } from '../log/create-logger.ts';
 import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
 import { processChildren } from '../pool/process-link.ts';
+import { displayPath } from '../task/module-files.ts';
 import { childCommand } from './pool-shape.ts';
 import { routerModules } from './routing-params.ts';
 import { checkTransportOptions } from './transport-options.ts';
 import { childSettings, workerNames } from './worker-params.ts';
 
-/** Starts one child and lets it go again. Rejects with what kept it from starting. */
-export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: RootLogger): Promise<void> {
+/** Beyond the time to start: to look at the stack of a child that is late, before it is killed. */
+const lookMs = 5000;
+
+/** Starts one child and lets it go again: the tasks it offers. Rejects with what kept it from starting. */
+export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: RootLogger): Promise<ReadonlyMap<string, TaskOffer>> {
   checkTransportOptions(config);
   const names = workerNames(config);
+  const { settings } = config;
+  const startTimeoutMs = settings.worker_proc_alive_timeout * 1000;
+  const modules = { routers: routerModules(settings), control: settings.worker_control_modules, autoscaler: settings.worker_autoscaler };
   const trial = new PreforkPool({
     concurrency: 1,
     // Whatever the pool: what a module does when it loads must not be done to a worker that may carry on.
     kind: processChildren(childCommand()),
-    settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null, routerModules: routerModules(config.settings) }),
+    settingsFor: (index) => ({ ...childSettings(config, names, index, env), logFile: null, trial: modules }),
     childConcurrency: 1,
     fair: true,
     heldUntilMs: () => Number.POSITIVE_INFINITY,
-    startTimeoutMs: config.settings.worker_proc_alive_timeout * 1000,
-    stopGraceMs: stopGraceMs + config.settings.worker_process_shutdown_timeout * 1000,
+    startTimeoutMs: startTimeoutMs + lookMs,
+    stopGraceMs: stopGraceMs + settings.worker_process_shutdown_timeout * 1000,
     maxStartFailures: 1,
     log,
     childLog: () => log.as({ processName: 'PoolChild-trial', voice: 'task' }),
@@ -30,9 +44,33 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
     storeState: () => Promise.resolve(),
     onFatal: () => {},
   });
+  let busyAt: readonly string[] | null = null;
+  const look = async (): Promise<void> => {
+    const [child] = await trial.report();
+    if (child?.state !== 'starting') return;
+    busyAt = child.stack ?? [];
+    process.kill(child.pid, 'SIGKILL');
+  };
+  // It may have ended meanwhile; then its own end says why.
+  const timer = setTimeout(() => void look().catch(() => {}), startTimeoutMs);
   try {
     await trial.start();
+    return trial.tasks;
+  } catch (error) {
+    throw busyAt === null ? error : stillBusy(busyAt, startTimeoutMs);
   } finally {
+    clearTimeout(timer);
     await trial.stop();
   }
+}
+
+/** `stack` as os/inspector-stack.ts writes it: the innermost frame in a file is where the module stands. */
+function stillBusy(stack: readonly string[], timeoutMs: number): UmbelError {
+  const frame = stack.map((line) => /\((file:.*?)(:\d+:\d+)\)$/.exec(line)).find((match) => match !== null);
+  const file = frame?.[1];
+  const doing =
+    file === undefined
+      ? (stack[0]?.trim() ?? 'it is waiting')
+      : `it is busy at ${displayPath(fileURLToPath(file), process.cwd())}${frame?.[2]}`;
+  return new UmbelError('TASK_MODULE_BROKEN', `a module did not load within ${timeoutMs / 1000} s: ${doing}`);
 }

@@ -35,17 +35,19 @@ export interface WorkerNames {
 
 /** Throws USAGE when there is nothing to run or to consume, QUEUE_UNKNOWN, NAME_INVALID. */
 export function workerNames(config: Config): WorkerNames {
+  const names = namesOf(config);
+  if (names.taskPaths.length > 0) return names;
+  const how = 'name them with -A (umbel worker -A tasks.ts) or worker.tasks in the configuration';
+  throw new UmbelError('USAGE', `a worker needs task modules: ${how}`);
+}
+
+/** The same, of a worker that may have nothing to run. */
+export function namesOf(config: Config): WorkerNames {
   const { settings } = config;
   const nodeName = named(() => parseNodeName(settings.worker_hostname, hostname()));
   const queueTable = queueTableOf(settings);
   const selected = queueTable.select(settings.worker_queues, settings.worker_exclude_queues);
   const queues = settings.worker_direct ? [...selected, workerDirectQueue(nodeName)] : selected;
-  if (settings.worker_tasks.length === 0) {
-    throw new UmbelError(
-      'USAGE',
-      'a worker needs task modules: name them with -A (umbel worker -A tasks.ts) or worker.tasks in the configuration',
-    );
-  }
   const expand = (template: string | null): string | null =>
     template === null ? null : named(() => expandTemplate(template, { nodeName, index: 0 }));
   return {

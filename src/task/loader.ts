@@ -20,6 +20,8 @@ export interface LoadOptions {
   readonly timeoutMs?: number;
   /** Where compiled code is kept between runs; it must belong to this user alone. Default: nowhere. */
   readonly compileCacheFolder?: string;
+  /** A module ends the process while it loads: which, and where. It ends all the same. */
+  onExit?(failure: UmbelError): void;
 }
 
 /** Throws TASK_MODULE_NOT_FOUND, TASK_MODULE_BROKEN, TASK_OPTION_INVALID or TASK_DUPLICATE. */
@@ -29,7 +31,7 @@ export async function loadTaskModules(paths: readonly string[], cwd: string, opt
   const cached = options.compileCacheFolder !== undefined && startCompileCache(options.compileCacheFolder);
   try {
     for (const moduleFile of findModuleFiles(paths, cwd)) {
-      const exports = await loadOne(moduleFile.file, record, cwd, options.timeoutMs ?? 60_000);
+      const exports = await loadOne(moduleFile.file, record, cwd, options);
       registerExports(registry, moduleFile, exports, record);
     }
   } finally {
@@ -39,7 +41,8 @@ export async function loadTaskModules(paths: readonly string[], cwd: string, opt
   return registry;
 }
 
-async function loadOne(file: string, record: LoadRecord, cwd: string, timeoutMs: number): Promise<ModuleExports> {
+async function loadOne(file: string, record: LoadRecord, cwd: string, options: LoadOptions): Promise<ModuleExports> {
+  const { timeoutMs = 60_000 } = options;
   const pending = Promise.withResolvers<never>();
   const giveUp = (why: string): void =>
     pending.reject(new UmbelError('TASK_MODULE_BROKEN', `the task module ${displayPath(file, cwd)} did not load: ${why}`));
@@ -48,6 +51,10 @@ async function loadOne(file: string, record: LoadRecord, cwd: string, timeoutMs:
   const timer = systemClock.setTimer(tooLate, timeoutMs, { ref: false });
   const onBeforeExit = (): void => giveUp('a top-level await in it never settles');
   process.once('beforeExit', onBeforeExit);
+  // Within process.exit(): the stack leads to who called it.
+  const onExit = (status: number): void =>
+    options.onExit?.(loadFailure(new Error(`it ended the process with status ${status}`), file, record, cwd));
+  process.once('exit', onExit);
   try {
     return await Promise.race([
       importModule(file).catch((error: unknown) => {
@@ -58,6 +65,7 @@ async function loadOne(file: string, record: LoadRecord, cwd: string, timeoutMs:
   } finally {
     systemClock.clearTimer(timer);
     process.off('beforeExit', onBeforeExit);
+    process.off('exit', onExit);
   }
 }
 
