@@ -6,6 +6,8 @@
  * Source: results.md, redis.md §5.
  */
 import type { Broker } from '../broker/broker.ts';
+import type { RedisSurvey } from '../driver/redis-survey.ts';
+import type { SqliteSurvey } from '../driver/sqlite-survey.ts';
 import type { ResultDocument, ResultRecord } from '../protocol/result.ts';
 import type { GroupStore } from './group-store.ts';
 
@@ -35,4 +37,10 @@ export interface ResultBackend {
   openReplies?(): Promise<string>;
   /** Delete what has expired; how many. */
   cleanup(): Promise<number>;
+  /** What its place is like, for `umbel doctor`. Needs no `start`, and changes nothing. Rejects as `start` does. Absent: it has no place of its own. */
+  diagnose?(): Promise<BackendReport>;
 }
+
+export type BackendReport =
+  | { readonly kind: 'redis'; readonly displayUrl: string; readonly server: RedisSurvey }
+  | { readonly kind: 'sqlite'; readonly displayUrl: string; readonly file: SqliteSurvey };

@@ -9,10 +9,11 @@
 import type { Broker } from '../broker/broker.ts';
 import type { SqliteDatabase, SqliteFailure } from '../driver/sqlite.ts';
 import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../driver/sqlite-store.ts';
+import { surveySqlite } from '../driver/sqlite-survey.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord, readyStates } from '../protocol/result.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
-import type { ResultBackend } from './backend.ts';
+import type { BackendReport, ResultBackend } from './backend.ts';
 import { ResultWaiters } from './result-waiters.ts';
 import { SqliteGroups } from './sqlite-groups.ts';
 
@@ -162,6 +163,10 @@ export class SqliteBackend implements ResultBackend {
 
   async forget(taskId: string): Promise<void> {
     await this.#write((database) => database.prepare(sql.forget).run(taskId));
+  }
+
+  async diagnose(): Promise<BackendReport> {
+    return { kind: 'sqlite', displayUrl: this.displayUrl, file: surveySqlite(this.#store.path) };
   }
 
   async cleanup(): Promise<number> {

@@ -19,6 +19,7 @@
  */
 import type { Message } from '../protocol/message.ts';
 import type { PlainTask } from '../protocol/plain-task.ts';
+import type { BrokerReport, DiagnosisParams } from './broker-report.ts';
 
 export type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
 
@@ -240,4 +241,6 @@ export interface Broker {
   /** The first delivery comes in a later turn of the event loop than the one in which this resolves. */
   consume(params: ConsumeParams): Promise<Subscription>;
   listen(params: ListenParams): Promise<Listener>;
+  /** What its place is like, for `umbel doctor`. Needs no `start`, and changes nothing. Rejects as `start` does. */
+  diagnose(params: DiagnosisParams): Promise<BrokerReport>;
 }

@@ -88,6 +88,8 @@ export interface SqliteOpenParams {
   readonly blockMs: number;
   /** Take the file for this process alone, until closed. */
   readonly exclusive?: boolean;
+  /** Only look: no setting of the file is changed. */
+  readonly readOnly?: boolean;
 }
 
 /** A row as an array in the order of the SELECT list: cheaper than objects on hot paths. */
@@ -130,11 +132,14 @@ export class SqliteDatabase {
   /** Throws SqliteFailure. WAL: readers and the one writer do not block each other; many processes may have it open. */
   constructor(params: SqliteOpenParams) {
     this.path = params.path;
-    const problem = problemWithPath(params.path);
+    const { readOnly = false } = params;
+    const problem = readOnly ? null : problemWithPath(params.path);
     if (problem !== null) throw problem;
     let database: DatabaseSync | null = null;
     try {
-      database = new DatabaseSync(params.path, { timeout: params.blockMs });
+      database = new DatabaseSync(params.path, { timeout: params.blockMs, readOnly });
+      this.#database = database;
+      if (readOnly) return;
       if (params.exclusive === true) database.exec('PRAGMA locking_mode = EXCLUSIVE');
       database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${params.synchronous}; PRAGMA foreign_keys = OFF`);
       // Larger than the default 1000 pages: fewer, larger copies back into the database. The limit shrinks the file after a burst.
@@ -143,7 +148,6 @@ export class SqliteDatabase {
       database?.close();
       throw toSqliteFailure(error, params.path);
     }
-    this.#database = database;
   }
 
   get isOpen(): boolean {

@@ -231,6 +231,10 @@ export class RecordingBroker implements Broker {
   listen(): Promise<never> {
     return notHere();
   }
+
+  diagnose(): Promise<never> {
+    return notHere();
+  }
 }
 
 /** Says of a chord what the test has said of its group; otherwise that others are missing. */

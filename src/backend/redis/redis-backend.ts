@@ -11,10 +11,11 @@
 import type { Broker } from '../../broker/broker.ts';
 import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisRemoval } from '../../driver/redis-removal.ts';
+import { surveyRedis } from '../../driver/redis-survey.ts';
 import { UmbelError } from '../../errors.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord } from '../../protocol/result.ts';
 import { type Clock, systemClock } from '../../std/clock.ts';
-import type { ResultBackend } from '../backend.ts';
+import type { BackendReport, ResultBackend } from '../backend.ts';
 import type { GroupStore } from '../group-store.ts';
 import { RedisGroups } from './redis-groups.ts';
 import { ResultKeys } from './result-keys.ts';
@@ -145,6 +146,16 @@ export class RedisBackend implements ResultBackend {
   }
 
   /** Redis deletes what has expired by itself. */
+  async diagnose(): Promise<BackendReport> {
+    try {
+      await this.connection.acquire();
+      const server = await surveyRedis(this.connection).finally(() => this.connection.release());
+      return { kind: 'redis', displayUrl: this.displayUrl, server };
+    } catch (error) {
+      throw backendUnavailable(error);
+    }
+  }
+
   async cleanup(): Promise<number> {
     return 0;
   }

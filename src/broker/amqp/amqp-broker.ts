@@ -28,8 +28,10 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import type { DiagnosisParams, RabbitmqReport } from '../broker-report.ts';
 import { AmqpListener } from './amqp-listener.ts';
 import { DelayQueues } from './delay-queues.ts';
+import { diagnoseAmqp } from './diagnosis.ts';
 import { NativeDelay, nativeDelayExchange } from './native-delay.ts';
 import { AmqpSubscription } from './subscription.ts';
 import { Topology } from './topology.ts';
@@ -270,6 +272,15 @@ export class AmqpBroker implements Broker {
       return await this.#consume(params);
     } catch (error) {
       throw brokerUnavailable(error);
+    }
+  }
+
+  async diagnose({ queues }: DiagnosisParams): Promise<RabbitmqReport> {
+    const { place, connection: options = {}, log } = this.#params;
+    try {
+      return await diagnoseAmqp({ place, options, log, queues });
+    } catch (error) {
+      throw brokerUnstarted(error);
     }
   }
 

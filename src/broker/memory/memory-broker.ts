@@ -17,6 +17,7 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import type { MemoryReport } from '../broker-report.ts';
 import { noQueueTakes } from '../no-queue.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { settledAtOnce } from '../settled-at-once.ts';
@@ -126,6 +127,10 @@ export class MemoryBroker implements Broker {
     this.#subscriptions.add(subscription);
     this.#stayAlive();
     return subscription;
+  }
+
+  async diagnose(): Promise<MemoryReport> {
+    return { kind: 'memory', displayUrl: this.displayUrl };
   }
 
   async listen(params: ListenParams): Promise<Listener> {

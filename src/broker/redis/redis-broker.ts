@@ -29,10 +29,12 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import type { DiagnosisParams, RedisReport } from '../broker-report.ts';
 import { noQueueTakes } from '../no-queue.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
+import { diagnoseRedis } from './diagnosis.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
 import { mustHaveRights } from './needed-rights.ts';
 import type { QueueOrderStrategy } from './queue-order.ts';
@@ -271,6 +273,19 @@ export class RedisBroker implements Broker {
       throw brokerUnavailable(error);
     }
     return subscription;
+  }
+
+  async diagnose(params: DiagnosisParams): Promise<RedisReport> {
+    await this.connection.acquire().catch((error: unknown) => {
+      throw brokerUnstarted(error);
+    });
+    try {
+      return await diagnoseRedis(this.connection, this.#layout, this.features.visibilityTimeoutMs ?? 0, params);
+    } catch (error) {
+      throw brokerUnavailable(error);
+    } finally {
+      await this.connection.release();
+    }
   }
 
   async listen(params: ListenParams): Promise<Listener> {

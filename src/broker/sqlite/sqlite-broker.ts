@@ -29,9 +29,11 @@ import type {
   QueueDeclaration,
   Subscription,
 } from '../broker.ts';
+import type { DiagnosisParams, EmbeddedReport } from '../broker-report.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
+import { diagnoseSqlite } from './diagnosis.ts';
 import { DueTimer } from './due-timer.ts';
 import { Lease } from './lease.ts';
 import { SqliteListener } from './listener.ts';
@@ -232,6 +234,10 @@ export class SqliteBroker implements Broker {
     this.#due.start();
     subscription.claim();
     return subscription;
+  }
+
+  async diagnose(params: DiagnosisParams): Promise<EmbeddedReport> {
+    return diagnoseSqlite(this.store.path, this.displayUrl, params);
   }
 
   async listen(params: ListenParams): Promise<Listener> {
