@@ -13,7 +13,7 @@ import { type FoundImport, scanImports } from './import-scanner.ts';
 
 const base = ['errors.ts', 'std'];
 const logged = [...base, 'log'];
-/** Levels 0–4 without config (only cli loads it, only node and multi read it), child (a process of its own) and the public face. */
+/** Levels 0–4 without config (only cli loads it, only node, multi and doctor read it), child (a process of its own) and the public face. */
 const belowConsumer = [...logged, 'lifecycle', 'os', 'driver', 'ipc', 'task', 'canvas', 'protocol'].concat(
   'broker statedb pool backend producer event control'.split(' '),
 );
@@ -45,8 +45,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   client: [...logged, 'protocol', 'canvas', 'task', 'producer', 'backend', 'broker/broker.ts', 'event', 'control'],
   node: belowNode,
   multi: [...logged, 'os', 'config'],
-  cli: [...belowNode, 'node', 'multi'],
-  'main.ts': [...belowNode, 'node', 'multi', 'cli'],
+  doctor: [...belowNode, 'node'],
+  cli: [...belowNode, 'node', 'multi', 'doctor'],
+  'main.ts': [...belowNode, 'node', 'multi', 'doctor', 'cli'],
 };
 
 /** file → what it alone may import besides what its folder may. The place where a URL becomes a broker and a result backend. */

@@ -8,7 +8,9 @@ import { writeGenerated } from './generated-file.ts';
 /** sysexits.h name of each status, in the words of an operator. */
 const statusMeaning: Readonly<Record<keyof typeof exitStatus, string>> = {
   ok: 'The command did what it was asked to do.',
-  failure: 'It ran, and the answer is a failure (for example the task whose result was awaited failed).',
+  failure:
+    'It ran, and the answer is a failure (for example the task whose result was awaited failed); `check` and `doctor` found warnings only.',
+  critical: '`umbel check` or `umbel doctor` found an error ([findings.md](findings.md)).',
   usage: 'The command line is wrong (`EX_USAGE`).',
   dataError: 'A task module or a message is wrong (`EX_DATAERR`).',
   noInput: 'An input file does not exist or cannot be read (`EX_NOINPUT`).',

@@ -12,6 +12,7 @@
 export const exitStatus = {
   ok: 0,
   failure: 1,
+  critical: 2,
   usage: 64,
   dataError: 65,
   noInput: 66,

@@ -12,6 +12,12 @@ export const commands: readonly CommandEntry[] = [
   { name: 'control', summary: 'Tell workers what to do', load: () => import('./control.ts') },
   { name: 'ctl', summary: 'Ask a worker of this machine, also when the broker is away', load: () => import('./ctl.ts') },
   { name: 'events', summary: 'Listen to what workers and tasks do', load: () => import('./events.ts') },
+  {
+    name: 'check',
+    summary: 'Find what would keep a worker from working: configuration, modules, folders',
+    load: () => import('./check.ts'),
+  },
+  { name: 'doctor', summary: 'Find what is wrong with servers and machine', load: () => import('./doctor.ts') },
   { name: 'shell', summary: 'JavaScript with the application and its tasks at hand', load: () => import('./shell.ts') },
   { name: 'report', summary: 'Print what a report of a problem should tell', load: () => import('./report.ts') },
   { name: 'config', summary: 'Check or show the configuration, print an example', load: () => import('./config.ts') },

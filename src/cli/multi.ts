@@ -5,13 +5,12 @@
 import { hostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import { loadConfig, workingFolder } from '../config/load-config.ts';
+import { defaultFiles } from '../multi/default-files.ts';
 import { runMulti } from '../multi/multi-tool.ts';
 import { multiHelp } from '../multi/usage.ts';
 import { programCall } from '../os/reexec.ts';
 import { version } from '../std/version.ts';
 import type { Command } from './command.ts';
-
-const defaultFiles = { pidfile: '/var/run/umbel/%n.pid', logfile: '/var/log/umbel/%n%I.log' };
 
 export const command: Command = {
   arguments: ['[...words]'],

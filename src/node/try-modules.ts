@@ -17,7 +17,9 @@ import { routerModules } from './routing-params.ts';
 import { checkTransportOptions } from './transport-options.ts';
 import { childSettings, workerNames } from './worker-params.ts';
 
-/** Beyond the time to start: to look at the stack of a child that is late, before it is killed. */
+/** A child that waits says so itself soon after its time. */
+const patienceMs = 1500;
+/** For a look at the stack of one that does not, before it is killed. */
 const lookMs = 5000;
 
 /** Starts one child and lets it go again: the tasks it offers. Rejects with what kept it from starting. */
@@ -35,7 +37,7 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
     childConcurrency: 1,
     fair: true,
     heldUntilMs: () => Number.POSITIVE_INFINITY,
-    startTimeoutMs: startTimeoutMs + lookMs,
+    startTimeoutMs: startTimeoutMs + patienceMs + lookMs,
     stopGraceMs: stopGraceMs + settings.worker_process_shutdown_timeout * 1000,
     maxStartFailures: 1,
     log,
@@ -52,10 +54,14 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
     process.kill(child.pid, 'SIGKILL');
   };
   // It may have ended meanwhile; then its own end says why.
-  const timer = setTimeout(() => void look().catch(() => {}), startTimeoutMs);
+  const timer = setTimeout(() => void look().catch(() => {}), startTimeoutMs + patienceMs);
+  const startedAtMs = performance.now();
   try {
     await trial.start();
-    return trial.tasks;
+    const tookMs = performance.now() - startedAtMs;
+    if (tookMs <= startTimeoutMs) return trial.tasks;
+    const rule = `a child must be ready within worker.proc_alive_timeout, ${startTimeoutMs / 1000} s`;
+    throw new UmbelError('TASK_MODULE_BROKEN', `${rule}, got ${(tookMs / 1000).toFixed(1)} s`);
   } catch (error) {
     throw busyAt === null ? error : stillBusy(busyAt, startTimeoutMs);
   } finally {
