@@ -125,7 +125,7 @@ void t.test('HUP is refused while the configuration or a module is bad, and the 
     ['umbel.toml', '[task]\nroutes = ["tasks.js:nothing", "tasks.js:version"]\n', '', /restart refused.+tasks\.js:nothing/],
     ['tasks.js', '\nthrow new Error("half an edit");\n', good, /restart refused.+tasks\.js:2:7: Error: half an edit/],
     ['tasks.js', 'await new Promise(() => {});\n', good, /restart refused.+never settles/],
-    ['tasks.js', 'process.exit(3);\n', good, /restart refused.+exit code 3/],
+    ['tasks.js', 'process.exit(3);\n', good, /restart refused.+tasks\.js:1:9: Error: it ended the process with status 3/],
   ];
   for (const [file, text, repaired, message] of refusals) {
     folder.write(file, text);
