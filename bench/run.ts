@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures the built executable and prints one table, each row with its reference of the same run and its target.
  *
- * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | dispatch | limits | redis | rabbitmq | children, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
+ * Usage: node bench/run.ts [number of tasks, default 100000] [sqlite | dispatch | limits | redis | rabbitmq | children | control, default all]. Exits 1 when a run was not exact or a target was missed. Nothing is kept but
  * the table: the databases live in a temporary folder.
  */
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { measureAmqp } from './amqp.ts';
 import { measureChildren } from './children.ts';
+import { measureControl } from './control.ts';
 import { measureDispatch } from './dispatch.ts';
 import { measureLatency } from './latency.ts';
 import { measureRateLimit } from './rate-limit.ts';
@@ -23,7 +24,7 @@ const tasks = Number(process.argv[2] ?? 100_000);
 if (!Number.isInteger(tasks) || tasks < 1) throw new Error(`the number of tasks must be a positive integer, got ${process.argv[2]}`);
 
 const part = process.argv[3];
-const parts = ['sqlite', 'dispatch', 'limits', 'redis', 'rabbitmq', 'children'];
+const parts = ['sqlite', 'dispatch', 'limits', 'redis', 'rabbitmq', 'children', 'control'];
 if (part !== undefined && !parts.includes(part)) throw new Error(`the part must be one of ${parts.join(', ')}, got ${part}`);
 const wanted = (name: string): boolean => part === undefined || part === name;
 
@@ -114,6 +115,7 @@ try {
     ...(wanted('dispatch') ? await dispatchRows() : []),
     ...(wanted('limits') ? await limitRows() : []),
     ...(wanted('children') ? await measureChildren({ umbel, folder }) : []),
+    ...(wanted('control') ? await measureControl({ umbel, folder, tasks }) : []),
     ...(wanted('redis') ? await measureRedis({ umbel: [umbel], folder, tasks }) : []),
     ...(wanted('rabbitmq') ? await measureAmqp({ umbel: [umbel], folder, tasks }) : []),
   ];

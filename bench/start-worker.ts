@@ -9,6 +9,7 @@ export function startWorker(
   children: number,
   more: readonly string[] = [],
   tasks = 'noop.ts',
+  backend = url,
 ): WorkerProcess {
   return new WorkerProcess({
     command: umbel,
@@ -29,7 +30,7 @@ export function startWorker(
       ...more,
     ],
     cwd: folder,
-    env: { UMBEL_RESULT_BACKEND: url },
+    env: { UMBEL_RESULT_BACKEND: backend },
     isReady: (line) => line.includes('"worker.ready"'),
   });
 }

@@ -31,6 +31,8 @@ export class Request implements JobListener {
   delivery: Delivery;
   readonly header: TaskHeader;
   readonly offer: TaskOffer;
+  /** performance.now() when it came. */
+  readonly receivedAtMs = performance.now();
   /** No result is to be stored. */
   readonly ignoreResult: boolean;
   state: RequestState = 'reserved';

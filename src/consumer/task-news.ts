@@ -1,5 +1,5 @@
 /**
- * What is told of a task: a line in the log, and an event for monitors.
+ * What is told of a task: a line in the log, an event for monitors, and what it adds to the worker's figures.
  *
  * Owns the words and the fields. Source: protocol notes, events.md §2 and §5; the lines are Celery's.
  */
@@ -11,6 +11,7 @@ import { parseJson } from '../protocol/json.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
 import type { Request } from './request.ts';
+import { TaskMeter } from './task-meter.ts';
 import { revokedEvent, sayUnwanted, type UnwantedReason } from './unwanted-task.ts';
 
 /** Where events go. */
@@ -28,6 +29,7 @@ export interface Deferred {
 }
 
 export class TaskNews {
+  readonly meter = new TaskMeter();
   readonly #log: Logger;
   readonly #events: TaskEvents;
 
@@ -38,6 +40,7 @@ export class TaskNews {
 
   received(request: Request): void {
     const { header, label, delivery } = request;
+    this.meter.received(request);
     if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${label} received`, fieldsOf(header));
     if (this.#tells(request) && delivery.wasDeferred !== true) this.#receivedEvent(header);
   }
@@ -66,12 +69,14 @@ export class TaskNews {
 
   started(request: Request, pid: number): void {
     const { header, label } = request;
+    this.meter.started(request);
     this.#log.debug('task.started', `Task accepted: ${label} pid:${pid}`, fieldsOf(header));
     if (this.#tells(request)) this.#events.task('task-started', { uuid: header.id });
   }
 
   succeeded(request: Request, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
     const { header, label } = request;
+    this.meter.ended(header.task, runtimeSeconds);
     if (this.#log.enabled('info')) {
       const message = `Task ${label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
       this.#log.info('task.succeeded', message, { ...fieldsOf(header), runtime: runtimeSeconds });
@@ -83,6 +88,8 @@ export class TaskNews {
 
   failed(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
     const { header, label } = request;
+    this.meter.ended(header.task, runtimeSeconds);
+    this.meter.failed(meta.text);
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
     if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
     else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, withTraceback(fields, meta));
@@ -91,6 +98,7 @@ export class TaskNews {
 
   /** Its child has gone. `text` null: the log knows already. */
   lost(request: Request, text: string | null, exception: string, traceback: string | null, fields: LogFields): void {
+    this.meter.failed(exception);
     if (text !== null) this.#log.error('task.failed', text, fields);
     this.#ended('task-failed', request, exception, traceback);
   }
@@ -98,6 +106,7 @@ export class TaskNews {
   /** `causeJson`: the document of the exception because of which it is retried, or null. */
   retried(request: Request, runtimeSeconds: number, meta: EndedMeta, causeJson: string): void {
     const { header, label } = request;
+    this.meter.ended(header.task, runtimeSeconds);
     this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, { ...fieldsOf(header), runtime: runtimeSeconds });
     if (!this.#tells(request)) return;
     const cause = JSON.parse(causeJson) as ExceptionDocument | null;
@@ -105,11 +114,13 @@ export class TaskNews {
   }
 
   ignored({ header, label }: Request, runtimeSeconds: number): void {
+    this.meter.ended(header.task, runtimeSeconds);
     this.#log.info('task.ignored', `Task ${label} ignored`, { ...fieldsOf(header), runtime: runtimeSeconds });
   }
 
   rejected(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
     const { header, label, acknowledged } = request;
+    this.meter.ended(header.task, runtimeSeconds);
     const requeue = meta.requeue === true;
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
     this.#log.warning('task.rejected', `Task ${label} ${meta.text}`, { ...withTraceback(fields, meta), requeue });
@@ -140,6 +151,7 @@ export class TaskNews {
 
   /** The log tells more of it elsewhere. */
   unregistered(header: TaskHeader): void {
+    this.meter.failed('NotRegistered');
     if (this.#events.enabled) this.#events.task('task-failed', { uuid: header.id, exception: `NotRegistered('${header.task}')` });
   }
 

@@ -45,6 +45,7 @@ export class EventDispatcher {
   /** It has been said that events cannot be sent: with many tasks every line would be one more. */
   #failing = false;
   #declared: Promise<void> | null = null;
+  #roundTripMs: number | null = null;
   #started = false;
   #inFlight = 0;
   #idle: (() => void)[] = [];
@@ -60,6 +61,11 @@ export class EventDispatcher {
       this.#declared = null;
       if (this.#started) this.#resend();
     });
+  }
+
+  /** What the broker took to confirm the last message; null: none was sent. */
+  get roundTripMs(): number | null {
+    return this.#roundTripMs;
   }
 
   start(): void {
@@ -134,10 +140,15 @@ export class EventDispatcher {
     const { broker, exchange, log } = this.#params;
     this.#inFlight++;
     this.#declared ??= broker.declareExchange(exchange, 'topic', true);
+    let sentAtMs = 0;
     this.#declared
-      .then(() => broker.publish(outgoing.message, { exchange, routingKey: outgoing.routingKey }))
+      .then(() => {
+        sentAtMs = performance.now();
+        return broker.publish(outgoing.message, { exchange, routingKey: outgoing.routingKey });
+      })
       .then(() => {
         this.#failing = false;
+        this.#roundTripMs = performance.now() - sentAtMs;
       })
       .catch((error: unknown) => {
         this.#declared = null;

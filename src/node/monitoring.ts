@@ -77,6 +77,11 @@ export class Monitoring implements TaskEvents, CustomEvents {
     this.#enabled = this.#always;
   }
 
+  /** What the broker took to confirm the last event, a heartbeat as a rule; null: none was sent. */
+  get brokerRoundTripMs(): number | null {
+    return this.#dispatcher.roundTripMs;
+  }
+
   get enabled(): boolean {
     return this.#enabled;
   }

@@ -17,6 +17,7 @@ import { Autoscaler, type AutoscalerParams } from './autoscaler.ts';
 import { ChildHandle } from './child-handle.ts';
 import type { ChildKind } from './child-link.ts';
 import { reportOf, stackOf } from './child-report.ts';
+import { ChildRestarts } from './child-restarts.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
 import { DoneRate } from './done-rate.ts';
 import type { ChildExit, Job, KillOutcome } from './job.ts';
@@ -96,6 +97,7 @@ export class PreforkPool implements Pool {
   readonly #terminator: Terminator;
   /** null: the size is fixed, but for grow and shrink. */
   readonly autoscaler: Autoscaler | null;
+  readonly restarts = new ChildRestarts();
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
   readonly #doneRate = new DoneRate();
@@ -162,7 +164,7 @@ export class PreforkPool implements Pool {
       stackOf,
       clock: systemClock,
       log: params.log,
-      onOutgrown: (child) => this.#recycler.renew(child, 'has grown too big (worker.max_memory_per_child)'),
+      onOutgrown: (child) => this.#recycler.renew(child, 'max_memory'),
     });
   }
 
@@ -272,7 +274,7 @@ export class PreforkPool implements Pool {
 
   restart(): void {
     mustSupport(this, 'resize', 'replacing all children');
-    for (const child of [...this.#children.values()]) this.#recycler.renew(child, 'is to be replaced, as all are');
+    for (const child of [...this.#children.values()]) this.#recycler.renew(child, 'pool_restart');
   }
 
   #mustNotScale(wish: string): void {
@@ -471,6 +473,7 @@ export class PreforkPool implements Pool {
   #onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], failure: UmbelError | null): void {
     const wasStarting = !child.wasReady;
     const was = this.#recycler.remove(child);
+    if (this.#phase === 'running' && child.index <= this.#size) this.restarts.note(child, exit);
     this.#terminator.gone(child);
     const { killedBecause: because, peakRssBytes, stack } = child.tenure;
     for (const job of started) {

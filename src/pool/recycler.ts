@@ -17,6 +17,12 @@ import type { Job } from './job.ts';
 const assumedStartMs = 300;
 /** A spare is started when the tasks left will take so many times as long as a start. */
 const margin = 1.5;
+/** Why a child is to be replaced that may still be given tasks, as the end of a sentence about it. */
+const renewals = {
+  max_memory: 'has grown too big (worker.max_memory_per_child)',
+  pool_restart: 'is to be replaced, as all are',
+} as const;
+
 /** How much of what a start took counts after the next one. */
 const memory = 0.8;
 
@@ -94,8 +100,8 @@ export class Recycler {
   }
 
   /** Another is to take its place. It goes on until that one is ready. */
-  renew(child: ChildHandle, why: string): void {
-    child.tenure.renewal ??= why;
+  renew(child: ChildHandle, cause: keyof typeof renewals): void {
+    child.tenure.renewal ??= cause;
     this.#warm(child);
     this.trySwitch(child.index);
   }
@@ -111,7 +117,8 @@ export class Recycler {
     children.set(index, spare);
     spare.tenure.predecessor = child.jobs;
     child.stop();
-    const why = child.tenure.renewal ?? `has been given its ${child.tenure.given} tasks (worker.max_tasks_per_child)`;
+    const { renewal, given } = child.tenure;
+    const why = renewal !== null ? renewals[renewal] : `has been given its ${given} tasks (worker.max_tasks_per_child)`;
     log.info('child.recycled', `PoolChild-${index} (pid ${child.pid}) ${why}; pid ${spare.pid} takes its place`, {
       child: index,
       pid: child.pid,

@@ -125,6 +125,9 @@ for (const [name, open] of Object.entries(brokers)) {
       const metrics = await (await probe('/metrics')).text();
       t.match(metrics, /^umbel_tasks_started_total\{task="proj\.blocked"\} 1$/m);
       t.match(metrics, /^umbel_tasks_active 1$/m);
+      t.match(metrics, /^umbel_task_wait_seconds_count\{queue="celery"\} 1$/m);
+      t.match(metrics, /^umbel_last_delivery_age_seconds \d/m);
+      t.match(metrics, /^umbel_broker_round_trip_seconds 0\.\d/m);
     });
 
     if (name !== 'sqlite')

@@ -45,7 +45,7 @@ function bench(limits: { softBytes?: number; hardBytes?: number }) {
     clock,
     log,
     onOutgrown: (child) => {
-      child.tenure.renewal = 'too big';
+      child.tenure.renewal = 'max_memory';
       outgrown.push(child.pid);
     },
   });
