@@ -5,6 +5,7 @@
  */
 import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
+import type { PlainFields } from '../protocol/event.ts';
 import { type ExceptionDocument, errorText } from '../protocol/exception.ts';
 import { formatIsoTime } from '../protocol/iso-time.ts';
 import { parseJson } from '../protocol/json.ts';
@@ -18,7 +19,7 @@ import { revokedEvent, sayUnwanted, type UnwantedReason } from './unwanted-task.
 export interface TaskEvents {
   /** Nobody wants any: none is made. */
   readonly enabled: boolean;
-  task(type: string, fields: Readonly<Record<string, unknown>>): void;
+  task(type: string, fields: PlainFields): void;
 }
 
 /** A task that is here and to be run later. */

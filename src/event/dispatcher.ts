@@ -7,7 +7,18 @@
 import type { Broker } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import { type Event, type EventOrigin, encodeEvents, makeEvent, multiRoutingKey, routingKeyOf, utcOffsetHours } from '../protocol/event.ts';
+import {
+  type EventOrigin,
+  encodeEvents,
+  encodeEventTexts,
+  eventBeginning,
+  eventText,
+  makeEvent,
+  multiRoutingKey,
+  type PlainFields,
+  routingKeyOf,
+  utcOffsetHours,
+} from '../protocol/event.ts';
 import type { Message } from '../protocol/message.ts';
 import { type SentTask, sentEvent } from '../protocol/sent-event.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
@@ -21,26 +32,30 @@ export interface EventDispatcherParams {
   readonly exchange: string;
   readonly log: Logger;
   readonly clock?: Clock;
-  /** Messages kept for a broker that is away. Default: 10,000. */
+  /** Events kept for a broker that is away. Default: 100,000. */
   readonly maxWaiting?: number;
 }
 
-/** Task events in one message. */
-const mostInList = 24;
+/** Task events in one message. What a busy worker does in one turn fits into few: a message costs more than an event. */
+const mostInList = 200;
 const offsetFreshMs = 60_000;
 
 interface Outgoing {
   readonly message: Message;
   readonly routingKey: string;
+  /** In the message. */
+  readonly events: number;
 }
 
 export class EventDispatcher {
   readonly #params: EventDispatcherParams;
   readonly #clock: Clock;
   readonly #maxWaiting: number;
-  #tasks: Event[] = [];
+  /** As text. */
+  #tasks: string[] = [];
   #flush: NodeJS.Immediate | null = null;
   readonly #waiting: Outgoing[] = [];
+  #waitingEvents = 0;
   #dropped = 0;
   /** It has been said that events cannot be sent: with many tasks every line would be one more. */
   #failing = false;
@@ -50,12 +65,13 @@ export class EventDispatcher {
   #inFlight = 0;
   #idle: (() => void)[] = [];
   #offsetHours = 0;
+  #beginning = '';
   #offsetAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(params: EventDispatcherParams) {
     this.#params = params;
     this.#clock = params.clock ?? systemClock;
-    this.#maxWaiting = params.maxWaiting ?? 10_000;
+    this.#maxWaiting = params.maxWaiting ?? 100_000;
     params.broker.onStateChange((state) => {
       if (state !== 'connected') return;
       this.#declared = null;
@@ -82,8 +98,9 @@ export class EventDispatcher {
 
   /** Of a worker or a client; `origin`: of a process that has no connection of its own. */
   send(type: string, fields: Readonly<Record<string, unknown>>, origin = this.#params.origin): void {
-    const event = this.#make(type, fields, origin);
-    this.#publish(encodeEvents(event, origin.hostname), routingKeyOf(type));
+    const nowMs = this.#now();
+    const event = makeEvent(type, origin, this.#params.logicalClock.forward(), nowMs, this.#offsetHours, fields);
+    this.#publish({ message: encodeEvents(event, origin.hostname), routingKey: routingKeyOf(type), events: 1 });
   }
 
   /** A task was sent; `task-sent` is what clients say, and goes out alone and at once as theirs does. */
@@ -93,20 +110,22 @@ export class EventDispatcher {
   }
 
   /** Of a task: goes out at the end of this turn of the event loop, with others. */
-  task(type: string, fields: Readonly<Record<string, unknown>>): void {
-    this.#tasks.push(this.#make(type, fields, this.#params.origin));
+  task(type: string, fields: PlainFields): void {
+    const nowMs = this.#now();
+    this.#tasks.push(eventText(this.#beginning, type, this.#params.logicalClock.forward(), nowMs, fields));
     if (this.#tasks.length >= mostInList) this.#flushTasks();
     else this.#flush ??= setImmediate(() => this.#flushTasks());
   }
 
-  #make(type: string, fields: Readonly<Record<string, unknown>>, origin: EventOrigin): Event {
-    const { logicalClock } = this.#params;
+  /** Unix milliseconds. The offset of the time zone is looked at now and then. */
+  #now(): number {
     const nowMs = this.#clock.now();
     if (Math.abs(nowMs - this.#offsetAtMs) > offsetFreshMs) {
       this.#offsetHours = utcOffsetHours(new Date(nowMs));
       this.#offsetAtMs = nowMs;
+      this.#beginning = eventBeginning(this.#params.origin, this.#offsetHours);
     }
-    return makeEvent(type, origin, logicalClock.forward(), nowMs, this.#offsetHours, fields);
+    return nowMs;
   }
 
   #flushTasks(): void {
@@ -115,24 +134,27 @@ export class EventDispatcher {
     if (this.#tasks.length === 0) return;
     const events = this.#tasks;
     this.#tasks = [];
-    this.#publish(encodeEvents(events, this.#params.origin.hostname), multiRoutingKey);
+    const message = encodeEventTexts(events, this.#params.origin.hostname);
+    this.#publish({ message, routingKey: multiRoutingKey, events: events.length });
   }
 
-  #publish(message: Message, routingKey: string): void {
-    if (!this.#started || this.#params.broker.state !== 'connected') this.#wait({ message, routingKey });
-    else this.#send({ message, routingKey });
+  #publish(outgoing: Outgoing): void {
+    if (!this.#started || this.#params.broker.state !== 'connected') this.#wait(outgoing);
+    else this.#send(outgoing);
   }
 
   #wait(outgoing: Outgoing): void {
     this.#waiting.push(outgoing);
-    if (this.#waiting.length <= this.#maxWaiting) return;
-    this.#waiting.shift();
+    this.#waitingEvents += outgoing.events;
+    if (this.#waitingEvents <= this.#maxWaiting) return;
+    this.#waitingEvents -= this.#waiting.shift()?.events ?? 0;
     if (this.#dropped++ === 0)
       this.#params.log.warning('event.dropped', `The broker is away and ${this.#maxWaiting} events wait for it: the oldest are dropped`);
   }
 
   #resend(): void {
     this.#dropped = 0;
+    this.#waitingEvents = 0;
     for (const outgoing of this.#waiting.splice(0)) this.#send(outgoing);
   }
 

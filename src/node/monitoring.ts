@@ -15,6 +15,7 @@ import { Heartbeat } from '../event/heartbeat.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Producer } from '../producer/producer.ts';
+import type { PlainFields } from '../protocol/event.ts';
 import type { StateDb } from '../statedb/state-db.ts';
 import { LamportClock } from '../std/lamport-clock.ts';
 import { Neighbours } from './neighbours.ts';
@@ -86,7 +87,7 @@ export class Monitoring implements TaskEvents, CustomEvents {
     return this.#enabled;
   }
 
-  task(type: string, fields: Readonly<Record<string, unknown>>): void {
+  task(type: string, fields: PlainFields): void {
     this.#dispatcher.task(type, fields);
   }
 

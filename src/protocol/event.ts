@@ -43,7 +43,30 @@ export function makeEvent(
 /** Throws TypeError when a field cannot be written as JSON. */
 export function encodeEvents(content: Event | readonly Event[], hostname: string): Message {
   const { body, contentType, contentEncoding } = encodeContent(content, 'json');
+  return message(body, contentType, contentEncoding, hostname);
+}
+
+function message(body: Buffer, contentType: string, contentEncoding: string, hostname: string): Message {
   return { properties: { contentType, contentEncoding, deliveryMode: 1, priority: 0 }, headers: { hostname }, body };
+}
+
+/** What an event of a task may have beside what all have. */
+export type PlainFields = Readonly<Record<string, string | number | boolean | null>>;
+
+/** What the texts of all events of a process begin with, up to the clock. */
+export function eventBeginning({ hostname, pid }: EventOrigin, utcoffset: number): string {
+  return `{"hostname":${JSON.stringify(hostname)},"utcoffset":${utcoffset},"pid":${pid},"clock":`;
+}
+
+/** The same event as `makeEvent`, written down at once: there are three for every task. */
+export function eventText(beginning: string, type: string, clock: number, nowMs: number, fields: PlainFields): string {
+  const own = JSON.stringify(fields);
+  return `${beginning}${clock},${own === '{}' ? '' : `${own.slice(1, -1)},`}"timestamp":${nowMs / 1000},"type":${JSON.stringify(type)}}`;
+}
+
+/** As `encodeEvents` of a list. */
+export function encodeEventTexts(texts: readonly string[], hostname: string): Message {
+  return message(Buffer.from(`[${texts.join(',')}]`), 'application/json', 'utf-8', hostname);
 }
 
 /** Those in a message; what has no type is left out. Throws CONTENT_DISALLOWED, MESSAGE_UNDECODABLE, NOT_SUPPORTED or MESSAGE_INVALID. */

@@ -5,7 +5,7 @@ import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { MemoryHub } from '../../src/broker/memory/memory-hub.ts';
 import { EventDispatcher } from '../../src/event/dispatcher.ts';
 import { Heartbeat } from '../../src/event/heartbeat.ts';
-import { type Event, readEvents } from '../../src/protocol/event.ts';
+import { type Event, eventBeginning, eventText, makeEvent, readEvents } from '../../src/protocol/event.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { LamportClock } from '../../src/std/lamport-clock.ts';
@@ -87,11 +87,11 @@ t.test('one of a worker alone; those of tasks in one list; fields in Celery’s 
 
 t.test('a list is sent when it is long enough', async (t) => {
   const { dispatcher, heard, until } = await scene(t);
-  for (let at = 0; at < 50; at++) dispatcher.task('task-started', { uuid: String(at) });
+  for (let at = 0; at < 450; at++) dispatcher.task('task-started', { uuid: String(at) });
   await until(3);
   t.same(
     heard.map(({ events }) => events.length),
-    [24, 24, 2],
+    [200, 200, 50],
   );
 });
 
@@ -167,4 +167,12 @@ t.test('a heartbeat: online, every so often, when asked, offline', async (t) => 
     ],
   );
   t.notOk('active' in heard[2]!.events[0]!, 'what was asked for says only who is there');
+});
+
+t.test('an event of a task is written as any other: fields, order, times, texts of all kinds', async (t) => {
+  const origin = { hostname: 'w"1@x', pid: 7 };
+  const fields = { uuid: 'a', result: "'ä\n\u2028'", runtime: 0.25, eta: null, terminated: true };
+  const text = eventText(eventBeginning(origin, -2), 'task-succeeded', 5, 1500, fields);
+  t.equal(text, JSON.stringify(makeEvent('task-succeeded', origin, 5, 1500, -2, fields)));
+  t.equal(eventText(eventBeginning(origin, 0), 'task-x', 5, 1500, {}), JSON.stringify(makeEvent('task-x', origin, 5, 1500, 0, {})));
 });

@@ -13,7 +13,6 @@ import { brokerUnavailable } from './unavailable.ts';
 
 export class PublishOperation implements SqliteOperation {
   readonly keep = false;
-  readonly topics: number;
   readonly #payload: string;
   readonly #priority: number;
   readonly #destination: Destination;
@@ -36,9 +35,14 @@ export class PublishOperation implements SqliteOperation {
     this.#destination = destination;
     this.#nowMs = nowMs;
     this.#dueAtMs = destination.dueAtMs !== undefined && destination.dueAtMs > nowMs ? Math.ceil(destination.dueAtMs) : null;
-    this.topics = destination.exchange === '' ? sqliteTopic.message : sqliteTopic.message | sqliteTopic.broadcast;
     this.#resolve = resolve;
     this.#reject = reject;
+  }
+
+  /** What nobody takes, as events without a monitor, wakes nobody. */
+  get topics(): number {
+    if (!this.#isTaken) return 0;
+    return this.#destination.exchange === '' ? sqliteTopic.message : sqliteTopic.message | sqliteTopic.broadcast;
   }
 
   run(database: SqliteDatabase): void {
