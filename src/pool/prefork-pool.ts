@@ -471,7 +471,6 @@ export class PreforkPool implements Pool {
   }
 
   #onGone(child: ChildHandle, exit: ChildExit, started: readonly Job[], unstarted: readonly Job[], failure: UmbelError | null): void {
-    const wasStarting = !child.wasReady;
     const was = this.#recycler.remove(child);
     if (this.#phase === 'running' && child.index <= this.#size) this.restarts.note(child, exit);
     this.#terminator.gone(child);
@@ -487,15 +486,15 @@ export class PreforkPool implements Pool {
       if (this.#all().length === 0) for (const resolve of this.#goneWaiters.splice(0)) resolve();
       return;
     }
-    if (!wasStarting && !this.#params.kind.replaceable) {
+    if (child.wasReady && !this.#params.kind.replaceable) {
       const why = exit.signal ?? `exit status ${exit.exitCode}`;
       this.#params.onFatal(new UmbelError('SOLO_ENDED', `the '${this.name}' pool ended with ${why}, and the worker with it`));
-    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replace(child, exit, wasStarting, failure);
+    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replace(child, exit, failure);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
     if (this.#phase === 'running') this.#resubmit(unstarted, null);
   }
 
-  #replace(child: ChildHandle, exit: ChildExit, wasStarting: boolean, failure: UmbelError | null): void {
+  #replace(child: ChildHandle, exit: ChildExit, failure: UmbelError | null): void {
     const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
     const timedOut = this.#startTimedOut.delete(child);
     // A spare has taken its place, or it was the spare.
@@ -514,7 +513,7 @@ export class PreforkPool implements Pool {
       if (!hasNext) this.#spawn(child.index);
       return;
     }
-    if (!wasStarting) {
+    if (child.wasReady) {
       const delayMs = hasNext ? 0 : this.#delayAfterLoss(child);
       const next = delayMs === 0 ? 'it is replaced' : `it had done nothing since it was ready; it is replaced in ${delayMs} ms`;
       this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; ${next}`, {
