@@ -1,7 +1,7 @@
 /** The checks that need no server, in the order in which people want to know: `umbel check`. */
 import { certificates } from './certificates.ts';
 import { defaultsFile } from './defaults-file.ts';
-import { files } from './files.ts';
+import { files, stateFolder } from './files.ts';
 import type { Finding } from './finding.ts';
 import { configurationFile, root } from './identity.ts';
 import { prefetch, timeLimits } from './limits.ts';
@@ -29,7 +29,18 @@ export interface CheckParams {
   readonly loadModules: boolean;
 }
 
-const checks: readonly Check[] = [refusals, root, configurationFile, files, certificates, storage, heartbeat, deadLetterCircles, prefetch];
+const checks: readonly Check[] = [
+  refusals,
+  root,
+  configurationFile,
+  files,
+  stateFolder,
+  certificates,
+  storage,
+  heartbeat,
+  deadLetterCircles,
+  prefetch,
+];
 
 export async function runCheck({ subjects, unit, defaults, loadModules }: CheckParams): Promise<readonly NodeFindings[]> {
   const all: NodeFindings[] = [];

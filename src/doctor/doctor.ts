@@ -15,7 +15,7 @@ import { machine } from './machine.ts';
 import { ModuleTrials } from './modules.ts';
 import { rabbitmqBroker } from './rabbitmq.ts';
 import { unreachable } from './reach.ts';
-import { redisBroker, redisPersistence, redisServer } from './redis.ts';
+import { redisBroker, redisServer } from './redis.ts';
 import { findingsOf, silentLog } from './refusals.ts';
 import { placeOf, type Subject } from './subject.ts';
 import { unitChecks } from './unit.ts';
@@ -114,5 +114,6 @@ async function resultServer(subject: Subject, broker: Broker, backend: ResultBac
     return [unreachable(error, place)];
   }
   if (report.kind === 'sqlite') return [...sqliteFile(report.file, place)];
-  return [...redisServer(report.server, place), ...redisPersistence(report.server, place)];
+  // Results that are lost with the server are often meant to be.
+  return [...redisServer(report.server, place)];
 }

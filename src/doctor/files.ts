@@ -1,6 +1,7 @@
 /** The files and folders a worker needs: there, and writable for the user this process is, who is the user of the worker. Nothing is made. */
-import { accessSync, constants, type Stats, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, type Stats, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { defaultBrokerPath } from '../client/connections.ts';
 import type { SettingName } from '../config/settings-table.ts';
 import { isSqliteUrl, sqlitePathFromUrl } from '../driver/sqlite-url.ts';
 import { messageOf } from '../errors.ts';
@@ -31,6 +32,17 @@ export function sqlitePath(url: string | null): string | null {
   if (url === null || !isSqliteUrl(url)) return null;
   const result = sqlitePathFromUrl(url);
   return 'path' in result ? result.path : null;
+}
+
+/** That of the embedded broker which nobody has named is made by its first worker: below the nearest one that is there. */
+export function* stateFolder(subject: Subject): Iterable<Finding> {
+  const { config, env } = subject;
+  if (config.settings.broker_url !== null) return;
+  const path = defaultBrokerPath(env);
+  let folder = dirname(path);
+  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  const problem = problemWithFolder(folder);
+  if (problem !== null) yield found(problem.code, `the folder of ${path} must ${problem.rule}`, placeOf(subject, 'broker_url'));
 }
 
 export function* files(subject: Subject): Iterable<Finding> {

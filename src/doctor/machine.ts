@@ -28,32 +28,28 @@ export function needOf({ config, names }: Subject): Need {
   return { children, processes: own ? children + 1 : 1, openFiles: filesOfWorker + (own ? children * filesPerChild : 0) };
 }
 
-/** `unit`: its limits, where it says some, are those the worker will have. */
+/** With a unit its limits count, and not those of whoever asks: what it does not say is not known here. */
 export function* machine(subject: Subject, limits: MachineLimits, unit: Unit | null): Iterable<Finding> {
   const need = needOf(subject);
   const { worker_max_memory_per_child: softKib, worker_max_memory_hard: hardKib } = subject.config.settings;
   const place = placeOf(subject, subject.config.settings.worker_autoscale === null ? 'worker_concurrency' : 'worker_autoscale');
-  const openFiles = number(unit?.get('LimitNOFILE')?.text.split(':')[0]) ?? limits.openFiles;
-  const filesPlace = unit?.get('LimitNOFILE') === null || unit === null ? place : unit.place('LimitNOFILE');
-  if (openFiles !== null && openFiles < need.openFiles)
-    yield found(
-      'OPEN_FILES_LIMIT',
-      `${need.children} children need at least ${need.openFiles} open files, got a limit of ${openFiles}`,
-      filesPlace,
-    );
+  const bound = (own: number | null, key: string): number | null => (unit === null ? own : sizeOf(unit.get(key)?.text));
+  const placeOfBound = (key: string): string => (unit === null || unit.get(key) === null ? place : unit.place(key));
+  const openFiles = bound(limits.openFiles, 'LimitNOFILE');
+  if (openFiles !== null && openFiles < need.openFiles) {
+    const text = `${need.children} children need at least ${need.openFiles} open files, got a limit of ${openFiles}`;
+    yield found('OPEN_FILES_LIMIT', text, placeOfBound('LimitNOFILE'));
+  }
   const threads = need.processes * threadsPerProcess;
-  const tasksMax = number(unit?.get('TasksMax')?.text) ?? limits.cgroupPids;
-  for (const [bound, what] of [
-    [tasksMax, 'the cgroup'],
-    [limits.processes, 'the user'],
-  ] as const)
-    if (bound !== null && bound < threads)
-      yield found(
-        'PROCESS_LIMIT',
-        `${need.processes} processes have at least ${threads} threads, got a limit of ${bound} for ${what}`,
-        place,
-      );
-  const memory = bytes(unit?.get('MemoryMax')?.text) ?? limits.cgroupMemoryBytes;
+  for (const [most, key, what] of [
+    [bound(limits.cgroupPids, 'TasksMax'), 'TasksMax', 'the cgroup'],
+    [bound(limits.processes, 'LimitNPROC'), 'LimitNPROC', 'the user'],
+  ] as const) {
+    if (most === null || most >= threads) continue;
+    const text = `${need.processes} processes have at least ${threads} threads, got a limit of ${most} for ${what}`;
+    yield found('PROCESS_LIMIT', text, placeOfBound(key));
+  }
+  const memory = bound(limits.cgroupMemoryBytes, 'MemoryMax');
   if (memory === null || need.processes === 1) return;
   const childKib = hardKib ?? softKib;
   const perChild = childKib === null ? leastChildBytes : childKib * 1024;
@@ -68,13 +64,9 @@ export function* machine(subject: Subject, limits: MachineLimits, unit: Unit | n
   );
 }
 
-function number(text: string | undefined): number | null {
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
-}
-
-/** As systemd writes sizes: K, M, G, T of 1024. */
-function bytes(text: string | undefined): number | null {
-  const [, digits, letter = ''] = /^(\d+)([KMGT]?)$/.exec(text ?? '') ?? [];
+/** As systemd writes limits: `1024:65536`, of which Node takes the higher, and K, M, G, T of 1024. null: no bound, or a share of the machine. */
+function sizeOf(text = ''): number | null {
+  const [, digits, letter = ''] = /^(\d+)([KMGT]?)$/.exec(text.split(':').at(-1) ?? '') ?? [];
   return digits === undefined ? null : Number(digits) * 1024 ** ' KMGT'.indexOf(letter || ' ');
 }
 

@@ -52,8 +52,8 @@ export function* redisServer(server: RedisSurvey, place: string): Iterable<Findi
     yield say('CLOCK_SKEW', `the clocks of this machine and the server must agree, got ${(clockSkewMs / 1000).toFixed(1)} s between them`);
 }
 
-/** Of a server that keeps tasks, or results that must outlive it. */
-export function* redisPersistence(server: RedisSurvey, place: string): Iterable<Finding> {
+/** Of a server that keeps tasks. */
+function* redisPersistence(server: RedisSurvey, place: string): Iterable<Finding> {
   const { appendOnly, snapshots, appendFsync, displayUrl } = server;
   if (appendOnly === true) {
     if (appendFsync === 'no') yield found('REDIS_FSYNC_OFF', `appendfsync must be everysec or always, got no (${displayUrl})`, place);

@@ -260,10 +260,11 @@ t.test(
         { code: 'CONFIG_UNREADABLE_LATER', text: /uid 65534/ },
         { code: 'FILE_UNWRITABLE', text: /got one of uid 0, gid 0, mode 0600/, place: 'umbel.toml:4' },
         { code: 'FOLDER_UNWRITABLE', text: /run\/celery\.pid must be writable for uid 65534/, place: 'umbel.toml:3' },
+        { code: 'FOLDER_UNWRITABLE', text: /state\/umbel\/umbel\.db must be writable for uid 65534/, place: 'default' },
       ],
       stderr,
     );
-    t.equal(findings.length, 3, stdout);
+    t.equal(findings.length, 4, stdout);
   },
 );
 

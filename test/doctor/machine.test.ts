@@ -67,6 +67,17 @@ t.test('what the children need', async (t) => {
   );
 });
 
+t.test('what a unit does not say, or leaves open, is not taken from whoever asks', async (t) => {
+  const four = subject({ worker_concurrency: 4 });
+  const little = { openFiles: 10, processes: 10, cgroupMemoryBytes: 1000, cgroupPids: 10 };
+  const unit = (text: string) => parseUnit(`[Service]\n${text}`, 'u.service');
+  t.same(codes(machine(four, little, null)), ['OPEN_FILES_LIMIT', 'PROCESS_LIMIT', 'PROCESS_LIMIT', 'CGROUP_MEMORY']);
+  t.same(codes(machine(four, little, unit(''))), []);
+  t.same(codes(machine(four, little, unit('LimitNOFILE=infinity\nTasksMax=15%\nMemoryMax=infinity'))), []);
+  t.same(codes(machine(four, little, unit('LimitNOFILE=10:1000'))), [], 'Node takes the hard limit');
+  t.match([...machine(four, little, unit('LimitNOFILE=10:20'))], [{ code: 'OPEN_FILES_LIMIT', place: 'u.service:2' }]);
+});
+
 t.test('units: spans of time, drop-ins, continued lines', async (t) => {
   const unit = parseUnit(
     '# /lib/systemd/system/u.service\n[Unit]\nTimeoutStopSec=1\n[Service]\nTimeoutStopSec=5min 20s\nWatchdogSec=\\\n  1min\n# /etc/systemd/system/u.service.d/o.conf\n[Service]\nWatchdogSec=500ms\nUser=\n',
