@@ -9,6 +9,7 @@
  */
 import { UmbelError } from '../errors.ts';
 import type { NamedTask } from '../protocol/chord-part.ts';
+import type { ErrbackCall } from '../protocol/errback.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { TaskContent } from '../protocol/task-message.ts';
 import { type ChordEnd, ChordEnds, type ChordMembership, type LastTask, lastTasksOf, namedTasksOf } from './chord-end.ts';
@@ -61,8 +62,13 @@ export function followUpsOfSuccess(task: FinishedTask, content: TaskContent, res
   };
 }
 
-/** Error callbacks are sent in the old style: one group, called with the id of the failed task. */
-export function followUpsOfFailure(task: FinishedTask, content: TaskContent, sources: FollowUpSources = {}): FollowUps {
+/** Error callbacks are one group, called with the id of the failed task, but for those that take the error itself: `call` knows them. */
+export function followUpsOfFailure(
+  task: FinishedTask,
+  content: TaskContent,
+  sources: FollowUpSources = {},
+  call: ErrbackCall | null = null,
+): FollowUps {
   const { errbacks, chain, chord } = content;
   if ((errbacks === null || errbacks.length === 0) && (chain === null || chain.length === 0) && isNothing(chord)) return none;
 
@@ -79,7 +85,13 @@ export function followUpsOfFailure(task: FinishedTask, content: TaskContent, sou
     for (const last of sig.last) ends.add(last, last.chord);
   }
   if (errbacks !== null && errbacks.length > 0) {
-    application.applyAsGroup(errbacks, [task.id], { parent_id: task.id, root_id: task.rootId }, 'errbacks');
+    const options = { parent_id: task.id, root_id: task.rootId };
+    const old: unknown[] = [];
+    for (const [index, errback] of errbacks.entries()) {
+      if (call !== null && isTaskThat(call.takesError, errback)) application.apply(errback, call.args(), options, `errbacks[${index}]`);
+      else old.push(errback);
+    }
+    application.applyAsGroup(old, [task.id], options, 'errbacks');
   }
   return {
     publish: application.publish,
@@ -115,6 +127,13 @@ function readableSignature(value: unknown): { readonly signature: Signature; rea
 
 function isNothing(value: unknown): boolean {
   return value === null || value === undefined;
+}
+
+/** A workflow is none: it is sent on with the id. */
+function isTaskThat(test: (taskName: string) => boolean, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || !('task' in value) || typeof value.task !== 'string') return false;
+  const type = 'subtask_type' in value ? value.subtask_type : null;
+  return isNothing(type) && test(value.task);
 }
 
 function isGroup(value: unknown): boolean {

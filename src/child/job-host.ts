@@ -7,6 +7,7 @@ import { type SoftLimitMeta, stoppingReason } from '../ipc/exchange.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
+import type { Retry } from '../task/control-flow.ts';
 import { Interruption } from '../task/interruption.ts';
 import type { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 import type { ContextHost, TaskLogLevel } from '../task/task-context.ts';
@@ -19,6 +20,7 @@ export interface HostRuntime {
   storeState(id: number, task: PreparedTask, state: string, metaJson: string): Promise<void>;
   addToChord(groupId: string): Promise<void>;
   sendEvent(type: string, fields: Readonly<Record<string, unknown>>): Promise<void>;
+  sendRetry(task: PreparedTask, retry: Retry): Promise<void>;
   /** The task cannot be told that its time is over, and nothing else would end it. */
   giveUp(id: number, error: SoftTimeLimitExceeded): void;
 }
@@ -95,6 +97,10 @@ export class JobHost implements ContextHost {
 
   async updateState(state: string, meta: unknown): Promise<void> {
     await this.#runtime.storeState(this.#id, this.#task, state, encodeJson(meta));
+  }
+
+  sendRetry(retry: Retry): Promise<void> {
+    return this.#runtime.sendRetry(this.#task, retry);
   }
 
   addToChord(groupId: string): Promise<void> {

@@ -78,7 +78,7 @@ export class PortPublisher implements Publisher {
       route: { ...routeOfCall(options), inheritedPriority: inherited },
       dueAtMs: etaMs,
     };
-    await this.#publish(meta, message.body);
+    await this.publish(meta, message.body);
     return this.#called<R>([[id, null], null], caller);
   }
 
@@ -89,7 +89,7 @@ export class PortPublisher implements Publisher {
     const { messages } = encodeFollowUps(sent, this.#settings.taskProtocol, followUpRoute(this.#registry()));
     const chords = messages.flatMap(({ meta }) => meta.chords ?? []);
     if (chords.length > 0) await this.askBackend({ ask: 'start-chords', chords });
-    await Promise.all(messages.map(({ meta: { chords: _, chord: __, ...meta }, body }) => this.#publish(meta, body)));
+    await Promise.all(messages.map(({ meta: { chords: _, chord: __, ...meta }, body }) => this.publish(meta, body)));
     caller?.addTrail(applied.trail);
     return childResult(applied.result, this.askBackend);
   }
@@ -108,7 +108,8 @@ export class PortPublisher implements Publisher {
     return (await this.apply({ signature, args: [], kwargs: {}, options: {} })) as AsyncResult<R>;
   }
 
-  #publish(meta: PublishMeta, body: Buffer): Promise<unknown> {
+  /** A message that is made already. */
+  publish(meta: PublishMeta, body: Buffer): Promise<unknown> {
     return this.ask((request) => this.#port.send(toParent.publish, request, 0, encodeJson(meta), body));
   }
 

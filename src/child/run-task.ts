@@ -26,7 +26,7 @@ import { matchesError } from '../task/error-matcher.ts';
 import type { TaskDefinition, TaskRegistry } from '../task/registry.ts';
 import { type ContextHost, runInContext, TaskContext } from '../task/task-context.ts';
 import { autoRetry } from './auto-retry.ts';
-import { argumentsOf, childrenOf, errorText, sourceOf } from './end-parts.ts';
+import { argumentsOf, calledWith, childrenOf, errbackCallOf, errorText, sourceOf } from './end-parts.ts';
 import { followUpRoute } from './follow-up-route.ts';
 import { runHandled } from './handled-run.ts';
 import { PlainRun } from './plain-run.ts';
@@ -101,7 +101,7 @@ export function run(task: PreparedTask, settings: ChildSettings, host: ContextHo
   const { options } = definition;
   const context = new TaskContext(requestOf(task, settings), options, host);
   const call = (): unknown => {
-    const bound = bindArguments(definition.binding, content.args, content.kwargs);
+    const bound = bindArguments(definition.binding, calledWith(task), content.kwargs);
     const fn = definition.fn as (...args: unknown[]) => unknown;
     return options.bind ? fn(context, ...bound) : fn(...bound);
   };
@@ -209,8 +209,10 @@ function retried(task: PreparedTask, settings: ChildSettings, retry: Retry): Tas
 function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, resultJson: string, text: string): TaskEnd {
   let followUps: readonly OutgoingMessage[] = none;
   let about: Partial<EndedMeta> | null = null;
+  const traceback = tracebackOf(thrown);
   try {
-    const applied = followUpsOfFailure(sourceOf(task, settings), task.content);
+    const call = errbackCallOf(task, settings, resultJson, traceback);
+    const applied = followUpsOfFailure(sourceOf(task, settings), task.content, {}, call);
     ({ messages: followUps, about } = encodeFollowUps(applied, settings.taskProtocol, followUpRoute(task.registry)));
   } catch (error) {
     about = { unsupported: [`its error callbacks: ${messageOf(error)}`] };
@@ -218,7 +220,7 @@ function failed(task: PreparedTask, settings: ChildSettings, thrown: unknown, re
   const meta: EndedMeta = {
     kind: 'failed',
     text,
-    traceback: tracebackOf(thrown),
+    traceback,
     ...(matchesError(thrown, task.definition.options.throws) ? { expected: true } : null),
     ...about,
     ...childrenOf(task, []),

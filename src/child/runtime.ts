@@ -26,6 +26,7 @@ import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
+import type { Retry } from '../task/control-flow.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { hasHooks } from '../task/process-hooks.ts';
 import { setPublisher } from '../task/publisher.ts';
@@ -43,6 +44,7 @@ import { loadWorkerModules } from './load-worker-modules.ts';
 import { OutputCapture } from './output-capture.ts';
 import { PortPublisher } from './port-publisher.ts';
 import { endProcess, startProcess } from './process-life.ts';
+import { retryMessage } from './retry-message.ts';
 import { fail, isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
 
@@ -204,6 +206,7 @@ export class ChildRuntime {
       maxRetries: options.maxRetries,
       defaultRetryDelay: options.defaultRetryDelay,
       sendEvents: options.sendEvents,
+      takesError: options.errbackStyle === 'new',
     };
   }
 
@@ -398,6 +401,11 @@ export class ChildRuntime {
 
   async sendEvent(type: string, fields: Readonly<Record<string, unknown>>): Promise<void> {
     await this.#publisher?.askBackend({ ask: 'send-event', type, fields, pid: process.pid });
+  }
+
+  async sendRetry(task: PreparedTask, retry: Retry): Promise<void> {
+    const { meta, body } = retryMessage(task, this.#settings as ChildSettings, retry);
+    await this.#publisher?.publish(meta, body);
   }
 
   #line(

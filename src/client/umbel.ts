@@ -18,6 +18,7 @@ export type { TaskState } from '../event/task-state.ts';
 export type { WorkerState } from '../event/worker-state.ts';
 export type { TaskQueue } from '../producer/queue-table.ts';
 export type { RouteOptions, RouterFunction, TaskToRoute } from '../producer/router.ts';
+export type { FailedRequest } from '../protocol/errback.ts';
 export { RemoteTaskError } from '../protocol/remote-error.ts';
 export type { AnyResult, AsyncResult, GetOptions, GroupResult } from '../task/async-result.ts';
 export type { CallOptions } from '../task/call-options.ts';
@@ -31,7 +32,7 @@ export { SoftTimeLimitExceeded } from '../task/soft-time-limit.ts';
 export { type Task, type TaskHandle, task, taskHandle } from '../task/task.ts';
 export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '../task/task-context.ts';
 export type { ErrorInfo } from '../task/task-handlers.ts';
-export type { RetryKwargs, TaskOptions } from '../task/task-options.ts';
+export type { ErrbackStyle, RetryKwargs, TaskOptions } from '../task/task-options.ts';
 export { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/workflow.ts';
 export { type EventHandlers, EventReceiver, type EventReceiverOptions } from './event-receiver.ts';
 

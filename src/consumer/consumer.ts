@@ -141,7 +141,7 @@ export class Consumer {
       onLost: (deliveries) => this.#lost.onLost(deliveries),
       onHeld: () => pool.held(),
     });
-    settler.attach(this.#subscription);
+    settler.attach(this.#subscription, pool.tasks);
     // Decided anew: it may have been revoked, or have expired, while it waited.
     const carryOut = (delivery: Delivery): void => this.#carryOut(delivery, this.#decide(delivery));
     settler.orphans.attach({ held: this.#requests, subscription: this.#subscription, carryOut });

@@ -7,7 +7,10 @@ import type { FinishedTask } from '../canvas/finished-task.ts';
 import { chordsOf, type FollowUps, followUpsOfFailure } from '../canvas/follow-up.ts';
 import { encodeFollowUps, type FollowUpNotes } from '../canvas/follow-up-message.ts';
 import { messageOf } from '../errors.ts';
+import type { TaskOffer } from '../ipc/exchange.ts';
 import type { FollowUp } from '../pool/job.ts';
+import { errbackArgs } from '../protocol/errback.ts';
+import type { ExceptionDocument } from '../protocol/exception.ts';
 import type { Message } from '../protocol/message.ts';
 import { readContent, type TaskContent, type TaskHeader } from '../protocol/task-message.ts';
 
@@ -23,9 +26,20 @@ export interface LostTask {
 
 const nothing: LostFollowUps = { followUps: null };
 
+/** What it failed with, and what is known of tasks. */
+export interface LostTaskFailure {
+  readonly tasks: ReadonlyMap<string, TaskOffer>;
+  readonly hostname: string;
+  readonly exception: ExceptionDocument;
+  readonly traceback: string | null;
+}
+
 /** Its error callbacks, the rest of its chain and its chord. */
-export function lostFollowUps(task: LostTask): LostFollowUps {
-  return read(task, 'its error callbacks', followUpsOfFailure);
+export function lostFollowUps(task: LostTask, failure: LostTaskFailure): LostFollowUps {
+  return read(task, 'its error callbacks', (finished, content) => {
+    const takesError = (name: string): boolean => failure.tasks.get(name)?.takesError === true;
+    return followUpsOfFailure(finished, content, {}, { takesError, args: () => errbackArgs(task.header, content, failure) });
+  });
 }
 
 /** Only the chord is told of a task that was never run. Most tasks are in no group, and their bodies are not looked at. */

@@ -12,7 +12,7 @@ import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker, Subscription } from '../broker/broker.ts';
 import type { FollowUpNotes } from '../canvas/follow-up-message.ts';
 import { messageOf } from '../errors.ts';
-import type { EndedMeta, SucceededMeta } from '../ipc/exchange.ts';
+import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, FollowUp, Job } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
@@ -29,6 +29,7 @@ import type { Poison, Verdict } from './poison.ts';
 import type { Request, RequestListener } from './request.ts';
 import { type RecordSource, ResultRecords } from './result-records.ts';
 import type { RevokedTasks } from './revoked-tasks.ts';
+import { SettleCounts } from './settle-counts.ts';
 import { noEvents, type TaskEvents, TaskNews } from './task-news.ts';
 import type { UnwantedReason } from './unwanted-task.ts';
 import { workerLossOf } from './worker-loss.ts';
@@ -48,23 +49,10 @@ export interface SettlerParams {
   onSettled(request: Request): void;
 }
 
-/** Totals since the start, for statistics. */
-export interface SettleCounts {
-  succeeded: number;
-  failed: number;
-  retried: number;
-  rejected: number;
-  ignored: number;
-  revoked: number;
-  lost: number;
-  /** Given back to the broker unstarted. */
-  returned: number;
-}
-
 type AckAction = 'ack' | 'requeue' | 'drop';
 
 export class Settler implements RequestListener {
-  readonly counts: SettleCounts = { succeeded: 0, failed: 0, retried: 0, rejected: 0, ignored: 0, revoked: 0, lost: 0, returned: 0 };
+  readonly counts = new SettleCounts();
   /** Tasks started, by name. */
   readonly totals = new Map<string, number>();
   readonly news: TaskNews;
@@ -76,6 +64,7 @@ export class Settler implements RequestListener {
   readonly #chords: ChordParts;
   readonly #joint: boolean;
   #subscription: Subscription | null = null;
+  #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   readonly #pending = new PendingWork();
   #stopping = false;
 
@@ -90,9 +79,10 @@ export class Settler implements RequestListener {
     this.#chords = new ChordParts({ backend: params.backend, publisher: this.#publisher, joint: this.#joint, log: params.log });
   }
 
-  /** The subscription whose deliveries are settled here. */
-  attach(subscription: Subscription): void {
+  /** The subscription whose deliveries are settled here, and what children can run. */
+  attach(subscription: Subscription, tasks: ReadonlyMap<string, TaskOffer>): void {
     this.#subscription = subscription;
+    this.#tasks = tasks;
   }
 
   /** From now on children end because the worker stops. */
@@ -185,7 +175,8 @@ export class Settler implements RequestListener {
       return;
     }
     this.counts[loss.count] += 1;
-    const lost = lostFollowUps(request);
+    const failure = { tasks: this.#tasks, hostname: this.#params.nodeName, exception: loss.error, traceback: loss.traceback };
+    const lost = lostFollowUps(request, failure);
     this.#reportUnsupported(request, lost);
     const resultJson = JSON.stringify(loss.error);
     const record = this.#wantsError(request) ? this.#records.make(request, 'FAILURE', resultJson, loss.traceback, null) : null;

@@ -171,6 +171,8 @@ export interface TaskOffer extends TaskDefaults {
   readonly defaultRetryDelay?: number;
   /** Whether there are events of its runs, where there are any. Default: true. */
   readonly sendEvents?: boolean;
+  /** As an error callback it is called in the new style. */
+  readonly takesError?: boolean;
 }
 
 export interface ReadyMeta {

@@ -8,6 +8,7 @@
  */
 import { messageOf, UmbelError } from '../errors.ts';
 import { repr, reprArgs, reprKwargs } from '../std/safe-repr.ts';
+import { chainAsLinks } from './chain-as-links.ts';
 import { compress, decompress } from './compression.ts';
 import { formatIsoTime, parseIsoTime } from './iso-time.ts';
 import { encodeJson } from './json.ts';
@@ -335,14 +336,9 @@ function encodeBody2(task: OutgoingTask): string {
   );
 }
 
-/** Protocol 1 has no chain field: chains are links inside callbacks, which the caller must have made. */
 function encodeBody1(task: OutgoingTask): string {
-  if (isGiven(task.chain) && task.chain?.length !== 0) {
-    throw new UmbelError(
-      'NOT_SUPPORTED',
-      `a chain cannot be sent with task protocol 1, got one of ${task.chain?.length} further steps for ${task.task}`,
-    );
-  }
+  const { chain } = task;
+  const isChain = chain !== undefined && chain !== null && chain.length > 0;
   return encodeJson({
     task: task.task,
     id: task.id,
@@ -354,7 +350,7 @@ function encodeBody1(task: OutgoingTask): string {
     eta: timeText(task.etaMs),
     expires: timeText(task.expiresMs),
     utc: true,
-    callbacks: task.callbacks ?? null,
+    callbacks: isChain ? [...(task.callbacks ?? []), chainAsLinks(chain)] : (task.callbacks ?? null),
     errbacks: task.errbacks ?? null,
     timelimit: [task.hardTimeLimitSeconds ?? null, task.softTimeLimitSeconds ?? null],
     taskset: task.group ?? null,

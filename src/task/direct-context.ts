@@ -36,6 +36,8 @@ class ConsoleHost implements ContextHost {
 
   async updateState(): Promise<void> {}
 
+  async sendRetry(): Promise<void> {}
+
   async addToChord(): Promise<void> {}
 
   async sendEvent(): Promise<void> {}

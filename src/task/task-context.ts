@@ -12,7 +12,7 @@ import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { Kwargs } from './call-options.ts';
 import { MaxRetriesExceededError, Replaced, Retry } from './control-flow.ts';
 import type { Interruption } from './interruption.ts';
-import { aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
+import { aBoolean, aCount, aMap, aName, anArray, aPriority, aTime, checkOptions, type OptionKind, seconds } from './option-check.ts';
 import { publisher } from './publisher.ts';
 import type { Signature } from './signature.ts';
 
@@ -83,6 +83,8 @@ export interface ContextHost {
   log(level: TaskLogLevel, text: string): void;
   /** Resolves when the state is stored. */
   updateState(state: string, meta: unknown): Promise<void>;
+  /** Resolves when the broker has the message of the next try. */
+  sendRetry(retry: Retry): Promise<void>;
   /** One part more of this chord. Resolves when it is counted. */
   addToChord(groupId: string): Promise<void>;
   /** Resolves when the worker has it. */
@@ -130,11 +132,11 @@ const retryKinds = {
   priority: aPriority,
   timeLimit: seconds,
   softTimeLimit: seconds,
-} satisfies Record<keyof RetryOptions, OptionKind>;
+  throw: aBoolean,
+} satisfies Record<keyof RetryOptions | 'throw', OptionKind>;
 const stateKinds = { state: aName, meta: () => null } satisfies Record<string, OptionKind>;
 const eventKinds = { type: aName, fields: aMap } satisfies Record<string, OptionKind>;
 const eventFields: readonly string[] = ['hostname', 'utcoffset', 'pid', 'clock', 'uuid', 'timestamp', 'type'];
-const retryNotBuiltYet: readonly string[] = ['throw'];
 
 /** Log lines that carry the task's name and id. Extra arguments are put in as `console.log` does. */
 export class TaskLog {
@@ -298,9 +300,16 @@ export class TaskContext {
     return this.#log;
   }
 
-  /** Run the task again later: throws Retry, which must leave the task. Without retries left: throws `exc`, or MaxRetriesExceededError. */
-  retry(options: RetryOptions = {}): never {
-    checkOptions(`retry() of task ${this.name}[${this.id}]`, { ...options }, retryKinds, retryNotBuiltYet);
+  /**
+   * Run the task again later: throws Retry, which must leave the task. Without retries left: throws `exc`, or MaxRetriesExceededError.
+   *
+   * With `throw: false` the next try is sent now and this run goes on to an end of its own; resolves when the broker has it. Nothing is
+   * thrown but what is thrown without retries left.
+   */
+  retry(options?: RetryOptions & { readonly throw?: true | undefined }): never;
+  retry(options: RetryOptions & { readonly throw: boolean }): Promise<Retry>;
+  retry(options: RetryOptions & { readonly throw?: boolean | undefined } = {}): Promise<Retry> {
+    checkOptions(`retry() of task ${this.name}[${this.id}]`, { ...options }, retryKinds, []);
     const { exc } = options;
     if (this.calledDirectly) throw exc ?? new Retry({ when: null, message: 'Task can be retried' });
     // A task that was asked to stop because the worker does has not failed: that is no attempt, and the next need not wait.
@@ -313,6 +322,7 @@ export class TaskContext {
     if (isAttempt && (isTooLate || (maxRetries !== null && this.retries + 1 > maxRetries))) {
       throw exc ?? new MaxRetriesExceededError(this.name, this.id, options.args ?? this.args, options.kwargs ?? this.kwargs);
     }
+    if (options.throw === false) return this.#host.sendRetry(retry).then(() => retry);
     throw retry;
   }
 

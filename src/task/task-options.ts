@@ -68,6 +68,8 @@ export interface TaskOptions extends TaskHandlers {
   readonly typing?: boolean | undefined;
   /** Errors that are an expected way to fail: logged at level info and without a stack. */
   readonly throws?: readonly ErrorMatcher[] | undefined;
+  /** As an error callback it is called with the id of the failed task ('old', the default), or with request, error and traceback ('new'). */
+  readonly errbackStyle?: ErrbackStyle | undefined;
   /** The queue calls go to. */
   readonly queue?: string | undefined;
   /** The exchange calls go through, instead of that of the queue. */
@@ -79,6 +81,8 @@ export interface TaskOptions extends TaskHandlers {
   /** Whether messages of calls are to survive a restart of RabbitMQ. */
   readonly deliveryMode?: DeliveryMode | undefined;
 }
+
+export type ErrbackStyle = 'old' | 'new';
 
 /** As for `retry()`. */
 export interface RetryKwargs {
@@ -115,6 +119,7 @@ export interface ResolvedTaskOptions {
   readonly handlers: TaskHandlers | null;
   readonly typing: boolean;
   readonly throws: readonly ErrorMatcher[];
+  readonly errbackStyle: ErrbackStyle;
   readonly queue: string | undefined;
   readonly exchange: string | undefined;
   readonly routingKey: string | undefined;
@@ -160,6 +165,7 @@ const kinds = {
   onRetry: aFunction,
   afterReturn: aFunction,
   throws: matchers,
+  errbackStyle: (value) => (value === 'old' || value === 'new' ? null : "must be 'old' or 'new'"),
   queue: aName,
   exchange: aName,
   routingKey: aName,
@@ -199,6 +205,7 @@ export function resolveTaskOptions(given: TaskOptions, label: string): ResolvedT
     handlers: handlerNames.some((handler) => given[handler] !== undefined) ? given : null,
     typing: given.typing ?? true,
     throws: given.throws ?? [],
+    errbackStyle: given.errbackStyle ?? 'old',
     queue: given.queue,
     exchange: given.exchange,
     routingKey: given.routingKey,

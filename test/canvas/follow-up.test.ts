@@ -433,3 +433,29 @@ t.test('what a Python worker published, we publish', async (t) => {
   t.match(ours.headers, expected, 'the same headers');
   t.equal(ours.properties.replyTo, third.properties.replyTo);
 });
+
+t.test('an error callback that takes the error is called with what is known of it, the others with the id', async (t) => {
+  const newStyle = signature('proj.on_error', ['more'], { level: 2 }, { queue: 'q' });
+  const workflow = { ...chain(add()), task: 'proj.on_error' };
+  const errbacks = [add('first'), newStyle, { ...newStyle, immutable: true }, workflow, 7];
+  const call = { takesError: (name: string) => name === 'proj.on_error', args: () => [{ id: 'done' }, 'exc', 'tb'] };
+  const { publish, unsupported } = followUpsOfFailure(finished, { ...nothing, errbacks }, sources(), call);
+  t.match(publish, [
+    {
+      task: 'proj.on_error',
+      args: [{ id: 'done' }, 'exc', 'tb', 'more'],
+      kwargs: { level: 2 },
+      route: { queue: 'q' },
+      parentId: 'done',
+      rootId: 'root',
+      group: undefined,
+    },
+    { task: 'proj.on_error', args: ['more'] },
+    { task: 'proj.add', args: ['done', 'first'], parentId: 'done', group: String },
+    { task: 'proj.add', args: ['done'] },
+  ]);
+  t.equal(publish.length, 4);
+  t.match(unsupported, [/^errbacks\[2\]/]);
+  const never = { ...call, args: () => t.fail('nobody takes it') };
+  t.equal(followUpsOfFailure(finished, { ...nothing, errbacks: [add()] }, sources(), never as never).publish.length, 1);
+});

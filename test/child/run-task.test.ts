@@ -3,6 +3,7 @@ import t from 'tap';
 import { isPrepared, prepare, run, type TaskEnd } from '../../src/child/run-task.ts';
 import type { ChildSettings, EndedMeta, RunMeta } from '../../src/ipc/exchange.ts';
 import type { Message } from '../../src/protocol/message.ts';
+import { RemoteTaskError } from '../../src/protocol/remote-error.ts';
 import { encodeTask, type OutgoingTask, readContent } from '../../src/protocol/task-message.ts';
 import { Ignore, MaxRetriesExceededError, Reject } from '../../src/task/control-flow.ts';
 import { defineTask, type TaskFunction, TaskRegistry } from '../../src/task/registry.ts';
@@ -462,4 +463,39 @@ t.test('a retry of protocol 1 stays what the settings say, a chain stays protoco
   const chained = startBound(again, { message: { chain: [callback('tasks.next')] }, settings: { taskProtocol: 1 } }) as TaskEnd;
   t.match(chained.followUps[0]?.meta.headers, { task: 'tasks.it', retries: 1 });
   t.end();
+});
+
+t.test('an error callback of this child that takes the error is told of it', async (t) => {
+  const registry = registryWith((() => 1) as TaskFunction, { errbackStyle: 'new' });
+  const fails = (x: number): never => {
+    throw new RangeError(`no ${x}`);
+  };
+  registry.add(
+    defineTask({ name: 'tasks.fails', fn: fails as TaskFunction, options: resolveTaskOptions({}, 'x'), file: 'x', sources: () => [] }),
+  );
+  const errbacks = [callback('tasks.it'), callback('tasks.unknown')];
+  const sent = encodeTask({ task: 'tasks.fails', id: 'id-2', args: [5], kwargs: {}, origin: 'gen1@test', retries: 2, errbacks });
+  const prepared = prepare(metaOf(sent), sent.body, registry);
+  if (!isPrepared(prepared)) throw new Error(prepared.kind);
+  const end = (await run(prepared, settings, new FakeHost())) as TaskEnd;
+  const [told, unknown] = end.followUps;
+  t.match(told?.meta, { taskName: 'tasks.it', headers: { parent_id: 'id-2', group: null } });
+  const { args } = readContent({ ...told!.meta, body: told!.body }, 2);
+  t.match(args, [
+    { id: 'id-2', name: 'tasks.fails', args: [5], kwargs: {}, retries: 2, hostname: 'bench@localhost', origin: 'gen1@test' },
+    { exc_type: 'ValueError', exc_message: ['no 5'] },
+    /RangeError: no 5/,
+  ]);
+  t.match(unknown?.meta, { taskName: 'tasks.unknown', headers: { group: String } });
+  t.strictSame(readContent({ ...unknown!.meta, body: unknown!.body }, 2).args, ['id-2'], 'who is not known is called in the old style');
+
+  const seen: unknown[][] = [];
+  const listen = (...given: unknown[]): number => seen.push(given);
+  await start(listen as TaskFunction, { options: { errbackStyle: 'new' }, message: { args: [...args, 'more'] } });
+  t.match(seen[0], [{ id: 'id-2', args: [5] }, { name: 'ValueError', message: 'no 5', taskId: 'id-2' }, /RangeError: no 5/, 'more']);
+  t.ok(seen[0]?.[1] instanceof RemoteTaskError);
+  await start(listen as TaskFunction, { options: { errbackStyle: 'new' }, message: { args: ['id-3', 'more'] } });
+  t.strictSame(seen[1], [{ id: 'id-3' }, null, null, 'more'], 'called by who does not know it');
+  await start(listen as TaskFunction, { message: { args: ['id-3'] } });
+  t.strictSame(seen[2], ['id-3'], 'the old style is left alone');
 });

@@ -55,7 +55,7 @@ export class SettleBench {
         this.settledRequests.push(request);
       },
     });
-    this.settler.attach(this.subscription);
+    this.settler.attach(this.subscription, new Map());
   }
 
   /** A request that the pool has, and its job. */

@@ -32,6 +32,11 @@ export const flaky = task({
   if (context.retries < succeedAt) throw new Busy('at ' + context.retries);
   return 'after ' + context.retries;
 });
+export const onward = task({ name: 'onward', bind: true, acksLate: true }, async (context, _word = '') => {
+  const { retries } = context;
+  if (retries < 2) await context.retry({ throw: false, countdown: 0.1, args: ['run ' + retries] });
+  note('onward', context.id, retries, context.args.length, context.deliveryInfo.redelivered);
+});
 `;
 
 const toml = `
@@ -53,6 +58,7 @@ from datetime import datetime, timedelta, timezone
 for n in range(8): app.send_task('seldom', task_id='seldom-%d' % n)
 app.send_task('often', task_id='often-1')
 app.send_task('flaky', [2], task_id='flaky-1')
+app.send_task('onward', task_id='onward-1')
 now = datetime.now(timezone.utc)
 due = now + timedelta(milliseconds=2345)
 ms = lambda moment: moment.timestamp() * 1000
@@ -125,6 +131,12 @@ for (const [name, open] of Object.entries(places)) {
         'success flaky-1 after 2',
         'after flaky-1 SUCCESS',
       ],
+    );
+    await worker.count('task.succeeded', 3, ({ taskId }) => taskId === 'onward-1');
+    t.strictSame(
+      notes().filter((line) => line.startsWith('onward')),
+      ['onward onward-1 0 0 false', 'onward onward-1 1 1 false', 'onward onward-1 2 1 false'],
+      'a retry that is not thrown: each run has an end of its own',
     );
     t.strictSame(
       notes().filter((line) => line.startsWith('seldom')),

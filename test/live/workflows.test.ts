@@ -24,14 +24,19 @@ t.setTimeout(300_000);
 
 const timeoutMs = 60_000;
 
-const pythonTasks = (broker: string, backend: string): string => `
-from celery import Celery, chain, chord, group
+const pythonTasks = (broker: string, backend: string, notes: string): string => `
+from celery import Celery, chain, chord, group, signature
 app = Celery('tasks', broker='${broker}', backend='${backend}')
 def declare(name):
     @app.task(name=name)
     def task(*args, **kwargs): pass
     return task
 add, mul, tsum, same, boom, note, swap, grow = map(declare, ['add', 'mul', 'tsum', 'same', 'boom', 'note', 'swap', 'grow'])
+@app.task(name='py.told')
+def told(*args):
+    with open('${notes}', 'a') as file: print('told', len(args), *args, file=file)
+@app.task(name='py.fails')
+def fails(): raise ValueError('in Python')
 `;
 
 const umbelTasks = `
@@ -44,12 +49,19 @@ export const add = task({ name: 'add' }, (x, y = 0) => x + y);
 export const mul = task({ name: 'mul' }, (x, y) => x * y);
 export const tsum = task({ name: 'tsum' }, (values, extra = 0) => values.reduce((sum, value) => sum + value, extra));
 export const same = task({ name: 'same' }, (value) => value);
-export const boom = task({ name: 'boom' }, () => {
+export const boom = task({ name: 'boom' }, (..._args) => {
   throw new ValueError('boom');
 });
 export const note = task({ name: 'note', bind: true }, (context, name) => {
   appendFileSync(process.env.NOTES, [name, context.parentId, context.rootId].join(' ') + '\\n');
   return name;
+});
+export const oops = task({ name: 'oops', errbackStyle: 'new' }, (request, exc, traceback, mark) => {
+  const said = exc === null ? [exc, traceback] : [exc.name, exc.message.replaceAll(' ', '_'), traceback?.includes(exc.name)];
+  appendFileSync(process.env.NOTES, [mark, request.id, request.name, JSON.stringify(request.args), ...said].join(' ') + '\\n');
+});
+export const stuck = task({ name: 'stuck', timeLimit: 0.3 }, () => {
+  for (;;);
 });
 /** Another workflow in its place. */
 export const swap = task({ name: 'swap', bind: true }, (context, how, x) => {
@@ -161,6 +173,8 @@ interface Place {
   readonly pythonBroker?: string;
   /** Python tells the backend itself how many parts there are. */
   readonly counts: boolean;
+  /** There are Python workers, too. */
+  readonly python: boolean;
 }
 
 async function value(result: AnyResult): Promise<unknown> {
@@ -174,7 +188,7 @@ async function value(result: AnyResult): Promise<unknown> {
 async function everywhere(t: Test, place: Place): Promise<void> {
   const folder = new LiveFolder(t);
   const module = folder.write('workflows.mjs', umbelTasks);
-  const env = { UMBEL_RESULT_BACKEND: place.backend, NOTES: folder.file('notes.log') };
+  const env = { UMBEL_RESULT_BACKEND: place.backend, UMBEL_TASK_INHERIT_PARENT_PRIORITY: 'true', NOTES: folder.file('notes.log') };
   const worker = await folder.worker(['-A', module, '-b', place.broker, '-c', '2'], { env }).ready();
   const app = new App({ broker: place.broker, backend: place.backend });
   await app.start();
@@ -189,13 +203,17 @@ async function everywhere(t: Test, place: Place): Promise<void> {
           .filter(([noted]) => noted === name)
       : [];
 
+  const celery = new PythonCelery(t, pythonTasks(place.pythonBroker ?? place.broker, place.pythonBackend, folder.file('notes.log')));
+  const fromPython = async (calls: string, before = ''): Promise<AnyResult[]> => {
+    const said = await celery.script(`${before}\nfor result in [${calls}]: say(result.as_tuple())`).rest();
+    return said.map((tuple) => resultOfTuple(readResultTuple(tuple), backend));
+  };
+
   await t.test('Python sends', async (t) => {
-    const celery = new PythonCelery(t, pythonTasks(place.pythonBroker ?? place.broker, place.pythonBackend));
     const all = [...forms, ...failures];
     const calls = all.map(([form]) => `(${form}).apply_async()`).join(', ');
     const linked = "add.apply_async((2, 2), link=[mul.s(3), note.si('linked')]), boom.apply_async(link_error=note.si('failed'))";
-    const said = await celery.script(`for result in [${calls}, ${linked}]: say(result.as_tuple())`).rest();
-    const results = said.map((tuple) => resultOfTuple(readResultTuple(tuple), backend));
+    const results = await fromPython(`${calls}, ${linked}`);
     await check(t, all, results);
     const [added, failed] = results.slice(all.length) as [AnyResult, AnyResult];
     await eventually(t, 'callbacks are called', () => notes('linked').length > 0 && notes('failed').length > 0);
@@ -256,6 +274,58 @@ async function everywhere(t: Test, place: Place): Promise<void> {
     t.strictSame(await value((await signature('celery.accumulate', { args: [1, 2] }).delay()) as AnyResult), [1, 2]);
     t.equal(await value((await signature('celery.backend_cleanup').delay()) as AnyResult), null);
   });
+
+  await t.test('error callbacks of both styles', async (t) => {
+    const errbacks = "[signature('oops', ('from-js',)), signature('note', ('old-style',), immutable=True)]";
+    const [failed, ended] = await fromPython(
+      `boom.apply_async((1, 'x'), link_error=${errbacks}), signature('stuck').apply_async(link_error=[signature('oops', ('from-parent',))])`,
+    );
+    await eventually(t, 'they are called', () => ['from-js', 'old-style', 'from-parent'].every((name) => notes(name).length > 0));
+    t.strictSame(notes('from-js'), [['from-js', failed?.id, 'boom', '[1,"x"]', 'ValueError', 'boom', 'true']]);
+    t.strictSame(notes('old-style'), [['old-style', failed?.id, failed?.id]]);
+    t.strictSame(notes('from-parent'), [['from-parent', ended?.id, 'stuck', '[]', 'TimeLimitExceeded', '0.3', 'true']]);
+    if (!place.python) return;
+    await celery.worker(['py']);
+    const py = "signature('py.told', queue='py')";
+    const [here, there] = await fromPython(
+      `boom.apply_async(link_error=${py}), fails.apply_async(queue='py', link_error=signature('oops', ('from-python',)))`,
+    );
+    await eventually(t, 'each is called by the other side', () => notes('told').length > 0 && notes('from-python').length > 0);
+    t.strictSame(notes('told'), [['told', '1', here?.id]], 'Celery would call it with the error; of here it is unknown');
+    t.strictSame(notes('from-python'), [['from-python', there?.id, '', '', '', '']], 'as Celery calls what it does not know');
+  });
+
+  await t.test('priorities are inherited', async (t) => {
+    const [called, step, linked] = (await fromPython(`
+  signature('callPlace').apply_async(priority=7),
+  chain(signature('add', (1, 1), priority=6), signature('place', immutable=True)).apply_async(),
+  signature('add', (1, 1)).apply_async(priority=4, link=signature('place', immutable=True, task_id='linked'))`)) as [
+      AnyResult,
+      AnyResult,
+      AnyResult,
+    ];
+    t.match(await value(resultOfTuple(readResultTuple(await value(called)), backend)), { priority: 7 }, 'by what a task calls');
+    t.match(await value(step), { priority: 6 }, 'by the next step');
+    await value(linked);
+    t.match(await value(resultOfTuple([['linked', null], null], backend)), { priority: 4 }, 'by a callback');
+  });
+
+  await t.test('protocol 1', async (t) => {
+    const old = folder.worker(['-A', module, '-b', place.broker, '-c', '1', '-Q', 'old', '-n', 'old@localhost'], {
+      env: { ...env, UMBEL_TASK_PROTOCOL: '1' },
+    });
+    const [inChain, inGroups] = (await fromPython(
+      'chain(add.s(1, 2), mul.s(3), add.s(4)).apply_async(), chain(add.s(1, 1), group(add.s(1), add.s(2)), tsum.s()).apply_async()',
+      'app.conf.task_protocol = 1',
+    )) as [AnyResult, AnyResult];
+    t.equal(await value(inChain), 13, 'a chain of Python');
+    if (place.counts) t.equal(await value(inGroups), 7, 'with a chord in it');
+    await old.ready();
+    const sent = await taskHandle<[], unknown[]>('send').applyAsync({ queue: 'old' });
+    const results = (await sent.get({ timeoutMs })).map((tuple) => resultOfTuple(readResultTuple(tuple), backend));
+    t.strictSame(await Promise.all(results.map(value)), [3, 9, [2, 4], 6, 7], 'workflows of ours');
+    t.equal((await old.stop()).code, 0);
+  });
   t.equal((await worker.stop()).code, 0);
 }
 
@@ -280,15 +350,16 @@ void t.test('embedded', { skip: celeryMissing() }, async (t) => {
     pythonBroker: `sqla+sqlite:///${file}`,
     pythonBackend: `db+sqlite:///${folder.file('python.db')}`,
     counts: false,
+    python: false,
   });
 });
 
 void t.test('redis', { skip: celeryMissing() }, async (t) => {
   const server = await RedisServer.start(t);
-  await everywhere(t, { broker: server.url(), backend: server.url(), pythonBackend: server.url(), counts: true });
+  await everywhere(t, { broker: server.url(), backend: server.url(), pythonBackend: server.url(), counts: true, python: true });
 });
 
 void t.test('rabbitmq, with results in redis', { skip: celeryMissing() }, async (t) => {
   const [rabbit, redis] = await Promise.all([RabbitmqVhost.open(t), RedisServer.start(t)]);
-  await everywhere(t, { broker: rabbit.url(), backend: redis.url(), pythonBackend: redis.url(), counts: true });
+  await everywhere(t, { broker: rabbit.url(), backend: redis.url(), pythonBackend: redis.url(), counts: true, python: true });
 });

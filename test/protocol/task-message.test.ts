@@ -224,6 +224,23 @@ t.test('writing: what cannot be sent', async (t) => {
   });
   t.throws(() => encodeTask({ ...plain, serializer: 'pickle' }), { code: 'NOT_SUPPORTED' });
   t.throws(() => encodeTask({ ...plain, compression: 'lzma' }), { code: 'NOT_SUPPORTED' });
-  t.throws(() => encodeTask({ ...plain, protocol: 1, chain: [{ task: 'x' }] }), { code: 'NOT_SUPPORTED' });
   t.strictSame(encodeTask({ ...plain, protocol: 1 }).headers, {});
+});
+
+t.test('writing protocol 1: the rest of a chain is callbacks, one inside the other', async (t) => {
+  const step = (task: string, options: object = {}): object => ({ task, args: [], kwargs: {}, options, subtask_type: null });
+  const body = step('body', { link: [step('own')] });
+  const chord = { ...step('celery.chord'), subtask_type: 'chord', kwargs: { header: [step('part')], body } };
+  const chain = [step('last'), chord, step('next', { task_id: 'n', link: step('linked') })];
+  const { callbacks, chain: none } = readContent(encodeTask({ ...plain, protocol: 1, callbacks: [step('mine')], chain }), 1);
+  t.equal(none, null);
+  t.strictSame(callbacks, [
+    step('mine'),
+    step('next', {
+      task_id: 'n',
+      link: [step('linked'), { ...chord, kwargs: { header: [step('part')], body: step('body', { link: [step('own'), step('last')] }) } }],
+    }),
+  ]);
+  t.strictSame(readContent(encodeTask({ ...plain, protocol: 1, chain: [] }), 1).callbacks, null);
+  t.strictSame(chain[0], step('last'), 'what was given is left as it was');
 });

@@ -9,7 +9,7 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
   if (file.endsWith('-conformance')) return `test/${file}.ts`;
-  if (/^(driver|consumer|child|live|producer|pool|broker|statedb|std)\//.test(file)) return `test/${file}.test.ts`;
+  if (/^(driver|consumer|child|live|producer|pool|broker|statedb|std|task)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/${file}.test.ts`;
 }
 

@@ -1,5 +1,6 @@
 /** A request as the runtime would build it, and a host that remembers, for tests. */
 import type { ResultTuple } from '../../src/protocol/result-tuple.ts';
+import type { Retry } from '../../src/task/control-flow.ts';
 import type { ContextHost, TaskLogLevel, TaskRequest } from '../../src/task/task-context.ts';
 
 export function fakeRequest(over: Partial<TaskRequest> = {}): TaskRequest {
@@ -51,6 +52,12 @@ export class FakeHost implements ContextHost {
 
   async updateState(state: string, meta: unknown): Promise<void> {
     this.states.push([state, meta]);
+  }
+
+  readonly retries: Retry[] = [];
+
+  async sendRetry(retry: Retry): Promise<void> {
+    this.retries.push(retry);
   }
 
   readonly added: string[] = [];

@@ -102,10 +102,27 @@ t.test('a retry of what the worker interrupted is no attempt, and comes at once'
   t.match(thrownBy(context, { countdown: 600 }), { isAttempt: false, countdown: 0 });
 });
 
+t.test('a retry that is not thrown is sent at once, and the run goes on', async (t) => {
+  const host = new FakeHost();
+  const context = new TaskContext(fakeRequest(), policy, host);
+  const retry = await context.retry({ throw: false, countdown: 5, args: [9] });
+  t.ok(retry instanceof Retry);
+  t.strictSame(host.retries, [retry]);
+  t.match(retry, { countdown: 5, args: [9] });
+  const last = new TaskContext(fakeRequest({ retries: 3 }), policy, host);
+  t.throws(() => last.retry({ throw: false }), { name: 'MaxRetriesExceededError' });
+  t.equal(host.retries.length, 1, 'without retries left nothing is sent');
+  host.sendRetry = async () => {
+    throw new Error('no broker');
+  };
+  await t.rejects(context.retry({ throw: false }), { message: 'no broker' });
+  t.ok(thrownBy(context, { throw: true } as RetryOptions) instanceof Retry);
+});
+
 t.test('bad retry options', async (t) => {
   const message = (options: unknown) => (thrownBy(contextOf(), options as RetryOptions) as Error).message;
   t.equal(message({ countdown: '5' }), "retry() of task tasks.add[id-1]: countdown must be a number of seconds, 0 or more, got '5'");
-  t.match(message({ throw: false }), /throw is not built yet/);
+  t.match(message({ throw: 0 }), /throw must be a boolean/);
   t.match(message({ priority: 'x' }), /priority must be an integer/);
   t.match(message({ coutdown: 1 }), /coutdown is not an option/);
 });

@@ -30,7 +30,18 @@ const files = Object.fromEntries(
     return file === undefined ? [] : [[file, code]];
   }),
 );
-const modules = ['tasks.ts', 'shop.ts', 'crawl.ts', 'mail.ts', 'orders.ts', 'report.ts', 'files.ts', 'weather.ts', 'invoices.ts'];
+const modules = [
+  'tasks.ts',
+  'shop.ts',
+  'crawl.ts',
+  'mail.ts',
+  'orders.ts',
+  'report.ts',
+  'files.ts',
+  'weather.ts',
+  'invoices.ts',
+  'alarm.ts',
+];
 
 /** The cells of the table that follows `heading`, by row. */
 function table(heading: string): readonly (readonly string[])[] {
@@ -79,6 +90,7 @@ t.test('the modules load and the names are those of the text', async (t) => {
   const dir = t.testdir(files);
   const registry = await loadTaskModules(modules, dir);
   t.same(registry.names(), [
+    'alarm.alarm',
     'crawl.count',
     'crawl.fetchPage',
     'files.total',
