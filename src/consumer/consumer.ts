@@ -15,6 +15,7 @@ import { type Clock, systemClock } from '../std/clock.ts';
 import { freePlaces } from './exact-subscription.ts';
 import { jobOf } from './job-of.ts';
 import { LostDeliveries } from './lost-deliveries.ts';
+import type { Suspicion } from './poison.ts';
 import { type Held, RateLimiter } from './rate-limiter.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
@@ -40,6 +41,7 @@ export interface ConsumerParams {
   readonly cancelOnConnectionLoss: boolean;
   readonly unknownTasks: UnknownTasks;
   isRevoked(task: TaskHeader): boolean;
+  readonly suspicion: Suspicion;
   readonly log: Logger;
   readonly rateLimitsDisabled?: boolean;
   readonly rateLimitReserve?: number;
@@ -92,6 +94,7 @@ export class Consumer {
       tasks: new Map<string, TaskOffer>(),
       acceptContent: params.acceptContent,
       isRevoked: params.isRevoked,
+      notBeforeMs: (delivery, taskId) => params.suspicion.notBeforeMs(delivery, taskId),
       now: () => clock.now(),
     };
   }
@@ -242,6 +245,7 @@ export class Consumer {
         try {
           this.#jobIds = (this.#jobIds + 1) >>> 0;
           job = jobOf(request, this.#jobIds);
+          job.suspect = this.#params.suspicion.crashes(delivery, header.id) > 0;
         } catch (error) {
           this.#carryOut(delivery, { kind: 'invalid', reason: messageOf(error) });
           return;

@@ -16,10 +16,16 @@ export interface CrashNoticesParams {
 
 const exchange = 'umbel.crashes';
 
+/** How many, and until when it is not to be started again (Unix milliseconds; 0: whenever). */
+interface Crashes {
+  readonly count: number;
+  readonly notBeforeMs: number;
+}
+
 export class CrashNotices {
   readonly name = 'crash notices';
   readonly #params: CrashNoticesParams;
-  readonly #crashes = new Map<string, number>();
+  readonly #crashes = new Map<string, Crashes>();
   #listener: Listener | null = null;
 
   constructor(params: CrashNoticesParams) {
@@ -41,7 +47,11 @@ export class CrashNotices {
   }
 
   crashesOf(taskId: string): number {
-    return this.#crashes.get(taskId) ?? 0;
+    return this.#crashes.get(taskId)?.count ?? 0;
+  }
+
+  notBeforeMs(taskId: string): number {
+    return this.#crashes.size === 0 ? 0 : (this.#crashes.get(taskId)?.notBeforeMs ?? 0);
   }
 
   forget(taskId: string): void {
@@ -49,9 +59,9 @@ export class CrashNotices {
   }
 
   /** Known here from now on; resolves when the broker has it for the others. */
-  async tell(taskId: string, crashes: number): Promise<void> {
-    this.#remember(taskId, crashes);
-    const body = Buffer.from(JSON.stringify({ id: taskId, crashes }));
+  async tell(taskId: string, crashes: number, notBeforeMs = 0): Promise<void> {
+    this.#remember(taskId, { count: crashes, notBeforeMs });
+    const body = Buffer.from(JSON.stringify({ id: taskId, crashes, not_before: notBeforeMs }));
     const properties = { contentType: 'application/json', contentEncoding: 'utf-8', deliveryMode: 1 as const };
     await this.#params.broker.publish({ properties, headers: null, body }, { exchange, routingKey: '' });
   }
@@ -59,14 +69,15 @@ export class CrashNotices {
   /** Nobody but workers publishes there; what is no notice is none. */
   #heard({ body }: Message): void {
     try {
-      const { id, crashes } = JSON.parse(body.toString('utf8')) as { readonly id?: unknown; readonly crashes?: unknown };
-      if (typeof id === 'string' && typeof crashes === 'number' && crashes > this.crashesOf(id)) this.#remember(id, crashes);
+      const { id, crashes: count, not_before: notBefore } = JSON.parse(body.toString('utf8')) as Readonly<Record<string, unknown>>;
+      if (typeof id !== 'string' || typeof count !== 'number' || count <= this.crashesOf(id)) return;
+      this.#remember(id, { count, notBeforeMs: typeof notBefore === 'number' ? notBefore : 0 });
     } catch {
       // Not ours.
     }
   }
 
-  #remember(taskId: string, crashes: number): void {
+  #remember(taskId: string, crashes: Crashes): void {
     this.#crashes.delete(taskId);
     this.#crashes.set(taskId, crashes);
     const [oldest] = this.#crashes.keys();

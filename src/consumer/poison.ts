@@ -24,6 +24,16 @@ export interface PoisonParams {
   /** Where the broker itself marks what comes again: the count is told beside the message, which goes back unchanged. null: it travels with a copy. */
   readonly notices: CrashNotices | null;
   readonly log: Logger;
+  /** Unix milliseconds; default: the system's clock. */
+  readonly now?: () => number;
+}
+
+/** What is known of a message before it is run. */
+export interface Suspicion {
+  /** Children it has cost. */
+  crashes(delivery: Delivery, taskId: string): number;
+  /** When it may be started, in Unix milliseconds; 0: at once. */
+  notBeforeMs(delivery: Delivery, taskId: string): number;
 }
 
 /** What becomes of a message whose task has ended its child. */
@@ -34,6 +44,10 @@ export type Verdict =
   | { readonly kind: 'again'; publish(): Promise<void> }
   /** It is put aside: acknowledge it when that has been done, and say so. */
   | { readonly kind: 'dead'; readonly text: string; publish(): Promise<void> };
+
+/** A first crash may be an accident: the message runs again at once. After the second it waits so long, and twice as long after each further one. */
+const secondWaitMs = 4000;
+const longestWaitMs = 60_000;
 
 /** Messages counted here alone. */
 const mostRemembered = 1000;
@@ -51,12 +65,26 @@ export function lossText(exit: ChildExit, job: Pick<Job, 'id'>): string {
   return typeof exit.because === 'string' ? `${text} ${exit.because}` : text;
 }
 
-export class Poison {
+export class Poison implements Suspicion {
   readonly #params: PoisonParams;
+  readonly #now: () => number;
   readonly #here = new Map<string, number>();
 
   constructor(params: PoisonParams) {
     this.#params = params;
+    this.#now = params.now ?? Date.now;
+  }
+
+  crashes(delivery: Delivery, taskId: string): number {
+    return Math.max(crashesOf(delivery), this.#params.notices?.crashesOf(taskId) ?? 0);
+  }
+
+  notBeforeMs(delivery: Delivery, taskId: string): number {
+    const told = this.#params.notices?.notBeforeMs(taskId) ?? 0;
+    const written = delivery.plain === undefined ? delivery.headers?.[ownHeaders.notBefore] : 0;
+    // A time that no worker has written is none.
+    const isTime = typeof written === 'number' && written <= this.#now() + longestWaitMs;
+    return isTime ? Math.max(told, written) : told;
   }
 
   /** `message`: what is said of the end of the child. */
@@ -67,12 +95,14 @@ export class Poison {
     if (maxCrashes === 0) return { kind: 'requeue' };
     const isBroadcast = this.#params.isBroadcast(delivery.queue);
     const { notices } = this.#params;
-    const counted = Math.max(crashesOf(delivery), notices?.crashesOf(id) ?? 0);
-    const crashes = (isBroadcast ? (this.#here.get(id) ?? 0) : counted) + 1;
+    const crashes = (isBroadcast ? (this.#here.get(id) ?? 0) : this.crashes(delivery, id)) + 1;
     if (crashes < maxCrashes) {
       if (isBroadcast) return this.#remember(id, crashes);
-      if (notices !== null) return { kind: 'requeue', publish: () => notices.tell(id, crashes) };
-      const headers = { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes };
+      const waitMs = crashes < 2 ? 0 : Math.min(longestWaitMs, secondWaitMs * 2 ** (crashes - 2));
+      const notBeforeMs = waitMs === 0 ? 0 : this.#now() + waitMs;
+      if (notices !== null) return { kind: 'requeue', publish: () => notices.tell(id, crashes, notBeforeMs) };
+      const wait = notBeforeMs === 0 ? null : { [ownHeaders.notBefore]: notBeforeMs };
+      const headers = { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes, ...wait };
       const copy = { properties: delivery.properties, headers, body: delivery.body };
       return {
         kind: 'again',

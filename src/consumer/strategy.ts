@@ -29,6 +29,8 @@ export interface StrategyParams {
   readonly tasks: ReadonlyMap<string, TaskOffer>;
   readonly acceptContent: readonly string[];
   isRevoked(task: TaskHeader): boolean;
+  /** What has ended children before may have to wait: until when, in Unix milliseconds. */
+  notBeforeMs(delivery: Delivery, taskId: string): number;
   /** Unix milliseconds. */
   now(): number;
 }
@@ -40,17 +42,18 @@ export function decide(delivery: Delivery, params: StrategyParams): Decision {
   if (!isAccepted(contentType, params.acceptContent)) {
     return { kind: 'invalid', reason: refusalOf(contentType) };
   }
-  if (plain !== undefined) return decideTask(plain.header, params);
+  if (plain !== undefined) return decideTask(plain.header, delivery, params);
   const receipt = readReceipt(delivery);
-  return receipt.kind === 'task' ? decideTask(receipt.header, params) : receipt;
+  return receipt.kind === 'task' ? decideTask(receipt.header, delivery, params) : receipt;
 }
 
-function decideTask(header: TaskHeader, params: StrategyParams): Decision {
+function decideTask(header: TaskHeader, delivery: Delivery, params: StrategyParams): Decision {
   const offer = params.tasks.get(header.task);
   if (offer === undefined) return { kind: 'unregistered', header };
   const reason = unwanted(header, params);
   if (reason !== null) return { kind: reason, header, offer };
-  if (header.etaMs !== null && header.etaMs > params.now()) return { kind: 'defer', header, offer, dueAtMs: header.etaMs };
+  const dueAtMs = Math.max(header.etaMs ?? 0, params.notBeforeMs(delivery, header.id));
+  if (dueAtMs > 0 && dueAtMs > params.now()) return { kind: 'defer', header, offer, dueAtMs };
   return { kind: 'run', header, offer };
 }
 

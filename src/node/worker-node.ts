@@ -171,6 +171,7 @@ export class WorkerNode {
       cancelOnConnectionLoss: settings.worker_cancel_long_running_tasks_on_connection_loss,
       unknownTasks: aside.unknownTasks(() => this.#settler),
       isRevoked: (task) => revoked.has(task),
+      suspicion: aside.poison,
       log,
     });
     this.revokes = new Revokes({ state: stateDb, consumer: this.#consumer, pool: this.#pool, log });

@@ -34,6 +34,8 @@ export interface DispatcherParams {
   readonly gate: StartGate;
   /** This child was given the last job it may have. */
   onUsed(child: ChildHandle): void;
+  /** This child was given a job that has ended others. */
+  onSuspect(child: ChildHandle, job: Job): void;
 }
 
 export class Dispatcher {
@@ -121,6 +123,7 @@ export class Dispatcher {
 
   #run(child: ChildHandle, job: Job): void {
     child.run(job, this.#params.gate.startBeforeMs);
+    if (job.suspect) this.#params.onSuspect(child, job);
     if (child.tenure.used) this.#params.onUsed(child);
     if (this.#recallTimer !== null || child.jobs.size <= this.#params.slots) return;
     this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);

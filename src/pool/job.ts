@@ -90,6 +90,8 @@ export class Job {
   startedAtMs = 0;
   /** Written by the consumer: its message is no longer ours; do not start it. */
   withdrawn = false;
+  /** Written by the consumer: it has ended children before. */
+  suspect = false;
   /** Written by the child handle. */
   followUps: FollowUp[] | null = null;
 

@@ -8,6 +8,8 @@
 export const ownHeaders = {
   /** How many children have died running it: a number. */
   crashes: 'umbel_crashes',
+  /** It is not to be started before: Unix milliseconds. */
+  notBefore: 'umbel_not_before',
   /** Why it was put aside: JSON text (broker/dead-letters.ts). */
   dead: 'umbel_dead',
   /** When its task was first found to be unknown, and when to look again: two numbers, Unix milliseconds. */

@@ -100,6 +100,7 @@ export class Bench {
       cancelOnConnectionLoss: false,
       unknownTasks: aside.unknownTasks(() => this.settler),
       isRevoked: (task) => this.revoked.has(task),
+      suspicion: aside.poison,
       log: this.log,
       clock: this.clock,
       rateLimitReserve: options.rateLimitReserve ?? 1000,

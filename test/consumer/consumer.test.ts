@@ -474,6 +474,7 @@ t.test('stop before start', async () => {
     acceptContent: ['json'],
     cancelOnConnectionLoss: false,
     isRevoked: () => false,
+    suspicion: { crashes: () => 0, notBeforeMs: () => 0 },
     unknownTasks: aside.unknownTasks(() => settler),
     log,
   });

@@ -33,10 +33,11 @@ t.test('what one tells, both know; a smaller count changes nothing', async (t) =
   await heard();
   t.equal(two!.notices.crashesOf('bad'), 1);
   await two!.notices.tell('bad', 2);
-  await one!.notices.tell('other', 1);
+  await one!.notices.tell('other', 1, 7000);
   await heard();
   t.equal(one!.notices.crashesOf('bad'), 2);
   t.equal(one!.notices.crashesOf('unknown'), 0);
+  t.strictSame([two!.notices.notBeforeMs('other'), two!.notices.notBeforeMs('bad'), two!.notices.notBeforeMs('unknown')], [7000, 0, 0]);
   one!.notices.forget('bad');
   t.equal(one!.notices.crashesOf('bad'), 0);
 });

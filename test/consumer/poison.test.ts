@@ -1,6 +1,7 @@
 /** A message that ends child after child, and messages of tasks nobody knows: on the memory broker, with a pool that the test plays. */
 import t from 'tap';
 import { DeadLetters } from '../../src/broker/dead-letters.ts';
+import type { CrashNotices } from '../../src/consumer/crash-notices.ts';
 import type { ChildExit } from '../../src/pool/job.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { Bench, type BenchOptions } from './consumer-bench.ts';
@@ -37,6 +38,11 @@ t.test('three children and no more: FAILURE with the reason, and the message asi
   await crash();
   t.match(await crash(), { headers: { umbel_crashes: 1 }, deliveryInfo: { redelivered: true } });
   t.equal(await backend.get('bad'), null, 'no result yet');
+  t.equal(bench.pool.jobs.length, 0, 'after the second it waits');
+  bench.clock.advance(3999);
+  await settled();
+  t.equal(bench.pool.jobs.length, 0);
+  bench.clock.advance(1);
   await crash();
   t.equal(bench.pool.jobs.length, 0, 'it does not come again');
   t.equal(await bench.ready(), 0);
@@ -73,6 +79,44 @@ t.test('the count is with the message: another worker goes on counting', async (
   await bench.send({ ...message, headers: { ...message.headers, umbel_crashes: 2 } });
   await crash();
   t.equal((await letters.visit(() => 'keep')).length, 1);
+});
+
+t.test('it waits longer after each crash, whichever worker gets it, and is known as what it is', async (t) => {
+  const { bench, crash } = await started(t, { setAside: { maxCrashes: 9 } });
+  await bench.send(bench.message());
+  const suspects: boolean[] = [];
+  for (const waitMs of [0, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+    suspects.push((await bench.pool.holding(1))[0]!.suspect);
+    await crash();
+    if (waitMs === 0) continue;
+    bench.clock.advance(waitMs - 1);
+    await settled();
+    t.equal(bench.pool.jobs.length, 0, `not before ${waitMs} ms`);
+    bench.clock.advance(1);
+    await settled();
+  }
+  t.strictSame(suspects, [false, true, true, true, true, true, true]);
+  const message = bench.message();
+  await bench.send({ ...message, headers: { ...message.headers, umbel_not_before: bench.clock.now() + 60_001 } });
+  await bench.pool.holding(2);
+});
+
+t.test('where the count is told, so is the time', async (t) => {
+  const told = new Map([['bad', { count: 2, notBeforeMs: 0 }]]);
+  const notices = {
+    crashesOf: (id: string) => told.get(id)?.count ?? 0,
+    notBeforeMs: (id: string) => told.get(id)?.notBeforeMs ?? 0,
+    tell: async (id: string, count: number, notBeforeMs: number) => void told.set(id, { count, notBeforeMs }),
+    forget: (id: string) => void told.delete(id),
+  };
+  const { bench, crash } = await started(t, { setAside: { maxCrashes: 9, notices: notices as unknown as CrashNotices } });
+  await bench.send(bench.message({ id: 'bad' }));
+  t.equal((await bench.pool.holding(1))[0]?.suspect, true);
+  await crash();
+  t.strictSame(told.get('bad'), { count: 3, notBeforeMs: bench.clock.now() + 8000 });
+  t.equal(bench.pool.jobs.length, 0);
+  bench.clock.advance(8000);
+  await bench.pool.holding(1);
 });
 
 t.test('a count nobody can have written counts as none', async (t) => {

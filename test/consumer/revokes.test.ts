@@ -1,7 +1,11 @@
 /** Revoking and terminating over the memory broker, with a pool the test plays: wherever the task is. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { Revokes } from '../../src/consumer/revokes.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
+import { StateDb } from '../../src/statedb/state-db.ts';
 import { Bench as ConsumerBench } from './consumer-bench.ts';
 import { settled, taskOffer } from './doubles.ts';
 
@@ -353,4 +357,17 @@ t.test('a pool that cannot end a task: what runs goes on, and it is said; SIGUSR
   t.strictSame(bench.revokes.revoke(['b', 'd'], { terminate: true }), [], 'none of these runs');
   t.strictSame(bench.revokes.revoke(['a'], { terminate: true, signal: 'SIGUSR1' }), ['a']);
   t.match(bench.terminated, [{ job: { taskId: 'a' }, signal: 'SIGUSR1' }]);
+});
+
+t.test('what was revoked is in the state file before anybody is told', async (t) => {
+  const { log, consumer, pool } = await Bench.started(t);
+  const path = join(t.testdir(), 'worker.state');
+  const state = new StateDb({ path, log, lock: () => ({ lock: { release() {} } }) });
+  await state.start();
+  t.teardown(() => state.stop());
+  const revokes = new Revokes({ state, consumer, pool, log });
+  revokes.revoke(['by-id']);
+  t.match(readFileSync(path, 'utf8'), '"by-id"');
+  revokes.revokeByStampedHeaders({ customer: 'by-stamp' });
+  t.match(readFileSync(path, 'utf8'), 'by-stamp');
 });

@@ -14,6 +14,7 @@ const params = {
   tasks: new Map([[offer.name, offer]]),
   acceptContent: ['json'],
   isRevoked: ({ id }: { readonly id: string }) => id === 'revoked',
+  notBeforeMs: (_delivery: unknown, id: string) => (id === 'suspect' ? now + 4000 : 0),
   now: () => now,
 };
 
@@ -49,6 +50,14 @@ const rows: readonly Row[] = [
     'expired before it is due',
     { headers: { ...headers, expires: '2026-11-20T11:00:00+00:00', eta: '2026-11-20T13:00:00+00:00' } },
     { kind: 'expired' },
+  ],
+
+  // What has ended children before.
+  ['it has to wait', { headers: { ...headers, id: 'suspect' } }, { kind: 'defer', dueAtMs: now + 4000 }],
+  [
+    'the later of the two counts',
+    { headers: { ...headers, id: 'suspect', eta: '2026-11-20T12:00:05+00:00' } },
+    { kind: 'defer', dueAtMs: now + 5000 },
   ],
 
   // Revoked.

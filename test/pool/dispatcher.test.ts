@@ -46,7 +46,7 @@ function bench(count: number): Bench {
   const children = Array.from({ length: count }, () => new IdleChild());
   const byIndex = new Map(children.map((child, at) => [at + 1, child as unknown as ChildHandle]));
   const gate = new StartGate({ heldUntilMs: () => made.heldUntilMs, clock, log });
-  const dispatcher = new Dispatcher({ slots: 1, fair: false, children: byIndex, others: () => [], gate, onUsed() {} });
+  const dispatcher = new Dispatcher({ slots: 1, fair: false, children: byIndex, others: () => [], gate, onUsed() {}, onSuspect() {} });
   const made: Bench = { children, dispatcher, clock, log, heldUntilMs: Number.POSITIVE_INFINITY };
   return made;
 }

@@ -86,6 +86,23 @@ t.test('with several places the replacement gets those that are free', async (t)
   await Promise.all([c.end, d.end]);
 });
 
+t.test('what has ended children before gets one for itself, and the next stands by', async (t) => {
+  const { pool, run, make, gates, log } = await started(t, {});
+  await run('pid').end;
+  const suspect = make('mostlyShort', [gates.path, 'suspect']);
+  suspect.job.suspect = true;
+  pool.submit(suspect.job);
+  const behind = run('pid');
+  const { pid } = await gates.arrival('suspect');
+  await log.event('child.recycled');
+  const spare = pool.pids.find((other) => other !== pid);
+  t.equal(behind.hasStarted, false, 'one task at a time is one task at a time');
+  process.kill(pid, 'SIGKILL');
+  t.match(await suspect.end, { kind: 'lost', exit: { signal: 'SIGKILL' } });
+  t.match(await behind.end, { kind: 'succeeded', value: spare }, 'in the one that stood by, not lost with the other');
+  t.equal(pool.pids.length, 1);
+});
+
 t.test('a child that dies while another stands by: that one works at once', async (t) => {
   const { pool, run, gates, log } = await started(t, { recycling: { maxTasks: 1 } });
   const first = run('mostlyShort', [gates.path, 'first']);
