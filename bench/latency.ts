@@ -20,6 +20,20 @@ export interface LatencyParams {
   readonly samples: number;
 }
 
+const inFlight = 1_000;
+
+/** So many tasks that are due tomorrow. */
+export async function schedule(url: string, count: number): Promise<void> {
+  const app = new App({ broker: url, backend: url });
+  await app.start();
+  const noop = taskHandle<[number], void>('noop.noop');
+  for (let from = 0; from < count; from += inFlight)
+    await Promise.all(
+      Array.from({ length: Math.min(inFlight, count - from) }, (_, at) => noop.applyAsync({ args: [from + at], countdown: 86_400 })),
+    );
+  await app.stop();
+}
+
 export async function measureLatency({ umbel, folder, url, queues, priorities, samples }: LatencyParams): Promise<Latency> {
   const worker = startWorker(umbel, folder, url, 2, ['-Q', queues.join(',')]);
   await worker.ready;
