@@ -81,10 +81,10 @@ export class Poison implements Suspicion {
 
   notBeforeMs(delivery: Delivery, taskId: string): number {
     const told = this.#params.notices?.notBeforeMs(taskId) ?? 0;
-    const written = delivery.plain === undefined ? delivery.headers?.[ownHeaders.notBefore] : 0;
-    // A time that no worker has written is none.
-    const isTime = typeof written === 'number' && written <= this.#now() + longestWaitMs;
-    return isTime ? Math.max(told, written) : told;
+    const header = delivery.plain === undefined ? delivery.headers?.[ownHeaders.notBefore] : undefined;
+    const notBeforeMs = typeof header === 'number' ? Math.max(told, header) : told;
+    // Farther off than any wait: nobody has written it, or the clock of who did is wrong.
+    return notBeforeMs > 0 && notBeforeMs <= this.#now() + longestWaitMs ? notBeforeMs : 0;
   }
 
   /** `message`: what is said of the end of the child. */

@@ -117,6 +117,9 @@ t.test('where the count is told, so is the time', async (t) => {
   t.equal(bench.pool.jobs.length, 0);
   bench.clock.advance(8000);
   await bench.pool.holding(1);
+  told.set('late', { count: 2, notBeforeMs: bench.clock.now() + 60_001 });
+  await bench.send(bench.message({ id: 'late' }));
+  await bench.pool.holding(2);
 });
 
 t.test('a count nobody can have written counts as none', async (t) => {
