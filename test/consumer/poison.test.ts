@@ -38,6 +38,8 @@ t.test('three children and no more: FAILURE with the reason, and the message asi
   await crash();
   t.match(await crash(), { headers: { umbel_crashes: 1 }, deliveryInfo: { redelivered: true } });
   t.equal(await backend.get('bad'), null, 'no result yet');
+  const marks = bench.broker.delivered.map(({ redelivered }) => redelivered);
+  t.strictSame(marks, [false, true, true], 'copies are marked as delivered before, for workers that know nothing of the count');
   t.equal(bench.pool.jobs.length, 0, 'after the second it waits');
   bench.clock.advance(3999);
   await settled();

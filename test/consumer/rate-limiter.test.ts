@@ -67,6 +67,19 @@ t.test('one at once, the others in order and in their time; other types are not 
   t.equal(clock.pending, 0, 'no timer when nothing waits');
 });
 
+t.test('nobody comes before those that wait, though the timer of the first is late', async (t) => {
+  const { clock, come, ids } = bench({ limits: { 'tasks.slow': 3 } });
+  for (const id of ['a', 'b']) come(id);
+  // The token is there after a third of a second, and a timer rings in whole milliseconds.
+  clock.advance(333.5);
+  come('c');
+  t.strictSame(ids(), ['a']);
+  clock.advance(0.5);
+  t.strictSame(ids(), ['a', 'b']);
+  clock.advance(400);
+  t.strictSame(ids(), ['a', 'b', 'c']);
+});
+
 t.test('after a pause one may start at once, and not more: there is no burst', async (t) => {
   const { clock, come, ids } = bench({ limits: { 'tasks.slow': 10 } });
   clock.advance(60_000);
