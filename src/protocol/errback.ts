@@ -42,10 +42,8 @@ export function errbackArgs(
   const { id, task: name, retries, rootId, parentId, group, groupIndex, shadow, origin, stamps } = header;
   const { args, kwargs } = content;
   const { hostname, exception, traceback } = failure;
-  const request: FailedRequest = {
-    ...{ id, name, args, kwargs, retries, hostname },
-    ...{ rootId, parentId, group, groupIndex, shadow, origin, stamps },
-  };
+  const place = { rootId, parentId, group, groupIndex, shadow, origin, stamps };
+  const request: FailedRequest = { id, name, args, kwargs, retries, hostname, ...place };
   return [request, exception, traceback];
 }
 
