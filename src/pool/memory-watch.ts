@@ -2,8 +2,8 @@
  * How much memory the children hold: looked at while they work and after their tasks.
  *
  * Owns the two limits. A child above the soft one is replaced when its task is done; one above the hard one is killed at once, it
- * alone. Looks from outside, so that a task that never yields is seen too; an idle pool is not looked at. Memory is the resident size of the child itself,
- * without that of processes it has spawned.
+ * alone. Looks from outside, so that a task that never yields is seen too, and more often at what comes near its limit; an idle pool is
+ * not looked at. Memory is the resident size of the child itself, without that of processes it has spawned.
  */
 import type { Logger } from '../log/logger.ts';
 import type { Clock, Timer } from '../std/clock.ts';
@@ -11,6 +11,9 @@ import type { ChildHandle } from './child-handle.ts';
 
 /** Between two looks at a child that works: with a hard limit, with a soft one, only to know its peak. */
 const hardIntervalMs = 100;
+/** While one has this part of the hard limit: it may have the rest, and as much again, before the next look would come. */
+const closeIntervalMs = 20;
+const closeAbove = 0.5;
 const softIntervalMs = 250;
 const peakIntervalMs = 1000;
 /** Part of the hard limit above which it is asked where it stands: killed, it can no longer say. */
@@ -38,6 +41,8 @@ export interface MemoryWatchParams {
 export class MemoryWatch {
   readonly #params: MemoryWatchParams;
   readonly #intervalMs: number;
+  /** At the last look. */
+  #isClose = false;
   #timer: Timer | undefined;
   #hasWarned = false;
 
@@ -48,7 +53,8 @@ export class MemoryWatch {
 
   /** There is work. */
   wake(): void {
-    this.#timer ??= this.#params.clock.setTimer(() => this.#tick(), this.#intervalMs, { ref: false });
+    const delayMs = this.#isClose ? closeIntervalMs : this.#intervalMs;
+    this.#timer ??= this.#params.clock.setTimer(() => this.#tick(), delayMs, { ref: false });
   }
 
   stop(): void {
@@ -79,6 +85,7 @@ export class MemoryWatch {
 
   #tick(): void {
     this.#timer = undefined;
+    this.#isClose = false;
     for (const child of this.#params.children()) {
       if (child.jobs.size > 0) this.#look(child);
     }
@@ -93,6 +100,7 @@ export class MemoryWatch {
     tenure.lookedAtMs = clock.monotonic();
     if (held === null) return;
     tenure.peakRssBytes = Math.max(tenure.peakRssBytes ?? 0, held);
+    if (hardBytes !== null && held > hardBytes * closeAbove && held <= hardBytes) this.#isClose = true;
     if (hardBytes !== null && held > hardBytes * stackAbove && !tenure.asked) this.#askForStack(child);
     if (hardBytes !== null && held > hardBytes) this.#kill(child, held, hardBytes);
     else if (softBytes !== null && held > softBytes && tenure.renewal === null) onOutgrown(child);

@@ -81,6 +81,28 @@ t.test('a job that waits for a child is watched when it has one', (t) => {
   t.end();
 });
 
+t.test('what comes near the hard limit is looked at more often, and the others again as before', async (t) => {
+  const { clock, watch, a, looks } = bench({ hardBytes: 1000 * kib });
+  a.jobs.set(1, 'job');
+  a.rss = 501 * kib;
+  watch.wake();
+  clock.advance(100);
+  t.equal(looks.length, 1);
+  clock.advance(100);
+  t.equal(looks.length, 6);
+  a.rss = 499 * kib;
+  clock.advance(20);
+  t.equal(looks.length, 7);
+  clock.advance(99);
+  t.equal(looks.length, 7);
+  a.rss = 1001 * kib;
+  clock.advance(1);
+  t.strictSame(a.signals, ['SIGKILL']);
+  clock.advance(99);
+  t.equal(looks.length, 8, 'it is on its way');
+  t.equal(clock.pending, 1);
+});
+
 t.test('above the soft limit: told once', async (t) => {
   const { clock, watch, a, b, outgrown } = bench({ softBytes: 200 * kib });
   for (const child of [a, b]) child.jobs.set(1, 'job');
