@@ -35,7 +35,7 @@ export interface DispatcherParams {
   /** This child was given the last job it may have. */
   onUsed(child: ChildHandle): void;
   /** This child was given a job that has ended others. */
-  onSuspect(child: ChildHandle, job: Job): void;
+  onSuspect(child: ChildHandle, job: Job): unknown;
 }
 
 export class Dispatcher {

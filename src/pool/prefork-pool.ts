@@ -128,7 +128,7 @@ export class PreforkPool implements Pool {
       others: () => this.#recycler.others,
       gate: new StartGate({ heldUntilMs: params.heldUntilMs, clock: systemClock, log: params.log }),
       onUsed: (child) => this.#recycler.onUsed(child),
-      onSuspect: (child, job) => this.#isolate(child, job),
+      onSuspect: (child, job) => this.features.resize && this.#recycler.isolate(child, job),
     });
     const { maxTasks, maxTasksJitter, softBytes, hardBytes } = params.recycling ?? neverRecycled;
     this.#recycler = new Recycler({
@@ -276,13 +276,6 @@ export class PreforkPool implements Pool {
   restart(): void {
     mustSupport(this, 'resize', 'replacing all children');
     for (const child of [...this.#children.values()]) this.#recycler.renew(child, 'pool_restart');
-  }
-
-  /** It may end this child, too: then the next is there already, and nothing that was sent behind it goes with it. */
-  #isolate(child: ChildHandle, { label }: Job): void {
-    if (!this.features.resize) return;
-    child.tenure.quota = child.tenure.given;
-    this.#recycler.renew(child, `runs ${label}, which has ended others`);
   }
 
   #mustNotScale(wish: string): void {

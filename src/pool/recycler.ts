@@ -106,6 +106,12 @@ export class Recycler {
     this.trySwitch(child.index);
   }
 
+  /** This job may end its child, as it has ended others: then the next is there already, and nothing that was sent behind it goes with it. */
+  isolate(child: ChildHandle, { label }: Job): void {
+    child.tenure.quota = child.tenure.given;
+    this.renew(child, `runs ${label}, which has ended others`);
+  }
+
   /** Let the spare work if it is time. */
   trySwitch(index: number): void {
     const { children, log } = this.#params;
