@@ -81,13 +81,14 @@ export class MemoryWatch {
     const { softBytes, hardBytes, clock } = this.#params;
     if (softBytes === null && hardBytes === null) return;
     if (clock.monotonic() - child.tenure.lookedAtMs >= afterJobMs) this.#look(child);
+    else child.tenure.isUnseen = true;
   }
 
   #tick(): void {
     this.#timer = undefined;
     this.#isClose = false;
     for (const child of this.#params.children()) {
-      if (child.jobs.size > 0) this.#look(child);
+      if (child.jobs.size > 0 || child.tenure.isUnseen) this.#look(child);
     }
     // What waits for a child is given to it without a word to us.
     if (this.#params.hasWork()) this.wake();
@@ -98,6 +99,7 @@ export class MemoryWatch {
     const { tenure } = child;
     const held = rssBytes(child.pid);
     tenure.lookedAtMs = clock.monotonic();
+    tenure.isUnseen = false;
     if (held === null) return;
     tenure.peakRssBytes = Math.max(tenure.peakRssBytes ?? 0, held);
     if (hardBytes !== null && held > hardBytes * closeAbove && held <= hardBytes) this.#isClose = true;

@@ -16,6 +16,8 @@ export class Tenure {
   peakRssBytes: number | null = null;
   /** Clock.monotonic of the last look at its memory. Written by pool/memory-watch.ts. */
   lookedAtMs = Number.NEGATIVE_INFINITY;
+  /** It has done something since. Written by pool/memory-watch.ts. */
+  isUnseen = false;
   /** Where it stood when it was near its end, or what it said of it. Written by pool/memory-watch.ts and the child handle. */
   stack: string | null = null;
   /** It was asked where it stands. Written by pool/memory-watch.ts. */

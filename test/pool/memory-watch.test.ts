@@ -103,6 +103,21 @@ t.test('what comes near the hard limit is looked at more often, and the others a
   t.equal(clock.pending, 1);
 });
 
+t.test('what a short task has left behind is seen, though no other follows', async (t) => {
+  const { clock, watch, a, outgrown } = bench({ softBytes: 200 * kib });
+  a.jobs.set(1, 'job');
+  watch.wake();
+  clock.advance(250);
+  a.rss = 201 * kib;
+  a.jobs.clear();
+  clock.advance(10);
+  watch.onJobDone(a as unknown as ChildHandle);
+  t.strictSame(outgrown, [], 'it was looked at a moment ago');
+  clock.advance(240);
+  t.strictSame(outgrown, [11]);
+  t.equal(clock.pending, 0);
+});
+
 t.test('above the soft limit: told once', async (t) => {
   const { clock, watch, a, b, outgrown } = bench({ softBytes: 200 * kib });
   for (const child of [a, b]) child.jobs.set(1, 'job');
