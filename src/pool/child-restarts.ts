@@ -11,6 +11,8 @@ export type RestartCause =
   | 'max_memory'
   | 'max_memory_hard'
   | 'pool_restart'
+  /** It has run what had ended others. */
+  | 'suspect'
   /** It asked for it, because of what its task did. */
   | 'retired';
 
@@ -24,6 +26,7 @@ export class ChildRestarts {
     max_memory: 0,
     max_memory_hard: 0,
     pool_restart: 0,
+    suspect: 0,
     retired: 0,
   };
 

@@ -35,7 +35,7 @@ export interface DispatcherParams {
   /** This child was given the last job it may have. */
   onUsed(child: ChildHandle): void;
   /** This child was given a job that has ended others. */
-  onSuspect(child: ChildHandle, job: Job): unknown;
+  onSuspect(child: ChildHandle): unknown;
 }
 
 export class Dispatcher {
@@ -123,7 +123,7 @@ export class Dispatcher {
 
   #run(child: ChildHandle, job: Job): void {
     child.run(job, this.#params.gate.startBeforeMs);
-    if (job.suspect) this.#params.onSuspect(child, job);
+    if (job.suspect) this.#params.onSuspect(child);
     if (child.tenure.used) this.#params.onUsed(child);
     if (this.#recallTimer !== null || child.jobs.size <= this.#params.slots) return;
     this.#recallTimer = setInterval(() => this.#recallBehindLongJobs(), recallAfterMs);

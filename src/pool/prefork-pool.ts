@@ -26,28 +26,17 @@ import { LimitEnforcer } from './limit-enforcer.ts';
 import { MemoryWatch } from './memory-watch.ts';
 import type { ChildReport, Pool, PoolFeatures, PoolName } from './pool.ts';
 import { mustSupport } from './pool-features.ts';
-import { Recycler } from './recycler.ts';
+import { neverRecycled, Recycler, type RecyclingParams } from './recycler.ts';
 import { StartGate } from './start-gate.ts';
 import { Terminator } from './terminator.ts';
 import { type TimeLimit, TimeLimits } from './time-limits.ts';
 
 /** A child that dies within this time of getting ready, with nothing done, died of its modules. */
 const soonAfterReadyMs = 1000;
-const neverRecycled: RecyclingParams = { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null };
 /** How long an idle child may take to end. */
 export const stopGraceMs = 2000;
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
-
-export interface RecyclingParams {
-  /** Tasks of one child over its life, and how many fewer it may be by chance; null: no bound. */
-  readonly maxTasks: number | null;
-  readonly maxTasksJitter: number;
-  /** Resident bytes above which a child is replaced after its task; null: no bound. */
-  readonly softBytes: number | null;
-  /** Resident bytes above which a child is killed; null: no bound. */
-  readonly hardBytes: number | null;
-}
 
 export interface PreforkPoolParams {
   readonly concurrency: number;
@@ -128,7 +117,7 @@ export class PreforkPool implements Pool {
       others: () => this.#recycler.others,
       gate: new StartGate({ heldUntilMs: params.heldUntilMs, clock: systemClock, log: params.log }),
       onUsed: (child) => this.#recycler.onUsed(child),
-      onSuspect: (child, job) => this.features.resize && this.#recycler.isolate(child, job),
+      onSuspect: (child) => this.features.resize && this.#recycler.isolate(child),
     });
     const { maxTasks, maxTasksJitter, softBytes, hardBytes } = params.recycling ?? neverRecycled;
     this.#recycler = new Recycler({

@@ -21,10 +21,23 @@ const margin = 1.5;
 const renewals = {
   max_memory: 'has grown too big (worker.max_memory_per_child)',
   pool_restart: 'is to be replaced, as all are',
+  suspect: 'runs what has ended others',
 } as const;
 
 /** How much of what a start took counts after the next one. */
 const memory = 0.8;
+
+export interface RecyclingParams {
+  /** Tasks of one child over its life, and how many fewer it may be by chance; null: no bound. */
+  readonly maxTasks: number | null;
+  readonly maxTasksJitter: number;
+  /** Resident bytes above which a child is replaced after its task; null: no bound. */
+  readonly softBytes: number | null;
+  /** Resident bytes above which a child is killed; null: no bound. */
+  readonly hardBytes: number | null;
+}
+
+export const neverRecycled: RecyclingParams = { maxTasks: null, maxTasksJitter: 0, softBytes: null, hardBytes: null };
 
 export interface RecyclerParams {
   /** Those that take jobs, by their index. */
@@ -106,10 +119,10 @@ export class Recycler {
     this.trySwitch(child.index);
   }
 
-  /** This job may end its child, as it has ended others: then the next is there already, and nothing that was sent behind it goes with it. */
-  isolate(child: ChildHandle, { label }: Job): void {
+  /** It runs what may end it, as it has ended others: then the next is there already, and nothing that was sent behind it goes with it. */
+  isolate(child: ChildHandle): void {
     child.tenure.quota = child.tenure.given;
-    this.renew(child, `runs ${label}, which has ended others`);
+    this.renew(child, 'suspect');
   }
 
   /** Let the spare work if it is time. */

@@ -9,7 +9,7 @@ export class Tenure {
   /** Jobs given and not handed back. Written by the child handle. */
   given = 0;
   /** To be replaced as soon as another is ready, whatever it may still do: why. Written by the recycler. */
-  renewal: 'max_memory' | 'pool_restart' | null = null;
+  renewal: 'max_memory' | 'pool_restart' | 'suspect' | null = null;
   /** Jobs still running in the child it has replaced, whose places are not free yet; null when there is none. Written by the recycler. */
   predecessor: { readonly size: number } | null = null;
   /** The most it was seen to hold; null: it was never looked at. Written by pool/memory-watch.ts. */
