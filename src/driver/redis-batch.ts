@@ -11,7 +11,7 @@ import type { RedisCommand } from './redis-script.ts';
 /** Replies in the order of the commands, texts as strings; an Error for an error reply and for a connection that broke before it. */
 export type BatchReplies = readonly unknown[];
 
-/** All in one write. `onReplies` is called once, never before this returns. */
+/** All in one write. `onReplies` is called once, never before this returns; also for no commands at all, which have no replies to wait for. */
 export function sendBatch(client: Redis, commands: readonly RedisCommand[], onReplies: (replies: BatchReplies) => void): void {
   const batch = new Batch(commands.length, onReplies);
   const sink = { isPipeline: true, destination: { redis: client }, write: () => true } as const;
@@ -33,7 +33,7 @@ export function sendBatch(client: Redis, commands: readonly RedisCommand[], onRe
     }
   }
   // Refused by ioredis, all of them: the connection is no longer open, and each has been told.
-  if (batch.refused) queueMicrotask(() => batch.end());
+  if (batch.refused || commands.length === 0) queueMicrotask(() => batch.end());
   else {
     batch.sent = true;
     client.stream.write(parts === null ? text : Buffer.concat([...parts, text].map((part) => Buffer.from(part))));

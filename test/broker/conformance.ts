@@ -355,6 +355,27 @@ const flowSuite: Suite = (test) => {
     t.equal(textOf(await inbox.deliveries.next()), 'later');
   });
 
+  test('resumed and paused in one turn: it takes messages when it is resumed again, and ends', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    const inbox = await openInbox(broker, [queue], 10);
+    await bench.settleDown(broker);
+    inbox.subscription.pause();
+    await bench.settleDown(broker);
+    inbox.subscription.resume();
+    inbox.subscription.pause();
+    await bench.settleDown(broker);
+    inbox.subscription.resume();
+    await publish(broker, queue, 'later');
+    const delivery = await inbox.deliveries.next();
+    t.equal(textOf(delivery), 'later');
+    t.equal(await inbox.subscription.ack(delivery), 'done');
+    inbox.subscription.pause();
+    inbox.subscription.resume();
+    await inbox.subscription.cancel();
+    await broker.stop();
+  });
+
   test('pause from inside a delivery stops the ones behind it', async (t, bench) => {
     const broker = await bench.broker();
     const queue = await bench.queue(broker, 'a');

@@ -45,6 +45,11 @@ t.test('replies in order: texts, numbers, lists, nothing, and errors in their pl
   t.strictSame(await replies(client, [['MULTI'], ['INCR', 'n'], ['EXEC']]), ['OK', 'QUEUED', [1]]);
 });
 
+t.test('no commands have no replies, and are answered', async (t) => {
+  const client = await connected(t);
+  t.strictSame(await replies(client, []), []);
+});
+
 t.test('batches and ordinary calls share the connection without mixing their replies', async (t) => {
   const client = await connected(t);
   const [first, between, second] = await Promise.all([
