@@ -41,6 +41,11 @@ tarball: bin ## dist/umbel-VERSION-linux-ARCH.tar.gz and SHA256SUMS
 deb: bin ## dist/umbel_VERSION_ARCH.deb and SHA256SUMS
 	@node scripts/package.ts deb
 
+release: test reproducible deb tarball ## everything that must hold, then the archives and dist/SHA256SUMS
+
+reproducible: $(INSTALLED) ## two clones of what is committed give the same executable and archives (some minutes)
+	@node scripts/check-reproducible.ts
+
 clean: ## remove what the build made (node_modules stays)
 	rm -rf dist .tap/processinfo .tap/test-results .tap/run
 
@@ -82,4 +87,4 @@ dist/umbel: $(INSTALLED) $(SOURCES) package.json scripts/build-binary.ts
 dist/npm/package.json: $(INSTALLED) $(SOURCES) package.json scripts/build-library.ts tsconfig.json
 	@node scripts/build-library.ts dist/npm
 
-.PHONY: help demo bench install-deps bin lib manuals install tarball deb clean check test fmt docs $(CHECKS)
+.PHONY: help demo bench install-deps bin lib manuals install tarball deb release reproducible clean check test fmt docs $(CHECKS)

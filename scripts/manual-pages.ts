@@ -4,15 +4,22 @@ import { type OptionSpec, settingKey } from '../src/cli/option-spec.ts';
 import { signalTable } from '../src/os/signal-table.ts';
 import type { CommandWords } from './command-words.ts';
 
+/** What stands in the margins of every page. */
+export interface Edition {
+  readonly version: string;
+  /** 2026-01-31 */
+  readonly date: string;
+}
+
 /** File name → text. */
-export function manualPages(commands: readonly CommandWords[], version: string): ReadonlyMap<string, string> {
-  const pages = new Map([['umbel.1', programPage(commands, version)]]);
-  for (const one of commands) pages.set(`umbel-${one.name}.1`, commandPage(one, version));
+export function manualPages(commands: readonly CommandWords[], edition: Edition): ReadonlyMap<string, string> {
+  const pages = new Map([['umbel.1', programPage(commands, edition)]]);
+  for (const one of commands) pages.set(`umbel-${one.name}.1`, commandPage(one, edition));
   return pages;
 }
 
-function programPage(commands: readonly CommandWords[], version: string): string {
-  return page('umbel', version, [
+function programPage(commands: readonly CommandWords[], edition: Edition): string {
+  return page('umbel', edition, [
     section('NAME', 'umbel \\- a worker daemon that speaks Celery, for tasks in JavaScript and TypeScript'),
     section('SYNOPSIS', '.B umbel\n[global options] \\fIcommand\\fR [options]'),
     section(
@@ -54,11 +61,11 @@ function programPage(commands: readonly CommandWords[], version: string): string
   ]);
 }
 
-function commandPage({ name, summary, command, options }: CommandWords, version: string): string {
+function commandPage({ name, summary, command, options }: CommandWords, edition: Edition): string {
   const own = command.help !== undefined;
   const groups = Map.groupBy(options, (spec) => spec.group);
   const { description, examples = [] } = command;
-  return page(`umbel-${name}`, version, [
+  return page(`umbel-${name}`, edition, [
     section('NAME', `umbel\\-${escaped(name)} \\- ${escaped(summary)}`),
     ...(own
       ? [section('DESCRIPTION', verbatim(command.help?.trimEnd() ?? ''))]
@@ -82,9 +89,8 @@ function commandPage({ name, summary, command, options }: CommandWords, version:
   ]);
 }
 
-/** No date: two builds of the same sources give the same page. */
-function page(name: string, version: string, sections: readonly string[]): string {
-  return `.TH ${escaped(name.toUpperCase())} 1 "" "umbel ${escaped(version)}" "umbel"\n.nh\n.ad l\n${sections.join('\n')}\n`;
+function page(name: string, { version, date }: Edition, sections: readonly string[]): string {
+  return `.TH ${escaped(name.toUpperCase())} 1 ${date} "umbel ${escaped(version)}" "umbel"\n.nh\n.ad l\n${sections.join('\n')}\n`;
 }
 
 function section(title: string, body: string): string {

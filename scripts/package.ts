@@ -4,7 +4,7 @@
  * install: below DESTDIR, with PREFIX (/usr/local) and SYSCONFDIR (/etc). tarball and deb: into dist (UMBEL_OUTPUT), with SHA256SUMS of all
  * archives there. The same sources give the same bytes: names in order, root as owner, one time for all files (SOURCE_DATE_EPOCH, or
  * that of the last commit). UMBEL_BINARY names another executable, UMBEL_MANUAL a folder
- * that write-manuals.ts has written (the tests use both). Never starts, enables or publishes anything.
+ * that write-manuals.ts has written, UMBEL_DEB_COMPRESSION what dpkg-deb -Z takes instead of xz (the tests use all three). Never starts, enables or publishes anything.
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -12,6 +12,7 @@ import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileS
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { type Layout, packageFiles, setTimes, writeFiles } from './package-files.ts';
+import { sourceUnixSeconds } from './source-time.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const output = resolve(process.env.UMBEL_OUTPUT ?? join(root, 'dist'));
@@ -40,7 +41,7 @@ function tarball(work: string, manual: string): string {
     files.map((file) => ({ ...file, path: relative('/usr/local', file.path) })),
     folder,
   );
-  setTimes(folder, timeOfSources());
+  setTimes(folder, sourceUnixSeconds());
   const archive = join(output, `${name}.tar.gz`);
   const same = ['--sort=name', '--format=gnu', '--owner=0', '--group=0', '--numeric-owner'];
   execFileSync('tar', ['--create', '--file', archive, '--use-compress-program=gzip -n', ...same, '-C', work, name]);
@@ -89,20 +90,14 @@ Description: ${description}
     copyFileSync(join(root, 'packaging/debian', script), join(control, script));
     chmodSync(join(control, script), 0o755);
   }
-  const time = timeOfSources();
+  const time = sourceUnixSeconds();
   setTimes(folder, time);
   const archive = join(output, `umbel_${version}_${architecture}.deb`);
-  execFileSync('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', folder, archive], {
+  execFileSync('dpkg-deb', ['--root-owner-group', `-Z${process.env.UMBEL_DEB_COMPRESSION ?? 'xz'}`, '--build', folder, archive], {
     env: { ...process.env, SOURCE_DATE_EPOCH: String(time) },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   return archive;
-}
-
-function timeOfSources(): number {
-  const given = process.env.SOURCE_DATE_EPOCH ?? execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: root, encoding: 'utf8' }).trim();
-  if (!/^\d+$/.test(given)) throw new Error(`SOURCE_DATE_EPOCH must be a number of seconds, got ${JSON.stringify(given)}`);
-  return Number(given);
 }
 
 /** Of every archive in the folder. */

@@ -12,6 +12,15 @@ const peers: Readonly<Record<string, readonly [string, ...string[]]>> = {
   'redis-server': ['redis-server', '--version'],
   'redis-tools': ['redis-cli', '--version'],
   'rabbitmq-server': ['test', '-x', '/usr/lib/rabbitmq/bin/rabbitmq-server'],
+  // Scripts, units, manual pages, completions, the package.
+  shellcheck: ['shellcheck', '--version'],
+  systemd: ['systemd-analyze', '--version'],
+  logrotate: ['test', '-x', '/usr/sbin/logrotate'],
+  adduser: ['test', '-x', '/usr/sbin/adduser'],
+  groff: ['test', '-d', '/usr/share/groff/current/tmac'],
+  mandoc: ['test', '-x', '/usr/bin/mandoc'],
+  zsh: ['zsh', '--version'],
+  fish: ['fish', '--version'],
 };
 
 function missingPeers(): string[] {

@@ -40,7 +40,7 @@ export const remoteControlSettings = {
     kind: pathOrDisabled(),
     default: null,
     defaultText: 'NAME@HOST.sock in the runtime folder, if there is one',
-    doc: 'Unix socket on which `umbel ctl` reaches this worker, also when the broker is away. Expands %n, %h and %d. Only its user may use it. The runtime folder is that of the systemd unit (`RUNTIME_DIRECTORY`), for root `/run/umbel`, else `umbel` in `XDG_RUNTIME_DIR`. `disabled` for none.',
+    doc: 'Unix socket on which `umbel ctl` reaches this worker, also when the broker is away. Expands %n, %h and %d. Only its user may use it. The runtime folder is that of the systemd unit (`RUNTIME_DIRECTORY`), for root `/run/umbel`, else `umbel` in `XDG_RUNTIME_DIR`, else `/run/umbel` where its user may write. `disabled` for none.',
     celeryDiffers: 'Not in Celery.',
     example: '/run/umbel/%n.sock',
   }),

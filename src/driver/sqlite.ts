@@ -4,7 +4,7 @@
  * Owns the only import of node:sqlite. Never knows tables, transactions of others or retries: that is sqlite-store.ts and the
  * folders above. Every failure that leaves this file is a `SqliteFailure`.
  */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, fchownSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 
@@ -61,6 +61,20 @@ export function toSqliteFailure(thrown: unknown, path: string): SqliteFailure {
   const kind = kindOfCode[errcode & 0xff];
   if (kind === undefined) return new SqliteFailure('statement', `the SQLite statement failed: ${text} (${path})`, { cause: thrown });
   return new SqliteFailure(kind, `${ruleOfKind[kind]}: ${text} (${path})`, { cause: thrown });
+}
+
+/** A file that root makes in somebody's folder is theirs: their worker is to use it. SQLite itself does so with the files beside it. */
+function makeForOwnerOfFolder(path: string): void {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = statSync(dirname(path));
+  if (uid === 0) return;
+  try {
+    const fd = openSync(path, 'wx', 0o644);
+    fchownSync(fd, uid, gid);
+    closeSync(fd);
+  } catch {
+    // It is there, or SQLite will say why it cannot be.
+  }
 }
 
 /** What SQLite's "unable to open database file" hides: which part of the path is wrong. null: nothing found. */
@@ -137,6 +151,7 @@ export class SqliteDatabase {
     if (problem !== null) throw problem;
     let database: DatabaseSync | null = null;
     try {
+      if (!readOnly) makeForOwnerOfFolder(params.path);
       database = new DatabaseSync(params.path, { timeout: params.blockMs, readOnly });
       this.#database = database;
       if (readOnly) return;

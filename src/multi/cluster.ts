@@ -7,8 +7,9 @@
 import { exitStatus, messageOf, UmbelError } from '../errors.ts';
 import { type PidfileState, readPidfile } from '../os/pidfile.ts';
 import { processIsAlive, processStat } from '../os/process-info.ts';
+import type { Owner } from '../os/service-folder.ts';
 import type { MultiNode } from './multi-node.ts';
-import { type Owner, startNode } from './node-process.ts';
+import { startNode } from './node-process.ts';
 import { runningTasks } from './running-tasks.ts';
 import type { SignalChoice } from './signal-word.ts';
 import type { Voice } from './voice.ts';

@@ -54,8 +54,9 @@ export class MultiNode {
     this.shortName = splitNodeName(params.name).name;
     const options = new Map(params.options).set('-n', params.name);
     const { pidfile, logfile } = options.has('--pidfile') && options.has('--logfile') ? noFiles : params.files(params.name);
-    if (!options.has('-p')) options.set('--pidfile', options.get('--pidfile') ?? pidfile);
-    if (!options.has('-f')) options.set('--logfile', options.get('--logfile') ?? logfile);
+    // Without a value they stay so, and are refused when they are needed.
+    if (!options.has('-p') && !options.has('--pidfile')) options.set('--pidfile', pidfile);
+    if (!options.has('-f') && !options.has('--logfile')) options.set('--logfile', logfile);
     // From source, the executable alone is not the program.
     if (params.program.script.length === 0 && !options.has('--executable')) options.set('--executable', params.program.executable);
     this.options = options;

@@ -5,10 +5,10 @@
  * file alone knows what the commands are called.
  */
 import { exitStatus, UmbelError } from '../errors.ts';
+import type { Owner } from '../os/service-folder.ts';
 import { Cluster } from './cluster.ts';
 import type { MultiNode, NodeFiles, Program } from './multi-node.ts';
 import { nodeList } from './node-list.ts';
-import type { Owner } from './node-process.ts';
 import { readOptionWords } from './option-words.ts';
 import { signalWord } from './signal-word.ts';
 import { multiHelp, multiUsage } from './usage.ts';

@@ -5,10 +5,9 @@
  * that outlives it.
  */
 import { spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { messageOf } from '../errors.ts';
-import { groupId, userEntry } from '../os/user-entry.ts';
+import { makeFolder, type Owner } from '../os/service-folder.ts';
 import type { MultiNode } from './multi-node.ts';
 
 export interface StartResult {
@@ -21,11 +20,6 @@ export interface StartResult {
 
 /** How long what it has written may take to arrive; a program of another make may keep its standard error for ever. */
 const drainMs = 500;
-
-export interface Owner {
-  readonly user: string | null;
-  readonly group: string | null;
-}
 
 /** Never rejects. `owner` of folders that have to be made; asked only then. */
 export async function startNode(node: MultiNode, env: NodeJS.ProcessEnv, owner: () => Owner): Promise<StartResult> {
@@ -55,16 +49,4 @@ export async function startNode(node: MultiNode, env: NodeJS.ProcessEnv, owner: 
       child.on('close', finish);
     });
   });
-}
-
-function makeFolder(path: string, owner: () => Owner): void {
-  if (existsSync(path)) return;
-  const first = mkdirSync(path, { recursive: true, mode: 0o755 });
-  const { user, group } = owner();
-  if (first === undefined || (user === null && group === null)) return;
-  const entry = user === null ? null : userEntry(user);
-  const uid = entry?.uid ?? (user !== null && /^\d+$/.test(user) ? Number(user) : -1);
-  const gid = (group === null ? entry?.gid : groupId(group)) ?? -1;
-  // An unknown user is for the worker to refuse.
-  if (uid >= 0 || gid >= 0) chownSync(path, uid, gid);
 }

@@ -3,7 +3,8 @@
  *
  * A line is a request, { method, arguments }; its answer a line, { node, value }. Owns the socket and the memory of when the broker went away.
  */
-import { join } from 'node:path';
+import { accessSync, constants } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Settings } from '../config/settings-table.ts';
 import { noReply } from '../control/command.ts';
 import { errorText } from '../control/command-failure.ts';
@@ -13,6 +14,7 @@ import { LineServer } from '../driver/line-server.ts';
 import { messageOf } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
+import { isServiceFolder, makeFolder } from '../os/service-folder.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
 import { expandTemplate } from '../std/node-name.ts';
 import type { WorkerSurface } from './worker-surface.ts';
@@ -25,12 +27,20 @@ export interface LocalControlParams {
   readonly log: Logger;
 }
 
-/** The folder for sockets and the like: of systemd's unit, of the session, or of the system for root; null: there is none. */
+const serviceFolder = '/run/umbel';
+
+/** The folder for sockets and the like: of systemd's unit, of the session, or of the service for root and who may write there; null: there is none. */
 export function runtimeFolder(env: NodeJS.ProcessEnv): string | null {
   const ofUnit = env.RUNTIME_DIRECTORY?.split(':')[0];
   if (ofUnit?.startsWith('/')) return ofUnit;
-  if (process.getuid?.() === 0) return '/run/umbel';
-  return env.XDG_RUNTIME_DIR?.startsWith('/') ? join(env.XDG_RUNTIME_DIR, 'umbel') : null;
+  if (process.getuid?.() === 0) return serviceFolder;
+  if (env.XDG_RUNTIME_DIR?.startsWith('/')) return join(env.XDG_RUNTIME_DIR, 'umbel');
+  try {
+    accessSync(serviceFolder, constants.W_OK);
+    return serviceFolder;
+  } catch {
+    return null;
+  }
 }
 
 /** Where a worker listens; null: nowhere. */
@@ -53,6 +63,7 @@ export function localControl({ path, panel, surface, log }: LocalControlParams):
     name: 'local control',
     start: async () => {
       try {
+        if (path !== null && isServiceFolder(dirname(path))) makeFolder(dirname(path));
         await server?.start();
       } catch (error) {
         log.warning('control.no-socket', `umbel ctl will not reach this worker: ${messageOf(error)}`);

@@ -116,7 +116,7 @@ class OwnPidfile implements Pidfile {
 function takeOver(path: string, log: Logger): number | undefined {
   let fd: number;
   try {
-    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+    fd = openToJudge(path);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw cannotCreate(path, error);
@@ -145,6 +145,16 @@ function takeOver(path: string, log: Logger): number | undefined {
     throw error instanceof UmbelError ? error : cannotCreate(path, error);
   } finally {
     if (!keep) closeSync(fd);
+  }
+}
+
+/** One that another user has left behind may only be read, which is enough for a lock and for a look. */
+function openToJudge(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (codeOf(error) !== 'EACCES') throw error;
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   }
 }
 

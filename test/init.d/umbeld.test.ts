@@ -184,6 +184,24 @@ t.test('folders are not made when nobody said so', async (t) => {
   t.ok(existsSync(join(scene.path, 'run')));
 });
 
+t.test('a folder the workers may not write into is said, and not given away', { skip: unprivileged }, async (t) => {
+  const scene = new Scene(t);
+  mkdirSync(join(scene.path, 'run'));
+  t.same(scene.run('start'), {
+    status: 4,
+    text: `umbeld: made ./log\numbeld: ${user} must be able to write into the folder ./run. Look through it, then: chown ${user} './run'\n`,
+  });
+  t.equal(statSync(join(scene.path, 'run')).uid, 0);
+  t.same(scene.calls(), []);
+});
+
+t.test('folders of the session of root are not handed on', async (t) => {
+  const scene = new Scene(t);
+  scene.write('UMBEL_BROKER_URL="${XDG_RUNTIME_DIR-none} ${XDG_STATE_HOME-none}"\n');
+  t.equal(scene.run('check-config', { XDG_RUNTIME_DIR: '/run/user/0', XDG_STATE_HOME: '/root/state' }).status, 0);
+  t.same(scene.calls(), [`${user} / [config] [check] none none`]);
+});
+
 t.test('variables that others could have written are not executed', async (t) => {
   const scene = new Scene(t);
   scene.write(`touch ${scene.path}/executed\n`);

@@ -57,6 +57,8 @@ export class LiveFolder {
       XDG_STATE_HOME: join(this.path, '.state'),
       XDG_CONFIG_HOME: join(this.path, '.config'),
       XDG_CACHE_HOME: join(this.path, '.cache'),
+      // Root would use that of the machine.
+      RUNTIME_DIRECTORY: join(this.path, '.run'),
       C_FORCE_ROOT: '1',
       // A second at every start; test/live/monitoring.test.ts has it on.
       UMBEL_WORKER_ENABLE_MINGLE: 'false',
@@ -150,6 +152,11 @@ export class LiveFolder {
   /** Start `umbel <args>` and leave it running. */
   start(args: readonly string[], options: RunOptions = {}): LiveWorker {
     return new LiveWorker(this.#spawn(umbelBinary, args, options));
+  }
+
+  /** The log, as JSON lines, of a worker in the background: of a LiveWorker all but its process. */
+  follow(file: string): LiveWorker {
+    return new LiveWorker(this.#spawn('sh', ['-c', 'exec tail -n +1 -F "$0" >&2', this.file(file)], {}));
   }
 
   #spawn(program: string, args: readonly string[], { env, cwd, via }: RunOptions): ChildProcess {

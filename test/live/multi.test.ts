@@ -1,33 +1,17 @@
 /** `umbel multi` and workers in the background, on the embedded broker: start, wait for a running task, restart, nodes that fail. */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { LiveFolder } from './live-folder.ts';
-import { isRunning } from './live-worker.ts';
+import { BackgroundFolder } from './background-folder.ts';
+import { liveTasks } from './live-tasks.ts';
+import { allGone, isRunning, processesIn } from './live-worker.ts';
 
-const tasks = `import { existsSync } from 'node:fs';
-export const add = (a, b) => a + b;
-export async function gate(path) {
-  while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 20));
-  return 'open';
-}
-`;
 const files = ['--pidfile=run/%n.pid', '--logfile=log/%n%I.log'];
-const options = ['-A', 'tasks.js', '-l', 'info', '-c', '1', ...files];
+const options = ['-A', 'tasks.ts', '-l', 'info', '-c', '1', ...files];
 
-/** A folder whose workers, which nothing else ends, end with the test. */
-function newFolder(t: Test): LiveFolder {
-  const folder = new LiveFolder(t);
-  folder.write('tasks.js', tasks);
-  t.teardown(() => {
-    for (const pid of pidsIn(folder)) if (isRunning(pid)) process.kill(pid, 'SIGKILL');
-  });
+function newFolder(t: Test): BackgroundFolder {
+  const folder = new BackgroundFolder(t);
+  folder.write('tasks.ts', liveTasks);
   return folder;
-}
-
-function pidsIn(folder: LiveFolder): number[] {
-  const run = folder.file('run');
-  return existsSync(run) ? readdirSync(run).map((name) => Number(folder.read(join('run', name)))) : [];
 }
 
 const multi = (...words: readonly string[]): string[] => ['multi', words[0] ?? '', '--nosplash', ...words.slice(1)];
@@ -39,7 +23,7 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
   const started = await folder.umbel(multi('start', 'w1', 'w2', ...options));
   t.match(started, { status: 0, signal: null });
   t.equal(named(started.stdout), '> Starting nodes...\n\t> w1@host: OK\n\t> w2@host: OK\n');
-  const first = pidsIn(folder);
+  const first = folder.pids();
   t.same([first.length, first.every(isRunning)], [2, true], 'ready when the command has ended');
   t.match(await folder.umbel(['call', 'tasks.add', '--args', '[2, 3]', '--wait', '30']), { status: 0, stdout: '5\n' });
 
@@ -47,7 +31,7 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
   t.equal(taken.status, 1, 'a pid file that is taken');
   t.equal(named(taken.stdout), '> Starting nodes...\n\t> w1@host: * Child terminated with exit code 73\nFAILED\n');
   t.match(taken.stderr, /\[PIDFILE_EXISTS\]\n.*w1@.* ended with status 73 before it was ready/);
-  t.same(pidsIn(folder), first);
+  t.same(folder.pids(), first);
 
   const { stdout: sent } = await folder.umbel(['call', 'tasks.gate', '--args', JSON.stringify([folder.file('gate')])]);
   const id = sent.trim();
@@ -57,12 +41,12 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
   folder.write('gate', '');
   t.match(await stopping.end(), { code: 0 });
   t.same(stopping.stdout.filter((line) => /^\t> w.*: OK$/.test(line)).length, 2);
-  t.same(pidsIn(folder), [], 'nothing is left');
-  t.match(await folder.umbel(['result', id]), { status: 0, stdout: /open/ });
+  t.same(folder.pids(), [], 'nothing is left');
+  t.match(await folder.umbel(['result', id]), { status: 0, stdout: /first/ });
 
   const both = await folder.umbel(multi('restart', 'w1', 'w2', ...options));
   t.equal(named(both.stdout), '> Restarting node w1@host: OK\n> Restarting node w2@host: OK\n', 'those that are down are started');
-  const second = pidsIn(folder);
+  const second = folder.pids();
   const rolled = await folder.umbel(multi('restart', 'w1', 'w2', '--rolling', '-QUIT', ...options));
   t.equal(rolled.status, 0);
   t.match(
@@ -71,7 +55,7 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
     'one after the other',
   );
   t.same(
-    second.filter((pid) => pidsIn(folder).includes(pid)),
+    second.filter((pid) => folder.pids().includes(pid)),
     [],
   );
 
@@ -91,7 +75,7 @@ void t.test('a node that fails: status, reason, the end of its log, nothing left
   t.equal(one.status, 1);
   t.equal(named(one.stdout), '> Starting nodes...\n\t> w1@host: OK\n\t> w2@host: * Child terminated with exit code 65\nFAILED\n');
   t.match(one.stderr, /\[TASK_MODULE_BROKEN\]/);
-  t.equal(pidsIn(folder).length, 1, 'the other one runs');
+  t.equal(folder.pids().length, 1, 'the other one runs');
 
   const dies = await folder.umbel(multi('start', 'w3', ...options, '-A', 'dies.js'));
   t.equal(dies.status, 1);
@@ -99,16 +83,38 @@ void t.test('a node that fails: status, reason, the end of its log, nothing left
   const rolling = await folder.umbel(multi('restart', 'w4', 'w1', '--rolling', ...options, '-A:w4', 'broken.js'));
   t.equal(rolling.status, 1);
   t.match(rolling.stderr, /Not restarted, because w4@.* failed: w1@/);
-  t.equal(pidsIn(folder).length, 1, 'one that fails stops the others from being restarted');
+  t.equal(folder.pids().length, 1, 'one that fails stops the others from being restarted');
 
   folder.write('log2', 'no folder');
-  const log = await folder.umbel(multi('start', 'w5', '-A', 'tasks.js', '--pidfile=run/%n.pid', '--logfile=log2/%n.log'));
+  const log = await folder.umbel(multi('start', 'w5', '-A', 'tasks.ts', '--pidfile=run/%n.pid', '--logfile=log2/%n.log'));
   t.equal(log.status, 1);
   t.match(log.stderr, /\[FILE_CANNOT_CREATE\]/);
-  const deep = await folder.umbel(multi('start', 'w5', '-A', 'tasks.js', '--pidfile=run/%n.pid', '--logfile=log2/x/%n.log'));
+  const deep = await folder.umbel(multi('start', 'w5', '-A', 'tasks.ts', '--pidfile=run/%n.pid', '--logfile=log2/x/%n.log'));
   t.match(deep, { status: 1, stderr: /its folders could not be made/ });
-  t.match(await folder.umbel(multi('stopwait', 'w1', ...options)), { status: 0 });
-  t.same(pidsIn(folder), []);
+
+  folder.write(
+    'hangs.mjs',
+    `import { existsSync } from 'node:fs';
+console.log('is loading');
+while (!existsSync('go')) await new Promise((resolve) => setTimeout(resolve, 5));
+export const add = (a, b) => a + b;
+`,
+  );
+  const starting = folder.start(multi('start', 'w6', ...options, '-A', 'hangs.mjs'));
+  const pid = await folder.pidIn('run/w6.pid');
+  process.kill(pid, 'SIGKILL');
+  t.match(await starting.end(), { code: 1 });
+  t.match(starting.lines.join('\n'), /w6@.*Child terminated with exit code 137\nFAILED\n.*w6@.* ended with SIGKILL before it was ready/s);
+  t.match(await folder.umbel(multi('stop', 'w6', ...options)), {
+    status: 0,
+    stdout: new RegExp(`w6@.*DOWN .stale pidfile .*w6.pid, pid ${pid}`),
+  });
+  folder.write('go', '');
+  t.match(await folder.umbel(multi('start', 'w6', ...options, '-A', 'hangs.mjs')), { status: 0 }, 'over its stale pid file');
+  t.match(folder.read('log/w6.log'), `Stale pidfile exists - Removing it. (${folder.file('run/w6.pid')}, pid ${pid})`);
+  t.match(await folder.umbel(multi('stopwait', 'w1', 'w6', ...options)), { status: 0 });
+  t.same(folder.pids(), []);
+  t.same(await allGone(processesIn(folder.path)), [], 'no process of those that failed is left either');
 });
 
 void t.test('--detach: user, groups, umask, the end of the log', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
@@ -161,7 +167,7 @@ void t.test('nodes of the configuration: start alone starts them, each with its 
   t.equal(named((await folder.umbel(['multi', 'names'])).stdout), 'w1@host\nw2@host\n');
   const started = await folder.umbel(multi('start'));
   t.equal(started.status, 0, started.stderr);
-  t.equal(pidsIn(folder).length, 2);
+  t.equal(folder.pids().length, 2);
   const ready = (file: string): unknown =>
     JSON.parse(
       folder
@@ -171,13 +177,13 @@ void t.test('nodes of the configuration: start alone starts them, each with its 
     );
   t.match(ready('log/w1.log'), { concurrency: 2 });
   t.match(ready('log/second.log'), { concurrency: 1 });
-  const before = pidsIn(folder);
+  const before = folder.pids();
   t.match(await folder.umbel(multi('restart', '--rolling')), { status: 0 });
   t.same(
-    pidsIn(folder).filter((pid) => before.includes(pid)),
+    folder.pids().filter((pid) => before.includes(pid)),
     [],
   );
   t.match(await folder.umbel(multi('stopwait')), { status: 0 });
-  t.same(pidsIn(folder), []);
+  t.same(folder.pids(), []);
   t.match(await folder.umbel(multi('stop')), { status: 0, stdout: /w1.*DOWN\n.*w2.*DOWN/ });
 });

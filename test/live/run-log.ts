@@ -65,6 +65,15 @@ export class RunLog {
     );
   }
 
+  /** When each of these workers has begun a task. */
+  startedByAll(workers: readonly number[]): Promise<void> {
+    const idle = (): number[] => workers.filter((pid) => !this.lines.some(({ what, worker }) => what === 'start' && worker === pid));
+    return this.#until(
+      () => idle().length === 0,
+      () => `every worker must have started a task, but not ${idle().join()}`,
+    );
+  }
+
   /** When so many different tasks have ended. */
   allEnded(count: number): Promise<void> {
     return this.#until(

@@ -7,7 +7,9 @@ import { commandWords, valueChoices } from '../../scripts/command-words.ts';
 import { exitStatus } from '../../src/errors.ts';
 
 const folder = t.testdir();
-execFileSync(process.execPath, [resolve(import.meta.dirname, '../../scripts/write-manuals.ts'), folder]);
+execFileSync(process.execPath, [resolve(import.meta.dirname, '../../scripts/write-manuals.ts'), folder], {
+  env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' },
+});
 const commands = await commandWords();
 const read = (name: string) => readFileSync(join(folder, name), 'utf8');
 const has = (program: string) => spawnSync(program, ['--version']).error === undefined;
@@ -51,12 +53,17 @@ t.test('exit statuses of the manual are those of the program', async (t) => {
   for (const status of named) t.ok(Object.values<number>(exitStatus).includes(status), String(status));
 });
 
-t.test('groff reads every page without a warning', { skip: has('groff') ? false : 'groff is not here' }, async (t) => {
-  for (const name of readdirSync(join(folder, 'man1'))) {
-    const run = spawnSync('groff', ['-man', '-ww', '-z', join(folder, 'man1', name)], { encoding: 'utf8' });
-    t.same({ status: run.status, stderr: run.stderr }, { status: 0, stderr: '' }, name);
-  }
-});
+for (const [program, ...args] of [
+  ['groff', '-man', '-ww', '-z'],
+  ['mandoc', '-T', 'lint', '-W', 'warning'],
+] as const) {
+  t.test(`${program} reads every page without a warning`, { skip: has(program) ? false : `${program} is not here` }, async (t) => {
+    for (const name of readdirSync(join(folder, 'man1'))) {
+      const run = spawnSync(program, [...args, join(folder, 'man1', name)], { encoding: 'utf8' });
+      t.same({ status: run.status, said: run.stdout + run.stderr }, { status: 0, said: '' }, name);
+    }
+  });
+}
 
 t.test('no letter of another alphabet and no line that is a request by accident', async (t) => {
   const known = ['TH', 'nh', 'ad l', 'SH', 'TP', 'PP', 'B', 'BI', 'BR', 'I', 'nf', 'fi'];
@@ -97,3 +104,56 @@ t.test('bash offers what fits', async (t) => {
   t.same(offered('-A', 'worker', 'config', 'sh'), ['show']);
   t.ok(offered('-').includes('--config'));
 });
+
+/** What zsh offers for the last word of a line, in a terminal of its own: it completes nowhere else. */
+const zshScript = `zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "PS1= PS2= RPS1=; unsetopt zle_bracketed_paste; fpath=($1 \\$fpath); autoload -Uz compinit; compinit -D -u"
+zpty -w z 'compadd() {
+  if [[ \${@[1,(i)(-|--)]} == *-(O|A|D)\\ * ]]; then builtin compadd "$@"; return; fi
+  typeset -a hits; builtin compadd -A hits "$@"
+  (( $#hits )) && print -rl -- "<\${(@)^hits}>"
+  builtin compadd "$@"
+}
+offer() { print; _main_complete; print "<e""nd>" }
+zle -C offer list-choices offer; bindkey "^I" offer; print "<rea""dy>"'
+zpty -r z line '*<ready>*'
+zpty -w -n z "$2"$'\\t'
+zpty -r z line '*<end>*'
+print -r -- $line
+zpty -d z
+`;
+
+function offeredByZsh(line: string): string[] {
+  const env = { ...process.env, TERM: 'dumb', HOME: folder };
+  const run = spawnSync('zsh', ['-f', '-c', zshScript, 'zsh', join(folder, 'completion'), line], {
+    encoding: 'utf8',
+    env,
+    timeout: 20_000,
+  });
+  if (run.status !== 0) throw new Error(`zsh ended with ${run.signal ?? run.status}: ${run.stdout}${run.stderr}`);
+  return [...run.stdout.matchAll(/<([^<>]+)>/g)].map(([, word]) => String(word)).filter((word) => word !== 'ready' && word !== 'end');
+}
+
+function offeredByFish(line: string): string[] {
+  const script = `source ${join(folder, 'completion/umbel.fish')}; complete -C $argv[1]`;
+  const env = { ...process.env, HOME: folder };
+  const run = spawnSync('fish', ['--no-config', '-c', script, line], { encoding: 'utf8', env });
+  if (run.status !== 0 || run.stderr !== '') throw new Error(`fish ended with ${run.status}: ${run.stderr}`);
+  return run.stdout.split('\n').flatMap((found) => (found === '' ? [] : [String(found.split('\t')[0])]));
+}
+
+for (const [shell, offers] of [
+  ['zsh', offeredByZsh],
+  ['fish', offeredByFish],
+] as const) {
+  t.test(`${shell} loads it and offers what fits`, { skip: has(shell) ? false : `${shell} is not here` }, async (t) => {
+    t.same(offers('umbel wor'), ['worker']);
+    t.same(offers('umbel config sh'), ['show']);
+    t.same(offers('umbel multi st').toSorted(), ['start', 'stop', 'stopwait']);
+    t.same(offers('umbel worker --concur'), ['--concurrency']);
+    t.same(offers('umbel worker -P t'), ['threads']);
+    t.same(offers('umbel inspect pi'), ['ping']);
+    t.same(offers('umbel nothing-like-that-x'), []);
+  });
+}
