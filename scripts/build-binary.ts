@@ -7,7 +7,7 @@
  *
  * UMBEL_ENTRY names another entry file (the test of this script uses it). Never downloads anything.
  */
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -22,6 +22,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { build } from 'esbuild';
 
 interface SeaTarget {
@@ -101,6 +102,7 @@ async function writeExecutable(): Promise<void> {
     throw new Error(`the executable is built on Linux x64 or arm64, this is ${process.platform} ${process.arch}`);
   }
   const nodePath = realpathSync(join(root, 'node_modules/node/bin/node'));
+  seedBlobGenerator();
   const sea = (require('@yao-pkg/pkg/lib-es5/sea') as { default(entryPoint: string, options: SeaOptions): Promise<void> }).default;
   process.env.TMPDIR = work;
   await sea(bundle, {
@@ -115,6 +117,18 @@ async function writeExecutable(): Promise<void> {
       assets: { 'umbel.cjs': bundle },
     },
   });
+}
+
+/**
+ * The code cache holds hash tables in an order that V8 draws by chance; with a fixed seed the same sources give the same bytes. The seed is of the
+ * build alone. pkg calls Node for it without options of V8, which no environment variable can add: so its way to call is replaced before it is loaded.
+ */
+function seedBlobGenerator(): void {
+  const call = promisify(execFile);
+  const seeded = (file: string, args: readonly string[]) =>
+    call(file, args[0] === '--experimental-sea-config' ? ['--random-seed=1', ...args] : args);
+  const childProcess = require('node:child_process') as { execFile: unknown };
+  childProcess.execFile = Object.assign(() => seeded, { [promisify.custom]: seeded });
 }
 
 /** `umbel --version` of the finished file must print the version it was built with. */

@@ -14,7 +14,11 @@ const root = resolve(import.meta.dirname, '..');
 const work = mkdtempSync(join(tmpdir(), 'umbel-reproducible-'));
 const circumstances = [
   { place: 'one', umask: '022', env: { TZ: 'UTC', LANG: 'C', HOME: join(work, 'home') } },
-  { place: 'a/second place/with-a-longer-name', umask: '077', env: { TZ: 'Asia/Tokyo', LANG: 'de_DE.UTF-8', HOME: join(work, 'another/home') } },
+  {
+    place: 'a/second place/with-a-longer-name',
+    umask: '077',
+    env: { TZ: 'Asia/Tokyo', LANG: 'de_DE.UTF-8', HOME: join(work, 'another/home') },
+  },
 ] as const;
 
 /** Name in dist → bytes. */

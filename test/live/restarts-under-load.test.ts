@@ -28,9 +28,6 @@ export const work = task({ bind: true, acksLate: true }, async (context, ms) => 
 `;
 /** While something is waited for, no task starts or ends for so long: it hangs. */
 const hangsAfterMs = 30_000;
-/** At a time: more than the nodes have reserved, so that each of them always has some in reserve and some running. */
-const callers = 40;
-
 interface Place {
   readonly url: string;
   /** Where the results are. */
@@ -83,8 +80,8 @@ class Scene {
     return result.get({ timeoutMs: hangsAfterMs });
   }
 
-  /** Short tasks, and now and then one that a stop has to wait for. */
-  load(): void {
+  /** So many at a time. Short tasks, and now and then one that a stop has to wait for. */
+  load(callers: number): void {
     const caller = async (): Promise<void> => {
       while (!this.#over) await this.call(this.#sent.length % 20 === 0 ? 300 : 10 + (this.#sent.length % 10));
     };
@@ -118,7 +115,8 @@ async function roll(t: Test, scene: Scene, nodes: readonly string[]): Promise<vo
   t.match(await multi('start'), { status: 0 });
   const first = folder.pids();
   t.equal(first.length, names.length);
-  scene.load();
+  // More than they reserve together.
+  scene.load(40);
   await log.startedByAll(first);
   const rolled = await multi('restart', '--rolling');
   t.equal(rolled.status, 0, rolled.stderr);
@@ -156,7 +154,8 @@ async function hangUp(t: Test, scene: Scene, times: number): Promise<void> {
   t.match(await scene.umbel('worker', '-D', '-n', 'w1@%h', '-c', '2'), { status: 0 });
   const [pid = 0] = folder.pids();
   const worker = folder.follow('log/w1.log');
-  scene.load();
+  // More than the worker runs, so that some are always in reserve.
+  scene.load(8);
   await log.startedByAll([pid]);
   for (let version = 1; version <= times; version += 1) {
     folder.write('tasks.js', tasks(version));

@@ -98,7 +98,10 @@ export class DebianRoot {
     const enter = group === null ? ':' : `echo $$ > '${group}/cgroup.procs'`;
     const script = `${enter} && cd "$0" && exec unshare ${namespaces.join(' ')} sh -c "$1" "$0"`;
     const boot = `${ownDevices} || exit\n${systemd ? underSystemd : alone}`;
-    const outer: ChildProcess = spawn('sh', ['-c', script, path, boot], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
+    const outer: ChildProcess = spawn('setpriv', ['--pdeathsig', 'KILL', 'sh', '-c', script, path, boot], {
+      env: environment,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     const ended = new Promise((resolve) => outer.once('exit', resolve));
     const init = await eventually(t, 'the first process of the root is there', () => {
       if (outer.exitCode !== null) throw new Error(`unshare must be able to make namespaces, it ended with ${outer.exitCode}`);
@@ -119,7 +122,20 @@ export class DebianRoot {
 
   /** In a shell of root. */
   run(command: string, env: Readonly<Record<string, string>> = {}): { readonly status: number | null; readonly text: string } {
-    const enter = ['--target', String(this.#init), '--mount', '--pid', '--ipc', '--root', '--wd', 'sh', '-c', `{ ${command}\n} 2>&1`];
+    const enter = [
+      '--target',
+      String(this.#init),
+      '--mount',
+      '--pid',
+      '--ipc',
+      '--uts',
+      '--net',
+      '--root',
+      '--wd',
+      'sh',
+      '-c',
+      `{ ${command}\n} 2>&1`,
+    ];
     const { status, stdout, error } = spawnSync('nsenter', enter, { encoding: 'utf8', env: { ...environment, ...env }, timeout: 60_000 });
     if (error !== undefined) throw error;
     return { status, text: stdout };
@@ -138,18 +154,9 @@ export class DebianRoot {
     writeFileSync(this.file(path), text);
   }
 
-  /** Every path with its owner and mode. */
   paths(): readonly string[] {
-    const found = execFileSync(
-      'find',
-      ['.', '-path', './proc', '-prune', '-o', '-path', './dev', '-prune', '-o', '-printf', '%p %u:%g %m\n'],
-      {
-        cwd: this.path,
-        encoding: 'utf8',
-        maxBuffer: 64 * 1024 * 1024,
-      },
-    );
-    return found.split('\n').toSorted();
+    const words = ['.', '-path', './proc', '-prune', '-o', '-path', './dev', '-prune', '-o', '-print'];
+    return execFileSync('find', words, { cwd: this.path, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 }).split('\n');
   }
 }
 
@@ -187,7 +194,6 @@ function assemble(path: string, wantedHere: readonly string[]): void {
     '/usr/bin/awk',
     '/etc/alternatives/awk',
     '/var/lib/dpkg/diversions',
-    '/var/lib/dpkg/statoverride',
     '/var/lib/dpkg/info/format',
   ];
   const pam = ['auth', 'account', 'password', 'session', 'session-noninteractive'].map((name) => `/etc/pam.d/common-${name}`);
@@ -201,6 +207,8 @@ function assemble(path: string, wantedHere: readonly string[]): void {
   chmodSync(join(path, 'tmp'), 0o1777);
   if (!existsSync(join(path, 'var/run'))) symlinkSync('/run', join(path, 'var/run'));
   for (const name of ['passwd', 'group']) cpSync(join(path, `usr/share/base-passwd/${name}.master`), join(path, 'etc', name));
+  // Other packages have their say in those of the machine.
+  writeFileSync(join(path, 'var/lib/dpkg/statoverride'), '');
   writeFileSync(join(path, 'etc/nsswitch.conf'), 'passwd: files\ngroup: files\nshadow: files\n');
   const status = readFileSync('/var/lib/dpkg/status', 'utf8').split('\n\n');
   const kept = status.filter(

@@ -219,10 +219,9 @@ t.test('the package from its installation to its purge', { skip }, async (t) => 
     const purged = root.run('dpkg --purge umbel');
     t.equal(purged.status, 0, purged.text);
     root.run('rm -rf /srv/shop /tmp/dryrun /root/w.log /var/lib/logrotate/status /etc/umbel/umbel.toml.dpkg-dist');
-    const known = new Set(before.map((line) => line.split(' ')[0]));
+    const known = new Set(before);
     const left = root
       .paths()
-      .map((line) => line.split(' ')[0] ?? '')
       .filter(
         (path) =>
           !known.has(path) &&
