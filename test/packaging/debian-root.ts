@@ -190,12 +190,7 @@ function assemble(path: string, wantedHere: readonly string[]): void {
     .split('\n')
     .filter((file) => names.has(/^.*\/([^/:]+)(?::\w+)?\.\w+$/.exec(file)?.[1] ?? ''));
   // What maintainer scripts have made.
-  const made = [
-    '/usr/bin/awk',
-    '/etc/alternatives/awk',
-    '/var/lib/dpkg/diversions',
-    '/var/lib/dpkg/info/format',
-  ];
+  const made = ['/usr/bin/awk', '/etc/alternatives/awk', '/var/lib/dpkg/diversions', '/var/lib/dpkg/info/format'];
   const pam = ['auth', 'account', 'password', 'session', 'session-noninteractive'].map((name) => `/etc/pam.d/common-${name}`);
   const all = [...lists.filter((line) => !lstatSync(line).isDirectory()), ...infos, ...[...made, ...pam].filter(isThere)];
   const folders = lists.filter((line) => lstatSync(line).isDirectory());
