@@ -70,7 +70,7 @@ Architecture: ${architecture}
 Maintainer: umbel maintainers <maintainers@umbel.invalid>
 Section: net
 Priority: optional
-Depends: libc6 (>= 2.28), libstdc++6, libatomic1, adduser
+Depends: libc6 (>= 2.28), libstdc++6, libatomic1, adduser, procps
 Suggests: redis-server | rabbitmq-server, logrotate
 Installed-Size: ${sizeKib}
 Description: ${description}

@@ -162,7 +162,7 @@ void t.test('nodes of the configuration: start alone starts them, each with its 
   const folder = newFolder(t);
   folder.write(
     'umbel.toml',
-    '[worker]\ntasks = ["tasks.js"]\nconcurrency = 1\nloglevel = "info"\nlog_format = "json"\npidfile = "run/%n.pid"\nlogfile = "log/%n.log"\n[node.w1]\nconcurrency = 2\n[node.w2]\nlogfile = "log/second.log"\n',
+    '[worker]\ntasks = ["tasks.ts"]\nconcurrency = 1\nloglevel = "info"\nlog_format = "json"\npidfile = "run/%n.pid"\nlogfile = "log/%n.log"\n[node.w1]\nconcurrency = 2\n[node.w2]\nlogfile = "log/second.log"\n',
   );
   t.equal(named((await folder.umbel(['multi', 'names'])).stdout), 'w1@host\nw2@host\n');
   const started = await folder.umbel(multi('start'));

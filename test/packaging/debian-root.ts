@@ -32,7 +32,7 @@ interface Package {
 }
 
 /** What the package of umbel needs, and what a system has besides the essential. */
-const wanted = ['adduser', 'libatomic1', 'libc6', 'libstdc++6', 'mawk'];
+const wanted = ['adduser', 'libatomic1', 'libc6', 'libstdc++6', 'mawk', 'procps'];
 const ofSystemd = ['systemd', 'systemd-sysv', 'dbus'];
 /** Without what they depend on: a mail or cron daemon is nobody's business here. */
 const besides = ['logrotate', 'libpopt0'];
@@ -91,6 +91,8 @@ export class DebianRoot {
     const given = process.env.UMBEL_TEST_ROOT;
     if (given) cpSync(given, path, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
     else assemble(path, systemd ? [...wanted, ...ofSystemd] : wanted);
+    // Without an init that Debian knows, packages touch no service unless this says so.
+    if (!systemd) writeFileSync(join(path, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 0\n', { mode: 0o755 });
     if (systemd) writeFileSync(join(path, 'etc/machine-id'), `${'0'.repeat(31)}1\n`);
     if (systemd) for (const unit of notHere) symlinkSync('/dev/null', join(path, 'etc/systemd/system', unit));
     const group = systemd ? controlGroup(t) : null;

@@ -10,7 +10,8 @@ const withoutDpkg = spawnSync('dpkg-deb', ['--version']).error === undefined ? f
 
 /** Made once: to make them takes longer than all the rest. */
 const manual = t.testdir();
-execFileSync(process.execPath, [join(root, 'scripts/write-manuals.ts'), manual]);
+const time = '1700000000';
+execFileSync(process.execPath, [join(root, 'scripts/write-manuals.ts'), manual], { env: { ...process.env, SOURCE_DATE_EPOCH: time } });
 
 function run(folder: string, verb: string, env: Record<string, string | undefined>, umask = '022') {
   const binary = join(folder, 'program');
@@ -18,7 +19,7 @@ function run(folder: string, verb: string, env: Record<string, string | undefine
   const command = `umask ${umask}; exec "$0" "$@"`;
   return spawnSync('sh', ['-c', command, process.execPath, script, verb], {
     encoding: 'utf8',
-    env: { ...process.env, UMBEL_BINARY: binary, SOURCE_DATE_EPOCH: '1700000000', UMBEL_MANUAL: manual, ...env },
+    env: { ...process.env, UMBEL_BINARY: binary, SOURCE_DATE_EPOCH: time, UMBEL_MANUAL: manual, ...env },
   });
 }
 
