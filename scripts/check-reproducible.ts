@@ -11,6 +11,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '..');
+/** Of the first moment: others may commit meanwhile. */
+const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim();
 const work = mkdtempSync(join(tmpdir(), 'umbel-reproducible-'));
 const circumstances = [
   { place: 'one', umask: '022', env: { TZ: 'UTC', LANG: 'C', HOME: join(work, 'home') } },
@@ -27,6 +29,7 @@ function build({ place, umask, env }: (typeof circumstances)[number]): ReadonlyM
   mkdirSync(dirname(clone), { recursive: true });
   mkdirSync(env.HOME, { recursive: true });
   execFileSync('git', ['clone', '--quiet', '--no-hardlinks', root, clone], { stdio: 'inherit' });
+  execFileSync('git', ['checkout', '--quiet', '--detach', commit], { cwd: clone, stdio: 'inherit' });
   execFileSync('cp', ['-a', join(root, 'node_modules'), join(clone, 'node_modules')]);
   const { SOURCE_DATE_EPOCH: _, ...others } = process.env;
   const made = spawnSync('sh', ['-c', `umask ${umask}; exec make bin tarball deb`], {

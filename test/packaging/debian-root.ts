@@ -73,7 +73,7 @@ const notHere = [
     'dev-mqueue.mount',
   );
 const underSystemd = `mount -t sysfs -o ro sysfs sys && mount -t cgroup2 none sys/fs/cgroup && mount -t tmpfs -o mode=755 none run || exit
-exec env container=lxc chroot . /lib/systemd/systemd --system --unit=multi-user.target --log-target=null --show-status=0`;
+pivot_root . mnt && exec chroot . sh -c 'umount -l /mnt && exec env container=lxc /lib/systemd/systemd --system --unit=multi-user.target --log-target=null --show-status=0'`;
 
 export class DebianRoot {
   readonly path: string;
@@ -99,7 +99,8 @@ export class DebianRoot {
     const namespaces = ['--mount', '--pid', '--ipc', '--uts', '--net', '--cgroup', '--fork', '--kill-child'];
     const enter = group === null ? ':' : `echo $$ > '${group}/cgroup.procs'`;
     const script = `${enter} && cd "$0" && exec unshare ${namespaces.join(' ')} sh -c "$1" "$0"`;
-    const boot = `${ownDevices} || exit\n${systemd ? underSystemd : alone}`;
+    // Sandboxes of systemd need a root that is a mount.
+    const boot = `mount --bind . . && cd "$0" && ${ownDevices} || exit\n${systemd ? underSystemd : alone}`;
     const outer: ChildProcess = spawn('setpriv', ['--pdeathsig', 'KILL', 'sh', '-c', script, path, boot], {
       env: environment,
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -108,7 +109,7 @@ export class DebianRoot {
     const init = await eventually(t, 'the first process of the root is there', () => {
       if (outer.exitCode !== null) throw new Error(`unshare must be able to make namespaces, it ended with ${outer.exitCode}`);
       const [pid] = childrenOf(outer.pid ?? 0);
-      return pid !== undefined && rootOf(pid) === path && pid;
+      return pid !== undefined && linkAt(pid, systemd ? 'exe' : 'root') === (systemd ? '/usr/lib/systemd/systemd' : path) && pid;
     });
     // Its end is that of all, and is waited for by the one outside.
     t.teardown(async () => {
@@ -199,7 +200,7 @@ function assemble(path: string, wantedHere: readonly string[]): void {
   const copy = 'tar -C / --create --no-recursion --null --files-from=- | tar --extract --keep-directory-symlink -p -C "$0"';
   execFileSync('sh', ['-c', copy, path], { input: [...folders, ...all].map((line) => `.${line}\0`).join('') });
 
-  for (const name of ['proc', 'dev', 'run', 'tmp', 'root', 'var/lib/dpkg/updates', 'var/lib/dpkg/triggers', 'var/log', 'etc/init.d'])
+  for (const name of ['proc', 'dev', 'run', 'tmp', 'root', 'var/lib/dpkg/updates', 'var/lib/dpkg/triggers', 'var/log', 'etc/init.d', 'mnt'])
     mkdirSync(join(path, name), { recursive: true });
   chmodSync(join(path, 'tmp'), 0o1777);
   if (!existsSync(join(path, 'var/run'))) symlinkSync('/run', join(path, 'var/run'));
@@ -253,9 +254,9 @@ function closure(packages: ReadonlyMap<string, Package>, start: readonly string[
   return new Set(real.filter((name) => names.has(name)));
 }
 
-function rootOf(pid: number): string | null {
+function linkAt(pid: number, name: string): string | null {
   try {
-    return readlinkSync(`/proc/${pid}/root`);
+    return readlinkSync(`/proc/${pid}/${name}`);
   } catch {
     return null;
   }
