@@ -20,6 +20,7 @@
 import type { Message } from '../protocol/message.ts';
 import type { PlainTask } from '../protocol/plain-task.ts';
 import type { BrokerReport, DiagnosisParams } from './broker-report.ts';
+import type { OperatorChannel } from './operator-channel.ts';
 
 export type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
 
@@ -74,6 +75,11 @@ export interface Destination {
    * default exchange that is for RabbitMQ alone: the others have a queue as soon as something is sent to its name.
    */
   readonly mandatory?: boolean;
+  /**
+   * To this queue alone, wherever the exchange leads. Exchange and routing key are what the message says of itself, where it can say it (not on RabbitMQ,
+   * where it says that it was sent to the queue).
+   */
+  readonly queue?: string;
   /** A copy of a message that was delivered before: marked so, where a message can say it (not on RabbitMQ, where the server marks). */
   readonly redelivered?: boolean;
 }
@@ -232,7 +238,7 @@ export interface Broker {
   /** For whoever publishes to an exchange that nobody may have bound a queue to yet. Where exchanges are only names there is nothing to do. */
   declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void>;
   deleteQueue(name: string): Promise<void>;
-  /** Ready messages removed. */
+  /** Messages removed: all that nobody holds, with those that the broker itself keeps until they are due. */
   purgeQueue(name: string): Promise<number>;
   /** Ready messages (neither held by a consumer nor waiting for a due time). */
   countReady(name: string): Promise<number>;
@@ -243,4 +249,6 @@ export interface Broker {
   listen(params: ListenParams): Promise<Listener>;
   /** What its place is like, for `umbel doctor`. Needs no `start`, and changes nothing. Rejects as `start` does. */
   diagnose(params: DiagnosisParams): Promise<BrokerReport>;
+  /** For operators: what there is, and the operations of AMQP one by one. Whoever opens it closes it. */
+  openOperatorChannel(): Promise<OperatorChannel>;
 }

@@ -111,8 +111,21 @@ export class AmqpChannel {
     return Number((await this.#rpc(rawMethod.queuePurge, { queue, nowait: false, ticket: 0 }, rawMethod.queuePurgeOk)).messageCount);
   }
 
-  async deleteQueue(queue: string): Promise<void> {
-    await this.#rpc(rawMethod.queueDelete, { queue, ifUnused: false, ifEmpty: false, nowait: false, ticket: 0 }, rawMethod.queueDeleteOk);
+  /** Resolves to how many messages went with it. */
+  async deleteQueue(queue: string, { ifUnused = false, ifEmpty = false } = {}): Promise<number> {
+    const fields = { queue, ifUnused, ifEmpty, nowait: false, ticket: 0 };
+    return Number((await this.#rpc(rawMethod.queueDelete, fields, rawMethod.queueDeleteOk)).messageCount);
+  }
+
+  async deleteExchange(exchange: string, ifUnused: boolean): Promise<void> {
+    await this.#rpc(rawMethod.exchangeDelete, { exchange, ifUnused, nowait: false, ticket: 0 }, rawMethod.exchangeDeleteOk);
+  }
+
+  /** The next message by itself; null: there is none. */
+  async get(queue: string, noAck: boolean): Promise<{ readonly message: RawMessage; readonly messageCount: number } | null> {
+    const got = await this.#call<RawMessage | false>((done) => this.#raw.get(queue, { noAck }, done));
+    if (got === undefined || got === false) return null;
+    return { message: got, messageCount: got.fields.messageCount ?? 0 };
   }
 
   async qos(prefetchCount: number, global: boolean): Promise<void> {
@@ -213,10 +226,12 @@ export class AmqpChannel {
   }
 
   #rpc(method: number, fields: Readonly<Record<string, unknown>>, expected: number): Promise<Readonly<Record<string, unknown>>> {
-    return this.#call((done) => this.#raw.rpc(method, fields, expected, done));
+    return this.#call<Readonly<Record<string, unknown>>>((done) => this.#raw.rpc(method, fields, expected, done)).then(
+      (reply) => reply ?? {},
+    );
   }
 
-  #call(start: (done: RawCallback) => unknown): Promise<Readonly<Record<string, unknown>>> {
+  #call<T>(start: (done: RawCallback<T>) => unknown): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       if (this.#closed !== null) {
         reject(this.#closed);
@@ -224,7 +239,7 @@ export class AmqpChannel {
       }
       try {
         start((error, value) => {
-          if (error === null) resolve(value ?? {});
+          if (error === null) resolve(value);
           else reject(this.#failed(error));
         });
       } catch (error) {

@@ -82,6 +82,8 @@ export interface RawMessage {
     /** basic.return only. */
     readonly replyCode?: number;
     readonly replyText?: string;
+    /** basic.get only: messages left. */
+    readonly messageCount?: number;
   };
   readonly properties: RawProperties;
   readonly content: Buffer;
@@ -89,7 +91,7 @@ export interface RawMessage {
   readonly frames?: Buffer;
 }
 
-export type RawCallback = (error: Error | null, fields?: Readonly<Record<string, unknown>>) => void;
+export type RawCallback<T = Readonly<Record<string, unknown>>> = (error: Error | null, reply?: T) => void;
 
 export interface RawChannel extends EventEmitter {
   /** Its number. */
@@ -100,6 +102,8 @@ export interface RawChannel extends EventEmitter {
   /** Called with the confirmation of the message sent last. */
   pushConfirmCallback(done: (error: Error | null) => void): void;
   consume(queue: string, onMessage: (message: RawMessage | null) => void, options: object, done: RawCallback): unknown;
+  /** false: there is none. */
+  get(queue: string, options: object, done: RawCallback<RawMessage | false>): unknown;
   cancel(consumerTag: string, done: RawCallback): unknown;
   close(done: RawCallback): unknown;
 }
@@ -112,6 +116,8 @@ export const rawMethod = {
   channelFlowOk: method(20, 21),
   exchangeDeclare: method(40, 10),
   exchangeDeclareOk: method(40, 11),
+  exchangeDelete: method(40, 20),
+  exchangeDeleteOk: method(40, 21),
   exchangeBind: method(40, 30),
   exchangeBindOk: method(40, 31),
   queueDeclare: method(50, 10),

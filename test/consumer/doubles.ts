@@ -228,6 +228,10 @@ export class RecordingBroker implements Broker {
     return notHere();
   }
 
+  openOperatorChannel(): Promise<never> {
+    return notHere();
+  }
+
   listen(): Promise<never> {
     return notHere();
   }

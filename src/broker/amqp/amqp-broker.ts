@@ -29,7 +29,9 @@ import type {
   Subscription,
 } from '../broker.ts';
 import type { DiagnosisParams, RabbitmqReport } from '../broker-report.ts';
+import type { OperatorChannel } from '../operator-channel.ts';
 import { AmqpListener } from './amqp-listener.ts';
+import { AmqpOperatorChannel } from './amqp-operator-channel.ts';
 import { DelayQueues } from './delay-queues.ts';
 import { diagnoseAmqp } from './diagnosis.ts';
 import { NativeDelay, nativeDelayExchange } from './native-delay.ts';
@@ -228,7 +230,8 @@ export class AmqpBroker implements Broker {
   #publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
-      const { exchange, routingKey, mandatory = false } = destination;
+      const { mandatory = false, queue } = destination;
+      const { exchange, routingKey } = queue === undefined ? destination : { exchange: '', routingKey: queue };
       let wire: RawPublish;
       try {
         wire = toWire(message, exchange, routingKey, mandatory);
@@ -303,6 +306,11 @@ export class AmqpBroker implements Broker {
       throw brokerUnavailable(error);
     }
     return listener;
+  }
+
+  async openOperatorChannel(): Promise<OperatorChannel> {
+    this.#mustBeStarted();
+    return new AmqpOperatorChannel({ connection: this.connection, broker: this });
   }
 
   async #consume(params: ConsumeParams): Promise<AmqpSubscription> {

@@ -19,6 +19,8 @@ import type {
 } from '../broker.ts';
 import type { MemoryReport } from '../broker-report.ts';
 import { noQueueTakes } from '../no-queue.ts';
+import type { OperatorChannel } from '../operator-channel.ts';
+import { type BrokerTables, PlainOperatorChannel } from '../plain-operator-channel.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
@@ -147,6 +149,20 @@ export class MemoryBroker implements Broker {
         this.#hub.removeListener(listener);
       },
     };
+  }
+
+  async openOperatorChannel(): Promise<OperatorChannel> {
+    this.#mustBeStarted();
+    const hub = this.#hub;
+    const tables: BrokerTables = {
+      bindings: async () => hub.bindings,
+      otherQueues: async () => hub.queues,
+      unbindExchange: async (exchange) => hub.unbindExchange(exchange),
+      // With the queue.
+      unbindQueue: async () => {},
+      bringForward: async (queue) => hub.bringForward(queue),
+    };
+    return new PlainOperatorChannel({ broker: this, tables, clock: hub.clock });
   }
 
   #stayAlive(): void {

@@ -8,6 +8,7 @@ import type { Message } from '../../protocol/message.ts';
 import { type Clock, systemClock } from '../../std/clock.ts';
 import { bindingMatches } from '../binding-match.ts';
 import type { Destination, ExchangeType, ListenParams, ScheduledMessage } from '../broker.ts';
+import type { TypedBinding } from '../plain-operator-channel.ts';
 
 export interface MemoryMessage {
   readonly sequence: number;
@@ -100,9 +101,29 @@ export class MemoryHub {
     }
   }
 
+  unbindExchange(exchange: string): void {
+    this.#bindings.delete(exchange);
+  }
+
+  get bindings(): readonly TypedBinding[] {
+    return [...this.#bindings].flatMap(([exchange, bindings]) => bindings.map((binding) => ({ ...binding, exchange })));
+  }
+
+  get queues(): readonly string[] {
+    return [...this.#queues.keys()];
+  }
+
+  bringForward(queue: string): number {
+    const waiting = [...this.#waiting.keys()].filter((item) => item.queue === queue);
+    for (const item of waiting) this.putBack(item, 0);
+    return waiting.length;
+  }
+
   purge(queue: string): number {
-    const count = this.count(queue);
-    if (count > 0) this.#queues.set(queue, new ReadyList());
+    const waiting = [...this.#waiting.keys()].filter((item) => item.queue === queue);
+    for (const item of waiting) this.#waiting.delete(item);
+    const count = this.count(queue) + waiting.length;
+    if (this.#queues.has(queue)) this.#queues.set(queue, new ReadyList());
     return count;
   }
 
@@ -112,14 +133,14 @@ export class MemoryHub {
 
   /** false: nobody is there for it. */
   publish(message: Message, destination: Destination): boolean {
-    const { exchange, routingKey, dueAtMs, redelivered = false } = destination;
-    const queues = this.#route(exchange, routingKey);
+    const { exchange, routingKey, dueAtMs, redelivered = false, queue: only } = destination;
+    const queues = only === undefined ? this.#route(exchange, routingKey) : new Set([only]);
     for (const queue of queues) {
       const item: MemoryMessage = { sequence: this.#sequence++, message, queue, exchange, routingKey, delivered: redelivered ? 1 : 0 };
       this.putBack(item, dueAtMs ?? 0);
     }
     let isTaken = queues.size > 0;
-    if (exchange === '') return isTaken;
+    if (exchange === '' || only !== undefined) return isTaken;
     for (const listener of this.#listeners) {
       if (listener.exchange !== exchange || !bindingMatches(listener.exchangeType, listener.routingKey, routingKey)) continue;
       isTaken = true;
@@ -135,7 +156,10 @@ export class MemoryHub {
     const waitMs = dueAtMs - this.clock.now();
     if (waitMs > 0) {
       this.#waiting.set(item, dueAtMs);
-      this.clock.setTimer(() => this.putBack(item, dueAtMs), waitMs, { ref: false });
+      const wake = (): void => {
+        if (this.#waiting.has(item)) this.putBack(item, dueAtMs);
+      };
+      this.clock.setTimer(wake, waitMs, { ref: false });
       return;
     }
     this.#waiting.delete(item);

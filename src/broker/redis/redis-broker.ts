@@ -11,7 +11,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { RedisConnection, RedisState } from '../../driver/redis.ts';
-import type { RedisCommand } from '../../driver/redis-script.ts';
+import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf, UmbelError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Message } from '../../protocol/message.ts';
@@ -31,15 +31,19 @@ import type {
 } from '../broker.ts';
 import type { DiagnosisParams, RedisReport } from '../broker-report.ts';
 import { noQueueTakes } from '../no-queue.ts';
+import type { OperatorChannel } from '../operator-channel.ts';
+import { PlainOperatorChannel } from '../plain-operator-channel.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
 import { diagnoseRedis } from './diagnosis.ts';
 import { KeyLayout, type RedisLayoutOptions } from './key-layout.ts';
 import { mustHaveRights } from './needed-rights.ts';
+import { purgeScript } from './purge-script.ts';
 import type { QueueOrderStrategy } from './queue-order.ts';
 import { ReadyWatch } from './ready-watch.ts';
 import { RedisListener } from './redis-listener.ts';
+import { RedisTables } from './redis-tables.ts';
 import { Restorer } from './restorer.ts';
 import { Routing } from './routing.ts';
 import { RedisSubscription } from './subscription.ts';
@@ -202,9 +206,13 @@ export class RedisBroker implements Broker {
   }
 
   async purgeQueue(name: string): Promise<number> {
-    const lists = this.#layout.lists(name);
-    const replies = await this.#commit([...lists.map((list): RedisCommand => ['LLEN', list]), ['DEL', ...lists]]);
-    return sum(replies.slice(0, lists.length));
+    this.#routing.mustBeQueue(name);
+    const [purged] = await this.#commit([evalCommand(purgeScript, this.#layout.lists(name), [])], false);
+    if (typeof purged === 'number') return purged;
+    throw new UmbelError(
+      'BROKER_REFUSED',
+      `on Redis a queue must be a list, got ${String(purged)}, which is something else (queue ${name})`,
+    );
   }
 
   async countReady(name: string): Promise<number> {
@@ -308,6 +316,11 @@ export class RedisBroker implements Broker {
       throw brokerUnavailable(error);
     }
     return listener;
+  }
+
+  async openOperatorChannel(): Promise<OperatorChannel> {
+    if (!this.#state.started) throw this.#notStarted();
+    return new PlainOperatorChannel({ broker: this, tables: new RedisTables(this.connection, this.#layout), clock: this.#clock });
   }
 
   #inTurn(step: () => Promise<void>): Promise<void> {

@@ -32,12 +32,7 @@ export class Routing {
 
   /** The commands that make its bindings. Throws NOT_SUPPORTED. */
   declare(queue: QueueDeclaration): RedisCommand[] {
-    const ownKey = this.#layout.lists(queue.name).find((list) => this.#layout.isOwn(list));
-    if (ownKey !== undefined)
-      throw new UmbelError(
-        'BROKER_REFUSED',
-        `on Redis a queue must not have the name of a key of the broker, got ${ownKey} (queue ${queue.name})`,
-      );
+    this.mustBeQueue(queue.name);
     const bindings = bindingsOf(queue);
     const broadcast = bindings.find(({ type }) => type === 'fanout')?.exchange ?? null;
     if (broadcast !== null && bindings.length > 1) {
@@ -56,6 +51,16 @@ export class Routing {
     return this.#bind(declared);
   }
 
+  /** Throws BROKER_REFUSED for a name whose list would be one of the broker's own keys. */
+  mustBeQueue(name: string): void {
+    const ownKey = this.#layout.lists(name).find((list) => this.#layout.isOwn(list));
+    if (ownKey !== undefined)
+      throw new UmbelError(
+        'BROKER_REFUSED',
+        `on Redis a queue must not have the name of a key of the broker, got ${ownKey} (queue ${name})`,
+      );
+  }
+
   #bind({ members }: Declared): RedisCommand[] {
     return members.map(([exchange, member]): RedisCommand => ['SADD', this.#layout.binding(exchange), member]);
   }
@@ -72,6 +77,7 @@ export class Routing {
 
   /** The commands that forget a queue with its messages. */
   undeclare(queue: string): RedisCommand[] {
+    this.mustBeQueue(queue);
     // As Celery declares a queue that nobody here has declared.
     const members = this.#declared.get(queue)?.members ?? [[queue, bindingMember(queue, '', queue, this.#layout.sep)] as const];
     this.#declared.delete(queue);
@@ -86,11 +92,11 @@ export class Routing {
     return this.#declared.get(queue)?.broadcast ?? null;
   }
 
-  publish(envelope: string, priority: number | undefined, { exchange, routingKey }: Destination): RedisCommand {
+  publish(envelope: string, priority: number | undefined, { exchange, routingKey, queue }: Destination): RedisCommand {
     const layout = this.#layout;
     const step = layout.stepOf(priority);
-    if (exchange === '') return ['LPUSH', layout.list(routingKey, step), envelope];
-    const type = this.#types.get(exchange) ?? conventional(exchange);
+    if (exchange === '' || queue !== undefined) return ['LPUSH', layout.list(queue ?? routingKey, step), envelope];
+    const type = this.#types.get(exchange) ?? conventionalType(exchange);
     const channel = layout.channel(exchange, routingKey);
     if (type === 'fanout') return ['PUBLISH', channel, envelope];
     const suffix = step === 0 ? '' : layout.sep + String(step);
@@ -101,7 +107,7 @@ export class Routing {
 }
 
 /** Exchanges that Celery declares by itself, and how: their binding sets keep members of workers that have crashed. */
-function conventional(exchange: string): ExchangeType | undefined {
+export function conventionalType(exchange: string): ExchangeType | undefined {
   if (/^reply\..*\.pidbox$/.test(exchange)) return 'direct';
   return exchange === 'celeryev' || exchange.endsWith('.pidbox') ? 'fanout' : undefined;
 }

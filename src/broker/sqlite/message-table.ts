@@ -51,8 +51,14 @@ const sql = {
   earliestDue: 'SELECT min(umbel_due_at) FROM kombu_message WHERE umbel_due_at IS NOT NULL',
   promote: `UPDATE kombu_message SET visible = 1, umbel_due_at = NULL WHERE id IN (
       SELECT id FROM kombu_message WHERE umbel_due_at <= ? ORDER BY umbel_due_at LIMIT ${stepRows})`,
+  bringForward: `UPDATE kombu_message SET visible = 1, umbel_due_at = NULL
+    WHERE umbel_due_at IS NOT NULL AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)`,
+  inUse: `SELECT name FROM kombu_queue WHERE id IN (SELECT queue_id FROM kombu_message
+    WHERE visible = 1 OR umbel_due_at IS NOT NULL OR umbel_owner IS NOT NULL)`,
   count: 'SELECT count(*) FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)',
-  purge: 'DELETE FROM kombu_message WHERE visible = 1 AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)',
+  // Not what a Python worker has taken: that is invisible, and nobody's.
+  purge: `DELETE FROM kombu_message WHERE queue_id = (SELECT id FROM kombu_queue WHERE name = ?)
+    AND umbel_owner IS NULL AND (visible = 1 OR umbel_due_at IS NOT NULL)`,
   // All but what somebody holds: that is settled as usual.
   empty: 'DELETE FROM kombu_message WHERE umbel_owner IS NULL AND queue_id = (SELECT id FROM kombu_queue WHERE name = ?)',
   // What a Python worker took: kombu marks it and never looks at it again. What was set aside gets a week for somebody to look at it.
@@ -141,7 +147,20 @@ export function countReady(database: SqliteDatabase, queue: string): number {
   return Number(database.prepare(sql.count).get(queue)?.[0] ?? 0);
 }
 
-export function purgeReady(database: SqliteDatabase, queue: string): number {
+/** Ready, though not due; how many. */
+export function bringForward(database: SqliteDatabase, queue: string): number {
+  return database.prepare(sql.bringForward).run(queue);
+}
+
+/** Queues with messages of any kind. For use outside a transaction. */
+export function queuesInUse(database: SqliteDatabase): readonly string[] {
+  return database
+    .prepare(sql.inUse)
+    .all()
+    .map(([name]) => String(name));
+}
+
+export function purgeUnheld(database: SqliteDatabase, queue: string): number {
   return database.prepare(sql.purge).run(queue);
 }
 

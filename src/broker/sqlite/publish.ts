@@ -46,9 +46,9 @@ export class PublishOperation implements SqliteOperation {
   }
 
   run(database: SqliteDatabase): void {
-    const { exchange, routingKey } = this.#destination;
-    if (exchange === '') {
-      insertMessage(database, routingKey, this.#payload, this.#priority, this.#dueAtMs);
+    const { exchange, routingKey, queue: only } = this.#destination;
+    if (exchange === '' || only !== undefined) {
+      insertMessage(database, only ?? routingKey, this.#payload, this.#priority, this.#dueAtMs);
       return;
     }
     const { queues, broadcast } = routeMessage(database, exchange, routingKey);

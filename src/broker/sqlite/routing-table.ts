@@ -9,6 +9,7 @@
 import type { SqliteDatabase } from '../../driver/sqlite.ts';
 import { bindingMatches } from '../binding-match.ts';
 import type { ExchangeType } from '../broker.ts';
+import type { TypedBinding } from '../plain-operator-channel.ts';
 
 /** How long a broadcast stays for a listener that is slow: far longer than any event loop is blocked. */
 export const broadcastRetentionMs = 60_000;
@@ -28,6 +29,8 @@ export interface BroadcastRow {
 const sql = {
   bind: 'INSERT OR IGNORE INTO umbel_binding (exchange, type, routing_key, queue) VALUES (?, ?, ?, ?)',
   unbindQueue: 'DELETE FROM umbel_binding WHERE queue = ?',
+  unbindExchange: 'DELETE FROM umbel_binding WHERE exchange = ?',
+  allBindings: 'SELECT queue, exchange, routing_key, type FROM umbel_binding',
   bindings: 'SELECT type, routing_key, queue FROM umbel_binding WHERE exchange = ?',
   listen: 'INSERT INTO umbel_listener (consumer, exchange, type, routing_key) VALUES (?, ?, ?, ?)',
   unlisten: 'DELETE FROM umbel_listener WHERE id = ?',
@@ -44,6 +47,23 @@ export function bindQueue(database: SqliteDatabase, exchange: string, type: Exch
 
 export function unbindQueue(database: SqliteDatabase, queue: string): void {
   database.prepare(sql.unbindQueue).run(queue);
+}
+
+export function unbindExchange(database: SqliteDatabase, exchange: string): void {
+  database.prepare(sql.unbindExchange).run(exchange);
+}
+
+/** For use outside a transaction. */
+export function allBindings(database: SqliteDatabase): readonly TypedBinding[] {
+  return database
+    .prepare(sql.allBindings)
+    .all()
+    .map(([queue, exchange, routingKey, type]) => ({
+      queue: String(queue),
+      exchange: String(exchange),
+      routingKey: String(routingKey),
+      type: type as ExchangeType,
+    }));
 }
 
 export function routeMessage(database: SqliteDatabase, exchange: string, routingKey: string): Route {

@@ -30,6 +30,8 @@ import type {
   Subscription,
 } from '../broker.ts';
 import type { DiagnosisParams, EmbeddedReport } from '../broker-report.ts';
+import type { OperatorChannel } from '../operator-channel.ts';
+import { PlainOperatorChannel } from '../plain-operator-channel.ts';
 import { bindingsOf } from '../queue-bindings.ts';
 import { settledAtOnce } from '../settled-at-once.ts';
 import { StateSignal } from '../state-signal.ts';
@@ -37,10 +39,11 @@ import { diagnoseSqlite } from './diagnosis.ts';
 import { DueTimer } from './due-timer.ts';
 import { Lease } from './lease.ts';
 import { SqliteListener } from './listener.ts';
-import { addQueue, countReady, emptyQueue, purgeReady, sweepDeadRows } from './message-table.ts';
+import { addQueue, countReady, emptyQueue, purgeUnheld, sweepDeadRows } from './message-table.ts';
 import { PublishOperation } from './publish.ts';
 import { bindQueue, sweepBroadcasts, unbindQueue } from './routing-table.ts';
 import { installBrokerTables } from './schema.ts';
+import { SqliteTables } from './sqlite-tables.ts';
 import { SqliteSubscription } from './subscription.ts';
 import { consumeTransient } from './transient-queues.ts';
 import { brokerUnavailable } from './unavailable.ts';
@@ -196,7 +199,7 @@ export class SqliteBroker implements Broker {
   }
 
   purgeQueue(name: string): Promise<number> {
-    return this.#write((database) => purgeReady(database, name));
+    return this.#write((database) => purgeUnheld(database, name));
   }
 
   async countReady(name: string): Promise<number> {
@@ -257,6 +260,11 @@ export class SqliteBroker implements Broker {
       throw error;
     }
     return listener;
+  }
+
+  async openOperatorChannel(): Promise<OperatorChannel> {
+    if (!this.#state.started) throw this.#notStarted();
+    return new PlainOperatorChannel({ broker: this, tables: new SqliteTables(this.store), clock: this.#clock });
   }
 
   #inTurn(step: () => Promise<void>): Promise<void> {

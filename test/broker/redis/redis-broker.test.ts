@@ -59,6 +59,12 @@ t.test('keys are where kombu has them', async (t) => {
     t.equal(server.cli('LLEN', list), '1', `priority ${priority} goes to ${JSON.stringify(list)}`);
     await broker.purgeQueue('celery');
   }
+  for (const priority of [0, 4, 9, 9]) await send(broker, 'celery', 'x', { priority });
+  t.equal(await broker.purgeQueue('celery'), 4, 'of every step');
+  server.cli('SET', 'somebody', 'else');
+  await t.rejects(broker.purgeQueue('somebody'), { code: 'BROKER_REFUSED', message: /somebody/ });
+  t.equal(server.cli('GET', 'somebody'), 'else');
+  await t.rejects(broker.purgeQueue('unacked'), { code: 'BROKER_REFUSED', message: /unacked/ }, 'what is held is no queue');
   await send(broker, 'celery', 'held', { priority: 6 });
   const inbox = await openInbox(broker, ['celery']);
   const delivery = await inbox.deliveries.next();
