@@ -46,11 +46,24 @@ export interface CommandContext {
   stderr(text: string): void;
   /** A problem: whole lines, to standard error, also with --quiet. */
   problem(text: string): void;
+  /** A question, as it is: to standard error, also with --quiet. */
+  prompt(text: string): void;
+  /** Lines that somebody types or pipes in, in a shell after a prompt. Whoever reads them is the only one who does. */
+  lines(shell?: ShellLines): AsyncIterable<string>;
+  /** Somebody types them. */
+  readonly isTyped: boolean;
   readonly quiet: boolean;
   /** Every command there is. */
   readonly commands: readonly CommandEntry[];
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
+}
+
+/** How lines are asked for at a terminal. */
+export interface ShellLines {
+  readonly prompt: string;
+  /** First words, for completion. */
+  readonly words: readonly string[];
 }
 
 /** One line of the list of commands. */

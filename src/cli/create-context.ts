@@ -6,6 +6,7 @@ import { type SettingName, settingsTable } from '../config/settings-table.ts';
 import { UmbelError } from '../errors.ts';
 import type { CommandContext, CommandEntry } from './command.ts';
 import { configOption, quietOption } from './global-options.ts';
+import { linesOf } from './lines-of.ts';
 import { longName, type OptionSpec } from './option-spec.ts';
 import type { ParsedCommandLine } from './parse-command-line.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -14,8 +15,9 @@ import type { Surroundings } from './surroundings.ts';
 export function createContext(
   { args, values }: ParsedCommandLine,
   commands: readonly CommandEntry[],
-  { env, cwd, stdout, stderr }: Surroundings,
+  surroundings: Surroundings,
 ): CommandContext {
+  const { env, cwd, stdout, stderr } = surroundings;
   const own = new Map<OptionSpec, unknown>();
   const flags: Partial<Record<SettingName, unknown>> = {};
   const problems: string[] = [];
@@ -47,6 +49,11 @@ export function createContext(
       if (!quiet) stderr.write(wholeLines(text));
     },
     problem: (text) => void stderr.write(wholeLines(text)),
+    prompt: (text) => void stderr.write(text),
+    lines: (shell) => linesOf(surroundings.stdin, shell),
+    get isTyped() {
+      return surroundings.stdin?.isTTY === true;
+    },
     quiet,
     commands,
     env,

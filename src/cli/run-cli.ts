@@ -23,7 +23,17 @@ export async function runCli(argv: readonly string[], surroundings: Surroundings
 
 function processSurroundings(): Surroundings {
   if (!process.stdout.listeners('error').includes(ignoreError)) process.stdout.on('error', ignoreError);
-  return { env: process.env, cwd: process.cwd(), stdout: process.stdout, stderr: process.stderr };
+  const { env, stdout, stderr } = process;
+  // Looked at only by commands that read it: from then on it keeps the process alive.
+  return {
+    env,
+    cwd: process.cwd(),
+    stdout,
+    stderr,
+    get stdin() {
+      return process.stdin;
+    },
+  };
 }
 
 /** Output that takes nothing must not end a worker; what it means for other commands is decided in dispatch.ts. */
