@@ -6,6 +6,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'multi', summary: 'Start, stop and restart workers in the background', load: () => import('./multi.ts') },
   { name: 'call', summary: 'Send a task, and wait for its result', load: () => import('./call.ts') },
   { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
+  { name: 'list', summary: 'Show the queues and bindings of the broker', load: () => import('./list.ts') },
   { name: 'purge', summary: 'Remove the messages of queues', load: () => import('./purge.ts') },
   { name: 'dead', summary: 'Show, send back or remove messages that were put aside', load: () => import('./dead.ts') },
   { name: 'status', summary: 'Show which workers are there', load: () => import('./status.ts') },
