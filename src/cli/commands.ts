@@ -8,6 +8,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
   { name: 'list', summary: 'Show the queues and bindings of the broker', load: () => import('./list.ts') },
   { name: 'purge', summary: 'Remove the messages of queues', load: () => import('./purge.ts') },
+  { name: 'migrate', summary: 'Move the messages of queues to another broker', load: () => import('./migrate.ts') },
   { name: 'dead', summary: 'Show, send back or remove messages that were put aside', load: () => import('./dead.ts') },
   { name: 'status', summary: 'Show which workers are there', load: () => import('./status.ts') },
   { name: 'inspect', summary: 'Look at workers', load: () => import('./inspect.ts') },
