@@ -44,7 +44,7 @@ export function takesFile(spec: OptionSpec): boolean {
 function firstWords({ name }: CommandEntry, command: Command): readonly string[] {
   if (name === 'help') return commands.map((entry) => entry.name);
   const pattern =
-    command.help === undefined ? /^ {2}([a-z]\w*)(?= |$)/gm : new RegExp(`^(?:usage:|\\s+)\\s*umbel ${name} ([a-z]\\w*)`, 'gm');
-  if (command.help === undefined && !/^<(action|command)>$/.test(command.arguments[0] ?? '')) return [];
+    command.help === undefined ? /^ {2}([a-z][\w.]*)(?= |$)/gm : new RegExp(`^(?:usage:|\\s+)\\s*umbel ${name} ([a-z]\\w*)`, 'gm');
+  if (command.help === undefined && !/^[<[](action|command)[>\]]$/.test(command.arguments[0] ?? '')) return [];
   return [...new Set([...(command.help ?? command.description ?? '').matchAll(pattern)].map(([, word]) => word ?? ''))];
 }

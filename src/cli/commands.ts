@@ -7,6 +7,7 @@ export const commands: readonly CommandEntry[] = [
   { name: 'call', summary: 'Send a task, and wait for its result', load: () => import('./call.ts') },
   { name: 'result', summary: 'Print the result of a task', load: () => import('./result.ts') },
   { name: 'list', summary: 'Show the queues and bindings of the broker', load: () => import('./list.ts') },
+  { name: 'amqp', summary: 'Operate the broker by hand', load: () => import('./amqp.ts') },
   { name: 'purge', summary: 'Remove the messages of queues', load: () => import('./purge.ts') },
   { name: 'migrate', summary: 'Move the messages of queues to another broker', load: () => import('./migrate.ts') },
   { name: 'dead', summary: 'Show, send back or remove messages that were put aside', load: () => import('./dead.ts') },
