@@ -23,6 +23,7 @@ for (const [title, folder, least] of [
   ['Time limits', 'pool', 7],
   ['Stopping', 'live', 5],
   ['Messages put aside', 'broker', 7],
+  ['Moving to another broker', 'broker', 5],
   ['Revoked tasks', 'consumer', 12],
   ['When tasks run', 'consumer', 9],
 ] as const) {
