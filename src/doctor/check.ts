@@ -61,6 +61,7 @@ export async function runCheck({ subjects, unit, defaults, loadModules }: CheckP
   const together = [...sharedFiles(subjects), ...routes(subjects)];
   if (first !== undefined && allLoaded) together.push(...unusedAnnotations(first, [...tasks]));
   if (defaults !== null) together.push(...defaultsFile(defaults));
+  if (all.length === 0) return [{ node: null, findings: together }];
   // Found with every node, they are of none in particular.
   return all.map(({ node, findings }) => ({ node, findings: [...findings, ...together] }));
 }

@@ -296,5 +296,8 @@ t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) 
     { code: 'DEFAULTS_UNKNOWN', place: /defaults:3$/, text: /did you mean UMBEL_OPTS/ },
     { code: 'DEFAULTS_SYNTAX', place: /defaults:4$/ },
   ]);
+  writeFileSync(join(cwd, 'bad.toml'), '[worker]\nconcurrency = 0\n');
+  const both = await look(['check', '--no-modules', '--config', 'bad.toml', '--defaults', 'defaults'], { cwd });
+  t.same(both.codes, ['CONFIG_INVALID', 'DEFAULTS_UNSAFE', 'DEFAULTS_UNKNOWN', 'DEFAULTS_SYNTAX'], 'also beside a bad configuration');
   t.match(await runInMemory(['check', '--unit', './none.service'], { cwd }), { status: 64, stderr: /--unit must name a file/ });
 });
