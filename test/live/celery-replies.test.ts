@@ -1,6 +1,7 @@
 /**
  * Every remote command of `app.control`, to a Python worker and to one of ours in the same situation, over Redis and RabbitMQ: which keys the replies
- * have, and what kind of value each key. What differs is written down here, and in docs/celery-compat.md.
+ * have, and what kind of value each key. What differs is written down here, and in docs/celery-compat.md. And `celery` and `umbel` on the command line print
+ * the same of either worker.
  */
 import t, { type Test } from 'tap';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
@@ -39,8 +40,18 @@ def wait(file):
     while not os.path.exists(file): time.sleep(0.02)
 `;
 
+/** Typed to `celery` and to `umbel`. */
+const lines = [
+  ['status'],
+  ['inspect', 'active_queues'],
+  ['control', 'rate_limit', 'proj.add', '5/s'],
+  ['control', 'time_limit', 'proj.add', '3', '5'],
+];
+
 /** One task runs, one waits, one waits for its ETA; then each command in turn: its label, and the replies of both. Names that must differ are made equal. */
 const python = (file: string): string => `
+import contextlib, io
+from celery.bin.celery import celery
 nodes = {'py@here': 'pyq', 'js@here': 'jsq'}
 def same(reply): return json.loads(json.dumps(reply).replace('pyq', 'QUEUE').replace('jsq', 'QUEUE').replace('py@here', 'NODE').replace('js@here', 'NODE'))
 def both(label, ask): say([label, *(same(ask(node, queue)) for node, queue in nodes.items())])
@@ -51,6 +62,10 @@ for queue in nodes.values():
     for id, when in (('runs', None), ('waits', None), ('later', 300)): app.send_task('proj.wait', ['${file}'], task_id=id + queue, queue=queue, countdown=when)
 for node in nodes:
     while not look(node).reserved()[node] or not look(node).scheduled()[node] or not look(node).active()[node]: pass
+def cli(node, words):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out): celery.main(args=['-A', 'tasks', words[0], '-d', node, '-t', '30', *words[1:]], standalone_mode=False)
+    return out.getvalue()
 def inspect(label, ask): both(label, lambda node, queue: ask(look(node), queue)[node])
 for name in ('ping', 'active', 'reserved', 'scheduled', 'revoked', 'registered', 'stats', 'active_queues', 'clock', 'report', 'memsample', 'memdump', 'conf'):
     inspect(name, lambda i, queue: getattr(i, name)())
@@ -82,6 +97,9 @@ tell('enable_events', lambda queue, kw: c.enable_events(**kw))
 tell('enable_events again', lambda queue, kw: c.enable_events(**kw))
 tell('disable_events', lambda queue, kw: c.disable_events(**kw))
 tell('disable_events again', lambda queue, kw: c.disable_events(**kw))
+for words in json.loads('${JSON.stringify(lines)}'):
+    say(['cli', words, *(same(cli(node, words)) for node in nodes)])
+    sys.stdin.readline()
 tell('heartbeat', lambda queue, kw: c.heartbeat(**kw))
 tell('revoke', lambda queue, kw: c.revoke('waits' + queue, **kw))
 tell('revoke of an unknown task', lambda queue, kw: c.revoke('unknown' + queue, terminate=True, signal='TERM', **kw))
@@ -138,6 +156,10 @@ function differences(path: string, ours: unknown, theirs: unknown): string[] {
   return isFree || ours === theirs ? [] : [`${path}: ${ours}, Celery says ${String(theirs)}`];
 }
 
+function sameNames(text: string): string {
+  return text.replaceAll(/pyq|jsq/g, 'QUEUE').replaceAll(/(?:py|js)@here/g, 'NODE');
+}
+
 t.test('what is compared', async (t) => {
   t.same(differences('x', { a: 1, b: [{ c: 'x' }] }, { a: 2.5, b: [{ c: 'x' }] }), []);
   t.same(differences('x', { a: 1 }, { b: 1 }), ['x.a: not in Celery', 'x.b: not there']);
@@ -164,8 +186,17 @@ for (const [name, open] of Object.entries(brokers)) {
     const script = celery.script(python(folder.file('go')));
     let compared = 0;
     for (;;) {
-      const [label, theirs, ours] = (await script.next()) as [string, unknown, unknown];
+      const [label, theirs, ours, oursByCelery] = (await script.next()) as [string, unknown, unknown, unknown];
       if (label === 'end') break;
+      if (label === 'cli') {
+        const words = theirs as string[];
+        const byUmbel = async (node: string): Promise<string> =>
+          sameNames((await folder.umbel(['-b', broker, ...words, '-d', node, '-t', '30'])).stdout);
+        t.equal(oursByCelery, ours, `celery ${words.join(' ')}`);
+        t.same([await byUmbel('py@here'), await byUmbel('js@here')], [ours, ours], `umbel ${words.join(' ')}`);
+        script.say('go on');
+        continue;
+      }
       compared += 1;
       t.same(differences(label, ours, theirs), [], label);
     }
