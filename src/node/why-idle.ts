@@ -40,7 +40,7 @@ export async function whyIdle({ broker, brokerLostAtMs, consumer, pool, slots, q
         ({ label, pid, startedAtSeconds }) =>
           `${label} for ${Math.max(0, Math.round(now / 1000 - (startedAtSeconds ?? 0)))} s in process ${pid}`,
       );
-    return `All ${slots} places are taken: ${busy.join(', ')}${more(running.length)}.`;
+    return `${slots === 1 ? 'Its one place is' : `All ${slots} places are`} taken: ${busy.join(', ')}${more(running.length)}.`;
   }
   const limited = consumer.rateLimits.waiting;
   if (limited > 0) {
@@ -57,7 +57,8 @@ export async function whyIdle({ broker, brokerLostAtMs, consumer, pool, slots, q
     const next = scheduled[0];
     return `Its queues (${queues}) are empty${next === undefined ? '' : `; the next scheduled task is due ${new Date(next.dueAtMs).toISOString()}`}.`;
   }
-  return `${ready} messages are ready in its queues (${queues}) and places are free: they are about to be taken.`;
+  const messages = ready === 1 ? '1 message is' : `${ready} messages are`;
+  return `${messages} ready in its queues (${queues}) and places are free: ${ready === 1 ? 'it is' : 'they are'} about to be taken.`;
 }
 
 async function countReady(broker: Broker, queues: readonly string[]): Promise<number | null> {

@@ -116,7 +116,7 @@ for (const [name, open] of Object.entries(brokers)) {
 
     await t.test('its socket and its probes answer, too', async (t) => {
       const ctl = (...args: string[]): Promise<Ended> => folder.umbel(['ctl', '--socket', folder.file('ctl.sock'), '-t', '30', ...args]);
-      t.match((await ctl('why')).stdout, /^All 1 places are taken: proj\.blocked\[runs\] for \d+ s in process \d+\.\n$/);
+      t.match((await ctl('why')).stdout, /^Its one place is taken: proj\.blocked\[runs\] for \d+ s in process \d+\.\n$/);
       t.match(JSON.parse((await ctl('active', '--json')).stdout), { [node]: [info] });
       t.equal((await ctl('actve')).status, 64);
       t.match((await ctl('no_such')).stderr, /a command must be one of why, dump, debug, .*got "no_such"/);
