@@ -2,6 +2,7 @@
  * Events as a program of one's own hears them, on every broker: `task-sent` of a client, of tasks, of retries and of what follows from them; tasks
  * that send no events; a State. `celery events --dump` of Python reads the same.
  */
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { App, EventReceiver, type ReceivedEvent, State, taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
@@ -48,7 +49,19 @@ export const parent = task({ name: 'proj.parent', bind: true }, async (context) 
 export const waits = task({ name: 'proj.waits' }, async (file) => {
   while (!existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20));
 });
+export const fail = task({ name: 'proj.fail' }, () => { throw new Error('no'); });
 export const quiet = task({ name: 'proj.quiet', sendEvents: false }, () => {});
+`;
+
+const root = new URL('../../', import.meta.url);
+
+/** Behind a program that would go on: once it has said something it stops what it has started, and nothing else may keep it. */
+const endingWithTheFirstLine = `
+const say = console.log;
+console.log = (line) => {
+  say(line);
+  void receiver.stop().then(() => app.stop());
+};
 `;
 
 /** Events as they come, and a promise of the first that fits. */
@@ -145,6 +158,18 @@ for (const [name, open] of Object.entries(brokers)) {
       const types = (id: string): unknown[] => heard.events.filter(({ uuid }) => uuid === id).map(({ type }) => type);
       t.same(types('hush'), ['task-sent']);
       t.same(types('loud').sort(), ['task-received', 'task-sent', 'task-started', 'task-succeeded']);
+    });
+
+    await t.test('the program of docs/operating.md', { skip: name === 'embedded' ? false : 'once is enough' }, async (t) => {
+      const page = readFileSync(new URL('docs/operating.md', root), 'utf8');
+      const program = /^```ts\n(import \{ App, EventReceiver, State \}.*?)^```$/ms.exec(page)?.[1] ?? '';
+      folder.write('program.ts', `${program.replace('redis://localhost', broker)}${endingWithTheFirstLine}`);
+      mkdirSync(folder.file('node_modules'));
+      symlinkSync(root, folder.file('node_modules/umbel'));
+      const ended = folder.run(process.execPath, ['program.ts']);
+      await heard.until(({ freq }) => freq === 5);
+      await taskHandle('proj.fail').applyAsync({ taskId: 'fails' });
+      t.match(await ended, { status: 0, stdout: "proj.fail failed: Error('no')\n", stderr: '' });
     });
 
     await t.test('celery events --dump', { skip: name === 'embedded' ? 'Python has no events there' : celeryMissing() }, async (t) => {
