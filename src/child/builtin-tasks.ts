@@ -13,6 +13,7 @@ import { reprException } from '../protocol/chord-member.ts';
 import { chordError, exceptionDocument } from '../protocol/exception.ts';
 import { parseJson } from '../protocol/json.ts';
 import { type ResultTuple, readResultTuple } from '../protocol/result-tuple.ts';
+import { newUuid } from '../std/new-uuid.ts';
 import { bindArguments } from '../task/bind-arguments.ts';
 import { directContext } from '../task/direct-context.ts';
 import { publisher } from '../task/publisher.ts';
@@ -41,7 +42,11 @@ const builtins: Readonly<Record<string, { readonly run: Run; readonly options?: 
     },
   },
   'celery.chord': { run: applyChord },
-  'celery.chord_unlock': { run: unlockChord, options: { ignoreResult: true, maxRetries: null } },
+  // Acknowledged late: sent again it does no harm, and lost it would take the body along.
+  'celery.chord_unlock': {
+    run: unlockChord,
+    options: { ignoreResult: true, maxRetries: null, acksLate: true, rejectOnWorkerLost: true },
+  },
   'celery.chunks': { run: applyChunks },
   'celery.group': { run: applyGroup },
   'celery.map': { run: (context, services) => callEach(context, services, (item) => [item]) },
@@ -145,7 +150,7 @@ async function unlockChord(context: TaskContext, { ask }: BuiltinServices): Prom
       return failBody(context, ask, body, `Dependency ${joined.taskId} raised ${reprException(joined.resultJson)}`);
     case 'complete':
       try {
-        await body.delay(parseJson(joined.resultsJson));
+        await publisher().apply({ signature: body, args: [parseJson(joined.resultsJson)], kwargs: {}, options: {}, once: newUuid() });
       } catch (error) {
         await failBody(context, ask, body, `Callback error: ${reprException(JSON.stringify(exceptionDocument(error)))}`);
       }

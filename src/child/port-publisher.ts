@@ -9,6 +9,7 @@ import { UmbelError } from '../errors.ts';
 import { type BackendAsk, type ChildSettings, type EventAsk, type PublishMeta, type PublishReply, toParent } from '../ipc/exchange.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeJson } from '../protocol/json.ts';
+import { ownHeaders } from '../protocol/named-headers.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { encodeTask } from '../protocol/task-message.ts';
 import { newUuid } from '../std/new-uuid.ts';
@@ -82,14 +83,19 @@ export class PortPublisher implements Publisher {
     return this.#called<R>([[id, null], null], caller);
   }
 
-  async apply({ signature, args, kwargs, options }: SignatureCall): Promise<AnyResult> {
+  async apply({ signature, args, kwargs, options, once }: SignatureCall): Promise<AnyResult> {
     const caller = currentTask();
     const { application, applied } = applyInTask(signature, { args, kwargs, options }, caller, this.#settings.inheritParentPriority);
     const sent = { publish: application.publish, unsupported: [], children: [], failedSteps: [], chords: [] };
     const { messages } = encodeFollowUps(sent, this.#settings.taskProtocol, followUpRoute(this.#registry()));
     const chords = messages.flatMap(({ meta }) => meta.chords ?? []);
     if (chords.length > 0) await this.askBackend({ ask: 'start-chords', chords });
-    await Promise.all(messages.map(({ meta: { chords: _, chord: __, ...meta }, body }) => this.publish(meta, body)));
+    const mark = once === undefined ? null : { [ownHeaders.once]: once };
+    await Promise.all(
+      messages.map(({ meta: { chords: _, chord: __, ...meta }, body }) =>
+        this.publish(mark === null ? meta : { ...meta, headers: { ...meta.headers, ...mark } }, body),
+      ),
+    );
     caller?.addTrail(applied.trail);
     return childResult(applied.result, this.askBackend);
   }

@@ -23,6 +23,8 @@ export interface SignatureCall {
   readonly args: readonly unknown[];
   readonly kwargs: Readonly<Record<string, unknown>>;
   readonly options: Readonly<Record<string, unknown>>;
+  /** Of its messages one copy each is to run: the mark of this sending. */
+  readonly once?: string;
 }
 
 export interface Publisher {
