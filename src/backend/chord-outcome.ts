@@ -10,6 +10,9 @@ import { propagateStates } from '../protocol/result.ts';
 import type { JoinOutcome } from './group-join.ts';
 import type { ChordOutcome } from './group-store.ts';
 
+/** Ids in a message. */
+const mostShown = 5;
+
 /** Of the stored members, in their order: the first part that failed fails the chord. */
 export function outcomeOfMembers(members: Iterable<ChordMember>): ChordOutcome {
   const results: string[] = [];
@@ -32,11 +35,28 @@ export function outcomeOfJoin(join: JoinOutcome): ChordOutcome {
   }
 }
 
+/** `counted` of them have ended. */
+export function sizeLost(groupId: string, counted: number): ChordOutcome {
+  return chordFailed(`the size of chord ${groupId} was lost or never stored: ${counted} parts have ended, and of how many is not known`);
+}
+
+/** Parts of which no result is left; `unknown`: so many more, of which not even the id is. */
+export function partsLost(groupId: string, taskIds: readonly string[], unknown: number): ChordOutcome {
+  const shown = taskIds.slice(0, mostShown).join(', ');
+  const named = taskIds.length === 0 ? '' : ` (${shown}${taskIds.length > mostShown ? ', …' : ''})`;
+  return chordFailed(`the counters of chord ${groupId} were lost, and the results of ${taskIds.length + unknown} of its parts${named}`);
+}
+
+/** Words of Celery's backends that look for it. */
+export function groupLost(groupId: string): ChordOutcome {
+  return chordFailed(`GroupResult ${groupId} no longer exists`);
+}
+
 export function joinFailed(cause: string): ChordOutcome {
   return chordFailed(`Join error: ${cause}`);
 }
 
-export function chordFailed(message: string): Extract<ChordOutcome, { readonly kind: 'failed' }> {
+function chordFailed(message: string): Extract<ChordOutcome, { readonly kind: 'failed' }> {
   return {
     kind: 'failed',
     exception: chordError(message),

@@ -3,7 +3,7 @@ import type { ChordMember } from '../protocol/chord-member.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { Clock } from '../std/clock.ts';
-import { outcomeOfJoin, outcomeOfMembers } from './chord-outcome.ts';
+import { outcomeOfJoin, outcomeOfMembers, sizeLost } from './chord-outcome.ts';
 import { type DocumentSource, type JoinOutcome, joinGroup } from './group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from './group-store.ts';
 
@@ -11,6 +11,7 @@ export interface MemoryGroupsParams {
   readonly source: DocumentSource;
   readonly expiresMs: number;
   readonly chordJoinTimeoutMs: number;
+  readonly chordSizeTimeoutMs: number;
   readonly clock: Clock;
   store(record: ResultRecord): Promise<void>;
 }
@@ -25,6 +26,7 @@ interface Chord {
 }
 
 export class MemoryGroups implements GroupStore {
+  readonly sizeTimeoutMs: number;
   readonly #params: MemoryGroupsParams;
   readonly #groups = new Map<string, { readonly group: ResultTuple; readonly expiresAtMs: number }>();
   readonly #chords = new Map<string, Chord>();
@@ -32,12 +34,13 @@ export class MemoryGroups implements GroupStore {
 
   constructor(params: MemoryGroupsParams) {
     this.#params = params;
+    this.sizeTimeoutMs = params.chordSizeTimeoutMs;
   }
 
   async storeChordPart(record: ResultRecord, part: ChordPart, settle?: () => Promise<unknown>): Promise<ChordOutcome> {
     if (!part.ignoreResult) await this.#params.store(record);
     const outcome = await this.#count(record, part);
-    if (outcome.kind === 'counted') await settle?.();
+    if (outcome.kind === 'counted' || outcome.kind === 'unsized') await settle?.();
     return outcome;
   }
 
@@ -47,6 +50,15 @@ export class MemoryGroups implements GroupStore {
     if (chord === undefined) return;
     chord.ended = true;
     chord.parts.clear();
+  }
+
+  async giveUpChord(groupId: string, _taskId: string, counted: number): Promise<ChordOutcome> {
+    const chord = this.#chords.get(groupId);
+    if (chord === undefined || chord.ended || chord.size !== null) return { kind: 'counted' };
+    const there = chord.parts.size;
+    if (there !== counted) return { kind: 'unsized', counted: there };
+    await this.endChord(groupId);
+    return sizeLost(groupId, counted);
   }
 
   async setChordSize(groupId: string, size: number): Promise<void> {
@@ -104,7 +116,8 @@ export class MemoryGroups implements GroupStore {
     if (present === undefined || (status === 'SUCCESS' && present.state !== 'SUCCESS'))
       chord.parts.set(taskId, { taskId, state: status, resultJson, place: groupIndex ?? Number.POSITIVE_INFINITY });
     const size = chord.size ?? chordSize;
-    if (size === null || chord.parts.size !== size + chord.added) return { kind: 'counted' };
+    if (size === null) return { kind: 'unsized', counted: chord.parts.size };
+    if (chord.parts.size !== size + chord.added) return { kind: 'counted' };
     if (chord.completedBy !== null && chord.completedBy !== taskId) return { kind: 'counted' };
     chord.completedBy = taskId;
     const group = await this.restoreGroup(groupId);

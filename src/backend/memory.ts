@@ -7,6 +7,7 @@ import type { Broker } from '../broker/broker.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord, readyStates } from '../protocol/result.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 import type { ResultBackend } from './backend.ts';
+import { defaultSizeTimeoutMs } from './group-store.ts';
 import { MemoryGroups } from './memory-groups.ts';
 import { ResultWaiters } from './result-waiters.ts';
 
@@ -15,6 +16,8 @@ export interface MemoryBackendParams {
   readonly resultExpiresMs: number | null;
   /** Default: 3 s. */
   readonly chordJoinTimeoutMs?: number;
+  /** Default: 5 min. */
+  readonly chordSizeTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
@@ -40,6 +43,7 @@ export class MemoryBackend implements ResultBackend {
       source: { documents: async (taskIds) => this.#texts(taskIds), wait: (taskId, options) => this.wait(taskId, options) },
       expiresMs: this.#expiresMs,
       chordJoinTimeoutMs: params.chordJoinTimeoutMs ?? 3000,
+      chordSizeTimeoutMs: params.chordSizeTimeoutMs ?? defaultSizeTimeoutMs,
       clock: this.#clock,
       store: (record) => this.store(record),
     });

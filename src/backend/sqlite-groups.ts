@@ -13,7 +13,7 @@ import type { ChordMember } from '../protocol/chord-member.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import type { Clock } from '../std/clock.ts';
-import { joinFailed, outcomeOfJoin, outcomeOfMembers } from './chord-outcome.ts';
+import { joinFailed, outcomeOfJoin, outcomeOfMembers, partsLost, sizeLost } from './chord-outcome.ts';
 import { type DocumentSource, type JoinOutcome, joinGroup } from './group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from './group-store.ts';
 import { readSavedGroup, savedGroup } from './saved-group.ts';
@@ -24,6 +24,7 @@ export interface SqliteGroupsParams {
   /** null: results are kept for ever. */
   readonly resultExpiresMs: number | null;
   readonly chordJoinTimeoutMs: number;
+  readonly chordSizeTimeoutMs: number;
   readonly clock: Clock;
   /** Inside a transaction: keep the document of this record. */
   storeDocument(database: SqliteDatabase, record: ResultRecord): void;
@@ -61,6 +62,10 @@ CREATE INDEX IF NOT EXISTS umbel_chord_expiry ON umbel_chord (expires_at) WHERE 
   saveGroup: 'INSERT OR REPLACE INTO umbel_group (group_id, document, expires_at) VALUES (?, ?, ?)',
   deleteGroup: 'DELETE FROM umbel_group WHERE group_id = ?',
   chord: 'SELECT size, added, counted, completed_by, ended FROM umbel_chord WHERE group_id = ?',
+  recount: 'SELECT count(*) FROM umbel_chord_part WHERE group_id = ?',
+  resume: 'INSERT INTO umbel_chord (group_id, counted, expires_at) VALUES (?, ?, ?)',
+  keep: 'UPDATE umbel_chord SET expires_at = ?2 WHERE group_id = ?1',
+  keepGroup: 'UPDATE umbel_group SET expires_at = ?2 WHERE group_id = ?1',
   begin: `INSERT INTO umbel_chord (group_id, size, expires_at) VALUES (?1, ?2, ?3)
     ON CONFLICT (group_id) DO UPDATE SET size = coalesce(?2, size), expires_at = ?3`,
   add: `INSERT INTO umbel_chord (group_id, added, expires_at) VALUES (?1, 1, ?2)
@@ -81,10 +86,12 @@ CREATE INDEX IF NOT EXISTS umbel_chord_expiry ON umbel_chord (expires_at) WHERE 
 } as const;
 
 export class SqliteGroups implements GroupStore {
+  readonly sizeTimeoutMs: number;
   readonly #params: SqliteGroupsParams;
 
   constructor(params: SqliteGroupsParams) {
     this.#params = params;
+    this.sizeTimeoutMs = params.chordSizeTimeoutMs;
   }
 
   install(database: SqliteDatabase): void {
@@ -97,15 +104,16 @@ export class SqliteGroups implements GroupStore {
     const [removal = null] = store.removalsOf(() => {
       settled = settle?.();
     });
-    const counted = new Promise<Completion | null>((resolve, reject) => {
+    const counted = new Promise<CountReply>((resolve, reject) => {
       store.enqueue(new CountPart({ ...this.#params, record, part, removal, expiresAtMs: this.#expiresAtMs(), resolve, reject }));
     });
-    const [completion] = await Promise.all([counted, settled]);
-    if (completion === null) return { kind: 'counted' };
-    if (completion.group === null) return outcomeOfMembers(completion.members);
+    const [reply] = await Promise.all([counted, settled]);
+    if (reply.kind !== 'whole') return reply;
+    if (reply.missing > 0) return partsLost(part.groupId, [], reply.missing);
+    if (reply.group === null) return outcomeOfMembers(reply.members);
     let group: ResultTuple;
     try {
-      group = readSavedGroup(completion.group);
+      group = readSavedGroup(reply.group);
     } catch (error) {
       return joinFailed(String(error));
     }
@@ -116,6 +124,18 @@ export class SqliteGroups implements GroupStore {
     await this.#write((database) => {
       database.prepare(sql.end).run(groupId);
       database.prepare(sql.deleteParts).run(groupId);
+    });
+  }
+
+  giveUpChord(groupId: string, taskId: string, counted: number): Promise<ChordOutcome> {
+    return this.#write((database) => {
+      const [size, , there, , ended] = database.prepare(sql.chord).get(groupId) ?? [];
+      const known = there !== undefined && database.prepare(sql.part).get(groupId, taskId) !== undefined;
+      if (!known || ended === 1 || typeof size === 'number') return nothing;
+      if (there !== counted) return { kind: 'unsized', counted: Number(there) };
+      database.prepare(sql.end).run(groupId);
+      database.prepare(sql.deleteParts).run(groupId);
+      return sizeLost(groupId, counted);
     });
   }
 
@@ -194,20 +214,19 @@ function savedText(database: SqliteDatabase, groupId: string, nowMs: number): st
   return typeof text === 'string' ? text : null;
 }
 
-/** Every part is there. */
-interface Completion {
-  readonly members: readonly ChordMember[];
-  /** Text of the saved group, where the results are more than a list. */
-  readonly group: string | null;
-}
+type CountReply =
+  | Extract<ChordOutcome, { readonly kind: 'counted' | 'unsized' }>
+  /** Every part was counted; `missing` of them are gone. `group`: text of the saved group, where the results are more than a list. */
+  | { readonly kind: 'whole'; readonly members: readonly ChordMember[]; readonly missing: number; readonly group: string | null };
+
+const nothing: Extract<ChordOutcome, { readonly kind: 'counted' }> = { kind: 'counted' };
 
 interface CountPartParams extends Pick<SqliteGroupsParams, 'storeDocument' | 'unavailable' | 'clock'> {
   readonly record: ResultRecord;
   readonly part: ChordPart;
   readonly removal: SqliteRemoval | null;
   readonly expiresAtMs: number | null;
-  /** null: counted. */
-  resolve(completion: Completion | null): void;
+  resolve(reply: CountReply): void;
   reject(error: Error): void;
 }
 
@@ -217,7 +236,7 @@ class CountPart implements SqliteOperation {
   readonly topics = sqliteTopic.result;
   readonly #params: CountPartParams;
   /** By the last run. */
-  #completion: Completion | null = null;
+  #reply: CountReply = nothing;
   #held = true;
 
   constructor(params: CountPartParams) {
@@ -226,20 +245,20 @@ class CountPart implements SqliteOperation {
 
   run(database: SqliteDatabase): void {
     const { record, part, removal, storeDocument } = this.#params;
-    this.#completion = null;
+    this.#reply = nothing;
     this.#held = removal === null || removal.isHeld(database);
     // Whoever has the message by now counts.
     if (!this.#held) return;
     if (!part.ignoreResult) storeDocument(database, record);
-    this.#completion = this.#count(database);
-    if (this.#completion === null) removal?.remove(database);
+    this.#reply = this.#count(database);
+    if (this.#reply.kind !== 'whole') removal?.remove(database);
   }
 
   committed(): void {
     const { removal, resolve } = this.#params;
-    if (this.#completion === null) removal?.removed(this.#held);
-    else removal?.kept();
-    resolve(this.#completion);
+    if (this.#reply.kind === 'whole') removal?.kept();
+    else removal?.removed(this.#held);
+    resolve(this.#reply);
   }
 
   failed(failure: SqliteFailure): void {
@@ -247,13 +266,12 @@ class CountPart implements SqliteOperation {
     this.#params.removal?.failed(failure);
   }
 
-  #count(database: SqliteDatabase): Completion | null {
+  #count(database: SqliteDatabase): CountReply {
     const { record, part, expiresAtMs, clock } = this.#params;
     const { groupId, groupIndex, chordSize } = part;
     const { taskId, status, resultJson } = record;
-    database.prepare(sql.begin).run(groupId, null, expiresAtMs);
-    const [size, added, before, completedBy, ended] = database.prepare(sql.chord).get(groupId) ?? [];
-    if (ended === 1) return null;
+    const [size, added, before, completedBy, ended] = this.#row(database, groupId, expiresAtMs);
+    if (ended === 1) return nothing;
     const present = database.prepare(sql.part).get(groupId, taskId)?.[0];
     // A task counts once; a success takes the place of a failure.
     if (present === undefined || (status === 'SUCCESS' && present !== 'SUCCESS'))
@@ -261,13 +279,27 @@ class CountPart implements SqliteOperation {
     if (present === undefined) database.prepare(sql.count).run(groupId);
     const counted = Number(before) + (present === undefined ? 1 : 0);
     const whole = typeof size === 'number' ? size : chordSize;
-    if (whole === null || counted !== whole + Number(added)) return null;
-    if (completedBy !== null && completedBy !== taskId) return null;
+    if (whole === null) return { kind: 'unsized', counted };
+    if (counted !== whole + Number(added)) return nothing;
+    if (completedBy !== null && completedBy !== taskId) return nothing;
     database.prepare(sql.complete).run(taskId, groupId);
     const members = database
       .prepare(sql.parts)
       .all(groupId)
       .map(([id, state, result]) => ({ taskId: String(id), state: String(state), resultJson: String(result) }));
-    return { members, group: savedText(database, groupId, clock.now()) };
+    return { kind: 'whole', members, missing: counted - members.length, group: savedText(database, groupId, clock.now()) };
+  }
+
+  /** One that is gone begins with the parts that are there. */
+  #row(database: SqliteDatabase, groupId: string, expiresAtMs: number | null): readonly unknown[] {
+    const row = database.prepare(sql.chord).get(groupId);
+    if (row === undefined) {
+      const there = Number(database.prepare(sql.recount).get(groupId)?.[0]);
+      database.prepare(sql.resume).run(groupId, there, expiresAtMs);
+      return [null, 0, there, null, 0];
+    }
+    database.prepare(sql.keep).run(groupId, expiresAtMs);
+    database.prepare(sql.keepGroup).run(groupId, expiresAtMs);
+    return row;
   }
 }

@@ -14,6 +14,7 @@ import { messageOf, UmbelError } from '../errors.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord, readyStates } from '../protocol/result.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 import type { BackendReport, ResultBackend } from './backend.ts';
+import { defaultSizeTimeoutMs } from './group-store.ts';
 import { ResultWaiters } from './result-waiters.ts';
 import { SqliteGroups } from './sqlite-groups.ts';
 
@@ -23,6 +24,8 @@ export interface SqliteBackendParams {
   readonly resultExpiresMs: number | null;
   /** Default: 3 s. */
   readonly chordJoinTimeoutMs?: number;
+  /** Default: 5 min. */
+  readonly chordSizeTimeoutMs?: number;
   readonly clock?: Clock;
 }
 
@@ -81,6 +84,7 @@ export class SqliteBackend implements ResultBackend {
       source: { documents: (taskIds) => this.#documents(taskIds), wait: (taskId, options) => this.wait(taskId, options) },
       resultExpiresMs: params.resultExpiresMs,
       chordJoinTimeoutMs: params.chordJoinTimeoutMs ?? 3000,
+      chordSizeTimeoutMs: params.chordSizeTimeoutMs ?? defaultSizeTimeoutMs,
       clock: this.#clock,
       storeDocument: (database, record) => this.#stored(record).run(database),
       unavailable,

@@ -43,6 +43,8 @@ export interface ConnectionParams {
   readonly resultExpiresMs: number | null;
   /** How long a chord whose header holds groups waits for the documents of its parts. Default: 3 s. */
   readonly chordJoinTimeoutMs?: number;
+  /** How long nobody need know how many parts a chord has, while none of them ends. Default: 5 min. */
+  readonly chordSizeTimeoutMs?: number;
   /** rpc:// only: replies survive a restart of the broker. Default: false. */
   readonly resultPersistent?: boolean;
   /** Defaults: those of the broker. */
@@ -77,6 +79,7 @@ export interface RedisResultParams {
   readonly globalKeyPrefix?: string;
   readonly chordOrdered?: boolean;
   readonly chordJoinTimeoutMs?: number;
+  readonly chordSizeTimeoutMs?: number;
   readonly retryPolicy?: Partial<ResultRetryPolicy>;
 }
 
@@ -159,12 +162,16 @@ function openBroker(params: ConnectionParams, store: StoreOf, redis: RedisOf): B
 
 function openBackend(params: ConnectionParams, store: StoreOf, redis: RedisOf): ResultBackend | null {
   const { backendUrl, brokerUrl, resultExpiresMs } = params;
-  const join = params.chordJoinTimeoutMs === undefined ? null : { chordJoinTimeoutMs: params.chordJoinTimeoutMs };
+  const { chordJoinTimeoutMs, chordSizeTimeoutMs } = params;
+  const chords = {
+    ...(chordJoinTimeoutMs === undefined ? null : { chordJoinTimeoutMs }),
+    ...(chordSizeTimeoutMs === undefined ? null : { chordSizeTimeoutMs }),
+  };
   const embedded = brokerUrl === null || isSqliteUrl(brokerUrl);
   const url = backendUrl ?? (embedded ? brokerUrl : brokerUrl === 'memory://' ? 'memory://' : 'disabled');
   if (url === 'disabled' || url === 'disabled://') return null;
-  if (url === 'memory://') return new MemoryBackend({ resultExpiresMs, ...join });
-  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs, ...join });
+  if (url === 'memory://') return new MemoryBackend({ resultExpiresMs, ...chords });
+  if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs, ...chords });
   if (isRedisUrl(url)) return openRedisBackend(url, resultExpiresMs, params.redisResults ?? {}, redis);
   throw unknownScheme('result.backend', url, 'BACKEND_URL_INVALID');
 }

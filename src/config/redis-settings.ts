@@ -125,6 +125,11 @@ export const resultRedisSettings = {
     default: 3,
     doc: 'How long to wait for the results of the parts of a finished chord whose header holds groups, before the chord fails.',
   }),
+  result_chord_size_timeout: setting<number>({
+    kind: seconds(),
+    default: 300,
+    doc: 'How long nobody need know how many parts a chord has, while none of them ends. Then its counters were lost, or its sender never finished: the body fails with `ChordError`.',
+  }),
   result_chord_retry_interval: setting<number>({
     kind: seconds(),
     default: 1,

@@ -6,7 +6,8 @@
  * published, or its failure stored and its error callbacks published → the message acknowledged, in one turn with the end of the chord.
  * So a worker that dies in between completes it again when the message comes again.
  *
- * A body that fails without having run may be a part of another chord: that one is told in the same way.
+ * A body that fails without having run may be a part of another chord: that one is told in the same way. What becomes of a chord of which nobody knows
+ * how many parts it has is unsized-chords.ts.
  * Source: redis.md §5.4, messages.md §9; Celery's words.
  */
 import type { ResultBackend } from '../backend/backend.ts';
@@ -18,10 +19,12 @@ import { reprException } from '../protocol/chord-member.ts';
 import type { ChordPartEnd } from '../protocol/chord-part.ts';
 import { chordError, exceptionDocument } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import { withResults } from './chord-body.ts';
 import type { FollowUpPublisher } from './follow-up-publisher.ts';
 import { mayPass } from './may-pass.ts';
+import { UnsizedChords } from './unsized-chords.ts';
 
 export interface ChordPartsParams {
   readonly backend: ResultBackend | null;
@@ -29,6 +32,7 @@ export interface ChordPartsParams {
   /** `commitsWith` of backend and broker. */
   readonly joint: boolean;
   readonly log: Logger;
+  readonly clock?: Clock;
 }
 
 /** A task that is a part of chords, or whose chain goes on to one. */
@@ -60,9 +64,18 @@ interface Rest {
 
 export class ChordParts {
   readonly #params: ChordPartsParams;
+  /** Begun with the first of them. */
+  #unsized: UnsizedChords | null = null;
+  #stopped = false;
 
   constructor(params: ChordPartsParams) {
     this.#params = params;
+  }
+
+  /** Nothing is given up any more. */
+  stop(): void {
+    this.#stopped = true;
+    this.#unsized?.stop();
   }
 
   /** Says so when there is nobody to count it. */
@@ -97,30 +110,63 @@ export class ChordParts {
     }
     if (ending.ignoreResult) recordOf.delete(ending.record.taskId);
     const rest: Rest = { groups: backend.groups, records: [], endedGroupIds: [] };
-    let stored: Promise<unknown>[] = [...recordOf.values()].map((record) => backend.store(record));
+    const stored: Promise<unknown>[] = [...recordOf.values()].map((record) => backend.store(record));
     const [only] = pending;
     if (joint && only !== undefined && pending.length === 1) {
       if (stored.length > 0) await Promise.all(stored.splice(0));
       const outcome = await this.#count(only, rest.groups, acknowledge);
-      if (outcome.kind === 'counted') return;
+      if (outcome.kind === 'unsized') this.#noteUnsized(only.part, ending.followUps, outcome.counted, rest.groups);
+      if (outcome.kind === 'counted' || outcome.kind === 'unsized') return;
       pending = await this.#finish(only.part, outcome, ending.followUps, rest);
     }
-    while (pending.length > 0) {
-      const counting = pending.map((counted) => this.#count(counted, rest.groups, undefined));
-      const [outcomes] = await Promise.all([Promise.all(counting), ...stored]);
-      stored = [];
-      const next: CountedPart[] = [];
-      for (const [index, { part }] of pending.entries()) {
-        const outcome = outcomes[index];
-        if (outcome !== undefined) next.push(...(await this.#finish(part, outcome, ending.followUps, rest)));
-      }
-      pending = next;
-    }
-    await Promise.all(stored);
+    await this.#countAll(pending, ending.followUps, rest, stored);
     if (!joint) await Promise.all(rest.records.map((record) => backend.store(record)));
     const ended = rest.endedGroupIds.map((groupId) => this.#end(groupId, rest.groups));
     const settled = joint && rest.records.length > 0 ? backend.storeAndSettle(rest.records, acknowledge) : acknowledge();
     await Promise.all([...ended, settled]);
+  }
+
+  /** And those that end with them, and those again. `stored`: what is on its way meanwhile. */
+  async #countAll(
+    parts: readonly CountedPart[],
+    followUps: readonly FollowUp[],
+    rest: Rest,
+    stored: readonly Promise<unknown>[],
+  ): Promise<void> {
+    let pending = parts;
+    while (pending.length > 0) {
+      const counting = pending.map((counted) => this.#count(counted, rest.groups, undefined));
+      const [outcomes] = await Promise.all([Promise.all(counting), ...stored]);
+      const next: CountedPart[] = [];
+      for (const [index, { part }] of pending.entries()) {
+        const outcome = outcomes[index];
+        if (outcome !== undefined) next.push(...(await this.#finish(part, outcome, followUps, rest)));
+      }
+      pending = next;
+    }
+    await Promise.all(stored);
+  }
+
+  #noteUnsized(part: ChordPartEnd, followUps: readonly FollowUp[], counted: number, groups: GroupStore): void {
+    const { backend, log, clock = systemClock } = this.#params;
+    if (this.#stopped || backend === null) return;
+    this.#unsized ??= new UnsizedChords({
+      backend,
+      groups,
+      log,
+      clock,
+      fail: (given, failure, messages) => this.#giveUp(given, failure, messages, groups),
+    });
+    this.#unsized.note(part, followUps, counted);
+  }
+
+  /** With no message of its own to acknowledge. */
+  async #giveUp(part: ChordPartEnd, failure: Failure, followUps: readonly FollowUp[], groups: GroupStore): Promise<void> {
+    const { backend } = this.#params;
+    const rest: Rest = { groups, records: [], endedGroupIds: [] };
+    await this.#countAll(await this.#fail(part, failure, followUps, rest), followUps, rest, []);
+    await Promise.all(rest.endedGroupIds.map((groupId) => this.#end(groupId, groups)));
+    await Promise.all(rest.records.map((record) => backend?.store(record)));
   }
 
   #count(counted: CountedPart, groups: GroupStore, acknowledge: (() => Promise<unknown>) | undefined): Promise<ChordOutcome> {
@@ -144,6 +190,9 @@ export class ChordParts {
   async #finish(part: ChordPartEnd, outcome: ChordOutcome, followUps: readonly FollowUp[], rest: Rest): Promise<CountedPart[]> {
     switch (outcome.kind) {
       case 'counted':
+        return [];
+      case 'unsized':
+        this.#noteUnsized(part, followUps, outcome.counted, rest.groups);
         return [];
       case 'complete': {
         const refusal = await this.#publishBody(part, followUps, outcome.resultsJson);

@@ -88,6 +88,7 @@ export class Settler implements RequestListener {
   /** From now on children end because the worker stops. */
   stopping(): void {
     this.#stopping = true;
+    this.#chords.stop();
   }
 
   /** Resolves when every settlement that has begun is durable. */

@@ -51,6 +51,7 @@ export function redisResultParams(settings: Settings): RedisResultParams {
     username: settings.redis_username,
     password: settings.redis_password,
     chordJoinTimeoutMs: settings.result_chord_join_timeout * 1000,
+    chordSizeTimeoutMs: settings.result_chord_size_timeout * 1000,
     retryPolicy: defined({
       maxRetries: policy.max_retries,
       intervalStartMs: ms(policy.interval_start),

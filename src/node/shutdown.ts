@@ -69,10 +69,8 @@ export class Shutdown {
         log.warning('worker.stop', `worker: Cold shutdown (MainProcess): ${pool.jobCount} tasks still running`, { mode: 'cold' });
     }
     if (!drained) drained = await this.#softly();
-    if (!drained) {
-      settler.stopping();
-      await pool.stop();
-    }
+    settler.stopping();
+    if (!drained) await pool.stop();
     await this.#settleAll();
   }
 

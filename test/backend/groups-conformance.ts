@@ -125,9 +125,39 @@ export function groupsConformance(t: Test, params: BackendConformanceParams): vo
     t.strictSame(await end(groups, groupId, 0, randomUUID(), 0, 'SUCCESS', { chordSize: 1 }), counted);
     t.equal((await end(groups, groupId, 1, randomUUID(), 1, 'SUCCESS', { chordSize: 1 })).kind, 'complete');
     const unknown = randomUUID();
-    t.strictSame(await end(groups, unknown, 0, randomUUID(), 0), counted, 'nobody has said how many there are');
+    t.strictSame(await end(groups, unknown, 0, randomUUID(), 0), { kind: 'unsized', counted: 1 }, 'nobody has said how many there are');
     await groups.setChordSize(unknown, 2);
     t.equal((await end(groups, unknown, 1, randomUUID(), 1)).kind, 'complete', 'said late');
+  });
+
+  test('a chord without a size is given up when nothing has changed, once, and for good', async (t, groups, _backend, open) => {
+    const [groupId, first, second, third] = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
+    const other = (await open()).groups;
+    t.strictSame(await end(groups, groupId, 0, first, 0), { kind: 'unsized', counted: 1 });
+    t.strictSame(await end(groups, groupId, 1, second, 1), { kind: 'unsized', counted: 2 });
+    t.strictSame(await groups.giveUpChord(groupId, first, 1), { kind: 'unsized', counted: 2 }, 'another part has ended');
+    const message = `the size of chord ${groupId} was lost or never stored: 2 parts have ended, and of how many is not known`;
+    const failed = { kind: 'failed', exception: { exc_type: 'ChordError', exc_message: [message] } };
+    const both = await Promise.all([groups.giveUpChord(groupId, first, 2), other?.giveUpChord(groupId, second, 2)]);
+    t.equal(both.filter((outcome) => outcome?.kind === 'counted').length, 1, 'one of them fails it');
+    t.match(
+      both.find((outcome) => outcome?.kind !== 'counted'),
+      failed,
+    );
+    await groups.setChordSize(groupId, 3);
+    t.strictSame(await end(groups, groupId, 2, third, 2), counted, 'its body has failed: it does not run');
+    t.strictSame(await groups.giveUpChord(groupId, third, 3), counted);
+  });
+
+  test('a chord with a size, one that has ended and one that nobody counted are not given up', async (t, groups) => {
+    const [groupId, taskId] = [randomUUID(), randomUUID()];
+    t.strictSame(await end(groups, groupId, 0, taskId, 0), { kind: 'unsized', counted: 1 });
+    await groups.setChordSize(groupId, 2);
+    t.strictSame(await groups.giveUpChord(groupId, taskId, 1), counted);
+    t.equal((await end(groups, groupId, 1, randomUUID(), 1)).kind, 'complete');
+    await groups.endChord(groupId);
+    t.strictSame(await groups.giveUpChord(groupId, taskId, 1), counted);
+    t.strictSame(await groups.giveUpChord(randomUUID(), taskId, 1), counted);
   });
 
   test('a part without a stored result counts all the same', async (t, groups, backend) => {

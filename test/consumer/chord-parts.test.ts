@@ -4,11 +4,15 @@ import type { FinishedTask } from '../../src/canvas/finished-task.ts';
 import { followUpsOfFailure, followUpsOfSuccess } from '../../src/canvas/follow-up.ts';
 import { encodeFollowUps } from '../../src/canvas/follow-up-message.ts';
 import { type Signature, signature } from '../../src/canvas/signature.ts';
+import { ChordParts } from '../../src/consumer/chord-parts.ts';
+import { FollowUpPublisher } from '../../src/consumer/follow-up-publisher.ts';
 import type { Request } from '../../src/consumer/request.ts';
 import { UmbelError } from '../../src/errors.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Job } from '../../src/pool/job.ts';
 import { encodeTask, type OutgoingTask, readContent, readReceipt } from '../../src/protocol/task-message.ts';
+import { FakeClock } from '../../src/std/clock.ts';
+import { record } from '../backend/conformance.ts';
 import { deliveryOf, RecordingGroups, settled } from './doubles.ts';
 import { endedMeta, late, loseChild, SettleBench } from './settle-bench.ts';
 
@@ -18,6 +22,18 @@ const inGroup = { group: 'g', groupIndex: 1, rootId: 'root' };
 const complete = { kind: 'complete', resultsJson: '[1, {"a": NaN}, "$&"]' } as const;
 const chordError = { exc_type: 'ChordError', exc_message: ["Dependency x raised ValueError('boom')"], exc_module: 'celery.exceptions' };
 const failed = { kind: 'failed', exception: chordError, traceback: 'ChordError\n' } as const;
+
+const ownPart = {
+  part: 1,
+  taskId: 'part',
+  groupId: 'g',
+  groupIndex: 0,
+  chordSize: null,
+  resultsToken: '',
+  bodyError: null,
+  failed: [],
+  outer: [],
+};
 
 class ChordBench extends SettleBench {
   readonly groups = new RecordingGroups(this.recorder, this.subscription);
@@ -266,6 +282,46 @@ t.test('apart, the failure of the body is stored before the acknowledgement', as
   await bench.recorder.pass('store');
   t.same(bench.recorder.names, ['count', 'store', 'ack', 'settled']);
 });
+
+t.test('a part of a chord without a size: acknowledged as any other, and its body failed when it is given up', async (t) => {
+  for (const joint of [true, false]) {
+    const { bench, parts, clock } = unsizedChord(joint);
+    const { request } = await bench.part({ chord: failing });
+    const { messages, about } = encodeFollowUps(followUpsOfSuccess(finished(request), readContent(request.delivery, 2), 3), 2);
+    const ending = { parts: about.chordParts ?? [], followUps: messages, record: record('task-1', 'SUCCESS', 1), ignoreResult: false };
+    await parts.settle(ending, [], () => bench.subscription.ack(request.delivery));
+    t.same(bench.recorder.names, ['count', 'ack'], 'its message does not wait for that');
+    clock.advance(bench.groups.sizeTimeoutMs);
+    await settled();
+    t.same(bench.recorder.names.slice(2), ['give up', 'declare', 'publish', 'store']);
+    t.equal(bench.recorder.calls.find(({ name }) => name === 'give up')?.detail, `g ${request.header.id} 3`);
+    t.match(bench.broker.published[0]?.message.headers, { task: 'tasks.oops', root_id: 'body' });
+    t.match(bench.backend.records, [{ taskId: 'body', status: 'FAILURE', resultJson: JSON.stringify(chordError) }]);
+    t.ok(bench.log.lines.some(({ event }) => event === 'chord.failed'));
+  }
+});
+
+t.test('a worker that stops gives up nothing', async (t) => {
+  for (const stopped of [false, true]) {
+    const { bench, parts, clock } = unsizedChord(false);
+    if (stopped) parts.stop();
+    await parts.settle({ parts: [ownPart], followUps: [], record: record('part', 'SUCCESS', 1), ignoreResult: false }, [], async () => {});
+    clock.advance(bench.groups.sizeTimeoutMs);
+    await settled();
+    t.strictSame(bench.recorder.names.slice(0, 2), stopped ? ['count'] : ['count', 'give up']);
+  }
+});
+
+/** Three parts of a chord are counted, and nobody knows of how many. */
+function unsizedChord(joint: boolean): { readonly bench: ChordBench; readonly parts: ChordParts; readonly clock: FakeClock } {
+  const bench = new ChordBench(joint);
+  bench.groups.outcomes.set('g', { kind: 'unsized', counted: 3 });
+  bench.groups.outcomes.set('g given up', failed);
+  const clock = new FakeClock();
+  const { backend, broker, producer, log } = bench;
+  const publisher = new FollowUpPublisher({ broker, backend: null, producer, log });
+  return { bench, parts: new ChordParts({ backend, publisher, joint, log, clock }), clock };
+}
 
 t.test('which ends are ends of a part', async (t) => {
   const rows: readonly (readonly [string, (bench: ChordBench) => Promise<void>, string | null])[] = [

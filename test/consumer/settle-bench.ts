@@ -30,6 +30,7 @@ export class SettleBench {
   readonly broker = new RecordingBroker(this.recorder);
   readonly backend: RecordingBackend;
   readonly subscription = new RecordingSubscription(this.recorder);
+  readonly producer: Producer;
   readonly settler: Settler;
   /** Requests reported as off our hands. */
   readonly settledRequests: Request[] = [];
@@ -40,11 +41,11 @@ export class SettleBench {
 
   constructor(options: BenchOptions = {}) {
     this.backend = new RecordingBackend(this.recorder, options.joint ?? false);
-    const producer = new Producer({ broker: this.broker, queues: queueTable(), retry: false });
+    this.producer = new Producer({ broker: this.broker, queues: queueTable(), retry: false });
     this.settler = new Settler({
       broker: this.broker,
       backend: options.backend === false ? null : this.backend,
-      producer,
+      producer: this.producer,
       poison: setAside(this.broker, this.log).poison,
       nodeName: 'worker@test',
       resultExtended: options.resultExtended ?? false,

@@ -28,6 +28,7 @@ t.test('nothing set', async (t) => {
     username: null,
     password: null,
     chordJoinTimeoutMs: 3000,
+    chordSizeTimeoutMs: 300_000,
     retryPolicy: {},
   });
 });
@@ -39,6 +40,7 @@ t.test('everything set', async (t) => {
 [result]
 backend = "sentinel://a;sentinel://b/2"
 chord_join_timeout = 7
+chord_size_timeout = 60
 
 [result.backend_transport_options]
 global_keyprefix = "app1"
@@ -80,6 +82,7 @@ backend_use_ssl = { ssl_cert_reqs = "CERT_NONE", ssl_ca_certs = "ca.pem", ssl_ce
     username: 'u',
     password: 'p',
     chordJoinTimeoutMs: 7000,
+    chordSizeTimeoutMs: 60_000,
     retryPolicy: { maxRetries: 2, intervalStartMs: 500, intervalStepMs: 0, intervalMaxMs: 5000 },
     globalKeyPrefix: 'app1',
     chordOrdered: false,

@@ -1,5 +1,5 @@
 /**
- * One end of a part of a chord: its result stored and counted, and its message acknowledged unless the chord is complete with it.
+ * One end of a part of a chord: its result stored and counted, and its message acknowledged unless there is more for this part to do.
  *
  * Owns the promise of this step. What the reply comes to is redis-groups.ts.
  */
@@ -7,15 +7,15 @@ import type { RedisFailure } from '../../driver/redis-failure.ts';
 import type { RedisOperation } from '../../driver/redis-outbox.ts';
 import type { RedisRemoval } from '../../driver/redis-removal.ts';
 import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
-import { storePartScript } from './store-script.ts';
+import { storePartScript } from './chord-script.ts';
 
 export interface PartCountParams {
   /** As storePartScript wants them, but for what is removed. */
   readonly keys: readonly string[];
   readonly args: readonly string[];
   readonly removal: RedisRemoval | null;
-  /** Saved group and members of a chord that is complete; null: counted. */
-  resolve(complete: readonly unknown[] | null): void;
+  /** As storePartScript says; what a number says of the message is done. */
+  resolve(reply: readonly unknown[] | number): void;
   reject(failure: RedisFailure): void;
 }
 
@@ -47,7 +47,7 @@ export class PartCount implements RedisOperation {
       resolve(reply);
       removal?.kept();
     } else {
-      resolve(null);
+      resolve(Number(reply));
       removal?.removed(resent || reply !== 1);
     }
   }

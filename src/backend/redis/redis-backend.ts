@@ -16,7 +16,7 @@ import { UmbelError } from '../../errors.ts';
 import { decodeResultDocument, encodeResultDocument, type ResultDocument, type ResultRecord } from '../../protocol/result.ts';
 import { type Clock, systemClock } from '../../std/clock.ts';
 import type { BackendReport, ResultBackend } from '../backend.ts';
-import type { GroupStore } from '../group-store.ts';
+import { defaultSizeTimeoutMs, type GroupStore } from '../group-store.ts';
 import { RedisGroups } from './redis-groups.ts';
 import { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, defaultRetryPolicy, ResultReader, type ResultRetryPolicy } from './result-reader.ts';
@@ -34,6 +34,8 @@ export interface RedisBackendParams {
   readonly chordOrdered?: boolean;
   /** Default: 3 s. */
   readonly chordJoinTimeoutMs?: number;
+  /** Default: 5 min. */
+  readonly chordSizeTimeoutMs?: number;
   readonly retryPolicy?: Partial<ResultRetryPolicy>;
   readonly clock?: Clock;
 }
@@ -67,6 +69,7 @@ export class RedisBackend implements ResultBackend {
       resultExpiresMs,
       chordOrdered: params.chordOrdered ?? true,
       chordJoinTimeoutMs: params.chordJoinTimeoutMs ?? 3000,
+      chordSizeTimeoutMs: params.chordSizeTimeoutMs ?? defaultSizeTimeoutMs,
       clock,
     });
   }

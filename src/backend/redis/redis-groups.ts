@@ -1,22 +1,24 @@
 /**
  * Groups and chords in Redis, in Celery's keys.
  *
- * Owns the order in which a chord is counted, joined and ended. The counting itself is store-script.ts.
+ * Owns the order in which a chord is counted, joined and ended. The counting itself is chord-script.ts.
  * Source: protocol notes, redis.md §5.4 and §5.6.
  */
 import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisFailure } from '../../driver/redis-failure.ts';
-import type { RedisCommand } from '../../driver/redis-script.ts';
+import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf, UmbelError } from '../../errors.ts';
 import { chordMemberHead, decodeChordMember, encodeChordMember } from '../../protocol/chord-member.ts';
 import { encodeResultDocument, type ResultRecord } from '../../protocol/result.ts';
 import type { ResultTuple } from '../../protocol/result-tuple.ts';
 import type { Clock } from '../../std/clock.ts';
-import { joinFailed, outcomeOfJoin, outcomeOfMembers } from '../chord-outcome.ts';
+import { groupLost, joinFailed, outcomeOfJoin, outcomeOfMembers, partsLost, sizeLost } from '../chord-outcome.ts';
 import { type JoinOutcome, joinGroup } from '../group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../group-store.ts';
 import { readSavedGroup, savedGroup } from '../saved-group.ts';
-import { PartCount } from './part-count.ts';
+import { giveUpScript, restorePartsScript } from './chord-script.ts';
+import { foundParts, isLoss, type Loss, missingParts, unknownParts } from './lost-parts.ts';
+import { PartCount, type PartCountParams } from './part-count.ts';
 import type { ResultKeys } from './result-keys.ts';
 import { backendUnavailable, type ResultReader } from './result-reader.ts';
 import type { ResultWatch } from './result-watch.ts';
@@ -32,6 +34,7 @@ export interface RedisGroupsParams {
   /** Parts in a sorted set (Celery's default since 5.0), or a list. */
   readonly chordOrdered: boolean;
   readonly chordJoinTimeoutMs: number;
+  readonly chordSizeTimeoutMs: number;
   readonly clock: Clock;
 }
 
@@ -39,46 +42,74 @@ const mostKeys = 500;
 const dayMs = 86_400_000;
 
 export class RedisGroups implements GroupStore {
+  readonly sizeTimeoutMs: number;
   readonly #params: RedisGroupsParams;
   readonly #ttl: string;
 
   constructor(params: RedisGroupsParams) {
     this.#params = params;
+    this.sizeTimeoutMs = params.chordSizeTimeoutMs;
     this.#ttl = params.resultExpiresMs === null ? '' : String(Math.max(1, Math.round(params.resultExpiresMs)));
   }
 
   async storeChordPart(record: ResultRecord, part: ChordPart, settle?: () => Promise<unknown>): Promise<ChordOutcome> {
-    const { keys, chordOrdered, connection } = this.#params;
+    const { keys, chordOrdered } = this.#params;
     const { taskId, status, resultJson } = record;
-    const chord = keys.chord(part.groupId);
+    const { groupId, groupIndex, chordSize } = part;
+    const chord = keys.chord(groupId);
     const document = part.ignoreResult ? '' : encodeResultDocument(record);
     const member = encodeChordMember({ taskId, state: status, resultJson });
     refuseTooLarge(document, taskId);
     refuseTooLarge(member, taskId);
-    const params = {
-      keys: [keys.task(taskId), chord.parts, chord.added, chord.size, chord.claim, chord.group],
+    const call = {
+      keys: [keys.task(taskId), chord.parts, chord.added, chord.size, chord.claim, chord.group, chord.seen],
       args: [
         document,
         this.#ttl,
         chordOrdered ? '1' : '0',
-        part.groupIndex === null ? '+inf' : String(part.groupIndex),
+        groupIndex === null ? '+inf' : String(groupIndex),
         member,
         chordMemberHead(taskId),
         taskId,
-        part.chordSize === null ? '' : String(part.chordSize),
+        chordSize === null ? '' : String(chordSize),
       ],
     };
+    let reply = await this.#count(call, settle);
+    if (isLoss(reply)) {
+      const lost = await this.#restore(groupId, reply);
+      if (lost.length === 0) reply = await this.#count(call, settle);
+      if (isLoss(reply)) return partsLost(groupId, lost, lost.length === 0 ? unknownParts(reply) : 0);
+    }
+    if (typeof reply === 'number') return reply < 0 ? { kind: 'unsized', counted: -reply } : { kind: 'counted' };
+    return this.#outcome(groupId, reply);
+  }
+
+  async #count(call: Pick<PartCountParams, 'keys' | 'args'>, settle?: () => Promise<unknown>): Promise<readonly unknown[] | number> {
+    const { connection } = this.#params;
     let settled: Promise<unknown> | undefined;
     const removals = connection.removalsOf(() => {
       settled = settle?.();
     });
-    const stored = new Promise<readonly unknown[] | null>((resolve, reject) => {
+    const counted = new Promise<readonly unknown[] | number>((resolve, reject) => {
       const refuse = (failure: RedisFailure): void => reject(backendUnavailable(failure));
-      connection.enqueue(new PartCount({ ...params, removal: removals[0] ?? null, resolve, reject: refuse }));
+      connection.enqueue(new PartCount({ ...call, removal: removals[0] ?? null, resolve, reject: refuse }));
     });
-    const [complete] = await Promise.all([stored, settled]);
-    if (complete === null) return { kind: 'counted' };
-    const [group, members] = complete;
+    const [reply] = await Promise.all([counted, settled]);
+    return reply;
+  }
+
+  /** Put back what is still stored of the parts that are gone; the ids of those of which nothing is. */
+  async #restore(groupId: string, loss: Loss): Promise<readonly string[]> {
+    const missing = missingParts(loss);
+    const documents = await this.#documents(missing.map(({ taskId }) => taskId));
+    const { found, lost } = foundParts(missing, documents);
+    if (lost.length === 0 && found.length > 0)
+      await this.#write([evalCommand(restorePartsScript, [this.#params.keys.chord(groupId).parts], [this.#ttl, ...found])]);
+    return lost;
+  }
+
+  async #outcome(groupId: string, [kind, members, group]: readonly unknown[]): Promise<ChordOutcome> {
+    if (kind === 'no-group') return groupLost(groupId);
     try {
       if (typeof group === 'string') return outcomeOfJoin(await this.join(readSavedGroup(group), this.#params.chordJoinTimeoutMs));
       return outcomeOfMembers((Array.isArray(members) ? members : []).map((text) => decodeChordMember(String(text))));
@@ -90,8 +121,17 @@ export class RedisGroups implements GroupStore {
   }
 
   async endChord(groupId: string): Promise<void> {
-    const { parts, added, size, claim } = this.#params.keys.chord(groupId);
-    await this.#write([['DEL', parts, added, size, claim]]);
+    const { parts, added, size, claim, seen } = this.#params.keys.chord(groupId);
+    await this.#write([['DEL', parts, added, size, claim, seen]]);
+  }
+
+  async giveUpChord(groupId: string, taskId: string, counted: number): Promise<ChordOutcome> {
+    const { parts, size, claim, seen } = this.#params.keys.chord(groupId);
+    const args = [taskId, String(counted), this.#ttl === '' ? String(dayMs) : this.#ttl];
+    const [reply] = await this.#write([evalCommand(giveUpScript, [parts, size, claim, seen], args)]);
+    const there = Number(reply);
+    if (there < 0) return sizeLost(groupId, counted);
+    return there === 0 ? { kind: 'counted' } : { kind: 'unsized', counted: there };
   }
 
   async claimRun(taskId: string, mark: string): Promise<'first' | 'same' | 'other'> {
@@ -112,7 +152,15 @@ export class RedisGroups implements GroupStore {
 
   /** Not kept for a server that is away: sent twice, it would count twice. */
   async addToChord(groupId: string): Promise<void> {
-    await this.#write([['INCR', this.#params.keys.chord(groupId).added]], false);
+    const { added, seen } = this.#params.keys.chord(groupId);
+    await this.#write(
+      [
+        ['INCR', added],
+        ['HINCRBY', seen, 'added', 1],
+        ['PEXPIRE', seen, this.#ttl === '' ? String(dayMs) : this.#ttl],
+      ],
+      false,
+    );
   }
 
   async saveGroup(groupId: string, group: ResultTuple): Promise<void> {

@@ -15,6 +15,8 @@ export interface ChordKeys {
   readonly size: string;
   /** Ours: the task that completed the chord. Python never looks at it. */
   readonly claim: string;
+  /** Ours: what has been seen of the chord, so that the loss of another key is noticed. */
+  readonly seen: string;
   /** The saved group. */
   readonly group: string;
 }
@@ -45,6 +47,13 @@ export class ResultKeys {
 
   chord(groupId: string): ChordKeys {
     const group = this.#group + groupId;
-    return { parts: `${group}.j`, added: `${group}.t`, size: `${group}.s`, claim: `${group}.umbel-claim`, group };
+    return {
+      parts: `${group}.j`,
+      added: `${group}.t`,
+      size: `${group}.s`,
+      claim: `${group}.umbel-claim`,
+      seen: `${group}.umbel-seen`,
+      group,
+    };
   }
 }

@@ -1,9 +1,9 @@
 /**
- * The two Lua scripts by which results are written.
+ * The Lua script by which results are written. Parts of chords have scripts of their own, chord-script.ts.
  *
- * What Celery does in two steps (GET, then SETEX and PUBLISH; ZADD, count and look) is one here, so that nothing falls between;
- * afterwards keys and channels hold what Python would have written. Every command in them exists in Redis 5.
- * Source: protocol notes, redis.md §5.2 and §5.4.
+ * What Celery does in two steps (GET, then SETEX and PUBLISH) is one here, so that nothing falls between; afterwards keys and
+ * channels hold what Python would have written. Every command in it exists in Redis 5.
+ * Source: protocol notes, redis.md §5.2.
  */
 import { redisScript } from '../../driver/redis-script.ts';
 
@@ -12,7 +12,7 @@ import { redisScript } from '../../driver/redis-script.ts';
  * another order: that one is parsed. Second value: why what is stored is no document.
  * must: errors name the command; those of Redis do not say which one of a script a user may not give.
  */
-const common = `
+export const storeFunctions = `
 local function storedState(key)
   local head = redis.pcall('GETRANGE', key, 0, 63)
   if type(head) == 'table' then return nil, head.err end
@@ -50,7 +50,7 @@ end
  * Everything is stored before anything is removed: whatever ends the script in between (out of memory, a missing right), nothing is
  * removed without its document.
  */
-export const storeScript = redisScript(`${common}
+export const storeScript = redisScript(`${storeFunctions}
 local count = tonumber(ARGV[2])
 local hash, index = KEYS[count + 1], KEYS[count + 2]
 if hash then
@@ -83,85 +83,4 @@ for at, member in ipairs(members) do
 end
 if #members > 0 then redis.call('ZREM', index, unpack(members)) end
 return { refused, gone }
-`);
-
-/**
- * KEYS: document, parts, added, size, claim, group; then the hash and the sorted set of what is removed, if anything is.
- * ARGV: document or '' (not stored), milliseconds to live or '', '1' for a sorted set, score, member, what every member of the
- * task begins with, task id, size for want of a stored one or ''; then the member to be removed.
- * 0: counted, and removed. 1: what is to be removed was not there, and nothing was done: whoever took it counts. Else { saved group or
- * false, { members } }: complete, and this task's to finish; nothing was removed.
- *
- * A task counts once, whatever its results: a member of the same task is looked for among those of the same score, or, where
- * there may be many (no index, a list), when the task has a result already. A success takes the place of a failure.
- *
- * The removal comes last: whatever ends the script before, nothing is removed.
- */
-export const storePartScript = redisScript(`${common}
-local parts, ttl, score, member, head, taskId = KEYS[2], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local hash, index, held = KEYS[7], KEYS[8], ARGV[9]
-if hash then
-  run('ZSCORE', index, held)
-  if run('HEXISTS', hash, held) == 0 then return 1 end
-end
-local state, reason = storedState(KEYS[1])
-if reason then return redis.error_reply(reason) end
-if ARGV[1] ~= '' and state ~= 'SUCCESS' then store(KEYS[1], ARGV[1], ttl) end
-
-local kind = run('TYPE', parts).ok
-local list = kind == 'list' or (kind == 'none' and ARGV[3] ~= '1')
-local again = ARGV[1] == '' or state == 'SUCCESS' or state == 'FAILURE' or state == 'REVOKED'
-
-local function isOfTask(text) return string.sub(text, 1, #head) == head end
-local function succeeded(text) return string.sub(text, #head + 1, #head + 9) == '"SUCCESS"' end
-local function counted()
-  if hash then
-    run('HDEL', hash, held)
-    run('ZREM', index, held)
-  end
-  return 0
-end
-
-local present = false
-if list then
-  if again then
-    for at, text in ipairs(run('LRANGE', parts, 0, -1)) do
-      if isOfTask(text) then
-        present = true
-        if succeeded(member) and not succeeded(text) then run('LSET', parts, at - 1, member) end
-        break
-      end
-    end
-  end
-  if not present then run('RPUSH', parts, member) end
-else
-  if again or score ~= '+inf' then
-    for _, text in ipairs(run('ZRANGEBYSCORE', parts, score, score)) do
-      if isOfTask(text) then
-        present = true
-        if succeeded(member) and not succeeded(text) then
-          run('ZREM', parts, text)
-          run('ZADD', parts, score, member)
-        end
-        break
-      end
-    end
-  end
-  if not present then run('ZADD', parts, score, member) end
-end
-
-local count = list and run('LLEN', parts) or run('ZCARD', parts)
-local size = tonumber(run('GET', KEYS[4]) or ARGV[8])
-local added = tonumber(run('GET', KEYS[3]) or 0) or 0
-if ttl ~= '' then
-  run('PEXPIRE', parts, ttl)
-  run('PEXPIRE', KEYS[3], ttl)
-  run('PEXPIRE', KEYS[4], ttl)
-end
-if size == nil or count ~= size + added then return counted() end
-
-local claim = run('GET', KEYS[5])
-if claim and claim ~= taskId then return counted() end
-run('SET', KEYS[5], taskId, 'PX', ttl == '' and '86400000' or ttl)
-return { run('GET', KEYS[6]), run(list and 'LRANGE' or 'ZRANGE', parts, 0, -1) }
 `);

@@ -82,9 +82,9 @@ for (const file of ['results-redis.json', 'results-redis-5.6.3.json']) {
       }
     }
     t.strictSame(
-      keysOf(groupId),
+      keysOf(groupId).filter((name) => !name.endsWith('.umbel-seen')),
       (flying?.keys ?? []).map(({ key }) => key),
-      'and no other key',
+      'and no other key of Celery',
     );
     const last = await succeed(groups, groupId, 1, 'slow', 3);
     t.strictSame(last, { kind: 'complete', resultsJson: '[2, 3, 4]' });
@@ -248,7 +248,162 @@ t.test('how many there are: added ones, a size that comes late, one from an old 
   const old = (taskId: string, index: number) => groups.storeChordPart(record(taskId, 'SUCCESS', 1), part('old', index, { chordSize: 2 }));
   t.strictSame(await old('old-a', 0), counted);
   t.equal((await old('old-b', 1)).kind, 'complete');
-  t.strictSame(await succeed(groups, 'unknown', 0, 'unknown-a'), counted);
+  t.strictSame(await succeed(groups, 'unknown', 0, 'unknown-a'), { kind: 'unsized', counted: 1 });
+});
+
+// ---------------------------------------------------------------- counters that are lost
+
+/** What a part of a chord of three finds lost after the first two, or after one of them, and how the chord ends. */
+const whole = { kind: 'complete', resultsJson: '[0, 1, 2]' };
+const restored: readonly (readonly [string, readonly string[]])[] = [
+  ['the parts', ['.j']],
+  ['the size', ['.s']],
+  ['the parts and the size', ['.j', '.s']],
+  ['all of Celery’s counters', ['.j', '.s', '.t']],
+];
+for (const chordOrdered of [true, false]) {
+  for (const [what, suffixes] of restored) {
+    for (const after of [1, 2]) {
+      const form = chordOrdered ? 'ordered' : 'list';
+      t.test(`${what} deleted after ${after} of three: complete all the same (${form})`, async (t) => {
+        const { groups } = await open(t, { chordOrdered });
+        const groupId = `lost-${form}-${suffixes.join('')}-${after}`;
+        await groups.setChordSize(groupId, 3);
+        const ids = [0, 1, 2].map((index) => `${groupId}-${index}`);
+        for (const index of [0, 1, 2]) {
+          if (index === after) server.cli('DEL', ...suffixes.map((suffix) => key(groupId, suffix)));
+          const outcome = await succeed(groups, groupId, index, ids[index] ?? '', index);
+          if (index < 2) t.strictSame(outcome, counted);
+          else if (chordOrdered) t.strictSame(outcome, whole);
+          else t.strictSame(outcome.kind === 'complete' ? JSON.parse(outcome.resultsJson).sort() : outcome, [0, 1, 2]);
+        }
+        t.equal(server.cli('GET', key(groupId, '.s')), '3', 'Python reads them again');
+        t.equal(server.cli('TYPE', key(groupId, '.j')), chordOrdered ? 'zset' : 'list');
+        await groups.endChord(groupId);
+        t.strictSame(keysOf(`taskset-meta-${groupId}`), []);
+      });
+    }
+  }
+}
+
+t.test('what is put back is byte for byte what was there, and expires', async (t) => {
+  const { groups } = await open(t);
+  await groups.setChordSize('bytes', 4);
+  const values = [12345678901234567890n, 0.1, { a: ['ü', null] }];
+  for (const [index, value] of values.entries()) {
+    const resultJson = typeof value === 'bigint' ? String(value) : JSON.stringify(value);
+    await groups.storeChordPart({ ...record(`bytes-${index}`, 'SUCCESS', null), resultJson }, part('bytes', index));
+  }
+  const members = server.cli('ZRANGE', key('bytes', '.j'), '0', '-1', 'WITHSCORES');
+  server.cli('ZREMRANGEBYSCORE', key('bytes', '.j'), '0', '1');
+  server.cli('DEL', key('bytes', '.t'));
+  await groups.addToChord('bytes');
+  t.strictSame(await succeed(groups, 'bytes', 3, 'bytes-3', 'last'), counted);
+  t.ok(server.cli('ZRANGE', key('bytes', '.j'), '0', '-1', 'WITHSCORES').startsWith(members));
+  t.ok(Number(server.cli('TTL', key('bytes', '.j'))) > 86_000);
+  t.equal(server.cli('EXISTS', key('bytes', '.umbel-claim')), '0', 'whoever put them back does not keep the chord');
+  t.match(await succeed(groups, 'bytes', 4, 'bytes-4', 'added'), { kind: 'complete', resultsJson: /^\[12345678901234567890, 0.1, / });
+});
+
+t.test('added parts that are forgotten are counted all the same', async (t) => {
+  const { groups } = await open(t);
+  await groups.setChordSize('forgot', 2);
+  server.cli('INCR', key('forgot', '.t'));
+  await succeed(groups, 'forgot', 0, 'forgot-a', 0);
+  server.cli('DEL', key('forgot', '.t'));
+  t.strictSame(await succeed(groups, 'forgot', 1, 'forgot-b', 1), counted, 'two of three');
+  t.strictSame(await succeed(groups, 'forgot', 2, 'forgot-c', 2), whole);
+});
+
+t.test('results that are gone too: the chord fails and names them; once', async (t) => {
+  const { groups } = await open(t);
+  for (const [groupId, lose] of [
+    ['gone', ['celery-task-meta-gone-1']],
+    ['quiet', []],
+  ] as const) {
+    await groups.setChordSize(groupId, 4);
+    await succeed(groups, groupId, 0, `${groupId}-0`);
+    await groups.storeChordPart(record(`${groupId}-1`, 'SUCCESS', 1), part(groupId, 1, { ignoreResult: groupId === 'quiet' }));
+    server.cli('DEL', key(groupId, '.j'), ...lose);
+    const message = `the counters of chord ${groupId} were lost, and the results of 1 of its parts (${groupId}-1)`;
+    const failed = { kind: 'failed', exception: { exc_type: 'ChordError', exc_message: [message] } };
+    t.match(await succeed(groups, groupId, 2, `${groupId}-2`), failed);
+    t.strictSame(await succeed(groups, groupId, 3, `${groupId}-3`), counted, 'the others have nothing to do with it');
+    t.match(await succeed(groups, groupId, 2, `${groupId}-2`), failed, 'delivered again: it may not have been said');
+  }
+});
+
+t.test('everything deleted: given up without a size, and nothing else', async (t) => {
+  const { groups } = await open(t);
+  await groups.setChordSize('flushed', 3);
+  await succeed(groups, 'flushed', 0, 'flushed-0');
+  server.cli('FLUSHALL');
+  t.strictSame(await succeed(groups, 'flushed', 1, 'flushed-1'), { kind: 'unsized', counted: 1 });
+  t.strictSame(await succeed(groups, 'flushed', 2, 'flushed-2'), { kind: 'unsized', counted: 2 });
+  t.match(await groups.giveUpChord('flushed', 'flushed-1', 2), { kind: 'failed' });
+  t.strictSame(await groups.giveUpChord('flushed', 'flushed-2', 2), counted);
+  t.strictSame(await succeed(groups, 'flushed', 1, 'flushed-1'), counted, 'delivered again: it stays given up');
+  t.strictSame(await succeed(groups, 'flushed', 3, 'flushed-3'), counted);
+});
+
+t.test('a saved group that is gone is no list of results', async (t) => {
+  const { groups } = await open(t);
+  await groups.saveGroup('shapeless', [
+    ['shapeless', null],
+    [
+      [['in', null], [[['shapeless-0', null], null]]],
+      [['shapeless-1', null], null],
+    ],
+  ]);
+  await groups.setChordSize('shapeless', 2);
+  await succeed(groups, 'shapeless', 0, 'shapeless-0');
+  t.ok(Number(server.cli('PTTL', key('shapeless', ''))) > 86_000_000, 'it lives as long as what is counted');
+  server.cli('DEL', key('shapeless', ''));
+  t.match(await succeed(groups, 'shapeless', 1, 'shapeless-1'), {
+    kind: 'failed',
+    exception: { exc_message: ['GroupResult shapeless no longer exists'] },
+  });
+});
+
+t.test('what Python counted and nobody here has seen is missed, and said', async (t) => {
+  const { groups } = await open(t);
+  await groups.setChordSize('two-sides', 4);
+  const python = (index: number): void => {
+    server.cli('SET', `celery-task-meta-two-sides-${index}`, `{"status": "SUCCESS", "result": ${index}, "task_id": "two-sides-${index}"}`);
+    server.cli('ZADD', key('two-sides', '.j'), String(index), `[1, "two-sides-${index}", "SUCCESS", ${index}]`);
+  };
+  python(0);
+  await succeed(groups, 'two-sides', 1, 'two-sides-1', 1);
+  server.cli('DEL', key('two-sides', '.j'));
+  t.match(await succeed(groups, 'two-sides', 2, 'two-sides-2', 2), {
+    kind: 'failed',
+    exception: { exc_message: ['the counters of chord two-sides were lost, and the results of 1 of its parts'] },
+  });
+});
+
+t.test('a chord that Python has ended is not taken for one whose counters are lost', async (t) => {
+  for (const chordOrdered of [true, false]) {
+    const { groups } = await open(t, { chordOrdered });
+    const groupId = `ended-${chordOrdered}`;
+    await groups.setChordSize(groupId, 3);
+    for (const index of [0, 1]) await succeed(groups, groupId, index, `${groupId}-${index}`);
+    // The last part was counted there, and the body sent.
+    server.cli('SET', `celery-task-meta-${groupId}-2`, `{"status": "SUCCESS", "result": 2, "task_id": "${groupId}-2"}`);
+    server.cli('DEL', key(groupId, '.j'), key(groupId, '.s'), key(groupId, '.t'));
+    for (const index of [0, 2, 1, 0]) t.strictSame(await succeed(groups, groupId, index, `${groupId}-${index}`), counted);
+    t.strictSame(await groups.giveUpChord(groupId, `${groupId}-0`, 3), counted);
+  }
+});
+
+t.test('a part that completed its chord and comes again after the loss completes it again', async (t) => {
+  const { groups } = await open(t);
+  await groups.setChordSize('died', 2);
+  await succeed(groups, 'died', 0, 'died-0', 0);
+  const complete = { kind: 'complete', resultsJson: '[0, 1]' };
+  t.strictSame(await succeed(groups, 'died', 1, 'died-1', 1), complete);
+  server.cli('DEL', key('died', '.j'), key('died', '.s'));
+  t.strictSame(await succeed(groups, 'died', 0, 'died-0', 0), counted, 'another part does not');
+  t.strictSame(await succeed(groups, 'died', 1, 'died-1', 1), complete);
 });
 
 t.test('a revoked part fails the chord; the first of several in the order of the group is named', async (t) => {
