@@ -134,6 +134,48 @@ const forms: readonly (readonly [string, () => Signature<unknown>, unknown])[] =
     () => chain(add.s(1, 1), group(add.s(1), add.s(2)), tsum.s(), mul.s(3)),
     21,
   ],
+  // Chains of groups, groups of one and of none.
+  [
+    'chain(group(add.s(1, 1), add.s(2, 2)), group(tsum.s(), tsum.s(1)))',
+    () => chain(group(add.s(1, 1), add.s(2, 2)), group(tsum.s(), tsum.s(1))),
+    [6, 7],
+  ],
+  [
+    'chain(group(add.s(1, 1), add.s(2, 2)), group(tsum.s(), tsum.s(1)), tsum.s())',
+    () => chain(group(add.s(1, 1), add.s(2, 2)), group(tsum.s(), tsum.s(1)), tsum.s()),
+    13,
+  ],
+  ['group(add.s(1, 1))', () => group(add.s(1, 1)), [2]],
+  ['group([])', () => group([]), []],
+  ['chain(add.s(1, 1), group(add.s(2)))', () => chain(add.s(1, 1), group(add.s(2))), 4],
+  ['chord([add.s(1, 1)], tsum.s())', () => chord([add.s(1, 1)], tsum.s()), 2],
+  ['chord([], tsum.s())', () => chord([], tsum.s()), 0],
+  // Chords in chords and in chains, bodies of every kind.
+  [
+    'chain(add.s(1, 1), chord([add.s(1), add.s(2)], tsum.s()), mul.s(2))',
+    () => chain(add.s(1, 1), chord([add.s(1), add.s(2)], tsum.s()), mul.s(2)),
+    14,
+  ],
+  [
+    'chord([add.s(1, 1), add.s(2, 2)], chord([tsum.s(), tsum.s(10)], tsum.s()))',
+    () => chord([add.s(1, 1), add.s(2, 2)], chord([tsum.s(), tsum.s(10)], tsum.s())),
+    22,
+  ],
+  [
+    'chord([add.s(1, 1), add.s(2, 2)], group(tsum.s(), tsum.s(1)))',
+    () => chord([add.s(1, 1), add.s(2, 2)], group(tsum.s(), tsum.s(1))),
+    [6, 7],
+  ],
+  [
+    'chord([chord([chord([add.s(1, 1), add.s(2, 2)], tsum.s()), add.s(1, 1)], tsum.s()), add.s(3, 3)], tsum.s())',
+    () => chord([chord([chord([add.s(1, 1), add.s(2, 2)], tsum.s()), add.s(1, 1)], tsum.s()), add.s(3, 3)], tsum.s()),
+    14,
+  ],
+  [
+    'chain(add.s(9, 9), chord([add.si(1, 1), add.si(2, 2)], tsum.s()))',
+    () => chain(add.s(9, 9), chord([add.si(1, 1), add.si(2, 2)], tsum.s())),
+    6,
+  ],
   ['same.map([1, [2], "three"])', () => same.map([1, [2], 'three']), [1, [2], 'three']],
   [
     'add.starmap([(1, 1), (2, 3)])',
@@ -152,6 +194,7 @@ const forms: readonly (readonly [string, () => Signature<unknown>, unknown])[] =
   ["chain(swap.s('chain', 5), add.s(1))", () => chain(swap.s('chain', 5), add.s(1)), 31],
   ["chain(swap.s('group', 5), tsum.s())", () => chain(swap.s('group', 5), tsum.s()), 13],
   ["chord([swap.s('task', 5), swap.s('chord', 1)], tsum.s())", () => chord([swap.s('task', 5), swap.s('chord', 1)], tsum.s()), 20],
+  ["chord([swap.s('group', 5), add.s(1, 1)], same.s())", () => chord([swap.s('group', 5), add.s(1, 1)], same.s()), [[6, 7], 2]],
 ];
 
 /** With the first line of what it fails with. */
@@ -161,6 +204,16 @@ const failures: readonly (readonly [string, () => Signature<unknown>, RegExp])[]
   [
     'chord([add.s(1, 1), boom.s()], tsum.s())',
     () => chord([add.s(1, 1), boom.s()], tsum.s()),
+    /^Dependency [\w-]{36} raised ValueError\('boom'\)$/,
+  ],
+  [
+    'chord([add.s(1, 1), chord([boom.s(), add.s(1, 1)], tsum.s())], tsum.s())',
+    () => chord([add.s(1, 1), chord([boom.s(), add.s(1, 1)], tsum.s())], tsum.s()),
+    /^Dependency [\w-]{36} raised ChordError\(.*raised ValueError\(/,
+  ],
+  [
+    "chord([swap.s('boom', 1), add.s(1, 1)], tsum.s())",
+    () => chord([swap.s('boom', 1), add.s(1, 1)], tsum.s()),
     /^Dependency [\w-]{36} raised ValueError\('boom'\)$/,
   ],
 ];
@@ -212,13 +265,20 @@ async function everywhere(t: Test, place: Place): Promise<void> {
   await t.test('Python sends', async (t) => {
     const all = [...forms, ...failures];
     const calls = all.map(([form]) => `(${form}).apply_async()`).join(', ');
-    const linked = "add.apply_async((2, 2), link=[mul.s(3), note.si('linked')]), boom.apply_async(link_error=note.si('failed'))";
+    const linked = [
+      "add.apply_async((2, 2), link=[mul.s(3), note.si('linked')])",
+      "boom.apply_async(link_error=note.si('failed'))",
+      "chord([add.s(1, 1), boom.s()], tsum.s().on_error(note.si('python-chord-failed'))).apply_async()",
+    ].join(', ');
     const results = await fromPython(`${calls}, ${linked}`);
     await check(t, all, results);
-    const [added, failed] = results.slice(all.length) as [AnyResult, AnyResult];
+    const [added, failed, chorded] = results.slice(all.length) as [AnyResult, AnyResult, AnyResult];
     await eventually(t, 'callbacks are called', () => notes('linked').length > 0 && notes('failed').length > 0);
     t.strictSame(notes('linked'), [['linked', added.id, added.id]]);
     t.strictSame(notes('failed'), [['failed', failed.id, failed.id]]);
+    t.match(await value(chorded), { message: /Dependency/ });
+    await eventually(t, 'the error callback of the chord is called', () => notes('python-chord-failed').length > 0);
+    t.strictSame(notes('python-chord-failed'), [['python-chord-failed', chorded.id, chorded.id]], 'once, in the name of its body');
     if (place.counts) {
       const [grown] = await celery.script('say(chord([grow.s(1), add.s(2, 2)], same.s()).apply_async().as_tuple())').rest();
       t.strictSame(((await value(resultOfTuple(readResultTuple(grown), backend))) as number[]).sort(), [1, 1001, 4]);
