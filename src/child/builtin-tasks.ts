@@ -166,9 +166,11 @@ async function failBody(context: TaskContext, ask: AskBackend, body: Signature<u
   const exceptionJson = JSON.stringify(chordError(message));
   await ask({ ask: 'store-failed', tasks: failed, exceptionJson, traceback: `celery.exceptions.ChordError: ${message}\n` });
   const bodyId = failed.at(-1)?.taskId ?? context.id;
+  // The body's, and not of this task.
+  const options = { parent_id: bodyId, root_id: bodyId };
   for (const errback of listOf(body.options.link_error)) {
     try {
-      await asSignature(errback).delay(bodyId);
+      await publisher().apply({ signature: asSignature(errback), args: [bodyId], kwargs: {}, options });
     } catch (error) {
       context.log.error(`an error callback of the chord could not be sent: ${messageOf(error)}`);
     }

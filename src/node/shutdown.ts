@@ -69,8 +69,10 @@ export class Shutdown {
         log.warning('worker.stop', `worker: Cold shutdown (MainProcess): ${pool.jobCount} tasks still running`, { mode: 'cold' });
     }
     if (!drained) drained = await this.#softly();
-    settler.stopping();
-    if (!drained) await pool.stop();
+    if (!drained) {
+      settler.stopping();
+      await pool.stop();
+    }
     await this.#settleAll();
   }
 

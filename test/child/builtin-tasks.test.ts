@@ -12,19 +12,21 @@ import { FakeHost, fakeRequest } from '../task/fake-request.ts';
 
 const policy = { maxRetries: null, defaultRetryDelay: 1, retryFor: null };
 
+const complete = { kind: 'complete', resultsJson: '[1, 2]' };
+
 interface Ask {
   readonly ask: string;
 }
 
 /** The messages of one run, with every part of the chord ended. */
-async function unlock(callback: unknown): Promise<readonly PublishMeta[]> {
+async function unlock(callback: unknown, joined: unknown = complete): Promise<readonly PublishMeta[]> {
   const registry = new TaskRegistry();
   const sent: PublishMeta[] = [];
   const port = {
     send: (_type: number, request: number, _number: number, text: string) => {
       const meta = JSON.parse(text) as PublishMeta | Ask;
       if (!('ask' in meta)) sent.push(meta);
-      const value = 'ask' in meta && meta.ask === 'join' ? { kind: 'complete', resultsJson: '[1, 2]' } : null;
+      const value = 'ask' in meta && meta.ask === 'join' ? joined : null;
       setImmediate(() => publisher.onReply(request, { error: null, value }));
     },
     flush: () => {},
@@ -66,4 +68,12 @@ t.test('each sending of a body has a mark of its own, all messages of it the sam
   });
   t.strictSame(messages.map(({ taskId }) => taskId).sort(), ['one', 'two']);
   t.equal(new Set(messages.map(({ headers }) => headers?.umbel_once)).size, 1);
+});
+
+t.test('error callbacks of a body that cannot run are called in its name', async (t) => {
+  const body = task('body');
+  const failing = { ...body, options: { ...body.options, link_error: [task('errback')] } };
+  const sent = await unlock(failing, { kind: 'failed', taskId: 'a', resultJson: '{"exc_type": "ValueError", "exc_message": ["boom"]}' });
+  t.equal(sent.length, 1);
+  t.match(sent[0], { taskId: 'errback', headers: { root_id: 'body', parent_id: 'body', argsrepr: "('body',)" } });
 });
