@@ -103,6 +103,19 @@ t.test('what has ended children before gets one for itself, and the next stands 
   t.equal(pool.pids.length, 1);
 });
 
+t.test('with several places, nothing more is started beside what has ended children before', async (t) => {
+  const { pool, run, make, gates } = await started(t, { childConcurrency: 2 });
+  const suspect = make('mostlyShort', [gates.path, 'suspect']);
+  suspect.job.suspect = true;
+  pool.submit(suspect.job);
+  const other = run('mostlyShort', [gates.path, 'other']);
+  const dangerous = await gates.arrival('suspect');
+  const safe = await gates.arrival('other');
+  t.not(safe.pid, dangerous.pid, 'in the one that takes its place');
+  for (const { open } of [dangerous, safe]) open();
+  await Promise.all([suspect.end, other.end]);
+});
+
 t.test('a child that dies while another stands by: that one works at once', async (t) => {
   const { pool, run, gates, log } = await started(t, { recycling: { maxTasks: 1 } });
   const first = run('mostlyShort', [gates.path, 'first']);
