@@ -16,6 +16,7 @@ const peers: Readonly<Record<string, readonly [string, ...string[]]>> = {
   shellcheck: ['shellcheck', '--version'],
   systemd: ['systemd-analyze', '--version'],
   logrotate: ['test', '-x', '/usr/sbin/logrotate'],
+  procps: ['ps', '--version'],
   adduser: ['test', '-x', '/usr/sbin/adduser'],
   groff: ['test', '-d', '/usr/share/groff/current/tmac'],
   mandoc: ['test', '-x', '/usr/bin/mandoc'],

@@ -160,6 +160,8 @@ t.test('kill, dryrun, check-config, paths; the status of umbel is ours', async (
   scene.calls();
   t.equal(scene.run('check-config', { STAND_IN_STATUS: '78' }).status, 78);
   t.same(scene.calls(), [`${user} / [config] [check]`]);
+  t.equal(scene.run('check-tasks', { STAND_IN_STATUS: '1', UMBEL_APP: '/srv/a b.ts' }).status, 1);
+  t.same(scene.calls(), [`${user} / [--app=/srv/a b.ts] [check]`]);
   t.equal(scene.run('restart', { STAND_IN_STATUS: '73' }).status, 73);
 });
 

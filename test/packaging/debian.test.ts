@@ -82,6 +82,8 @@ t.test('the package from its installation to its purge', { skip }, async (t) => 
     root.write('etc/default/umbeld', variables);
     root.write('srv/shop/tasks.js', tasks(1));
     t.match(service('check-config'), { status: 0, text: /is valid/ });
+    const checked = service('check-tasks');
+    t.equal(checked.status, 0, checked.text);
     t.match(root.run('umbel call tasks.version'), { status: 0 }, 'root sends the first task of all');
     const started = service('start');
     t.equal(started.status, 0, started.text);
