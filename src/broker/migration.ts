@@ -113,7 +113,6 @@ export class Migration {
 
   async #migrate(): Promise<void> {
     const { source, acknowledge } = this.#params;
-    this.#waitOn();
     const subscription = await source.consume({
       queues: [...this.#targets.keys()],
       // What is not acknowledged would be in the way of what comes after it.
@@ -126,6 +125,7 @@ export class Migration {
       onHeld() {},
     });
     this.#subscription = subscription;
+    this.#waitOn();
     await this.#over.promise;
     await subscription.cancel();
     await Promise.all(this.#underWay);

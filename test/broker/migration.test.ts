@@ -1,10 +1,11 @@
 /** Migration between two memory brokers: what is moved, what stays, and what a failure in the middle leaves. */
 import t, { type Test } from 'tap';
-import type { Broker, Destination, QueueDeclaration } from '../../src/broker/broker.ts';
+import type { Broker, ConsumeParams, Destination, QueueDeclaration, Subscription } from '../../src/broker/broker.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { Migration, type MigrationParams, type MigrationProgress } from '../../src/broker/migration.ts';
 import { UmbelError } from '../../src/errors.ts';
 import type { Message } from '../../src/protocol/message.ts';
+import { FakeClock } from '../../src/std/clock.ts';
 import { openInbox, textMessage, textOf } from './inbox.ts';
 
 class Refusing extends MemoryBroker {
@@ -165,4 +166,21 @@ t.test('what comes later, until it is told to stop', async (t) => {
   t.match(await running, { count: 3, left: 0 });
   t.same(await textsIn(destination, 'q'), ['0', '1', '2']);
   endless.stop();
+});
+
+t.test('a source that is slow to begin is not one that is empty', async (t) => {
+  const clock = new FakeClock();
+  const slow = new (class extends MemoryBroker {
+    override async consume(params: ConsumeParams): Promise<Subscription> {
+      clock.advance(5000);
+      return super.consume(params);
+    }
+  })();
+  const { destination, migration } = await scene(t);
+  await slow.start();
+  t.teardown(() => slow.stop());
+  await send(slow, 'q', ['0', '1']);
+  const result = migration([['q', { name: 'q' }]], { source: slow, clock, limit: 2, timeoutMs: 1000 }).run();
+  t.match(await result, { count: 2 });
+  t.same(await textsIn(destination, 'q'), ['0', '1']);
 });
