@@ -2,12 +2,12 @@
 import { CommandFailure } from '../control/command-failure.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildHandle } from '../pool/child-handle.ts';
-import type { PreforkPool } from '../pool/prefork-pool.ts';
+import type { ChildPool } from '../pool/child-pool.ts';
 
 const answerMs = 3000;
 
 export interface ChildDebuggerParams {
-  readonly pool: PreforkPool;
+  readonly pool: ChildPool;
   /** The setting `worker.enable_inspector`. */
   readonly enabled: boolean;
   readonly log: Logger;

@@ -9,7 +9,7 @@ import type { Config } from '../config/config.ts';
 import { UmbelError } from '../errors.ts';
 import type { TaskOffer } from '../ipc/exchange.ts';
 import type { RootLogger } from '../log/create-logger.ts';
-import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
+import { ChildPool, stopGraceMs } from '../pool/child-pool.ts';
 import { processChildren } from '../pool/process-link.ts';
 import { displayPath } from '../task/module-files.ts';
 import { childCommand } from './pool-shape.ts';
@@ -29,7 +29,7 @@ export async function tryModules(config: Config, env: NodeJS.ProcessEnv, log: Ro
   const { settings } = config;
   const startTimeoutMs = settings.worker_proc_alive_timeout * 1000;
   const modules = { routers: routerModules(settings), control: settings.worker_control_modules, autoscaler: settings.worker_autoscaler };
-  const trial = new PreforkPool({
+  const trial = new ChildPool({
     concurrency: 1,
     // Whatever the pool: what a module does when it loads must not be done to a worker that may carry on.
     kind: processChildren(childCommand()),

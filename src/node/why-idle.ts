@@ -5,7 +5,7 @@
  */
 import type { Broker } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
-import type { PreforkPool } from '../pool/prefork-pool.ts';
+import type { ChildPool } from '../pool/child-pool.ts';
 import { systemClock } from '../std/clock.ts';
 
 export interface WhyParams {
@@ -13,7 +13,7 @@ export interface WhyParams {
   /** Unix ms; null: it is there. */
   readonly brokerLostAtMs: number | null;
   readonly consumer: Consumer;
-  readonly pool: PreforkPool;
+  readonly pool: ChildPool;
   /** Tasks that may run at a time. */
   readonly slots: number;
   readonly quiet: boolean;

@@ -6,7 +6,7 @@ import type { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Broker } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Settler } from '../consumer/settle.ts';
-import type { PreforkPool } from '../pool/prefork-pool.ts';
+import type { ChildPool } from '../pool/child-pool.ts';
 import { PrometheusText, type Sample } from '../std/prometheus-text.ts';
 import type { Monitoring } from './monitoring.ts';
 
@@ -15,7 +15,7 @@ export type Lag = Pick<ReturnType<typeof monitorEventLoopDelay>, 'percentile' | 
 export interface WorkerMetricsParams {
   readonly broker: Broker;
   readonly consumer: Pick<Consumer, 'received' | 'active' | 'rateLimits' | 'prefetch'>;
-  readonly pool: Pick<PreforkPool, 'jobCount' | 'size' | 'pids' | 'restarts'>;
+  readonly pool: Pick<ChildPool, 'jobCount' | 'size' | 'pids' | 'restarts'>;
   readonly settler: Pick<Settler, 'counts' | 'totals' | 'news'>;
   readonly monitoring: Pick<Monitoring, 'brokerRoundTripMs'>;
 }

@@ -33,7 +33,7 @@ import { Reaper } from '../os/reaper.ts';
 import { reexec } from '../os/reexec.ts';
 import { createSdNotify } from '../os/sd-notify.ts';
 import { listenSignals, type ReceivedSignal, type SignalListener } from '../os/signals.ts';
-import { PreforkPool, stopGraceMs } from '../pool/prefork-pool.ts';
+import { ChildPool, stopGraceMs } from '../pool/child-pool.ts';
 import { Producer } from '../producer/producer.ts';
 import { StateDb } from '../statedb/state-db.ts';
 import { systemClock } from '../std/clock.ts';
@@ -77,7 +77,7 @@ export class WorkerNode {
   readonly #log: RootLogger;
   readonly #broker: Broker;
   readonly #backend: ResultBackend | null;
-  readonly #pool: PreforkPool;
+  readonly #pool: ChildPool;
   readonly #settler: Settler;
   readonly #consumer: Consumer;
   readonly #boot: BootOrder;
@@ -137,7 +137,7 @@ export class WorkerNode {
       onSettled: (request) => this.#consumer.onSettled(request),
     });
     const kind = poolKind(config, log);
-    this.#pool = new PreforkPool({
+    this.#pool = new ChildPool({
       concurrency: pool.children,
       kind,
       settingsFor: (index) => childSettings(config, this.#names, index, params.env),

@@ -10,8 +10,8 @@ import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings } from '../ipc/exchange.ts';
 import { processRssBytes } from '../os/process-info.ts';
 import type { ChildKind } from '../pool/child-link.ts';
+import type { ChildPoolParams } from '../pool/child-pool.ts';
 import { mustSupport } from '../pool/pool-features.ts';
-import type { PreforkPoolParams } from '../pool/prefork-pool.ts';
 import type { RecyclingParams } from '../pool/recycler.ts';
 import { type QueueTable, type TaskQueue, workerDirectQueue } from '../producer/queue-table.ts';
 import { expandTemplate, NodeNameError, parseNodeName } from '../std/node-name.ts';
@@ -147,7 +147,7 @@ export function recyclingParams(config: Config, kind: Pick<ChildKind, 'name' | '
 export function autoscaleParams(
   { settings }: Config,
   kind: Pick<ChildKind, 'name' | 'features'>,
-): NonNullable<PreforkPoolParams['autoscale']> | null {
+): NonNullable<ChildPoolParams['autoscale']> | null {
   const { worker_autoscale: range, worker_autoscaler: module, worker_autoscale_keepalive: keepaliveSeconds } = settings;
   if (range === null) {
     if (module !== null) throw new UmbelError('CONFIG_INVALID', `worker.autoscaler needs worker.autoscale, the range, got ${module} alone`);

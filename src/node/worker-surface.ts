@@ -26,7 +26,7 @@ import type { LocalSurface } from '../control/local-commands.ts';
 import { UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { resourceUsage } from '../os/process-info.ts';
-import type { PreforkPool } from '../pool/prefork-pool.ts';
+import type { ChildPool } from '../pool/child-pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 import { perSecond } from '../std/rate-limit.ts';
@@ -51,7 +51,7 @@ export interface WorkerSurfaceParams {
   readonly monitoring: Monitoring;
   readonly broker: Broker;
   readonly consumer: Consumer;
-  readonly pool: PreforkPool;
+  readonly pool: ChildPool;
   readonly revokes: Revokes;
   readonly settler: Pick<Settler, 'totals'>;
   readonly log: Logger;

@@ -3,7 +3,7 @@
  *
  * Owns the frames to and from the child. What the child runs in, and how it is ended from outside, is its link
  * (pool/child-link.ts: a process, a thread, or this very process). Never decides what to run or whether to replace the child:
- * that is pool/prefork-pool.ts. The other end is child/runtime.ts.
+ * that is pool/child-pool.ts. The other end is child/runtime.ts.
  *
  * State (one writer: #enter):
  *

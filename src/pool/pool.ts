@@ -1,7 +1,7 @@
 /**
  * The pool contract: what the consumer and the node may ask of whatever runs tasks.
  *
- * prefork-pool.ts implements it for children of every kind (pool/child-link.ts). What a kind of children cannot do, its features say,
+ * child-pool.ts implements it for children of every kind (pool/child-link.ts). What a kind of children cannot do, its features say,
  * and whoever asks for it all the same gets NOT_SUPPORTED with the name of the pool (pool/pool-features.ts).
  */
 import type { DumpMeta, TaskOffer } from '../ipc/exchange.ts';

@@ -1,7 +1,7 @@
 /** The async pool: the conformance suite with child processes that run many tasks at a time. */
 import { resolve } from 'node:path';
 import t from 'tap';
-import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { ChildPool } from '../../src/pool/child-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
 import { poolConformance } from './conformance.ts';
 import { PoolBench, type PoolFactory } from './pool-bench.ts';
@@ -12,7 +12,7 @@ process.env.NODE_COMPILE_CACHE ??= t.testdir();
 const args = ['--disable-warning=ExperimentalWarning', resolve(import.meta.dirname, '../../src/main.ts'), 'pool-child'];
 const create: PoolFactory = (params) => {
   const kind = processChildren({ execPath: process.execPath, args }, 'async');
-  return new PreforkPool({ ...params, kind, startTimeoutMs: 30_000, childLog: () => params.log });
+  return new ChildPool({ ...params, kind, startTimeoutMs: 30_000, childLog: () => params.log });
 };
 
 t.jobs = 1;

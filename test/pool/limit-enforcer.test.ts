@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { idleStack } from '../../src/os/inspector-stack.ts';
 import type { ChildHandle } from '../../src/pool/child-handle.ts';
+import { ChildPool } from '../../src/pool/child-pool.ts';
 import { LimitEnforcer } from '../../src/pool/limit-enforcer.ts';
-import { PreforkPool } from '../../src/pool/prefork-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
 import { TimeLimits } from '../../src/pool/time-limits.ts';
 import { FakeClock } from '../../src/std/clock.ts';
@@ -20,7 +20,7 @@ process.env.NODE_COMPILE_CACHE ??= t.testdir();
 const main = resolve(import.meta.dirname, '../../src/main.ts');
 const args = ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'];
 const create: PoolFactory = (params) =>
-  new PreforkPool({
+  new ChildPool({
     ...params,
     kind: processChildren({ execPath: process.execPath, args }),
     startTimeoutMs: 30_000,

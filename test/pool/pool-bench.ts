@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import type { UmbelError } from '../../src/errors.ts';
 import type { ChildSettings, EndedMeta, PublishMeta, StateMeta, SucceededMeta } from '../../src/ipc/exchange.ts';
+import type { ChildPoolParams } from '../../src/pool/child-pool.ts';
 import { type ChildExit, type FollowUp, Job, type JobParams } from '../../src/pool/job.ts';
 import type { Pool } from '../../src/pool/pool.ts';
-import type { PreforkPoolParams } from '../../src/pool/prefork-pool.ts';
 import type { RecyclingParams } from '../../src/pool/recycler.ts';
 import { noTimeLimit, type TimeLimit } from '../../src/pool/time-limits.ts';
 import { encodeTask, type OutgoingTask } from '../../src/protocol/task-message.ts';
@@ -50,7 +50,7 @@ export interface PoolParams {
   heldUntilMs(): number;
   readonly maxStartFailures: number;
   readonly recycling?: RecyclingParams;
-  readonly autoscale?: PreforkPoolParams['autoscale'] & {};
+  readonly autoscale?: ChildPoolParams['autoscale'] & {};
   settingsFor(index: number): ChildSettings;
   readonly log: RecordingLog;
   publish(meta: PublishMeta, body: Buffer): Promise<void>;
@@ -68,7 +68,7 @@ export interface BenchOptions {
   readonly maxStartFailures?: number;
   /** Default: children are not replaced. */
   readonly recycling?: Partial<RecyclingParams>;
-  readonly autoscale?: PreforkPoolParams['autoscale'] & {};
+  readonly autoscale?: ChildPoolParams['autoscale'] & {};
   readonly taskPaths?: readonly string[];
   /** What publishing answers; default: done. */
   readonly publish?: (meta: PublishMeta, body: Buffer) => Promise<void>;

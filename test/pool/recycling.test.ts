@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import t from 'tap';
 import type { ChildHandle } from '../../src/pool/child-handle.ts';
-import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { ChildPool } from '../../src/pool/child-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
 import { eventually } from './eventually.ts';
 import { type BenchOptions, fixtureTasks, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
@@ -15,7 +15,7 @@ const command = {
   args: ['--inspect-port=127.0.0.1:0', '--disable-warning=ExperimentalWarning', main, 'pool-child'],
 };
 const create: PoolFactory = (params) =>
-  new PreforkPool({ ...params, kind: processChildren(command), startTimeoutMs: 30_000, childLog: () => params.log });
+  new ChildPool({ ...params, kind: processChildren(command), startTimeoutMs: 30_000, childLog: () => params.log });
 const started = (t: Tap, options: BenchOptions): Promise<PoolBench> => PoolBench.started(t, create, options);
 type Tap = Parameters<typeof PoolBench.started>[0];
 

@@ -3,14 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { startSoloChild } from '../../src/child/solo-home.ts';
-import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { ChildPool } from '../../src/pool/child-pool.ts';
 import { soloChild } from '../../src/pool/solo-link.ts';
 import { currentTask } from '../../src/task/task-context.ts';
 import { poolConformance } from './conformance.ts';
 import { PoolBench, type PoolFactory } from './pool-bench.ts';
 
 const solo: PoolFactory = (params) =>
-  new PreforkPool({ ...params, concurrency: 1, kind: soloChild(startSoloChild), startTimeoutMs: 30_000, childLog: () => params.log });
+  new ChildPool({ ...params, concurrency: 1, kind: soloChild(startSoloChild), startTimeoutMs: 30_000, childLog: () => params.log });
 
 t.jobs = 1;
 poolConformance(t, {

@@ -1,7 +1,7 @@
 /** The pool of threads: the conformance suite with threads run from source, and what only they have. */
 import { resolve } from 'node:path';
 import t from 'tap';
-import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { ChildPool } from '../../src/pool/child-pool.ts';
 import { threadChildren } from '../../src/pool/thread-link.ts';
 import { poolConformance } from './conformance.ts';
 import { eventually } from './eventually.ts';
@@ -13,7 +13,7 @@ process.env.NODE_COMPILE_CACHE ??= t.testdir();
 
 const main = resolve(import.meta.dirname, '../../src/main.ts');
 const threads: PoolFactory = (params) =>
-  new PreforkPool({ ...params, kind: threadChildren({ file: main }), startTimeoutMs: 30_000, childLog: () => params.log });
+  new ChildPool({ ...params, kind: threadChildren({ file: main }), startTimeoutMs: 30_000, childLog: () => params.log });
 
 t.jobs = 1;
 poolConformance(t, {

@@ -22,10 +22,10 @@ const goodTree = {
           "import type { Broker } from '../broker.ts'; export const text = `import '${'../../pool/pool.ts'}'`; export type B = Broker;",
       },
     },
-    pool: { 'prefork-pool.ts': "import { now } from '../std/clock.ts'; export const pool = () => now() / 2 / 3;" },
+    pool: { 'child-pool.ts': "import { now } from '../std/clock.ts'; export const pool = () => now() / 2 / 3;" },
     node: {
       'worker-node.ts':
-        "import { pool } from '../pool/prefork-pool.ts'; import { load } from '../config/load.ts'; export const start = () => [pool, load];",
+        "import { pool } from '../pool/child-pool.ts'; import { load } from '../config/load.ts'; export const start = () => [pool, load];",
     },
   },
 };
@@ -156,10 +156,10 @@ const plants: readonly { readonly name: string; readonly file: string; readonly 
   {
     name: 'barrel',
     file: 'src/pool/all.ts',
-    text: "export { pool } from './prefork-pool.ts';\nexport type { Now } from '../std/clock.ts';",
+    text: "export { pool } from './child-pool.ts';\nexport type { Now } from '../std/clock.ts';",
     says: /src\/pool\/all\.ts: is a barrel/,
   },
-  { name: 'export *', file: 'src/pool/bad.ts', text: "export * from './prefork-pool.ts'; export const y = 1;", says: /export \* hides/ },
+  { name: 'export *', file: 'src/pool/bad.ts', text: "export * from './child-pool.ts'; export const y = 1;", says: /export \* hides/ },
   { name: 'grab-bag file name', file: 'src/pool/utils.ts', text: 'export const y = 1;', says: /"utils\.ts" says nothing/ },
   { name: 'grab-bag folder name', file: 'src/pool/common/x.ts', text: 'export const y = 1;', says: /"common" says nothing/ },
   { name: 'camel-case file name', file: 'src/pool/childHandle.ts', text: 'export const y = 1;', says: /kebab-case/ },

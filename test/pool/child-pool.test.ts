@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { PreforkPool } from '../../src/pool/prefork-pool.ts';
+import { ChildPool } from '../../src/pool/child-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
 import type { RecordingLog } from '../driver/recording-log.ts';
 import { poolConformance } from './conformance.ts';
@@ -21,7 +21,7 @@ const childArguments = ['--inspect-port=127.0.0.1:0', '--disable-warning=Experim
 
 function prefork(execPath: string, args: readonly string[]): PoolFactory {
   return (params) =>
-    new PreforkPool({ ...params, kind: processChildren({ execPath, args }), startTimeoutMs: 30_000, childLog: () => params.log });
+    new ChildPool({ ...params, kind: processChildren({ execPath, args }), startTimeoutMs: 30_000, childLog: () => params.log });
 }
 
 const endedWith3 = {

@@ -2,20 +2,19 @@
  * A pool: a number of children, each with an index of its own, supervised. Child processes (prefork, async), threads, or the one child
  * that lives in this process (solo): that is the kind of its children.
  *
- * Owns that there are always as many children as wanted: a child that ends is replaced under the same process index, with
- * back-off when it dies while starting. Which child gets which job is pool/dispatcher.ts, one child's life is
- * pool/child-handle.ts. Never settles anything: what a job's end means is the consumer's business (consumer/settle.ts).
+ * Owns that there are always as many children as wanted: a child that ends is replaced under the same process index; when
+ * is pool/child-replacer.ts. Which child gets which job is pool/dispatcher.ts, one child's life is pool/child-handle.ts. Never settles anything: what a job's end means is the consumer's business (consumer/settle.ts).
  */
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, ParentAsk, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { Logger } from '../log/logger.ts';
 import { processRssBytes } from '../os/process-info.ts';
 import type { NamedSignal } from '../os/signal-name.ts';
-import { backoffDelayMs } from '../std/backoff.ts';
 import { systemClock, type Timer } from '../std/clock.ts';
 import { Autoscaler, type AutoscalerParams } from './autoscaler.ts';
 import { ChildHandle } from './child-handle.ts';
 import type { ChildKind } from './child-link.ts';
+import { ChildReplacer } from './child-replacer.ts';
 import { reportOf, stackOf } from './child-report.ts';
 import { ChildRestarts } from './child-restarts.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
@@ -31,14 +30,12 @@ import { StartGate } from './start-gate.ts';
 import { Terminator } from './terminator.ts';
 import { type TimeLimit, TimeLimits } from './time-limits.ts';
 
-/** A child that dies within this time of getting ready, with nothing done, died of its modules. */
-const soonAfterReadyMs = 1000;
 /** How long an idle child may take to end. */
 export const stopGraceMs = 2000;
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
 
-export interface PreforkPoolParams {
+export interface ChildPoolParams {
   readonly concurrency: number;
   readonly kind: ChildKind;
   /** The settings of the child with this index. */
@@ -71,13 +68,13 @@ export interface PreforkPoolParams {
   onFatal(error: UmbelError): void;
 }
 
-export class PreforkPool implements Pool {
+export class ChildPool implements Pool {
   readonly name: PoolName;
   readonly features: PoolFeatures;
-  readonly #params: PreforkPoolParams;
+  readonly #params: ChildPoolParams;
   readonly #log: Logger;
   readonly #children = new Map<number, ChildHandle>();
-  readonly #respawns = new Map<number, NodeJS.Timeout>();
+  readonly #replacer: ChildReplacer;
   readonly #dispatcher: Dispatcher;
   readonly #recycler: Recycler;
   readonly #memory: MemoryWatch;
@@ -92,16 +89,11 @@ export class PreforkPool implements Pool {
   readonly #doneRate = new DoneRate();
   #jobCount = 0;
   #phase: 'new' | 'running' | 'quiet' | 'stopped' = 'new';
-  /** Children that died while starting since one last got ready. */
-  #startFailures = 0;
-  /** Children that died just after they got ready, since a task was last done. */
-  #earlyDeaths = 0;
   #started: { resolve: () => void; reject: (error: unknown) => void } | null = null;
   #idleWaiters: (() => void)[] = [];
   #goneWaiters: (() => void)[] = [];
-  readonly #startTimedOut = new Set<ChildHandle>();
 
-  constructor(params: PreforkPoolParams) {
+  constructor(params: ChildPoolParams) {
     this.#params = params;
     this.name = params.kind.name;
     this.features = params.kind.features;
@@ -110,6 +102,16 @@ export class PreforkPool implements Pool {
     this.#limits = new TimeLimits(params.timeLimit);
     this.#enforcer = new LimitEnforcer({ limits: this.#limits, clock: systemClock, log: params.log, pool: this });
     this.#terminator = new Terminator({ log: params.log });
+    this.#replacer = new ChildReplacer({
+      ...params,
+      replaceable: params.kind.replaceable,
+      children: () => this.#all(),
+      isFirst: () => this.#started !== null,
+      hasNext: (index) => this.#children.has(index),
+      wantsNext: (index) => this.#recycler.wanted(index),
+      spawn: (index) => this.#spawn(index),
+      giveUp: (cause) => this.#giveUp(cause),
+    });
     this.#dispatcher = new Dispatcher({
       slots: params.childConcurrency,
       fair: params.fair,
@@ -129,7 +131,7 @@ export class PreforkPool implements Pool {
       random: Math.random,
       estimateMs: (taskName) => this.#dispatcher.estimateMs(taskName),
       spawnSpare: (index) => {
-        if (this.#phase === 'running' && index <= this.#size && !this.#respawns.has(index)) this.#spawn(index);
+        if (this.#phase === 'running' && index <= this.#size && !this.#replacer.isPending(index)) this.#spawn(index);
       },
       onSwitched: (child) => this.#dispatcher.fill(child),
     });
@@ -276,15 +278,11 @@ export class PreforkPool implements Pool {
 
   #resize(target: number): void {
     this.#size = target;
-    for (const [index, timer] of this.#respawns) {
-      if (index <= target) continue;
-      clearTimeout(timer);
-      this.#respawns.delete(index);
-    }
+    this.#replacer.forgetAbove(target);
     for (const [index, child] of this.#children) if (index > target) child.stop();
     this.#recycler.shrink(target);
     if (this.#phase !== 'running') return;
-    for (let index = 1; index <= target; index += 1) if (!this.#children.has(index) && !this.#respawns.has(index)) this.#spawn(index);
+    for (let index = 1; index <= target; index += 1) if (!this.#children.has(index) && !this.#replacer.isPending(index)) this.#spawn(index);
   }
 
   held(): void {
@@ -326,8 +324,7 @@ export class PreforkPool implements Pool {
     this.#dispatcher.stop();
     this.#memory.stop();
     this.#enforcer.stop();
-    for (const timer of this.#respawns.values()) clearTimeout(timer);
-    this.#respawns.clear();
+    this.#replacer.forgetAbove(0);
     this.#started?.reject(new UmbelError('CHILD_CANNOT_START', 'the pool was stopped before a child was ready'));
     this.#started = null;
     // Idle children are asked; those with a task that was not waited for are killed at once.
@@ -357,8 +354,7 @@ export class PreforkPool implements Pool {
   }
 
   #spawn(index: number): void {
-    clearTimeout(this.#respawns.get(index));
-    this.#respawns.delete(index);
+    this.#replacer.forget(index);
     if (this.#children.has(index) && !this.#recycler.wantsSpare(index)) return;
     let child: ChildHandle;
     try {
@@ -366,20 +362,11 @@ export class PreforkPool implements Pool {
     } catch (error) {
       // No memory or no process left on the machine: that may pass.
       const cause = new UmbelError('CHILD_CANNOT_START', `a pool child could not be spawned: ${messageOf(error)}`, { cause: error });
-      this.#startFailed(index, cause, false);
+      this.#replacer.startFailed(index, cause, false);
       return;
     }
     this.#recycler.add(child);
-    const killUnready = (): void => {
-      if (child.state !== 'starting') return;
-      this.#log.error(
-        'child.start-timeout',
-        `PoolChild-${index} (pid ${child.pid}) was not ready within ${this.#params.startTimeoutMs / 1000}s; it is killed`,
-      );
-      this.#startTimedOut.add(child);
-      child.kill('SIGKILL');
-    };
-    systemClock.setTimer(killUnready, this.#params.startTimeoutMs, { ref: false });
+    this.#replacer.watchStart(child);
   }
 
   #handle(index: number): ChildHandle {
@@ -405,7 +392,7 @@ export class PreforkPool implements Pool {
   }
 
   #onReady(child: ChildHandle, meta: ReadyMeta): void {
-    this.#startFailures = 0;
+    this.#replacer.onReady();
     this.#tasks = new Map(meta.tasks.map((offer) => [offer.name, offer]));
     this.#limits.learn(this.#tasks);
     this.#log.debug('child.ready', `PoolChild-${child.index} ready (pid ${child.pid})`, { child: child.index, pid: child.pid });
@@ -439,7 +426,7 @@ export class PreforkPool implements Pool {
   }
 
   #onJobDone(child: ChildHandle, job: Job, runtimeSeconds: number): void {
-    this.#earlyDeaths = 0;
+    this.#replacer.onJobDone();
     this.#enforcer.ended(job);
     this.#dispatcher.noteDone(job, runtimeSeconds);
     this.#terminator.ended(child);
@@ -479,84 +466,9 @@ export class PreforkPool implements Pool {
     if (child.wasReady && !this.#params.kind.replaceable) {
       const why = exit.signal ?? `exit status ${exit.exitCode}`;
       this.#params.onFatal(new UmbelError('SOLO_ENDED', `the '${this.name}' pool ended with ${why}, and the worker with it`));
-    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replace(child, exit, failure);
+    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replacer.replace(child, exit, failure);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
     if (this.#phase === 'running') this.#resubmit(unstarted, null);
-  }
-
-  #replace(child: ChildHandle, exit: ChildExit, failure: UmbelError | null): void {
-    const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
-    const timedOut = this.#startTimedOut.delete(child);
-    // A spare has taken its place, or it was the spare.
-    const hasNext = this.#children.has(child.index);
-    if (child.letGo && exit.exitCode === 0) {
-      this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
-      if (!hasNext) this.#spawn(child.index);
-      return;
-    }
-    if (exit.killed) {
-      const { label } = exit.killed.job;
-      this.#log.warning('child.killed', `PoolChild-${child.index} (pid ${exit.pid}) was ended because of ${label}; it is replaced`, {
-        child: child.index,
-        pid: exit.pid,
-      });
-      if (!hasNext) this.#spawn(child.index);
-      return;
-    }
-    if (child.wasReady) {
-      const delayMs = hasNext ? 0 : this.#delayAfterLoss(child);
-      const next = delayMs === 0 ? 'it is replaced' : `it had done nothing since it was ready; it is replaced in ${delayMs} ms`;
-      this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; ${next}`, {
-        child: child.index,
-        pid: exit.pid,
-      });
-      if (delayMs > 0) this.#respawnLater(child.index, delayMs);
-      else if (!hasNext || this.#recycler.wanted(child.index)) this.#spawn(child.index);
-      return;
-    }
-    const cause =
-      failure ??
-      new UmbelError(
-        'CHILD_CANNOT_START',
-        `PoolChild-${child.index} ${timedOut ? `was not ready within ${this.#params.startTimeoutMs / 1000}s` : `ended with ${how} while starting`}`,
-      );
-    this.#startFailed(child.index, cause, failure !== null);
-  }
-
-  /** `ownWords`: the child itself has said what is wrong. */
-  #startFailed(index: number, cause: UmbelError, ownWords: boolean): void {
-    this.#startFailures += 1;
-    // One that is still loading its modules may yet get ready.
-    const noneLeft = !this.#all().some((other) => canWork(other) || (other.state === 'starting' && !ownWords));
-    // A module that does not load will not load in the next child either.
-    const hopeless = this.#started !== null && (ownWords || !this.#params.kind.replaceable);
-    if (noneLeft && (hopeless || this.#startFailures >= this.#params.maxStartFailures)) {
-      this.#giveUp(cause);
-      return;
-    }
-    const delayMs = Math.round(backoffDelayMs({ attempt: this.#startFailures - 1, baseMs: 200, maxMs: 10_000 }));
-    const next = this.#hangsOnOthers() ? 'next try when the others have started, or none' : `next try in ${delayMs} ms`;
-    this.#log.error('child.start-failed', `PoolChild-${index} could not start: ${cause.message}; ${next}`, { child: index });
-    this.#respawnLater(index, delayMs);
-  }
-
-  #respawnLater(index: number, delayMs: number): void {
-    const respawn = (): void => (this.#hangsOnOthers() ? this.#respawnLater(index, delayMs) : this.#spawn(index));
-    this.#respawns.set(index, setTimeout(respawn, delayMs));
-  }
-
-  /** As many have failed as may: what those come to that are still starting decides. More of them would put that off for ever. */
-  #hangsOnOthers(): boolean {
-    const children = this.#all();
-    const isStarting = children.some(({ state }) => state === 'starting');
-    return this.#startFailures >= this.#params.maxStartFailures && isStarting && !children.some(canWork);
-  }
-
-  /** Children that die as soon as they are ready (a module that throws a moment after it has loaded) must not be replaced in a loop. */
-  #delayAfterLoss(child: ChildHandle): number {
-    if (child.processed > 0 || performance.now() - child.readyAtMs > soonAfterReadyMs) return 0;
-    this.#earlyDeaths += 1;
-    return this.#earlyDeaths === 1 ? 0 : Math.round(backoffDelayMs({ attempt: this.#earlyDeaths - 2, baseMs: 200, maxMs: 10_000 }));
   }
 
   #giveUp(cause: UmbelError): void {
@@ -582,9 +494,4 @@ export class PreforkPool implements Pool {
     this.#jobCount -= 1;
     if (this.#jobCount === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
-}
-
-/** One that may have no more jobs is of no help when no other can start, unless it still has some. */
-function canWork(child: ChildHandle): boolean {
-  return child.state === 'ready' && (!child.tenure.used || child.jobs.size > 0);
 }
