@@ -8,6 +8,7 @@
  * have a copy each.
  */
 import type { Message } from '../protocol/message.ts';
+import { ownHeaders } from '../protocol/named-headers.ts';
 import { readReceipt } from '../protocol/task-message.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 import type { Broker, Delivery, QueueDeclaration, Subscription } from './broker.ts';
@@ -187,10 +188,14 @@ export class Migration {
   }
 }
 
-/** Without what the source has counted for itself. */
-function messageOf({ properties, headers, body }: Delivery): Message {
-  if (headers === null || !counts.some((name) => name in headers)) return { properties, headers, body };
-  const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !counts.includes(name)));
+/**
+ * Without what the source has counted for itself. RabbitMQ marks nothing that is published as redelivered: what had been delivered before would count as a second copy of
+ * itself there (consumer/once-only.ts) and not be run, so it goes without its mark.
+ */
+function messageOf({ properties, headers, body, redelivered }: Delivery): Message {
+  const dropped = redelivered ? [...counts, ownHeaders.once] : counts;
+  if (headers === null || !dropped.some((name) => name in headers)) return { properties, headers, body };
+  const own = Object.fromEntries(Object.entries(headers).filter(([name]) => !dropped.includes(name)));
   return { properties, headers: own, body };
 }
 

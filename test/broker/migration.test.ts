@@ -5,6 +5,7 @@ import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { Migration, type MigrationParams, type MigrationProgress } from '../../src/broker/migration.ts';
 import { UmbelError } from '../../src/errors.ts';
 import type { Message } from '../../src/protocol/message.ts';
+import { ownHeaders } from '../../src/protocol/named-headers.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 import { openInbox, textMessage, textOf } from './inbox.ts';
 
@@ -107,6 +108,26 @@ t.test('all of it, in order, as it was', async (t) => {
   t.equal(textOf(await inbox.deliveries.next()), 'later', 'what waits in the source for its time is not left behind');
   await destination.publish(textMessage('new'), { exchange: 'news', routingKey: 'k' });
   t.equal(textOf(await inbox.deliveries.next()), 'new', 'and the queue is bound');
+});
+
+t.test('what had been delivered before is no second copy of itself at a destination that cannot mark it', async (t) => {
+  const { source, destination, migration } = await scene(t);
+  for (const text of ['held', 'waiting']) {
+    const message = textMessage(text);
+    await source.publish(
+      { ...message, headers: { ...message.headers, [ownHeaders.once]: `mark-${text}` } },
+      { exchange: '', routingKey: 'q' },
+    );
+  }
+  const worker = await openInbox(source, ['q'], 1);
+  await worker.deliveries.next();
+  await worker.subscription.release();
+  t.match(await migration([['q', { name: 'q' }]]).run(), { count: 2 });
+  const inbox = await openInbox(destination, ['q']);
+  t.strictSame(
+    (await inbox.deliveries.take(2)).map(({ headers }) => headers),
+    [{ id: 'held' }, { id: 'waiting', [ownHeaders.once]: 'mark-waiting' }],
+  );
 });
 
 t.test('many, and into a queue of another name', async (t) => {
