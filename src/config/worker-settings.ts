@@ -125,7 +125,7 @@ export const workerSettings = {
   worker_max_tasks_per_child_jitter: setting<number>({
     kind: integer({ min: 0 }),
     default: 0,
-    doc: 'Each child runs up to so many tasks fewer, chosen by chance, so that children do not end together.',
+    doc: 'Each child runs up to so many tasks fewer than `max_tasks_per_child` says, chosen by chance, so that children do not end together.',
     celeryDiffers: 'Not in Celery.',
     example: 100,
   }),

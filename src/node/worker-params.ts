@@ -121,11 +121,17 @@ function cacheFolder(env: NodeJS.ProcessEnv): string | null {
   return env.HOME?.startsWith('/') === true ? join(env.HOME, '.cache', 'umbel') : null;
 }
 
-/** When children are replaced. Throws NOT_SUPPORTED where children of that kind cannot be, or where their memory cannot be seen. */
+/** When children are replaced. Throws CONFIG_INVALID; NOT_SUPPORTED where children of that kind cannot be, or where their memory cannot be seen. */
 export function recyclingParams(config: Config, kind: Pick<ChildKind, 'name' | 'features'>): RecyclingParams {
   const { settings } = config;
   const { worker_max_memory_per_child: softKib, worker_max_memory_hard: hardKib } = settings;
-  if (settings.worker_max_tasks_per_child !== null) mustSupport(kind, 'resize', 'worker.max_tasks_per_child');
+  const { worker_max_tasks_per_child: maxTasks, worker_max_tasks_per_child_jitter: maxTasksJitter } = settings;
+  if (maxTasks !== null) mustSupport(kind, 'resize', 'worker.max_tasks_per_child');
+  else if (maxTasksJitter > 0) {
+    const where = config.origin('worker_max_tasks_per_child_jitter').text;
+    const rule = 'worker.max_tasks_per_child_jitter needs worker.max_tasks_per_child, the number it is taken from';
+    throw new UmbelError('CONFIG_INVALID', `${rule}, got ${maxTasksJitter} alone (${where})`);
+  }
   if (softKib !== null) mustSupport(kind, 'memoryLimits', 'worker.max_memory_per_child');
   if (hardKib !== null) mustSupport(kind, 'memoryLimits', 'worker.max_memory_hard');
   if ((softKib !== null || hardKib !== null) && processRssBytes(process.pid) === null) {
@@ -136,8 +142,8 @@ export function recyclingParams(config: Config, kind: Pick<ChildKind, 'name' | '
     );
   }
   return {
-    maxTasks: settings.worker_max_tasks_per_child,
-    maxTasksJitter: settings.worker_max_tasks_per_child_jitter,
+    maxTasks,
+    maxTasksJitter,
     softBytes: softKib === null ? null : softKib * 1024,
     hardBytes: hardKib === null ? null : hardKib * 1024,
   };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
-import { childSettings, workerNames } from '../../src/node/worker-params.ts';
+import { childSettings, recyclingParams, workerNames } from '../../src/node/worker-params.ts';
 
 const host = hostname();
 
@@ -54,6 +54,17 @@ t.test('queues: named, or the default one; excluded ones left out, doubles once'
   t.throws(() => queues('queues = ["a"]\nexclude_queues = ["a"]'), {
     code: 'USAGE',
     message: 'worker.exclude_queues must leave a queue to consume from, got a',
+  });
+});
+
+t.test('a jitter needs the number it is taken from', async (t) => {
+  const kind = { name: 'prefork', features: { resize: true, terminate: true, memoryLimits: true } };
+  const recycling = (toml: string) => recyclingParams(load(t.testdir(), `[worker]\n${toml}`), kind);
+  t.match(recycling('max_tasks_per_child = 9\nmax_tasks_per_child_jitter = 2'), { maxTasks: 9, maxTasksJitter: 2 });
+  t.match(recycling(''), { maxTasks: null, maxTasksJitter: 0 });
+  t.throws(() => recycling('max_tasks_per_child_jitter = 2'), {
+    code: 'CONFIG_INVALID',
+    message: /^worker\.max_tasks_per_child_jitter needs worker\.max_tasks_per_child, .* got 2 alone \(.*umbel\.toml:2\)$/,
   });
 });
 
