@@ -9,7 +9,7 @@ const text = readFileSync(new URL('docs/guarantees.md', root), 'utf8');
 function sourceOf(file: string, folder: string): string {
   if (file === 'conformance') return 'test/broker/conformance.ts';
   if (file.endsWith('-conformance')) return `test/${file}.ts`;
-  if (/^(driver|consumer|child|live|producer|pool|broker|statedb|std|task)\//.test(file)) return `test/${file}.test.ts`;
+  if (/^(driver|consumer|child|live|node|producer|pool|broker|statedb|std|task)\//.test(file)) return `test/${file}.test.ts`;
   return `test/${folder}/${file}.test.ts`;
 }
 
@@ -26,6 +26,7 @@ for (const [title, folder, least] of [
   ['Moving to another broker', 'broker', 5],
   ['Revoked tasks', 'consumer', 12],
   ['When tasks run', 'consumer', 9],
+  ['Pools', 'pool', 5],
 ] as const) {
   t.test(title, async (t) => {
     const section = new RegExp(`^## ${title}\\n(.*?)(?=^## |$(?![\\s\\S]))`, 'ms').exec(text)?.[1] ?? '';
