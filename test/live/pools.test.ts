@@ -1,8 +1,9 @@
-/** The pools `threads`, `async` and `solo` in the executable, on the embedded broker and on Redis. */
+/** The pools `threads`, `async` and `solo` in the executable, on every broker. */
 import { existsSync, rmSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { App } from '../../src/client/umbel.ts';
 import { eventually } from '../pool/eventually.ts';
+import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 
@@ -51,10 +52,10 @@ interface Scene {
   call(name: string, args?: readonly unknown[]): Promise<{ readonly id: string; end(): Promise<unknown> }>;
 }
 
-async function setUp(t: Test, url?: string): Promise<Scene> {
+async function setUp(t: Test, url?: string, backend = url): Promise<Scene> {
   const folder = new LiveFolder(t);
   folder.write('tasks.ts', tasks);
-  const client = url === undefined ? await folder.client() : new App({ broker: url, backend: url });
+  const client = url === undefined ? await folder.client() : new App({ broker: url, backend: backend ?? url });
   if (url !== undefined) {
     await client.start();
     t.teardown(() => client.stop());
@@ -72,10 +73,10 @@ async function setUp(t: Test, url?: string): Promise<Scene> {
 const lines = (folder: LiveFolder, name: string): string[] =>
   existsSync(folder.file(name)) ? folder.read(name).split('\n').filter(Boolean) : [];
 
-async function work(t: Test, pool: string, url?: string): Promise<void> {
-  const scene = await setUp(t, url);
+async function work(t: Test, pool: string, url?: string, backend = url): Promise<void> {
+  const scene = await setUp(t, url, backend);
   const { folder, call } = scene;
-  const broker = url === undefined ? [] : ['-b', url, '--result-backend', url];
+  const broker = url === undefined || backend === undefined ? [] : ['-b', url, '--result-backend', backend];
   const worker = await folder.worker(['-A', 'tasks.ts', '-P', pool, '-c', '4', ...broker]).ready();
   const atOnce = pool === 'solo' ? 1 : 4;
   const meeting = await Promise.all(Array.from({ length: 6 }, (_, n) => call('meet', [n])));
@@ -194,5 +195,31 @@ void t.test('on Redis', async (t) => {
     await worker.count('task.succeeded', 2);
     t.strictSame(await worker.stop(), { code: 0, signal: null });
     t.equal(unacked(), '0');
+  });
+});
+
+void t.test('on RabbitMQ', async (t) => {
+  const vhost = await RabbitmqVhost.open(t);
+  const url = vhost.url();
+  for (const pool of ['threads', 'async', 'solo']) await t.test(`${pool}: work`, (t) => work(t, pool, url, 'rpc://'));
+  await t.test('solo: acknowledged before the task blocks; what is acknowledged late is held while it does', async (t) => {
+    const { folder, call } = await setUp(t, url, 'rpc://');
+    const unacked = async (): Promise<string> => (await vhost.list('queues', 'name', 'messages_unacknowledged')).replaceAll(/\s+/g, ' ');
+    const options = ['-A', 'tasks.ts', '-b', url, '--result-backend', 'rpc://'];
+    const worker = await folder.worker([...options, '-P', 'solo', '-n', 'a@h']).ready();
+    await call('block');
+    await eventually(t, 'it blocks', () => lines(folder, 'blocked').length === 1);
+    t.match(await unacked(), /\bcelery 0\b/);
+    folder.write('open', '');
+    await worker.event('task.succeeded');
+
+    rmSync(folder.file('open'));
+    await call('patientBlock');
+    await eventually(t, 'it blocks again', () => folder.read('blocked') === 'xx');
+    t.match(await unacked(), /\bcelery 1\b/);
+    folder.write('open', '');
+    await worker.count('task.succeeded', 2);
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+    t.match(await unacked(), /\bcelery 0\b/);
   });
 });

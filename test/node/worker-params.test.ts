@@ -58,7 +58,7 @@ t.test('queues: named, or the default one; excluded ones left out, doubles once'
 });
 
 t.test('a jitter needs the number it is taken from', async (t) => {
-  const kind = { name: 'prefork', features: { resize: true, terminate: true, memoryLimits: true } };
+  const kind = { name: 'prefork' as const, features: { resize: true, terminate: true, memoryLimits: true } };
   const recycling = (toml: string) => recyclingParams(load(t.testdir(), `[worker]\n${toml}`), kind);
   t.match(recycling('max_tasks_per_child = 9\nmax_tasks_per_child_jitter = 2'), { maxTasks: 9, maxTasksJitter: 2 });
   t.match(recycling(''), { maxTasks: null, maxTasksJitter: 0 });
