@@ -109,8 +109,9 @@ export async function runMulti(params: MultiParams): Promise<number> {
     case 'stopwait':
     case 'stop_verify':
     case 'kill': {
-      // Only these: elsewhere such a word is an option like any other.
-      const rolling = command === 'restart' && rest.includes('--rolling');
+      // Only here: elsewhere such a word is an option like any other.
+      const rolling = rest.includes('--rolling');
+      if (rolling && command !== 'restart') throw new UmbelError('USAGE', `--rolling is for restart, got ${command} (umbel multi)`);
       const own = rolling ? rest.filter((word) => word !== '--rolling') : rest;
       const waits = command !== 'start' && command !== 'stop' && command !== 'kill';
       const signal = command === 'start' ? null : signalWord(command === 'kill' ? [...own, '-KILL'] : own, waits);

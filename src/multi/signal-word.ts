@@ -1,6 +1,7 @@
 /** The signal among the words of a command that stops nodes: `-9`, `-15`, `-TERM`, `-SIGQUIT`. The last one counts, as in Celery. */
 import { constants } from 'node:os';
 import { UmbelError } from '../errors.ts';
+import { nearestName } from '../std/nearest-name.ts';
 
 export interface SignalChoice {
   /** Without SIG; a number that has no name is its own. */
@@ -11,6 +12,7 @@ export interface SignalChoice {
 }
 
 const numbers = constants.signals as Readonly<Record<string, number>>;
+const shortNames = Object.keys(numbers).map((name) => name.slice('SIG'.length));
 const highestNumber = 64;
 /** Signals that do not end a worker; who waits for its end would wait for ever. */
 const notEnding = ['HUP', 'USR1', 'USR2', 'TTIN', 'TTOU', 'TSTP', 'CONT', 'STOP', 'CHLD', 'WINCH', 'URG'];
@@ -43,6 +45,13 @@ function signalNumber(word: string): number | null {
     if (number >= 1 && number <= highestNumber) return number;
     throw new UmbelError('USAGE', `the number of a signal must be from 1 to ${highestNumber}, got ${word} (umbel multi)`);
   }
-  const name = text.startsWith('SIG') ? text : `SIG${text}`;
-  return Object.hasOwn(numbers, name) ? (numbers[name] ?? null) : null;
+  const isSpeltOut = text.startsWith('SIG');
+  const name = isSpeltOut ? text : `SIG${text}`;
+  const number = numbers[name];
+  if (number !== undefined) return number;
+  // An option would take the name of a node for its value, and the signal would be another one.
+  const nearest = nearestName(name.slice('SIG'.length), shortNames);
+  if (!isSpeltOut && nearest === null) return null;
+  const hint = nearest === null ? '' : `; did you mean -${nearest}?`;
+  throw new UmbelError('USAGE', `a signal must be one of this system, got ${word}${hint} (umbel multi)`);
 }

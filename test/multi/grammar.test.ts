@@ -90,6 +90,9 @@ t.test('refuses what means nothing', async (t) => {
     ['expand %z a', /only .* can be used in umbel multi, got %z/],
     ['expand', /needs a template/],
     ['get', /needs the name/],
+    ['start a --rolling', /--rolling is for restart, got start/],
+    ['stop a --rolling', /--rolling is for restart, got stop/],
+    ['stop a -SIGFOO', /a signal must be one of this system, got -SIGFOO/],
     ['names 99999999', /not be above 10000/],
   ] as const)
     await t.rejects(ran(line.split(' ')), { message: pattern }, line);

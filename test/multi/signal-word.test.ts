@@ -12,6 +12,7 @@ t.test('names and numbers', async (t) => {
     ['w1 -9 -TERM', 'TERM', 15, 'w1'],
     ['w1 -40', '40', 40, 'w1'],
     ['w1 -Q a -E -A x', 'TERM', 15, 'w1 -Q a -E -A x'],
+    ['w1 -QMAIL -Ofair', 'TERM', 15, 'w1 -QMAIL -Ofair'],
     ['w1 -- -9', 'TERM', 15, 'w1 -- -9'],
   ] as const)
     t.same(signalWord(line.split(' '), true), { name, number, words: words.split(' ') }, line);
@@ -21,4 +22,9 @@ t.test('refuses', async (t) => {
   t.throws(() => signalWord(['w1', '-99'], false), { code: 'USAGE', message: /from 1 to 64, got -99/ });
   t.throws(() => signalWord(['w1', '-HUP'], true), { code: 'USAGE', message: /must end a worker, got HUP/ });
   t.match(signalWord(['w1', '-HUP'], false), { name: 'HUP' });
+  t.throws(() => signalWord(['-TREM', 'w1', 'w2'], true), {
+    code: 'USAGE',
+    message: /one of this system, got -TREM; did you mean -TERM\?/,
+  });
+  t.throws(() => signalWord(['w1', '-SIGNOTHING'], true), { code: 'USAGE', message: /one of this system, got -SIGNOTHING \(/ });
 });
