@@ -109,6 +109,16 @@ export async function runMulti(params: MultiParams): Promise<number> {
     case 'stopwait':
     case 'stop_verify':
     case 'kill': {
+      // A worker would answer and end well, as if it were ready; and a command that stops would have stopped every node there is.
+      const ahead = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
+      if (ahead.includes('--help') || ahead.includes('-h')) {
+        voice.say(multiHelp);
+        return exitStatus.ok;
+      }
+      if (ahead.includes('--version')) {
+        voice.say(`umbel ${params.version}`);
+        return exitStatus.ok;
+      }
       // Only here: elsewhere such a word is an option like any other.
       const rolling = rest.includes('--rolling');
       if (rolling && command !== 'restart') throw new UmbelError('USAGE', `--rolling is for restart, got ${command} (umbel multi)`);

@@ -98,6 +98,14 @@ t.test('refuses what means nothing', async (t) => {
     await t.rejects(ran(line.split(' ')), { message: pattern }, line);
 });
 
+t.test('asked for help or the version, does nothing else', async (t) => {
+  for (const command of ['start', 'restart', 'stop', 'stopwait', 'stop_verify', 'kill']) {
+    for (const word of ['--help', '-h'])
+      t.match(await ran([command, word], { declared: ['w1'] }), { status: 0, stdout: /^usage: umbel multi start((?!w1@).)*$/s }, command);
+    t.match(await ran([command, 'w1', '--version']), { status: 0, stdout: 'umbel 1.2.3\n' }, command);
+  }
+});
+
 t.test('unknown commands and none', async (t) => {
   const bogus = await ran(['bogus', '--nosplash']);
   t.same([bogus.status, bogus.stderr], [64, 'Invalid command: bogus\n']);
