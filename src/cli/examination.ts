@@ -1,7 +1,7 @@
 /**
  * What `umbel check` and `umbel doctor` have in common: their options, the workers they look at, as what user, and how they say what they found.
  *
- * Nodes of the configuration are looked at as `umbel multi` would start them, unless -n names one worker.
+ * Nodes of the configuration are looked at as `umbel multi` would start them; -n names one of them, or another worker.
  */
 import { statSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
@@ -59,8 +59,8 @@ export function examination(ctx: CommandContext): Examination {
   const configs: { node: string | null; config: Config }[] = [];
   try {
     const alone = load({});
-    const { worker_hostname: hostname, worker_nodes: nodes } = alone.settings;
-    if (hostname === null) for (const node of Object.keys(nodes)) configs.push({ node, config: loadNode(load, node) });
+    for (const node of nodesToLookAt(Object.keys(alone.settings.worker_nodes), flags.worker_hostname))
+      configs.push({ node, config: loadNode(load, node) });
     if (configs.length === 0) configs.push({ node: null, config: alone });
     for (const { node, config } of configs) subjects.push(subjectOf(config, node, ctx.env));
   } catch (error) {
@@ -80,6 +80,11 @@ export function tell(ctx: CommandContext, own: readonly Finding[], nodes: readon
   for (const finding of findings) ctx.stdout(ctx.option(asJson) === true ? jsonOf(finding) : textOf(finding));
   if (findings.length === 0) ctx.stderr('Nothing found.');
   return statusOf(findings);
+}
+
+/** `named`: what -n says. A name that is not declared is that of a worker, as `umbel worker` reads it. */
+function nodesToLookAt(declared: readonly string[], named: unknown): readonly string[] {
+  return named === undefined ? declared : declared.filter((node) => node === named);
 }
 
 /** With the files that multi gives to nodes for which none are configured. */

@@ -139,7 +139,8 @@ export const checkFindings = {
   FOLDER_MISSING: {
     topic: 'files',
     severity: 'error',
-    sentence: 'The folder of a log, pid, state or database file is not there. umbel makes no folders that were named.',
+    sentence:
+      'The folder of a log, pid, state or database file is not there. A worker makes no folders that were named; umbel multi makes those of log and pid files, where it may.',
     fix: 'Make it, owned by the user of the worker; below /run by systemd (RuntimeDirectory=) or tmpfiles.d.',
   },
   FOLDER_UNWRITABLE: {

@@ -30,7 +30,7 @@ export function* defaultsFile(path: string): Iterable<Finding> {
   for (const [index, line] of text.split('\n').entries()) {
     if (/^\s*(#|$)/.test(line)) continue;
     const place = `${path}:${index + 1}`;
-    const [, name] = /^([A-Za-z_][A-Za-z0-9_]*)=("[^"]*"|'[^']*'|[^\s"'`$()|&;<>]*)\s*$/.exec(line) ?? [];
+    const [, name] = /^([A-Za-z_][A-Za-z0-9_]*)=("[^"$`]*"|'[^']*'|[^\s"'`$()|&;<>]*)\s*$/.exec(line) ?? [];
     if (name === undefined) {
       yield found('DEFAULTS_SYNTAX', `each line must be NAME="value", as systemd reads it, got ${JSON.stringify(line)}`, place);
       continue;

@@ -39,9 +39,7 @@ export function* stateFolder(subject: Subject): Iterable<Finding> {
   const { config, env } = subject;
   if (config.settings.broker_url !== null) return;
   const path = defaultBrokerPath(env);
-  let folder = dirname(path);
-  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
-  const problem = problemWithFolder(folder);
+  const problem = problemWithFolder(nearestThere(dirname(path)));
   if (problem !== null) yield found(problem.code, `the folder of ${path} must ${problem.rule}`, placeOf(subject, 'broker_url'));
 }
 
@@ -51,6 +49,7 @@ export function* files(subject: Subject): Iterable<Finding> {
     const place = placeOf(subject, name);
     const folder = dirname(path);
     const problem = problemWithFolder(folder);
+    if (problem?.code === 'FOLDER_MISSING' && multiMakes(subject, name, folder)) continue;
     if (problem !== null) {
       if (!folders.has(`${name} ${folder}`)) yield found(problem.code, `the folder of ${path} must ${problem.rule}`, place);
       folders.add(`${name} ${folder}`);
@@ -63,6 +62,20 @@ export function* files(subject: Subject): Iterable<Finding> {
     else if (!may(path, constants.R_OK | constants.W_OK))
       yield found('FILE_UNWRITABLE', `the file must be writable for ${us()}, got ${shown(stat)}: ${path}`, place);
   }
+}
+
+/** `umbel multi` makes the folders of pid and log files; as root, where a node is to become another user. */
+function multiMakes({ node, config }: Subject, name: SettingName, folder: string): boolean {
+  if (node === null || existsSync(folder) || (name !== 'worker_pidfile' && name !== 'worker_logfile')) return false;
+  const problem = problemWithFolder(nearestThere(folder));
+  const isMadeByRoot = config.settings.worker_uid !== null || config.settings.worker_gid !== null;
+  return problem === null || (problem.code === 'FOLDER_UNWRITABLE' && isMadeByRoot);
+}
+
+function nearestThere(folder: string): string {
+  let nearest = folder;
+  while (!existsSync(nearest) && nearest !== dirname(nearest)) nearest = dirname(nearest);
+  return nearest;
 }
 
 function* pidfile(path: string, place: string): Iterable<Finding> {

@@ -201,11 +201,18 @@ t.test('nodes: what one has is said with its name, what all have without', async
     { code: 'FOLDER_MISSING', nodes: ['w1'], place: /^umbel\.toml:9$/, text: /none\/w1/ },
     { code: 'SOFT_LIMIT_TOO_LATE', nodes: [] },
   ]);
-  t.same((await look(['check', '--no-modules', '-n', 'w2'], { cwd })).codes, ['SOFT_LIMIT_TOO_LATE'], 'one of them alone');
-  const withMulti = await look(['check', '--no-modules'], {
-    cwd: setUp(t, '[node.w1]\n[worker]\npidfile = "%n.pid"\nlogfile = "/var/no-such-folder/%n.log"'),
-  });
-  t.same(withMulti.codes, ['FOLDER_MISSING']);
+  const one = async (name: string): Promise<readonly string[]> => (await look(['check', '--no-modules', '-n', name], { cwd })).codes;
+  t.same(await one('w1'), ['FOLDER_MISSING', 'SOFT_LIMIT_TOO_LATE'], 'one of them alone');
+  t.same(await one('w1@%h'), ['FOLDER_MISSING', 'SOFT_LIMIT_TOO_LATE'], 'as the worker is told its name');
+  t.same(await one('w2'), ['SOFT_LIMIT_TOO_LATE']);
+  const other = setUp(t, '[node.w1]\nstate_db = "none/%n"\n[worker]\nhostname = "x@y"\npidfile = "%n.pid"\nlogfile = "%n.log"');
+  t.same((await look(['check', '--no-modules'], { cwd: other })).codes, ['FOLDER_MISSING'], 'also beside the name of a worker alone');
+  const withMulti = async (log: string, ...words: readonly string[]): Promise<readonly string[]> =>
+    (await look(['check', '--no-modules', ...words], { cwd: setUp(t, `[node.w1]\n[worker]\npidfile = "%n.pid"\nlogfile = "${log}"`) }))
+      .codes;
+  t.same(await withMulti('log/a/%n.log'), [], 'made by umbel multi');
+  t.same(await withMulti('log/a/%n.log', '-n', 'w1@%h'), ['FOLDER_MISSING'], 'and not by umbel worker');
+  t.same(await withMulti('umbel.toml/%n.log'), ['FOLDER_MISSING'], 'where a file is it cannot');
   const apart = await runInMemory(['check'], { cwd: setUp(t, '[node.w1]\nworkdir = "."\n[node.w2]\nworkdir = "/"') });
   t.match(apart, { status: 64, stderr: /looked at one by one, with -n NAME, got w1 and w2/ });
 });
@@ -270,7 +277,7 @@ t.test(
 
 t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) => {
   const cwd = setUp(t, '[worker]\nshutdown_timeout = 240', {
-    defaults: 'UMBEL_NODES="w1"\n# comment\nUMBEL_OPT="-c 2"\nCHDIR=$HOME\n',
+    defaults: 'UMBEL_NODES="w1"\n# comment\nUMBEL_OPT="-c 2"\nCHDIR=$HOME\nUMBEL_CHDIR="$HOME"\n',
     'bad.service': '[Service]\nType=simple\nExecStart=/usr/bin/umbel \\\n  worker\nWatchdogSec=5\nTimeoutStopSec=1min\n',
   });
   const packaged = resolve(import.meta.dirname, '../../systemd/umbel@.service');
@@ -295,9 +302,14 @@ t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) 
     { code: 'DEFAULTS_UNSAFE', text: /uid 0, mode 0664/ },
     { code: 'DEFAULTS_UNKNOWN', place: /defaults:3$/, text: /did you mean UMBEL_OPTS/ },
     { code: 'DEFAULTS_SYNTAX', place: /defaults:4$/ },
+    { code: 'DEFAULTS_SYNTAX', place: /defaults:5$/ },
   ]);
   writeFileSync(join(cwd, 'bad.toml'), '[worker]\nconcurrency = 0\n');
   const both = await look(['check', '--no-modules', '--config', 'bad.toml', '--defaults', 'defaults'], { cwd });
-  t.same(both.codes, ['CONFIG_INVALID', 'DEFAULTS_UNSAFE', 'DEFAULTS_UNKNOWN', 'DEFAULTS_SYNTAX'], 'also beside a bad configuration');
+  t.same(
+    [...new Set(both.codes)],
+    ['CONFIG_INVALID', 'DEFAULTS_UNSAFE', 'DEFAULTS_UNKNOWN', 'DEFAULTS_SYNTAX'],
+    'also beside a bad configuration',
+  );
   t.match(await runInMemory(['check', '--unit', './none.service'], { cwd }), { status: 64, stderr: /--unit must name a file/ });
 });
