@@ -40,7 +40,7 @@ export interface AutoscalerParams extends AutoscaleRange {
   resize(size: number): void;
 }
 
-/** A module is asked with a job no more often than this, and every so often without one. */
+/** With jobs a module is asked no more often than this, of the last of them as well; and every so often without one. */
 const askAgainMs = 100;
 const askIdleMs = 1000;
 
@@ -52,6 +52,8 @@ export class Autoscaler {
   #askedAtMs = Number.NEGATIVE_INFINITY;
   #hasFailed = false;
   #timer: Timer | undefined;
+  /** For the jobs that came too soon after it was asked. */
+  #askAgain: Timer | undefined;
   #running = false;
   #decide: AutoscaleFunction | null = null;
 
@@ -80,15 +82,30 @@ export class Autoscaler {
   stop(): void {
     this.#running = false;
     this.#params.clock.clearTimer(this.#timer);
+    this.#params.clock.clearTimer(this.#askAgain);
     this.#timer = undefined;
+    this.#askAgain = undefined;
   }
 
   /** There is one more job. */
   onJob(): void {
+    if (this.#decide !== null) this.#askSoon();
+    else if (this.#params.size() !== this.#max) this.#scale();
+  }
+
+  #askSoon(): void {
     const { clock } = this.#params;
-    if (this.#decide !== null) {
-      if (clock.monotonic() - this.#askedAtMs >= askAgainMs) this.#scale();
-    } else if (this.#params.size() !== this.#max) this.#scale();
+    if (!this.#running || this.#askAgain !== undefined) return;
+    const waitMs = this.#askedAtMs + askAgainMs - clock.monotonic();
+    if (waitMs <= 0) {
+      this.#scale();
+      return;
+    }
+    const ask = (): void => {
+      this.#askAgain = undefined;
+      this.#scale();
+    };
+    this.#askAgain = clock.setTimer(ask, Math.ceil(waitMs), { ref: false });
   }
 
   /** Another range; null: as it is. Returns the one there is then. Throws USAGE. */

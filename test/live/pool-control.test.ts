@@ -21,6 +21,7 @@ export const pid = task({ name: 'pid', bind: true, acksLate: true }, async (cont
   await delay(30);
   note('pid', context.id, process.pid);
 });
+export const slow = task({ name: 'slow' }, () => delay(150));
 export const grow = task({ name: 'grow', acksLate: true }, async (megabytes) => {
   hoard.push(Buffer.alloc(megabytes * 1024 * 1024, 1));
   note('grow', process.pid);
@@ -120,7 +121,7 @@ for (const [name, open] of Object.entries(places)) {
 
       const own = { ...keepalive, UMBEL_WORKER_AUTOSCALER: folder.write('scale.mjs', autoscaler) };
       const other = await start(own, '--autoscale', '5,1').ready();
-      await send("for n in range(20): app.send_task('pid')");
+      await send("for n in range(20): app.send_task('slow')");
       await eventually(t, 'as many as the module says', () => other.children().length === 3);
       await other.count('task.succeeded', 20);
       t.equal(other.children().length, 3, 'it says when there are fewer');

@@ -134,7 +134,13 @@ t.test('a module decides: within the range, also downwards at once', async (t) =
   t.same(asked, [{ reserved: 2, processes: 3, min: 3, max: 10 }]);
   jobs(3);
   t.equal(asked.length, 1, 'not with every job');
-  clock.advance(1000);
+  clock.advance(99);
+  t.equal(asked.length, 1);
+  clock.advance(1);
+  t.strictSame(asked[1], { reserved: 3, processes: 4, min: 3, max: 10 }, 'but soon of all that came');
+  clock.advance(899);
+  t.equal(asked.length, 2, 'once');
+  clock.advance(1);
   t.same(pool.sizes, [4, 6]);
   pool.jobs = 100;
   clock.advance(1000);
