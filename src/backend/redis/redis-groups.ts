@@ -12,6 +12,7 @@ import { chordMemberHead, decodeChordMember, encodeChordMember } from '../../pro
 import { encodeResultDocument, type ResultRecord } from '../../protocol/result.ts';
 import type { ResultTuple } from '../../protocol/result-tuple.ts';
 import type { Clock } from '../../std/clock.ts';
+import { newUuid } from '../../std/new-uuid.ts';
 import { groupLost, joinFailed, outcomeOfJoin, outcomeOfMembers, partsLost, sizeLost } from '../chord-outcome.ts';
 import { type JoinOutcome, joinGroup } from '../group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../group-store.ts';
@@ -134,14 +135,16 @@ export class RedisGroups implements GroupStore {
     return there === 0 ? { kind: 'counted' } : { kind: 'unsized', counted: there };
   }
 
+  /** Each claim is one of its own: sent again, because its reply was lost, it is known as itself and not taken for an earlier one. */
   async claimRun(taskId: string, mark: string): Promise<'first' | 'same' | 'other'> {
     const key = this.#params.keys.run(taskId);
+    const claim = `${mark} ${newUuid()}`;
     const [set, known] = await this.#write([
-      ['SET', key, mark, 'PX', this.#ttl === '' ? String(dayMs) : this.#ttl, 'NX'],
+      ['SET', key, claim, 'PX', this.#ttl === '' ? String(dayMs) : this.#ttl, 'NX'],
       ['GET', key],
     ]);
-    if (set !== null) return 'first';
-    return known === mark ? 'same' : 'other';
+    if (set !== null || known === claim) return 'first';
+    return typeof known === 'string' && known.startsWith(`${mark} `) ? 'same' : 'other';
   }
 
   /** With the announcement that Celery makes too. */

@@ -167,6 +167,17 @@ t.test('a reply that got lost', async (t) => {
   t.strictSame([...completing], ['task1', 'task4'], 'the last one was taken by hand');
 });
 
+t.test('the reply to a claim of a run got lost: it is still the first', async (t) => {
+  const server = await RedisServer.start(t);
+  const { url, loseReplies, lost } = await lossy(t, server);
+  const groups = groupsOf(await work(t, url));
+  loseReplies(/mark-a/);
+  t.equal(await groups.claimRun('body', 'mark-a'), 'first', 'asked again by the connection, not by another copy');
+  t.equal(lost(), 1);
+  t.equal(await groups.claimRun('body', 'mark-a'), 'same');
+  t.equal(await groups.claimRun('body', 'mark-b'), 'other');
+});
+
 t.test('600 parts of 60 chords while connections break and scripts are forgotten', async (t) => {
   t.setTimeout(120_000);
   const server = await RedisServer.start(t, journaled);
