@@ -26,7 +26,7 @@ export function* defaultsFile(path: string): Iterable<Finding> {
       `a file that root runs must belong to root and be writable by root alone, got uid ${stat.uid}, mode ${mode}`,
       path,
     );
-  const known = [...names.map((name) => `UMBEL_${name}`), ...settingNames.map(environmentName), ...others];
+  const known = [...names.flatMap((name) => [`UMBEL_${name}`, `UMBELD_${name}`]), ...settingNames.map(environmentName), ...others];
   for (const [index, line] of text.split('\n').entries()) {
     if (/^\s*(#|$)/.test(line)) continue;
     const place = `${path}:${index + 1}`;
@@ -35,11 +35,12 @@ export function* defaultsFile(path: string): Iterable<Finding> {
       yield found('DEFAULTS_SYNTAX', `each line must be NAME="value", as systemd reads it, got ${JSON.stringify(line)}`, place);
       continue;
     }
-    if (!name.startsWith('UMBEL_') || known.includes(name)) continue;
+    const [prefix] = /^UMBELD?_/.exec(name) ?? [];
+    if (prefix === undefined || known.includes(name)) continue;
     const nearest = nearestName(name, known);
     yield found(
       'DEFAULTS_UNKNOWN',
-      `a variable that begins with UMBEL_ must be one that is known, got ${name}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
+      `a variable that begins with ${prefix} must be one that is known, got ${name}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
       place,
     );
   }

@@ -277,7 +277,7 @@ t.test(
 
 t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) => {
   const cwd = setUp(t, '[worker]\nshutdown_timeout = 240', {
-    defaults: 'UMBEL_NODES="w1"\n# comment\nUMBEL_OPT="-c 2"\nCHDIR=$HOME\nUMBEL_CHDIR="$HOME"\n',
+    defaults: 'UMBEL_NODES="w1"\n# comment\nUMBEL_OPT="-c 2"\nCHDIR=$HOME\nUMBEL_CHDIR="$HOME"\nUMBELD_NODES="a"\nUMBELD_USR="b"\n',
     'bad.service': '[Service]\nType=simple\nExecStart=/usr/bin/umbel \\\n  worker\nWatchdogSec=5\nTimeoutStopSec=1min\n',
   });
   const packaged = resolve(import.meta.dirname, '../../systemd/umbel@.service');
@@ -303,6 +303,7 @@ t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) 
     { code: 'DEFAULTS_UNKNOWN', place: /defaults:3$/, text: /did you mean UMBEL_OPTS/ },
     { code: 'DEFAULTS_SYNTAX', place: /defaults:4$/ },
     { code: 'DEFAULTS_SYNTAX', place: /defaults:5$/ },
+    { code: 'DEFAULTS_UNKNOWN', place: /defaults:7$/, text: /begins with UMBELD_ .*did you mean UMBELD_USER/ },
   ]);
   writeFileSync(join(cwd, 'bad.toml'), '[worker]\nconcurrency = 0\n');
   const both = await look(['check', '--no-modules', '--config', 'bad.toml', '--defaults', 'defaults'], { cwd });
