@@ -13,21 +13,29 @@ export interface ControlParams {
 }
 
 const samples = 300;
+const fewTasks = 2000;
 
 export async function measureControl({ umbel, folder, tasks }: ControlParams): Promise<Row[]> {
   const teardowns: (() => unknown)[] = [];
   const owner = { teardown: (handler: () => unknown) => void teardowns.unshift(handler) };
   const rows: Row[] = [];
-  const ping = async (name: string, url: string): Promise<void> => {
-    say(`${name}: ping under full load …`);
-    const row = await measureControlLatency({ umbel, folder, name, url, backlog: 2 * tasks, samples });
-    say(`  ${row.measured}, ${row.reference}`);
-    rows.push(row);
+  const ping = async (name: string, url: (of: string) => string): Promise<void> => {
+    for (const blocked of ['all', 'some'] as const) {
+      say(`${name}: ping under full load …`);
+      // Where every child is blocked nothing is worked off.
+      const backlog = blocked === 'all' ? fewTasks : 2 * tasks;
+      const row = await measureControlLatency({ umbel, folder, name, url: url(blocked), blocked, backlog, samples });
+      say(`  ${row.measured}, ${row.reference}`);
+      rows.push(row);
+    }
   };
   try {
-    await ping('embedded', `sqlite:///${join(folder, 'control.db')}`);
-    await ping('Redis', (await RedisServer.start(owner)).url());
-    await ping('RabbitMQ', (await RabbitmqServer.start(owner)).url());
+    await ping('embedded', (of) => `sqlite:///${join(folder, `control-${of}.db`)}`);
+    const redis = await RedisServer.start(owner);
+    await ping('Redis', (of) => redis.url(of === 'all' ? 0 : 1));
+    const rabbitmq = await RabbitmqServer.start(owner);
+    for (const vhost of ['all', 'some']) await rabbitmq.control.addVhost(vhost);
+    await ping('RabbitMQ', (of) => rabbitmq.url(of));
   } finally {
     for (const teardown of teardowns) await teardown();
   }
