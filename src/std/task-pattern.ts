@@ -27,9 +27,16 @@ function globExpression(glob: string): RegExp {
         source += '\\[';
         continue;
       }
-      source += `[${isNegated ? '^' : ''}${glob.slice(from, end).replace(/[\\\]^[]/g, '\\$&')}]`;
+      source += setExpression(glob.slice(from, end), isNegated);
       at = end;
     } else source += char.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
   }
   return new RegExp(`^${source}$`);
+}
+
+/** A range whose ends are the wrong way round stands for nothing. */
+function setExpression(set: string, isNegated: boolean): string {
+  const members = set.replace(/(.)-(.)/gs, (range, first: string, last: string) => (first <= last ? range : ''));
+  if (members === '') return isNegated ? '[^]' : '(?!)';
+  return `[${isNegated ? '^' : ''}${members.replace(/[\\\]^[]/g, '\\$&')}]`;
 }
