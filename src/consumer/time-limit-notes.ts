@@ -1,6 +1,6 @@
 /**
  * Time limits that are longer than Redis leaves a message with a Python worker: said at the start of those that are known then, and once per
- * type of those that come with messages.
+ * type of those that come with messages. And soft limits that never come because the hard one is not above them: said at the start.
  *
  * Owns which types have been spoken of. Enforces nothing: that is pool/limit-enforcer.ts.
  */
@@ -24,7 +24,18 @@ export class TimeLimitNotes {
 
   /** Called at the start. */
   noteTypes(taskNames: Iterable<string>, limitOf: (taskName: string) => TimeLimit): void {
-    for (const name of taskNames) this.#note(name, limitOf(name).hardSeconds ?? limitOf(name).softSeconds);
+    const tooLate = new Map<string, string[]>();
+    for (const name of taskNames) {
+      const { hardSeconds, softSeconds } = limitOf(name);
+      this.#note(name, hardSeconds ?? softSeconds);
+      if (hardSeconds === null || softSeconds === null || softSeconds < hardSeconds) continue;
+      const limits = `${softSeconds} s and ${hardSeconds} s`;
+      tooLate.set(limits, [...(tooLate.get(limits) ?? []), name]);
+    }
+    for (const [limits, names] of tooLate) {
+      const text = `a soft time limit must be below the hard one, or the child is killed first: got ${limits} for ${names.join(', ')}`;
+      this.#params.log.warning('task.soft-limit-too-late', text, { taskNames: names });
+    }
   }
 
   /** Called for every message. */

@@ -51,6 +51,25 @@ t.test('at the start: what the worker and its tasks say', (t) => {
   t.end();
 });
 
+t.test('a soft limit that is not below the hard one never comes', (t) => {
+  const log = new RecordingLog();
+  const limits: Record<string, TimeLimit> = {
+    a: { hardSeconds: 3, softSeconds: 5 },
+    b: { hardSeconds: 3, softSeconds: 5 },
+    same: { hardSeconds: 7, softSeconds: 7 },
+    right: { hardSeconds: 7, softSeconds: 6 },
+    hard: { hardSeconds: 7, softSeconds: null },
+    soft: { hardSeconds: null, softSeconds: 7 },
+  };
+  new TimeLimitNotes({ visibilityTimeoutMs: null, log }).noteTypes(Object.keys(limits), (name) => limits[name] ?? noTimeLimit);
+  const said = log.lines.filter(({ event }) => event === 'task.soft-limit-too-late').map(({ message }) => message);
+  t.strictSame(said, [
+    'a soft time limit must be below the hard one, or the child is killed first: got 5 s and 3 s for a, b',
+    'a soft time limit must be below the hard one, or the child is killed first: got 7 s and 7 s for same',
+  ]);
+  t.end();
+});
+
 t.test('a broker without such a timeout', (t) => {
   const log = new RecordingLog();
   const notes = new TimeLimitNotes({ visibilityTimeoutMs: null, log });
