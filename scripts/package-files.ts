@@ -36,6 +36,16 @@ export interface Layout {
 }
 
 const root = resolve(import.meta.dirname, '..');
+/** Below the 300 s of the units. */
+const shutdownTimeoutSeconds = 240;
+
+/** The example, but for what the units need: their worker ends what runs before systemd's TimeoutStopSec= would. */
+function serviceConfiguration(): Buffer {
+  const example = readFileSync(join(root, 'config.example.toml'), 'utf8');
+  const configuration = example.replace(/^#shutdown_timeout = .*$/m, `shutdown_timeout = ${shutdownTimeoutSeconds}`);
+  if (configuration === example) throw new Error('config.example.toml must have a line #shutdown_timeout = …, got none');
+  return Buffer.from(configuration);
+}
 
 /** `binary` and `manual` (the folder of write-manuals.ts) have been built. */
 export function packageFiles(layout: Layout, binary: string, manual: string): readonly PackageFile[] {
@@ -61,7 +71,7 @@ export function packageFiles(layout: Layout, binary: string, manual: string): re
   add(`${sysconfdir}/init.d/umbeld`, 0o755, plain('init.d/umbeld'), true);
   add(`${sysconfdir}/default/umbeld`, 0o644, () => placed('systemd/umbeld.default'), true);
   add(`${sysconfdir}/logrotate.d/umbel`, 0o644, plain('packaging/logrotate'), true);
-  add(`${sysconfdir}/umbel/umbel.toml`, 0o644, plain('config.example.toml'), true);
+  add(`${sysconfdir}/umbel/umbel.toml`, 0o644, serviceConfiguration, true);
 
   for (const page of readdirSync(join(manual, 'man1')))
     add(`${prefix}/share/man/man1/${page}.gz`, 0o644, packed(join(manual, 'man1', page)));

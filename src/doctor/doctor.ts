@@ -95,7 +95,7 @@ function brokerFindings(
         found('BROKER_IN_MEMORY', 'the broker must be one that other processes reach, got memory://', placeOf(subject, 'broker_url')),
       ];
     case 'embedded':
-      return [...sqliteFile(report.file, placeOf(subject, 'broker_url'))];
+      return [...sqliteFile(report.file, placeOf(subject, 'broker_url'), subject.config.settings.broker_url !== null)];
     case 'redis':
       return [...redisBroker(subject, report, times)];
     case 'rabbitmq':
@@ -113,7 +113,7 @@ async function resultServer(subject: Subject, broker: Broker, backend: ResultBac
   } catch (error) {
     return [unreachable(error, place)];
   }
-  if (report.kind === 'sqlite') return [...sqliteFile(report.file, place)];
+  if (report.kind === 'sqlite') return [...sqliteFile(report.file, place, subject.config.settings.result_backend !== null)];
   // Results that are lost with the server are often meant to be.
   return [...redisServer(report.server, place)];
 }

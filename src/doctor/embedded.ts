@@ -1,4 +1,5 @@
 /** The file of the embedded broker, or of its results, and the place it is in. */
+import { dirname } from 'node:path';
 import type { SqliteSurvey } from '../driver/sqlite-survey.ts';
 import { type Finding, found } from './finding.ts';
 
@@ -7,8 +8,11 @@ const leastFreeBytes = 256 * mib;
 /** A log that is copied back in time stays at some MiB (journal_size_limit is 64). */
 const mostWalBytes = 256 * mib;
 
-export function* sqliteFile(file: SqliteSurvey, place: string): Iterable<Finding> {
+/** `isNamed`: by the configuration; the folder of any other is made by the first worker. */
+export function* sqliteFile(file: SqliteSurvey, place: string, isNamed: boolean): Iterable<Finding> {
   const { path, fileSystem, freeBytes, journalMode, failure } = file;
+  if (isNamed && freeBytes === null)
+    yield found('FOLDER_MISSING', `the folder of ${path} must be there, got none: ${dirname(path)}`, place);
   if (fileSystem?.remote)
     yield found('SQLITE_REMOTE', `the file must be on a disk of this machine, got ${fileSystem.name}: ${path}`, place);
   if (fileSystem?.inMemory) yield found('SQLITE_IN_MEMORY', `the file must be on a disk, got ${fileSystem.name}: ${path}`, place);

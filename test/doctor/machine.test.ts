@@ -106,13 +106,15 @@ t.test('files of the embedded broker', async (t) => {
     fileSystem: null,
     freeBytes: 1e12,
   };
-  const of = (change: Partial<SqliteSurvey>) => codes(sqliteFile({ ...well, ...change }, 'here'));
+  const of = (change: Partial<SqliteSurvey>, isNamed = true) => codes(sqliteFile({ ...well, ...change }, 'here', isNamed));
   t.same(of({}), []);
   t.same(of({ fileSystem: { name: 'nfs', remote: true, inMemory: false } }), ['SQLITE_REMOTE']);
   t.same(of({ freeBytes: 100 * 1024 * 1024 }), ['DISK_NEARLY_FULL']);
   t.same(of({ walBytes: 300 * 1024 * 1024 }), ['SQLITE_WAL_LARGE']);
   t.same(of({ writable: false }), ['FILE_UNWRITABLE']);
   t.same(of({ exists: false, writable: false, journalMode: null }), []);
+  t.same(of({ exists: false, freeBytes: null, journalMode: null }), ['FOLDER_MISSING']);
+  t.same(of({ exists: false, freeBytes: null, journalMode: null }, false), [], 'its first worker makes it');
 });
 
 t.test('versions of RabbitMQ that are not here', async (t) => {

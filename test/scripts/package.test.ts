@@ -68,6 +68,12 @@ t.test('deb', { skip: withoutDpkg }, async (t) => {
   ])
     t.ok(existsSync(join(folder, 'usr/share', path)), path);
   t.notOk(existsSync(join(folder, 'etc/systemd')), 'nothing is enabled');
+  const [, shutdownSeconds] = /^shutdown_timeout = (\d+)$/m.exec(readFileSync(join(folder, 'etc/umbel/umbel.toml'), 'utf8')) ?? [];
+  for (const unit of ['umbel.service', 'umbel@.service']) {
+    const text = readFileSync(join(folder, 'usr/lib/systemd/system', unit), 'utf8');
+    const [, stopSeconds] = /^TimeoutStopSec=(\d+)$/m.exec(text) ?? [];
+    t.ok(Number(shutdownSeconds) < Number(stopSeconds), `${unit}: a worker ends what runs before systemd kills it`);
+  }
   t.match(execFileSync('dpkg-deb', ['--contents', archive], { encoding: 'utf8' }), /^(?:\S+ root\/root .*\n)+$/);
 });
 
