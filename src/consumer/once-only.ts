@@ -26,7 +26,8 @@ export interface OnceOnlyHome {
 
 export class OnceOnly {
   readonly #params: OnceOnlyParams;
-
+  /** What is being asked about; a delivery that is lost meanwhile is taken out. */
+  readonly #asking = new Set<Delivery>();
   #home: OnceOnlyHome | null = null;
 
   constructor(params: OnceOnlyParams) {
@@ -45,13 +46,16 @@ export class OnceOnly {
     if (typeof mark !== 'string' || groups === null) return false;
     const { id, task } = decision.header;
     const about = { taskId: id, taskName: task };
+    this.#asking.add(delivery);
     groups.claimRun(id, mark).then(
       (claim) => {
+        if (!this.#asking.delete(delivery)) return;
         if (claim === 'first' || (claim === 'same' && delivery.redelivered)) return this.#home?.carryOut(delivery);
         this.#params.log.info('chord.body-again', `Task ${task}[${id}] was sent twice: this copy is not run`, about);
         this.#drop(delivery, id);
       },
       (error: unknown) => {
+        if (!this.#asking.delete(delivery)) return;
         this.#params.log.warning(
           'chord.body-unchecked',
           `Task ${task}[${id}] is run without knowing whether a copy of it is: ${messageOf(error)}`,
@@ -61,6 +65,11 @@ export class OnceOnly {
       },
     );
     return true;
+  }
+
+  /** The broker took it away: it comes again, marked as delivered before, and is asked about again. */
+  lost(delivery: Delivery): void {
+    this.#asking.delete(delivery);
   }
 
   #drop(delivery: Delivery, id: string): void {

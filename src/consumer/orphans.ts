@@ -92,6 +92,7 @@ export class Orphans {
 
   /** A message that waited here was lost in its turn. */
   lost(delivery: Delivery): void {
+    this.#once.lost(delivery);
     for (const leaving of this.#leaving.values()) if (leaving.again === delivery) leaving.again = null;
   }
 

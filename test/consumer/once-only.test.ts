@@ -3,6 +3,7 @@ import t from 'tap';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Delivery } from '../../src/broker/broker.ts';
 import { OnceOnly } from '../../src/consumer/once-only.ts';
+import { Orphans, type OrphansParams } from '../../src/consumer/orphans.ts';
 import type { Decision } from '../../src/consumer/strategy.ts';
 import { ownHeaders } from '../../src/protocol/named-headers.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
@@ -56,4 +57,27 @@ t.test('a backend that does not answer keeps no task', async (t) => {
   t.equal(once.looksAt(copy('a'), decision), true);
   await settled();
   t.equal(runs, 1);
+});
+
+t.test('lost with its connection while it is looked at: it runs when it comes again, and not beside that', async (t) => {
+  const backend = new MemoryBackend({ resultExpiresMs: null });
+  const done: string[] = [];
+  const broker = { features: { redelivers: true } };
+  const orphans = new Orphans({ backend, log: new RecordingLog(), broker } as unknown as OrphansParams);
+  const subscription = { ack: async () => 'done' as const, reject: async () => 'done' as const };
+  orphans.attach({ held: new Map(), subscription, carryOut: ({ tag, redelivered }) => void done.push(`${tag} ${redelivered}`) });
+  const failing = copy('b');
+  const first = copy('a');
+  t.ok(orphans.reunite(first, decision));
+  orphans.lost(first);
+  await settled();
+  t.same(done, []);
+  t.ok(orphans.reunite(copy('a', true), decision));
+  await settled();
+  t.same(done, ['a true']);
+  backend.groups.claimRun = () => Promise.reject(new Error('away'));
+  t.ok(orphans.reunite(failing, decision));
+  orphans.lost(failing);
+  await settled();
+  t.same(done, ['a true'], 'nor when the backend does not answer');
 });
