@@ -5,18 +5,30 @@
 import { hostname } from 'node:os';
 import type { Config } from '../config/config.ts';
 import { loadConfig, workingFolder } from '../config/load-config.ts';
+import { settingsWithFlagOn } from '../config/settings-table.ts';
 import { defaultFiles } from '../multi/default-files.ts';
 import { runMulti } from '../multi/multi-tool.ts';
 import { multiHelp } from '../multi/usage.ts';
 import { programCall } from '../os/reexec.ts';
 import { version } from '../std/version.ts';
 import type { Command } from './command.ts';
+import { detachOption } from './detach.ts';
+import { globalOptions } from './global-options.ts';
+import { multiOptions } from './multi-options.ts';
+import { settingOption } from './option-spec.ts';
+
+const known = [...multiOptions, detachOption, ...settingsWithFlagOn('worker').map(settingOption), ...globalOptions].map(
+  ({ names, argument }) => ({
+    names,
+    takesValue: argument !== null,
+  }),
+);
 
 export const command: Command = {
   arguments: ['[...words]'],
   help: multiHelp,
-  options: [],
-  settings: [],
+  options: multiOptions,
+  settings: settingsWithFlagOn('worker'),
   async run() {
     throw new Error('multi reads its words itself');
   },
@@ -40,6 +52,7 @@ export const command: Command = {
       version: version(),
       hostname: hostname(),
       program: { executable, script },
+      known,
       declared: () => Object.keys(configFor(null).settings.worker_nodes),
       env,
       folder: (workdir) => workingFolder(workdir === null ? {} : { worker_workdir: workdir }, env, cwd),

@@ -7,9 +7,10 @@
 import { exitStatus, UmbelError } from '../errors.ts';
 import type { Owner } from '../os/service-folder.ts';
 import { Cluster } from './cluster.ts';
+import { type KnownOption, refuseMistakenWords } from './mistaken-words.ts';
 import type { MultiNode, NodeFiles, Program } from './multi-node.ts';
 import { nodeList } from './node-list.ts';
-import { readOptionWords } from './option-words.ts';
+import { type OptionWords, readOptionWords } from './option-words.ts';
 import { signalWord } from './signal-word.ts';
 import { multiHelp, multiUsage } from './usage.ts';
 import { type MultiOutput, Voice } from './voice.ts';
@@ -31,6 +32,8 @@ export interface MultiParams {
   folder(workdir: string | null): string;
   /** Whose folders are that have to be made for a node. */
   owner(node: MultiNode): Owner;
+  /** Options of a worker and of multi that the words can have. */
+  readonly known: readonly KnownOption[];
   /** Of the processes that are started. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -58,9 +61,11 @@ export async function runMulti(params: MultiParams): Promise<number> {
   const [command, ...rest] = words;
   if (command === undefined || command.startsWith('-')) return usage(voice);
 
-  const nodes = (given: readonly string[]): readonly MultiNode[] =>
-    nodeList({
-      words: readOptionWords(given),
+  const nodes = (given: readonly string[], check: (words: OptionWords) => void = () => {}): readonly MultiNode[] => {
+    const read = readOptionWords(given);
+    check(read);
+    return nodeList({
+      words: read,
       hostname: params.hostname,
       program: params.program,
       command: defaultCommand,
@@ -68,6 +73,7 @@ export async function runMulti(params: MultiParams): Promise<number> {
       files: params.files,
       folder: params.folder,
     });
+  };
 
   switch (command) {
     case 'names':
@@ -125,7 +131,10 @@ export async function runMulti(params: MultiParams): Promise<number> {
       const own = rolling ? rest.filter((word) => word !== '--rolling') : rest;
       const waits = command !== 'start' && command !== 'stop' && command !== 'kill';
       const signal = command === 'start' ? null : signalWord(command === 'kill' ? [...own, '-KILL'] : own, waits);
-      const cluster = new Cluster({ nodes: nodes(signal?.words ?? own), voice, env: params.env, owner: params.owner });
+      const starts = command === 'start' || command === 'restart';
+      const check = (read: OptionWords): void =>
+        refuseMistakenWords({ words: read, known: params.known, starts, declared: params.declared });
+      const cluster = new Cluster({ nodes: nodes(signal?.words ?? own, check), voice, env: params.env, owner: params.owner });
       voice.splash();
       if (signal === null) await cluster.start();
       else if (command === 'kill') cluster.kill(signal);

@@ -30,6 +30,11 @@ async function ran(words: readonly string[], { script = [] as readonly string[],
     files: noFiles,
     folder: () => '/work',
     owner: () => ({ user: null, group: null }),
+    known: [
+      { names: ['-E', '--task-events'], takesValue: false },
+      { names: ['-c', '--concurrency'], takesValue: true },
+      { names: ['-Q', '--queues'], takesValue: true },
+    ],
     env: {},
   });
   return { status, stdout, stderr };
@@ -96,6 +101,40 @@ t.test('refuses what means nothing', async (t) => {
     ['names 99999999', /not be above 10000/],
   ] as const)
     await t.rejects(ran(line.split(' ')), { message: pattern }, line);
+});
+
+t.test('refuses a name that an option would take, and a value that would become a name', async (t) => {
+  const refused = (line: string, message: RegExp) =>
+    t.rejects(ran(line.split(' '), { declared: ['w1', 'w2@other'] }), { code: 'USAGE', message }, line);
+  for (const command of ['start', 'restart', 'stop', 'stopwait', 'stop_verify', 'kill']) {
+    await refused(`${command} -E w1`, /names must stand before -E, got -E w1/);
+    await refused(`${command} -E w3 w1`, /got -E w3/);
+    await refused(`${command} -E:w1 w1`, /got -E:w1 w1/);
+    await refused(`${command} -c4 w1`, /must stand before -c4, got -c4 w1/);
+    await refused(`${command} -Q w1`, /for all declared nodes, .*got -Q w1: .*before the options, or --queues=w1 if/);
+    await refused(`${command} -X w2`, /got -X w2: write names before the options \(/);
+  }
+  for (const command of ['start', 'restart']) {
+    await refused(`${command} w1 --concurrency 4`, /got --concurrency 4: 4 would be a node; write --concurrency=4/);
+    await refused(`${command} w1 --concurrency:w1 4`, /write --concurrency:w1=4/);
+  }
+  // The pid files are those of nobody.
+  const files = '--pidfile=/nowhere/%n.pid --logfile=/nowhere/%n.log';
+  for (const [line, nodes] of [
+    ['stop -c 4', 'w1 w2'],
+    ['stop -Q:w1 w1', 'w1 w2'],
+    ['stop w1 -Q w1', 'w1'],
+    ['stop w1 -E -c 4', 'w1'],
+    ['stop --task-events w1', 'w1'],
+    ['stop w1 --concurrency 4', 'w1 4'],
+    ['stop w1 --cmd=other -E w2', 'w1'],
+    ['stop w1 -- -E w2', 'w1'],
+  ] as const) {
+    const { stdout } = await ran([...line.split(' ').slice(0, 1), ...files.split(' '), ...line.split(' ').slice(1)], {
+      declared: ['w1', 'w2'],
+    });
+    t.same([...stdout.matchAll(/^> (\w+)@\S+: DOWN/gm)].map(([, name]) => name).join(' '), nodes, line);
+  }
 });
 
 t.test('asked for help or the version, does nothing else', async (t) => {

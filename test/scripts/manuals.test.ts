@@ -95,6 +95,9 @@ t.test('bash offers what fits', async (t) => {
   t.same(offered('config', 'sh'), ['show']);
   t.same(offered('config', 'show', 'ex'), [], 'one action only');
   t.same(offered('worker', '--concur'), ['--concurrency']);
+  t.same(offered('multi', 'restart', '--roll'), ['--rolling']);
+  t.same(offered('multi', 'start', 'w1', '--pidf'), ['--pidfile']);
+  t.same(offered('multi', 'start', 'w1', '--logfile', '=', 'tas'), ['tasks.ts']);
   t.same(offered('worker', '-P', 't'), ['threads']);
   t.same(offered('worker', '--pool', '=', 't'), ['threads']);
   t.same(offered('worker', '--pool', '='), valueChoices(commands[0]!.options.find(({ names }) => names.includes('-P'))!));
@@ -151,6 +154,8 @@ for (const [shell, offers] of [
     t.same(offers('umbel wor'), ['worker']);
     t.same(offers('umbel config sh'), ['show']);
     t.same(offers('umbel multi st').toSorted(), ['start', 'stop', 'stopwait']);
+    t.same(offers('umbel multi restart --roll'), ['--rolling']);
+    t.same(offers('umbel multi start w1 --pidf'), ['--pidfile']);
     t.same(offers('umbel worker --concur'), ['--concurrency']);
     t.same(offers('umbel worker -P t'), ['threads']);
     t.same(offers('umbel inspect pi'), ['ping']);
