@@ -48,6 +48,8 @@ export type DeadAction = 'keep' | 'retry' | 'remove';
 export interface DeadLettersParams {
   readonly broker: Broker;
   readonly queue: string;
+  /** Workers reject what they put aside, for the dead-letter exchange of its queue. Default: it goes to `queue`. */
+  readonly native?: boolean;
   readonly clock?: Clock;
 }
 
@@ -66,6 +68,15 @@ export class DeadLetters {
 
   get queue(): string {
     return this.#params.queue;
+  }
+
+  get native(): boolean {
+    return this.#params.native === true;
+  }
+
+  /** Where it goes, for people. */
+  get place(): string {
+    return this.native ? 'the dead-letter exchange of its queue' : this.#params.queue;
   }
 
   /** Resolves when the broker has it for good. */

@@ -184,6 +184,12 @@ export const workerSettings = {
     doc: 'Queue for messages that are put aside. `umbel dead` shows them, sends them back and removes them.',
     celeryDiffers: 'Not in Celery.',
   }),
+  worker_dead_letters: setting<'queue' | 'native'>({
+    kind: oneOf(['queue', 'native']),
+    default: 'queue',
+    doc: 'Who keeps what is put aside: `queue` is `worker.dead_queue`; `native` leaves it to RabbitMQ alone: the message is rejected, and goes to the dead-letter exchange that its own queue has been declared with, or is removed where there is none. `umbel dead` does not see those. Mind circles: from there it must not come back by itself.',
+    celeryDiffers: 'Not in Celery.',
+  }),
   worker_unknown_tasks: setting<'reject' | 'requeue' | 'dead' | 'discard'>({
     kind: oneOf(['reject', 'requeue', 'dead', 'discard']),
     default: 'reject',

@@ -42,8 +42,8 @@ export type Verdict =
   | { readonly kind: 'requeue'; publish?(): Promise<void> }
   /** A copy that says how often it was goes to its queue: acknowledge the message when that has been `done`. */
   | { readonly kind: 'again'; publish(): Promise<void> }
-  /** It is put aside: acknowledge it when that has been done, and say so. */
-  | { readonly kind: 'dead'; readonly text: string; publish(): Promise<void> };
+  /** It is put aside: settle it so when that has been done, and say so. */
+  | { readonly kind: 'dead'; readonly text: string; readonly action: 'ack' | 'drop'; publish(): Promise<void> };
 
 /** A first crash may be an accident: the message runs again at once. After the second it waits so long, and twice as long after each further one. */
 const secondWaitMs = 4000;
@@ -117,14 +117,15 @@ export class Poison implements Suspicion {
     const { signal, exitCode, peakRssBytes = null, stack = null } = exit;
     const ended = { text: message, signal, exitCode, peakRssBytes, stack, crashes };
     const publish = async (): Promise<void> => {
-      await deadLetters.put({ properties, headers, body }, { reason: 'crashed', ...ended, worker, queue, task, id, atMs: Date.now() });
-      this.#params.log.error('task.dead', `Task ${request.label} is put aside in ${deadLetters.queue}: ${text}`, {
+      if (!deadLetters.native)
+        await deadLetters.put({ properties, headers, body }, { reason: 'crashed', ...ended, worker, queue, task, id, atMs: Date.now() });
+      this.#params.log.error('task.dead', `Task ${request.label} is put aside in ${deadLetters.place}: ${text}`, {
         taskId: id,
         taskName: task,
         crashes,
       });
     };
-    return { kind: 'dead', text, publish };
+    return { kind: 'dead', text, action: deadLetters.native ? 'drop' : 'ack', publish };
   }
 
   #remember(id: string, crashes: number): Verdict {

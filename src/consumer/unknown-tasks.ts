@@ -72,15 +72,17 @@ export class UnknownTasks {
     const { task, id } = header;
     const text = `Received unregistered task of type '${task}'.`;
     const nothing = { signal: null, exitCode: null, peakRssBytes: null, stack: null, crashes: 0 };
-    await orBack(subscription, delivery, () =>
-      deadLetters.put(
-        { properties, headers, body },
-        { reason: 'unregistered', text, ...nothing, worker, queue, task, id, atMs: this.#now() },
-      ),
-    );
-    this.#say('error', header, `The message has been put aside in ${deadLetters.queue} (worker.unknown_tasks).`, dump);
-    const acknowledge = (): Promise<unknown> => subscription.ack(delivery);
-    await storeNotRegistered({ delivery, header }).then(acknowledge, acknowledge);
+    if (!deadLetters.native)
+      await orBack(subscription, delivery, () =>
+        deadLetters.put(
+          { properties, headers, body },
+          { reason: 'unregistered', text, ...nothing, worker, queue, task, id, atMs: this.#now() },
+        ),
+      );
+    this.#say('error', header, `The message has been put aside in ${deadLetters.place} (worker.unknown_tasks).`, dump);
+    const settle = (): Promise<unknown> =>
+      deadLetters.native ? subscription.reject(delivery, { requeue: false }) : subscription.ack(delivery);
+    await storeNotRegistered({ delivery, header }).then(settle, settle);
   }
 
   async #putBack(subscription: Settling, delivery: Delivery, header: TaskHeader, dump: () => string): Promise<void> {

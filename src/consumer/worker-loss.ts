@@ -47,7 +47,7 @@ export function workerLossOf(request: Request, job: Job, exit: ChildExit, { stop
   }
   const said = verdict?.text ?? message;
   const text = `Task ${label} raised unexpected: WorkerLostError('${said}')`;
-  return { kind: 'failed', error: workerLost(said), traceback: null, action: 'ack', count: 'lost', text, verdict };
+  return { kind: 'failed', error: workerLost(said), traceback: null, action: verdict?.action ?? 'ack', count: 'lost', text, verdict };
 }
 
 /** Of the job for whose sake its child was ended. (What is terminated ends in consumer/request.ts.) */

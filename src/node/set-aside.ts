@@ -6,6 +6,7 @@ import { CrashNotices } from '../consumer/crash-notices.ts';
 import { Poison } from '../consumer/poison.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { UnknownTasks } from '../consumer/unknown-tasks.ts';
+import { UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
 import type { WorkerNames } from './worker-params.ts';
@@ -19,9 +20,15 @@ export interface SetAside {
 
 export function setAside({ settings }: Config, names: WorkerNames, broker: Broker, log: Logger): SetAside {
   const ownQueues = new Set(names.queues.filter((queue) => queue.broadcast === true).map(({ name }) => name));
+  const native = settings.worker_dead_letters === 'native';
+  if (native && broker.features.redelivers !== true)
+    throw new UmbelError(
+      'CONFIG_INVALID',
+      `worker.dead_letters must be queue with ${broker.displayUrl}: only RabbitMQ has dead-letter exchanges, got native`,
+    );
   const base = {
     broker,
-    deadLetters: new DeadLetters({ broker, queue: settings.worker_dead_queue }),
+    deadLetters: new DeadLetters({ broker, queue: settings.worker_dead_queue, native }),
     nodeName: names.nodeName,
     isBroadcast: (queue: string): boolean => ownQueues.has(queue),
     log,

@@ -42,10 +42,10 @@ t.test('its child died by itself', (t) => {
   t.match(loss({}, true), failed);
   t.match(loss(late, true), { kind: 'put-back', verdict: null });
   t.match(loss({ ...late, rejectOnWorkerLost: true }, true), { kind: 'put-back', verdict: null }, 'a stop is no crash');
-  const dead = { onCrash: () => ({ kind: 'dead', text: 'enough', publish: async () => {} }) as const };
+  const dead = { onCrash: () => ({ kind: 'dead', text: 'enough', action: 'drop', publish: async () => {} }) as const };
   const request = requestOf({ ...late, rejectOnWorkerLost: true });
   const end = workerLossOf(request, jobOfType('tasks.add'), exit, { stopping: false, poison: dead });
-  t.match(end, { kind: 'failed', error: { exc_message: ['enough'] }, action: 'ack', verdict: { kind: 'dead' } });
+  t.match(end, { kind: 'failed', error: { exc_message: ['enough'] }, action: 'drop', verdict: { kind: 'dead' } }, 'as it was put aside');
   t.end();
 });
 

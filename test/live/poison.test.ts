@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
+import { eventually } from '../pool/eventually.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { type Ended, LiveFolder } from './live-folder.ts';
@@ -82,3 +83,48 @@ for (const [name, open] of Object.entries(brokers)) {
     for (const worker of workers) t.match(await worker.stop(), { code: 0 });
   });
 }
+
+void t.test('left to RabbitMQ: the dead-letter exchange of its queue has it', async (t) => {
+  const folder = new LiveFolder(t);
+  const vhost = await RabbitmqVhost.open(t);
+  folder.write(
+    'tasks.mjs',
+    "import { task } from 'umbel';\nexport const die = task({ name: 'die', acksLate: true, rejectOnWorkerLost: true }, () => process.kill(process.pid, 'SIGKILL'));\n",
+  );
+  folder.write(
+    'umbel.toml',
+    `[broker]
+url = "${vhost.url()}"
+[result]
+backend = "sqlite:///${folder.file('results.db')}"
+[worker]
+dead_letters = "native"
+max_crashes = 1
+unknown_tasks = "dead"
+[queues.mortal]
+queue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "grave" }
+[queues.grave]
+`,
+  );
+  const app = new App({ broker: vhost.url(), backend: 'disabled' });
+  await app.start();
+  t.teardown(() => app.stop());
+  const worker = await folder.worker(['-A', folder.file('tasks.mjs'), '-c', '1', '-Q', 'mortal'], { cwd: folder.path }).ready();
+  // That the grave is there: a worker declares the queues it consumes from.
+  const digger = await folder
+    .worker(['-A', folder.file('tasks.mjs'), '-c', '1', '-Q', 'grave', '-n', 'digger@h'], { cwd: folder.path })
+    .ready();
+  t.match(await digger.stop(), { code: 0 });
+  await taskHandle('die').applyAsync({ taskId: 'poison', queue: 'mortal' });
+  t.match(await worker.event('task.dead'), { message: /die\[poison\] is put aside in the dead-letter exchange of its queue/ });
+  await taskHandle('nobody').applyAsync({ taskId: 'unknown', queue: 'mortal' });
+  t.match(await worker.event('task.unregistered'), { message: /put aside in the dead-letter exchange of its queue/ });
+  await eventually(t, 'both are there', async () => /^grave\s+2$/m.test(await vhost.list('queues', 'name', 'messages')));
+  t.notMatch(await vhost.list('queues', 'name'), /umbel\.dead/);
+  t.match(await worker.stop(), { code: 0 });
+
+  const other = await folder.umbel(['worker', '-A', folder.file('tasks.mjs'), '-b', `sqlite:///${folder.file('broker.db')}`], {
+    cwd: folder.path,
+  });
+  t.match(other, { status: 78, stderr: /worker\.dead_letters must be queue with sqlite:.*got native/ });
+});
