@@ -32,13 +32,14 @@ export function* unitChecks(subject: Subject, unit: Unit): Iterable<Finding> {
 
 function* stopTimeout(subject: Subject, unit: Unit): Iterable<Finding> {
   const { worker_shutdown_timeout: shutdown } = subject.config.settings;
-  const given = unit.seconds('TimeoutStopSec') ?? unit.seconds('TimeoutSec') ?? defaultStopSeconds;
+  const key = unit.seconds('TimeoutStopSec') === null && unit.seconds('TimeoutSec') !== null ? 'TimeoutSec' : 'TimeoutStopSec';
+  const given = unit.seconds(key) ?? defaultStopSeconds;
   // For systemd 0 is no bound.
   const stopSeconds = given === 0 ? Number.POSITIVE_INFINITY : given;
   if (stopSeconds === Number.POSITIVE_INFINITY || (shutdown !== null && shutdown + stopGraceSeconds <= stopSeconds)) return;
   const got = shutdown === null ? 'no bound' : `${shutdown} s (${placeOf(subject, 'worker_shutdown_timeout')})`;
-  const text = `worker.shutdown_timeout must be at least ${stopGraceSeconds} s below TimeoutStopSec, ${stopSeconds} s, got ${got}`;
-  yield found('UNIT_STOP_TIMEOUT', text, unit.place('TimeoutStopSec'));
+  const text = `worker.shutdown_timeout must be at least ${stopGraceSeconds} s below ${key}, ${stopSeconds} s, got ${got}`;
+  yield found('UNIT_STOP_TIMEOUT', text, unit.place(key));
 }
 
 function* watchdog({ config }: Subject, unit: Unit, type: string): Iterable<Finding> {

@@ -91,6 +91,7 @@ t.test('units: spans of time, drop-ins, continued lines', async (t) => {
   const service = (text: string) => parseUnit(`[Service]\nUser=nobody\nType=notify\nRestart=on-failure\nOOMPolicy=continue\n${text}`, 'u');
   t.same(codes(unitChecks(subject(), service('TimeoutStopSec=infinity'))), []);
   t.same(codes(unitChecks(subject(), service(''))), ['UNIT_STOP_TIMEOUT'], "systemd's 90 s, and no bound on tasks");
+  t.match([...unitChecks(subject(), service('TimeoutSec=60'))], [{ place: 'u:6', text: /below TimeoutSec, 60 s/ }], 'both timeouts in one');
   t.same(codes(unitChecks(subject({ worker_pool: 'solo' }), service('TimeoutStopSec=infinity\nWatchdogSec=60'))), ['UNIT_WATCHDOG_SOLO']);
 });
 

@@ -77,6 +77,9 @@ t.test('umbel-multi: the names of the guide, Celery’s names, quotes, and who i
   };
   const start = ['w1', 'w2', '-c:w1', '3', '-Q', 'a b', '--logfile=x.log', '--loglevel=debug', '--workdir=/srv', '--app=/srv/a b/tasks.ts'];
   t.same(umbelMulti(t, 'restart', env), ['multi', 'restart', ...start, '--pidfile=./%n.pid']);
+  const level = (given: Record<string, string>) => umbelMulti(t, 'start', given).find((word) => word?.startsWith('--loglevel='));
+  t.equal(level({ CELERYD_LOGLEVEL: 'warning' }), '--loglevel=warning', 'as init scripts of Celery have it');
+  t.equal(level({ CELERYD_LOGLEVEL: 'warning', UMBEL_LOG_LEVEL: 'error' }), '--loglevel=error');
   t.same(umbelMulti(t, 'stopwait', env), ['multi', 'stopwait', 'w1', 'w2', '--pidfile=./%n.pid']);
 });
 
