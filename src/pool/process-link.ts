@@ -42,6 +42,7 @@ class ProcessLink implements ChildLink {
   readonly #output: OutputLines;
   readonly #events: LinkEvents;
   #failure: UmbelError | null = null;
+  #resting = false;
   #isGone = false;
 
   constructor(command: ChildCommand, { index, settings, jobs, log, events }: LinkParams) {
@@ -69,9 +70,18 @@ class ProcessLink implements ChildLink {
   /** It does not wake this process with every short task then, and what it has said by the end is settled in one transaction. */
   rest(forMs: number): void {
     const { exitCode, signalCode } = this.#process;
-    if (exitCode !== null || signalCode !== null) return;
+    if (exitCode !== null || signalCode !== null || this.#resting) return;
+    this.#resting = true;
     this.#fromChild.pause();
-    setTimeout(() => this.#fromChild.resume(), forMs);
+    setTimeout(() => this.#hear(), forMs);
+  }
+
+  /** All that has come meanwhile, in one piece: a stream that flows again gives it piece by piece as it came, and each would be followed by another rest. */
+  #hear(): void {
+    this.#resting = false;
+    const { readableLength } = this.#fromChild;
+    if (readableLength > 0) this.#fromChild.read(readableLength);
+    if (!this.#resting) this.#fromChild.resume();
   }
 
   async freeze(): Promise<boolean> {
