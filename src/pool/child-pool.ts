@@ -2,8 +2,9 @@
  * A pool: a number of children, each with an index of its own, supervised. Child processes (prefork, async), threads, or the one child
  * that lives in this process (solo): that is the kind of its children.
  *
- * Owns that there are always as many children as wanted: a child that ends is replaced under the same process index; when
- * is pool/child-replacer.ts. Which child gets which job is pool/dispatcher.ts, one child's life is pool/child-handle.ts. Never settles anything: what a job's end means is the consumer's business (consumer/settle.ts).
+ * Owns that there are always as many children as wanted: a child that ends is replaced under the same process index, and when that is is
+ * pool/child-replacer.ts. Which child gets which job is pool/dispatcher.ts, one child's life is pool/child-handle.ts. Never settles anything:
+ * what a job's end means is the consumer's business (consumer/settle.ts).
  */
 import { messageOf, UmbelError } from '../errors.ts';
 import type { ChildSettings, ParentAsk, PublishReply, ReadyMeta, StateMeta, TaskOffer } from '../ipc/exchange.ts';
