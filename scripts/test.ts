@@ -35,12 +35,15 @@ function make(target: string): Promise<boolean> {
   });
 }
 
+/** What a file says that takes a virtual host, itself or by the helper of the live tests. */
+const vhostUsers = /RabbitmqVhost\.open\(|live-broker\.ts/;
+
 /** What ends with the run. */
 const teardowns: (() => unknown)[] = [];
 
 /** In the environment of every test, if one of these files wants a virtual host; without a server such a test starts its own, and says what is wrong with it. */
 async function sharedServers(files: readonly string[]): Promise<Readonly<Record<string, string>>> {
-  if (!files.some((file) => readFileSync(file, 'utf8').includes('RabbitmqVhost.open('))) return {};
+  if (!files.some((file) => vhostUsers.test(readFileSync(file, 'utf8')))) return {};
   const owner = { teardown: (handler: () => unknown) => void teardowns.unshift(handler) };
   return RabbitmqServer.start(owner).then(environmentOf, (error: unknown) => {
     console.log(`there is no RabbitMQ server for the run: ${String(error)}`);

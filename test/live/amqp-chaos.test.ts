@@ -11,7 +11,7 @@
  */
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
 import { RabbitmqServer } from '../rabbitmq-server.ts';
 import { RedisServer } from '../redis-server.ts';
@@ -23,6 +23,7 @@ import type { LiveWorker } from './live-worker.ts';
 import { type Break, judgeRedeliveries } from './redelivery-verdict.ts';
 import { monotonicMs, RunLog } from './run-log.ts';
 import { SeededRandom } from './seeded-random.ts';
+import { startedApp } from './started-client.ts';
 
 const rounds = Number(process.env.CHAOS_ROUNDS ?? 0.5);
 const full = rounds >= 20;
@@ -186,9 +187,7 @@ void t.test(`${taskCount} tasks in RabbitMQ under two umbel workers and a Python
   const logPath = folder.file('runs.log');
   const log = new RunLog(logPath, hangsAfterMs);
   t.teardown(() => log.close());
-  const app = new App({ broker: server.url(), backend: results });
-  await app.start();
-  t.teardown(() => app.stop());
+  const app = await startedApp(t, { broker: server.url(), backend: results });
   const slots = random.pick([1, 1, 3]);
   const profile = random.pick(['default', 'default', 'fair']);
   t.comment(`-O ${profile}, worker.child_concurrency ${slots}`);

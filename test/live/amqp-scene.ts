@@ -58,7 +58,7 @@ export class AmqpScene {
     this.queue = queue;
     this.#server = server;
     this.#log = this.folder.write('starts.log', '');
-    this.#results = `sqlite:///${this.folder.file('results.db')}`;
+    this.#results = this.folder.sqliteUrl('results.db');
     this.folder.write('tasks.ts', tasksModule(this.#log));
     this.app = new App({ broker: server.url(), backend: this.#results, defaultQueue: queue });
     t.teardown(() => this.app.stop());

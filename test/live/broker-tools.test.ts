@@ -13,20 +13,17 @@ import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { endsWithUs } from '../test-server.ts';
+import { type BrokerKind, brokerKinds } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 import { umbelBinary } from './umbel-binary.ts';
 
 t.setTimeout(300_000);
 
-type Kind = 'sqlite' | 'redis' | 'rabbitmq';
-
 interface Places {
   readonly folder: LiveFolder;
   /** A place of its own for each name. */
-  url(kind: Kind, name: string): Promise<string>;
+  url(kind: BrokerKind, name: string): Promise<string>;
 }
-
-const kinds: readonly Kind[] = ['sqlite', 'redis', 'rabbitmq'];
 
 void t.test('the tools of an operator', { skip: celeryMissing() }, async (t) => {
   const redis = await RedisServer.start(t);
@@ -36,7 +33,7 @@ void t.test('the tools of an operator', { skip: celeryMissing() }, async (t) => 
   const places: Places = {
     folder,
     url: async (kind, name) => {
-      if (kind === 'sqlite') return `sqlite:///${folder.file(`${name}.db`)}`;
+      if (kind === 'sqlite') return folder.sqliteUrl(`${name}.db`);
       if (kind === 'redis') {
         if (!databases.includes(name)) databases.push(name);
         return redis.url(databases.indexOf(name));
@@ -68,7 +65,7 @@ function celery(t: Test, broker: string): (...args: string[]) => { readonly stat
 }
 
 async function purging(t: Test, { folder, url }: Places): Promise<void> {
-  for (const kind of kinds) {
+  for (const kind of brokerKinds) {
     await t.test(`purge: ${kind}`, async (t) => {
       const broker = await url(kind, 'purge');
       const umbel = (...args: string[]) => folder.umbel(['-b', broker, ...args]);
@@ -100,7 +97,7 @@ async function purging(t: Test, { folder, url }: Places): Promise<void> {
 }
 
 async function operating(t: Test, { folder, url }: Places): Promise<void> {
-  for (const kind of kinds) {
+  for (const kind of brokerKinds) {
     await t.test(`list and amqp: ${kind}`, async (t) => {
       const broker = await url(kind, 'amqp');
       const umbel = (...args: string[]) => folder.umbel(['-b', broker, ...args]);
@@ -187,8 +184,8 @@ async function takeAll(broker: Broker, queue: string): Promise<readonly Delivery
 async function migrating(t: Test, places: Places): Promise<void> {
   const { folder, url } = places;
   const config = folder.write('migrate.toml', configuration);
-  for (const from of kinds) {
-    for (const to of kinds) {
+  for (const from of brokerKinds) {
+    for (const to of brokerKinds) {
       await t.test(`migrate: ${from} to ${to}`, async (t) => {
         const [sourceUrl, destinationUrl] = [await url(from, 'left'), await url(to, 'right')];
         const [source, destination] = [await brokerAt(t, places, sourceUrl), await brokerAt(t, places, destinationUrl)];

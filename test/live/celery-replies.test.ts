@@ -3,18 +3,12 @@
  * have, and what kind of value each key. What differs is written down here, and in docs/celery-compat.md. And `celery` and `umbel` on the command line print
  * the same of either worker.
  */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { openBroker, serverKinds } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 
 t.setTimeout(300_000);
-
-const brokers: Record<string, (t: Test) => Promise<string>> = {
-  redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
-};
 
 const tasks = `
 import { existsSync } from 'node:fs';
@@ -168,10 +162,10 @@ t.test('what is compared', async (t) => {
   t.same(differences('x', { a: null }, { a: {} }), ['x.a: null, Celery has {}']);
 });
 
-for (const [name, open] of Object.entries(brokers)) {
-  void t.test(`replies: ${name}`, { skip: celeryMissing() }, async (t) => {
+for (const kind of serverKinds) {
+  void t.test(`replies: ${kind}`, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
-    const broker = await open(t);
+    const { url: broker } = await openBroker(t, kind, folder);
     folder.write('tasks.mjs', tasks);
     const celery = new PythonCelery(t, pythonTasks(broker));
     const [worker] = await Promise.all([

@@ -10,11 +10,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { type App, taskHandle } from '../../src/client/umbel.ts';
 import { type Execution, ExecutionLog } from './execution-log.ts';
 import { LiveFolder } from './live-folder.ts';
 import { childrenOf, type LiveWorker } from './live-worker.ts';
 import { SeededRandom } from './seeded-random.ts';
+import { startedApp } from './started-client.ts';
 
 const rounds = Number(process.env.CHAOS_ROUNDS ?? 1);
 const taskCount = 20_000 * rounds;
@@ -160,9 +161,7 @@ void t.test(`${childKills} kills of children and ${workerKills} of the worker du
   const log = new ExecutionLog(logPath);
   t.teardown(() => log.close());
   const prefix = `chaos-${random.seed}`;
-  const app = new App({ broker: url });
-  await app.start();
-  t.teardown(() => app.stop());
+  const app = await startedApp(t, { broker: url });
 
   const startedAtMs = performance.now();
   const module = join(import.meta.dirname, 'fixture/chaos.ts');

@@ -7,14 +7,13 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
 import { taskHandle } from '../../src/task/task.ts';
 import { chord } from '../../src/task/workflow.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { type BrokerKind, openBrokerAndResults } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
 import { SeededRandom } from './seeded-random.ts';
+import { startedApp } from './started-client.ts';
 
 const chordCount = Number(process.env.CHORD_CHAOS ?? 30);
 const partCount = chordCount >= 1000 ? 20 : 8;
@@ -45,10 +44,11 @@ interface Run {
   readonly redelivered: boolean;
 }
 
-async function chaos(t: Test, broker: string, backend: string): Promise<void> {
+async function chaos(t: Test, kind: BrokerKind): Promise<void> {
   const random = SeededRandom.fromEnvironment('CHAOS_SEED');
   t.comment(`CHAOS_SEED=${random.seed} CHORD_CHAOS=${chordCount}`);
   const folder = new LiveFolder(t);
+  const { url, backend } = await openBrokerAndResults(t, kind, folder);
   const module = folder.write('chords.mjs', tasks);
   const [parts, bodies] = [folder.file('parts.log'), folder.file('bodies.log')];
   const env = {
@@ -58,12 +58,10 @@ async function chaos(t: Test, broker: string, backend: string): Promise<void> {
     PARTS: parts,
     BODIES: bodies,
   };
-  const start = (): LiveWorker => folder.worker(['-A', module, '-b', broker, '-c', '2'], { env });
+  const start = (): LiveWorker => folder.worker(['-A', module, '-b', url, '-c', '2'], { env });
   const workers = [start(), start(), start()];
   await Promise.all(workers.map((worker) => worker.ready()));
-  const app = new App({ broker, backend });
-  await app.start();
-  t.teardown(() => app.stop());
+  await startedApp(t, { broker: url, backend });
 
   const part = taskHandle<[number, number], number>('part');
   const body = taskHandle<[number[], number], number>('body');
@@ -116,18 +114,6 @@ function linesOf(file: string): string[] {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
 }
 
-t.test('embedded', async (t) => {
-  const folder = new LiveFolder(t);
-  const url = `sqlite:///${folder.file('broker.db')}`;
-  await chaos(t, url, url);
-});
-
-t.test('redis', async (t) => {
-  const server = await RedisServer.start(t);
-  await chaos(t, server.url(), server.url());
-});
-
-t.test('rabbitmq, with results in redis', async (t) => {
-  const [rabbit, redis] = await Promise.all([RabbitmqVhost.open(t), RedisServer.start(t)]);
-  await chaos(t, rabbit.url(), redis.url());
-});
+t.test('embedded', (t) => chaos(t, 'sqlite'));
+t.test('redis', (t) => chaos(t, 'redis'));
+t.test('rabbitmq, with results in redis', (t) => chaos(t, 'rabbitmq'));

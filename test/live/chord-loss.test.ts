@@ -6,7 +6,6 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
 import type { GroupResult } from '../../src/task/async-result.ts';
 import { taskHandle } from '../../src/task/task.ts';
 import { chord } from '../../src/task/workflow.ts';
@@ -14,6 +13,7 @@ import { eventually } from '../pool/eventually.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(180_000);
 
@@ -56,9 +56,7 @@ class Scene {
     const module = folder.write('chords.mjs', tasks);
     const all = { UMBEL_RESULT_BACKEND: backend, UMBEL_RESULT_CHORD_SIZE_TIMEOUT: '0.2', BODIES: folder.file('bodies.log'), ...env };
     await folder.worker(['-A', module, '-b', broker, '-c', '3'], { env: all }).ready();
-    const app = new App({ broker, backend });
-    await app.start();
-    t.teardown(() => app.stop());
+    await startedApp(t, { broker, backend });
     return new Scene(folder);
   }
 
@@ -121,7 +119,8 @@ async function onRedis(t: Test, place: Place, server: RedisServer, db: number, f
 t.test('embedded', async (t) => {
   const folder = new LiveFolder(t);
   const file = folder.file('broker.db');
-  const scene = await Scene.open(t, { broker: `sqlite:///${file}`, backend: `sqlite:///${file}` });
+  const url = folder.sqliteUrl('broker.db');
+  const scene = await Scene.open(t, { broker: url, backend: url });
   const from = (table: string) => (groupId: string) => {
     const database = new DatabaseSync(file, { timeout: 5000 });
     t.equal(database.prepare(`DELETE FROM ${table} WHERE group_id = ?`).run(groupId).changes, 1);

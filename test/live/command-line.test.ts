@@ -67,7 +67,7 @@ void t.test('a workdir, settings from the environment, and what wins', async (t)
   const env = {
     UMBEL_WORKER_LOGLEVEL: 'debug',
     UMBEL_WORKER_LOG_FORMAT: 'json',
-    CELERY_BROKER_URL: `sqla+sqlite:///${folder.file('env.db')}`,
+    CELERY_BROKER_URL: `sqla+${folder.sqliteUrl('env.db')}`,
   };
   const fromFile = await folder.start(['worker', '--workdir', 'below', '-A', 'jobs'], { env }).ready();
   t.match(fromFile.all('worker.ready')[0], { concurrency: 3 });

@@ -1,11 +1,11 @@
 /** worker.disable_prefetch: a worker whose children are busy holds nothing that another could begin, on every broker, acknowledged early or late. */
 import { readdirSync } from 'node:fs';
-import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import t from 'tap';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { eventually } from '../pool/eventually.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { brokerKinds, openBroker } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
 
@@ -22,27 +22,19 @@ export const early = task({ name: 'early', bind: true }, wait);
 export const late = task({ name: 'late', bind: true, acksLate: true }, wait);
 `;
 
-const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
-  sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
-  redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
-};
-
-for (const [name, open] of Object.entries(brokers)) {
-  void t.test(`nothing is held in reserve: ${name}`, async (t) => {
+for (const broker of brokerKinds) {
+  void t.test(`nothing is held in reserve: ${broker}`, async (t) => {
     const folder = new LiveFolder(t);
-    const broker = await open(t, folder);
+    const { url } = await openBroker(t, broker, folder);
     folder.write('tasks.mjs', tasks);
-    const app = new App({ broker, backend: 'disabled' });
-    await app.start();
-    t.teardown(() => app.stop());
+    await startedApp(t, { broker: url, backend: 'disabled' });
     for (const kind of ['early', 'late']) {
       const env = { UMBEL_WORKER_DISABLE_PREFETCH: 'true' };
       const run = folder.file(kind);
       folder.write(`${kind}/.keep`, '');
       const names = (what: string): string[] => readdirSync(run).filter((file) => file.startsWith(`${what}-`));
       const start = (node: string, concurrency: number) =>
-        folder.worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', String(concurrency), '-n', `${node}@localhost`], {
+        folder.worker(['-A', folder.file('tasks.mjs'), '-b', url, '-c', String(concurrency), '-n', `${node}@localhost`], {
           env,
           cwd: run,
         });

@@ -79,6 +79,11 @@ export class LiveFolder {
     return join(this.path, name);
   }
 
+  /** Of a database in this folder. */
+  sqliteUrl(name: string): string {
+    return `sqlite:///${this.file(name)}`;
+  }
+
   write(name: string, text: string): string {
     const path = join(this.path, name);
     mkdirSync(dirname(path), { recursive: true });

@@ -2,19 +2,14 @@
  * Workers and monitors among each other, ours and Python's, over Redis and RabbitMQ: what mingles at the start, who sees whom, who is elected, and what
  * Celery's own State makes of our events.
  */
-import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import t from 'tap';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { openBroker, serverKinds } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
-
-const brokers: Record<string, (t: Test) => Promise<string>> = {
-  redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
-};
 
 const tasks = `
 import { task } from 'umbel';
@@ -32,19 +27,17 @@ export const raise_level = controlCommand(
 );
 `;
 
-for (const [name, open] of Object.entries(brokers)) {
-  void t.test(`beside Python: ${name}`, { skip: celeryMissing() }, async (t) => {
+for (const kind of serverKinds) {
+  void t.test(`beside Python: ${kind}`, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
-    const broker = await open(t);
+    const { url: broker } = await openBroker(t, kind, folder);
     folder.write('tasks.mjs', tasks);
     const modules = { UMBEL_WORKER_CONTROL_MODULES: folder.write('commands.mjs', commands) };
     const python = new PythonCelery(
       t,
       `from celery import Celery\napp = Celery('proj', broker='${broker}')\n@app.task(name='py.task')\ndef py(): pass\n`,
     );
-    const app = new App({ broker, backend: 'disabled' });
-    await app.start();
-    t.teardown(() => app.stop());
+    await startedApp(t, { broker, backend: 'disabled' });
     const start = (node: string) =>
       folder.worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-E', '-l', 'debug', '-n', node], {
         env: { UMBEL_WORKER_ENABLE_MINGLE: 'true', ...modules },

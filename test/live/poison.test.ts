@@ -1,11 +1,12 @@
 /** A task that takes all memory it can get, on two workers: three starts, and `umbel dead` shows, sends back and removes it. On every broker. */
 import { readFileSync } from 'node:fs';
-import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import t from 'tap';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { eventually } from '../pool/eventually.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { brokerKinds, openBroker } from './live-broker.ts';
 import { type Ended, LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
 
@@ -25,21 +26,13 @@ export const devour = task({ name: 'devour', bind: true, acksLate: true, rejectO
 export const healthy = task({ name: 'healthy' }, (x) => x);
 `;
 
-const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
-  sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
-  redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
-};
-
-for (const [name, open] of Object.entries(brokers)) {
-  void t.test(`exactly three starts, then aside: ${name}`, async (t) => {
+for (const kind of brokerKinds) {
+  void t.test(`exactly three starts, then aside: ${kind}`, async (t) => {
     const folder = new LiveFolder(t);
-    const broker = await open(t, folder);
-    const backend = `sqlite:///${folder.file('results.db')}`;
+    const { url: broker } = await openBroker(t, kind, folder);
+    const backend = folder.sqliteUrl('results.db');
     folder.write('tasks.mjs', tasks);
-    const app = new App({ broker, backend });
-    await app.start();
-    t.teardown(() => app.stop());
+    await startedApp(t, { broker, backend });
     const env = { UMBEL_RESULT_BACKEND: backend, UMBEL_WORKER_MAX_MEMORY_HARD: '300000', UMBEL_WORKER_PREFETCH_MULTIPLIER: '1' };
     const workers = await Promise.all(
       ['one', 'two'].map((node) =>
@@ -96,7 +89,7 @@ void t.test('left to RabbitMQ: the dead-letter exchange of its queue has it', as
     `[broker]
 url = "${vhost.url()}"
 [result]
-backend = "sqlite:///${folder.file('results.db')}"
+backend = "${folder.sqliteUrl('results.db')}"
 [worker]
 dead_letters = "native"
 max_crashes = 1
@@ -106,9 +99,7 @@ queue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "gr
 [queues.grave]
 `,
   );
-  const app = new App({ broker: vhost.url(), backend: 'disabled' });
-  await app.start();
-  t.teardown(() => app.stop());
+  await startedApp(t, { broker: vhost.url(), backend: 'disabled' });
   const worker = await folder.worker(['-A', folder.file('tasks.mjs'), '-c', '1', '-Q', 'mortal'], { cwd: folder.path }).ready();
   // That the grave is there: a worker declares the queues it consumes from.
   const digger = await folder
@@ -123,7 +114,7 @@ queue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "gr
   t.notMatch(await vhost.list('queues', 'name'), /umbel\.dead/);
   t.match(await worker.stop(), { code: 0 });
 
-  const other = await folder.umbel(['worker', '-A', folder.file('tasks.mjs'), '-b', `sqlite:///${folder.file('broker.db')}`], {
+  const other = await folder.umbel(['worker', '-A', folder.file('tasks.mjs'), '-b', folder.sqliteUrl('broker.db')], {
     cwd: folder.path,
   });
   t.match(other, { status: 78, stderr: /worker\.dead_letters must be queue with sqlite:.*got native/ });

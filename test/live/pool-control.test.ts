@@ -2,11 +2,10 @@
  * Children that come and go while Python sends, and messages nobody knows yet, on every broker: recycling by tasks and by memory, the number that follows the load by
  * Celery's rule and by a module, unknown tasks that wait for a worker that knows them.
  */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { brokerKinds, openBroker } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 
 t.setTimeout(240_000);
@@ -44,27 +43,10 @@ from celery import Celery
 app = Celery('client', broker=${JSON.stringify(broker)})
 `;
 
-interface Place {
-  readonly ours: string;
-  readonly theirs: string;
-}
-
-const places: Record<string, (t: Test, folder: LiveFolder) => Promise<Place>> = {
-  sqlite: async (_t, folder) => ({ ours: `sqlite:///${folder.file('broker.db')}`, theirs: `sqla+sqlite:///${folder.file('broker.db')}` }),
-  redis: async (t) => {
-    const url = (await RedisServer.start(t)).url();
-    return { ours: url, theirs: url };
-  },
-  rabbitmq: async (t) => {
-    const url = (await RabbitmqVhost.open(t)).url();
-    return { ours: url, theirs: url };
-  },
-};
-
-for (const [name, open] of Object.entries(places)) {
-  void t.test(name, { skip: celeryMissing() }, async (t) => {
+for (const kind of brokerKinds) {
+  void t.test(kind, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
-    const { ours, theirs } = await open(t, folder);
+    const { url, pythonUrl } = await openBroker(t, kind, folder);
     const module = folder.write('tasks.mjs', tasks);
     folder.write('notes', '');
     const notes = (word: string): string[][] =>
@@ -73,10 +55,10 @@ for (const [name, open] of Object.entries(places)) {
         .split('\n')
         .map((line) => line.split(' '))
         .filter(([first]) => first === word);
-    const backend = `sqlite:///${folder.file('results.db')}`;
+    const backend = folder.sqliteUrl('results.db');
     const start = (env: Record<string, string>, ...more: string[]) =>
-      folder.worker(['-A', module, '-b', ours, '-l', 'debug', ...more], { env: { UMBEL_RESULT_BACKEND: backend, ...env } });
-    const python = new PythonCelery(t, client(theirs));
+      folder.worker(['-A', module, '-b', url, '-l', 'debug', ...more], { env: { UMBEL_RESULT_BACKEND: backend, ...env } });
+    const python = new PythonCelery(t, client(pythonUrl));
     const sender = python.script('for line in sys.stdin:\n    exec(line)\n    say(True)');
     const send = (code: string): Promise<unknown> => {
       sender.say(code);
@@ -138,7 +120,7 @@ for (const [name, open] of Object.entries(places)) {
       await send("app.send_task('later', task_id='later'); app.send_task('pid', task_id='known')");
       await worker.event('task.unregistered', ({ taskId }) => taskId === 'later');
       await worker.event('task.succeeded', ({ taskId }) => taskId === 'known');
-      const next = folder.worker(['-A', folder.write('later.mjs', later), '-b', ours, '-c', '1', '-n', 'new@localhost'], {
+      const next = folder.worker(['-A', folder.write('later.mjs', later), '-b', url, '-c', '1', '-n', 'new@localhost'], {
         env: { UMBEL_RESULT_BACKEND: backend, ...patient },
       });
       await next.event('task.succeeded', ({ taskId }) => taskId === 'later');
@@ -146,7 +128,7 @@ for (const [name, open] of Object.entries(places)) {
       await eventually(t, 'the other is put aside', () =>
         [worker, next].some((one) => one.all('task.unregistered').some(({ message }) => /put aside in umbel\.dead/.test(String(message)))),
       );
-      const listed = await folder.umbel(['-b', ours, 'dead', 'list', '--json']);
+      const listed = await folder.umbel(['-b', url, 'dead', 'list', '--json']);
       t.match(JSON.parse(listed.stdout), { id: 'never', task: 'never', reason: 'unregistered' });
       t.equal(
         (await Promise.all([worker.stop(), next.stop()])).every(({ code }) => code === 0),

@@ -9,8 +9,6 @@ import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { AmqpBroker } from '../../src/broker/amqp/amqp-broker.ts';
 import type { Broker } from '../../src/broker/broker.ts';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { openClient } from '../../src/node/open-client.ts';
 import { encodeTask } from '../../src/protocol/task-message.ts';
 import { amqpBroker } from '../broker/amqp/amqp-place.ts';
 import { redisBroker } from '../broker/redis/redis-place.ts';
@@ -19,6 +17,7 @@ import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedClient } from './started-client.ts';
 
 t.setTimeout(400_000);
 
@@ -179,9 +178,7 @@ queue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "py
     const worker = folder.worker(['-A', module, '-c', '2', '-n', 'one@localhost', '-Q', 'js,hand1,mortal']);
     const parking = folder.worker(['-A', module, '-c', '1', '-n', 'two@localhost', '-Q', 'hand2'], { cwd: folder.file('parking') });
     await Promise.all([worker.ready(), parking.ready()]);
-    const client = openClient(loadConfig({ flags: {}, env: folder.env, cwd: folder.path }), folder.env);
-    await client.start();
-    t.teardown(() => client.stop());
+    const client = await startedClient(t, folder);
     const raw = kind === 'redis' ? redisBroker(url) : amqpBroker(url);
     t.teardown(() => raw.stop());
     await raw.start();

@@ -4,13 +4,14 @@
  * before both kinds of worker have started one, so that each worker takes part however slow the machine is.
  */
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
 import { RunLog } from './run-log.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(400_000);
 
@@ -99,9 +100,7 @@ for (const results of ['rpc', 'redis'] as const) {
     let umbel = start();
     let [, python] = await Promise.all([umbel.ready(), celery.worker(['celery'])]);
 
-    const app = new App({ broker: url, backend: resultUrl });
-    await app.start();
-    t.teardown(() => app.stop());
+    const app = await startedApp(t, { broker: url, backend: resultUrl });
     const double = taskHandle<[number], Answer>('fleet.double');
     const client = celery.script(pythonClient);
     const send = (prefix: string) =>

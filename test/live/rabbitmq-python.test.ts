@@ -1,13 +1,12 @@
 /** Python Celery on the same RabbitMQ with the same queues and rpc:// results: its client and our worker, our client and its worker, one broadcast. */
 import { existsSync } from 'node:fs';
 import t from 'tap';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { openClient } from '../../src/node/open-client.ts';
 import { RemoteTaskError } from '../../src/protocol/remote-error.ts';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedClient } from './started-client.ts';
 
 const waitSeconds = 30;
 
@@ -79,9 +78,7 @@ t.test('one fleet on one topology', { skip: celeryMissing(), timeout: 120_000 },
   folder.write('tasks.ts', tasks);
   folder.write('umbel.toml', settings(url));
   const worker = await folder.worker(['-A', 'tasks.ts', '-c', '2', '-Q', 'js,reload']).ready();
-  const client = openClient(loadConfig({ flags: {}, env: folder.env, cwd: folder.path }), folder.env);
-  await client.start();
-  t.teardown(() => client.stop());
+  const client = await startedClient(t, folder);
 
   const script = celery.script(`
 say(app.send_task('tasks.jsAdd', (2, 3)).get(timeout=${waitSeconds}))

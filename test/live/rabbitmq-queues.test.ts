@@ -1,14 +1,13 @@
 /** Queues of RabbitMQ's own kinds, shared with Python: priorities, quorum queues; which messages are to outlive the server. */
 import { existsSync } from 'node:fs';
 import t from 'tap';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { openClient } from '../../src/node/open-client.ts';
 import { amqpBroker } from '../broker/amqp/amqp-place.ts';
 import { openInbox } from '../broker/inbox.ts';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedClient } from './started-client.ts';
 
 t.setTimeout(300_000);
 
@@ -56,9 +55,7 @@ def note(self, file, text):
     with open(file, 'a') as out: out.write('%s %s %s\\n' % (text, self.request.delivery_info['priority'], str(self.request.delivery_info['redelivered']).lower()))
 `,
   );
-  const client = openClient(loadConfig({ flags: {}, env: folder.env, cwd: folder.path }), folder.env);
-  await client.start();
-  t.teardown(() => client.stop());
+  const client = await startedClient(t, folder);
   const lines = (file: string): string[] => (existsSync(folder.file(file)) ? folder.read(file).split('\n').slice(0, -1) : []);
   const inOrder = ['c 9 false', 'd 9 false', 'b 5 false', 'a 1 false'];
 

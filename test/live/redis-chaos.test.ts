@@ -11,7 +11,6 @@
  */
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RedisServer } from '../redis-server.ts';
 import { ChaosFleet, elapsed } from './chaos-fleet.ts';
@@ -22,6 +21,7 @@ import type { LiveWorker } from './live-worker.ts';
 import { endInGoodOrder } from './python-worker-end.ts';
 import { monotonicMs, RunLog } from './run-log.ts';
 import { SeededRandom } from './seeded-random.ts';
+import { startedApp } from './started-client.ts';
 
 const rounds = Number(process.env.CHAOS_ROUNDS ?? 0.5);
 const full = rounds >= 20;
@@ -141,9 +141,7 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
   const logPath = folder.file('runs.log');
   const log = new RunLog(logPath, hangsAfterMs);
   t.teardown(() => log.close());
-  const app = new App({ broker: url, backend: url });
-  await app.start();
-  t.teardown(() => app.stop());
+  const app = await startedApp(t, { broker: url, backend: url });
   const slots = random.pick([1, 1, 3]);
   const profile = random.pick(['default', 'default', 'fair']);
   t.comment(`-O ${profile}, worker.child_concurrency ${slots}`);

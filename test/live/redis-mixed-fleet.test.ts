@@ -6,13 +6,14 @@
  * The umbel worker is killed; the Python worker is told to end, since kombu takes a message before it writes down that it has it.
  */
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
 import { endInGoodOrder } from './python-worker-end.ts';
 import { RunLog } from './run-log.ts';
+import { startedApp } from './started-client.ts';
 
 const visibilityTimeoutSeconds = 60;
 const leaseSeconds = 3;
@@ -102,9 +103,7 @@ void t.test('workers of both kinds on one queue, each killed and restarted', { s
   let umbel = start();
   let [, python] = await Promise.all([umbel.ready(), celery.worker(['celery'])]);
 
-  const app = new App({ broker: url, backend: url });
-  await app.start();
-  t.teardown(() => app.stop());
+  const app = await startedApp(t, { broker: url, backend: url });
   const double = taskHandle<[number], Answer>('fleet.double');
   const client = celery.script(pythonClient);
   await Promise.all(Array.from({ length: count }, (_, n) => double.applyAsync({ args: [n], taskId: `umbel-${n}` })));

@@ -6,11 +6,12 @@
  * then blocks its child until the test lets it go.
  */
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { type App, taskHandle } from '../../src/client/umbel.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
 import { type RunLine, RunLog } from './run-log.ts';
+import { startedApp } from './started-client.ts';
 
 const leaseSeconds = 2;
 const hangsAfterMs = 60_000;
@@ -58,9 +59,7 @@ class Scene {
 
   static async open(t: Test, withChildren: boolean): Promise<Scene> {
     const url = (await RedisServer.start(t)).url();
-    const app = new App({ broker: url });
-    await app.start();
-    t.teardown(() => app.stop());
+    const app = await startedApp(t, { broker: url });
     const scene = new Scene(new LiveFolder(t), url, app, withChildren);
     t.teardown(() => scene.log.close());
     return scene;

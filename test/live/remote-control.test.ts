@@ -2,13 +2,13 @@
  * A worker whose only child is blocked is looked at and told what to do: by Python's `app.control` over Redis and RabbitMQ, and by `umbel
  * inspect` and `umbel control` over every broker; and those two look at a Python worker.
  */
-import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import t from 'tap';
+import { taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
 import { freePort } from '../test-server.ts';
+import { brokerKinds, openBroker } from './live-broker.ts';
 import { type Ended, LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
 
@@ -22,12 +22,6 @@ export const blocked = task({ name: 'proj.blocked', acksLate: true }, (file) => 
 });
 export const limited = task({ name: 'proj.limited', rateLimit: '10/m' }, (x) => x);
 `;
-
-const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<string>> = {
-  sqlite: async (_t, folder) => `sqlite:///${folder.file('broker.db')}`,
-  redis: async (t) => (await RedisServer.start(t)).url(),
-  rabbitmq: async (t) => (await RabbitmqVhost.open(t)).url(),
-};
 
 const node = 'busy@here';
 const info = {
@@ -70,16 +64,14 @@ told(app.control.broadcast('no_such', **kw))
 one(look.hello('other@here', {'r-1': [time.monotonic(), 'r-1']}))
 `;
 
-for (const [name, open] of Object.entries(brokers)) {
-  const skip = name === 'sqlite' ? false : celeryMissing();
-  void t.test(`a worker with a blocked child: ${name}`, { skip }, async (t) => {
+for (const kind of brokerKinds) {
+  const skip = kind === 'sqlite' ? false : celeryMissing();
+  void t.test(`a worker with a blocked child: ${kind}`, { skip }, async (t) => {
     const folder = new LiveFolder(t);
-    const broker = await open(t, folder);
-    const backend = `sqlite:///${folder.file('results.db')}`;
+    const { url: broker } = await openBroker(t, kind, folder);
+    const backend = folder.sqliteUrl('results.db');
     folder.write('tasks.mjs', tasks);
-    const app = new App({ broker, backend });
-    await app.start();
-    t.teardown(() => app.stop());
+    await startedApp(t, { broker, backend });
     const port = await freePort();
     const worker = await folder
       .worker(['-A', folder.file('tasks.mjs'), '-b', broker, '-c', '1', '-n', node], {
@@ -130,7 +122,7 @@ for (const [name, open] of Object.entries(brokers)) {
       t.match(metrics, /^umbel_broker_round_trip_seconds 0\.\d/m);
     });
 
-    if (name !== 'sqlite')
+    if (kind !== 'sqlite')
       await t.test('Python looks at it and tells it what to do', async (t) => {
         const script = new PythonCelery(t, `from celery import Celery\napp = Celery('proj', broker='${broker}')\n`).script(python);
         t.same(await script.next(), { ok: 'pong' });
@@ -153,7 +145,7 @@ for (const [name, open] of Object.entries(brokers)) {
             timeouts: [0, 0],
             writes: { total: Number },
           },
-          broker: { transport: name === 'redis' ? 'redis' : /amqp/, hostname: /127\.0\.0\.1|localhost/, port: Number },
+          broker: { transport: kind === 'redis' ? 'redis' : /amqp/, hostname: /127\.0\.0\.1|localhost/, port: Number },
           prefetch_count: Number,
           rusage: { utime: Number, maxrss: Number, nvcsw: Number },
         });
@@ -176,7 +168,7 @@ for (const [name, open] of Object.entries(brokers)) {
         t.equal(await waits.state(), 'REVOKED', 'it was waiting here');
       });
 
-    if (name !== 'sqlite')
+    if (kind !== 'sqlite')
       await t.test('umbel looks at a Python worker beside it', async (t) => {
         const fellow = new PythonCelery(
           t,

@@ -5,12 +5,12 @@
  */
 import { mkdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import type { App } from '../../src/client/umbel.ts';
 import { BackgroundFolder } from './background-folder.ts';
+import { type BrokerKind, openBroker } from './live-broker.ts';
 import { allGone, isRunning } from './live-worker.ts';
 import { RunLog } from './run-log.ts';
+import { startedApp } from './started-client.ts';
 
 /** Notes every start and end in the file RUN_LOG names, and gives back which version of the code it is. */
 const tasks = (version: number): string => `import { openSync, writeSync } from 'node:fs';
@@ -28,11 +28,6 @@ export const work = task({ bind: true, acksLate: true }, async (context, ms) => 
 `;
 /** While something is waited for, no task starts or ends for so long: it hangs. */
 const hangsAfterMs = 30_000;
-interface Place {
-  readonly url: string;
-  /** Where the results are. */
-  readonly backend: string;
-}
 
 class Scene {
   readonly folder: BackgroundFolder;
@@ -48,9 +43,10 @@ class Scene {
     this.#app = app;
   }
 
-  static async set(t: Test, placeOf: (folder: BackgroundFolder) => Place, toml: string): Promise<Scene> {
+  static async set(t: Test, kind: BrokerKind, toml: string): Promise<Scene> {
     const folder = new BackgroundFolder(t);
-    const { url, backend } = placeOf(folder);
+    const { url } = await openBroker(t, kind, folder);
+    const backend = kind === 'rabbitmq' ? folder.sqliteUrl('results.db') : url;
     folder.write('tasks.js', tasks(0));
     folder.write('runs', '');
     // `umbel multi` makes them, a worker does not.
@@ -60,9 +56,7 @@ class Scene {
     folder.write('umbel.toml', `[broker]\nurl = "${url}"\n[result]\nbackend = "${backend}"\n${worker}${toml}`);
     const log = new RunLog(folder.file('runs'), hangsAfterMs);
     t.teardown(() => log.close());
-    const app = new App({ broker: url, backend });
-    await app.start();
-    t.teardown(() => app.stop());
+    const app = await startedApp(t, { broker: url, backend });
     const scene = new Scene(folder, log, app);
     t.teardown(() => (scene.#over = true));
     return scene;
@@ -104,10 +98,6 @@ class Scene {
 
 const names = ['w1', 'w2', 'w3', 'w4', 'w5'];
 const declared = names.map((name) => `[node.${name}]\n`).join('');
-const embedded = (folder: BackgroundFolder): Place => ({
-  url: `sqlite:///${folder.file('umbel.db')}`,
-  backend: `sqlite:///${folder.file('umbel.db')}`,
-});
 
 async function roll(t: Test, scene: Scene, nodes: readonly string[]): Promise<void> {
   const { folder, log } = scene;
@@ -136,17 +126,15 @@ async function roll(t: Test, scene: Scene, nodes: readonly string[]): Promise<vo
 }
 
 t.test('five nodes are rolled: on the embedded broker, those of the configuration', async (t) => {
-  await roll(t, await Scene.set(t, embedded, declared), []);
+  await roll(t, await Scene.set(t, 'sqlite', declared), []);
 });
 
 t.test('five nodes are rolled: on Redis, named on the command line', async (t) => {
-  const url = (await RedisServer.start(t)).url();
-  await roll(t, await Scene.set(t, () => ({ url, backend: url }), ''), names);
+  await roll(t, await Scene.set(t, 'redis', ''), names);
 });
 
 t.test('five nodes are rolled: on RabbitMQ, those of the configuration', async (t) => {
-  const url = (await RabbitmqVhost.open(t)).url();
-  await roll(t, await Scene.set(t, (folder) => ({ ...embedded(folder), url }), declared), []);
+  await roll(t, await Scene.set(t, 'rabbitmq', declared), []);
 });
 
 async function hangUp(t: Test, scene: Scene, times: number): Promise<void> {
@@ -175,15 +163,13 @@ async function hangUp(t: Test, scene: Scene, times: number): Promise<void> {
 }
 
 t.test('HUP to a worker in the background: fifty in a row', async (t) => {
-  await hangUp(t, await Scene.set(t, embedded, ''), 50);
+  await hangUp(t, await Scene.set(t, 'sqlite', ''), 50);
 });
 
 t.test('HUP to a worker in the background: on Redis', async (t) => {
-  const url = (await RedisServer.start(t)).url();
-  await hangUp(t, await Scene.set(t, () => ({ url, backend: url }), ''), 5);
+  await hangUp(t, await Scene.set(t, 'redis', ''), 5);
 });
 
 t.test('HUP to a worker in the background: on RabbitMQ', async (t) => {
-  const url = (await RabbitmqVhost.open(t)).url();
-  await hangUp(t, await Scene.set(t, (folder) => ({ ...embedded(folder), url }), ''), 5);
+  await hangUp(t, await Scene.set(t, 'rabbitmq', ''), 5);
 });

@@ -2,13 +2,12 @@
  * Tasks of Python clients are revoked and terminated on every broker: by Python's `app.control` over Redis and RabbitMQ, by `umbel control` over
  * the embedded broker; and what was revoked stays so when the worker is killed.
  */
-import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
+import t from 'tap';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { type BrokerKind, brokerKinds, type LiveBroker, openBroker } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LogEvent } from './live-worker.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
 
@@ -43,34 +42,17 @@ app.send_task('quick', task_id='last')
 
 type Control = (command: 'revoke' | 'terminate' | 'stamps', ...ids: readonly string[]) => Promise<unknown>;
 
-interface Place {
-  readonly ours: string;
-  readonly theirs: string;
-}
-
 const node = 'revoker@here';
 
-const places: Record<string, (t: Test, folder: LiveFolder) => Promise<Place>> = {
-  sqlite: async (_t, folder) => ({ ours: `sqlite:///${folder.file('broker.db')}`, theirs: `sqla+sqlite:///${folder.file('broker.db')}` }),
-  redis: async (t) => {
-    const url = (await RedisServer.start(t)).url();
-    return { ours: url, theirs: url };
-  },
-  rabbitmq: async (t) => {
-    const url = (await RabbitmqVhost.open(t)).url();
-    return { ours: url, theirs: url };
-  },
-};
-
-function controlOf(name: string, place: Place, folder: LiveFolder, python: PythonCelery): Control {
-  if (name === 'sqlite')
+function controlOf(kind: BrokerKind, place: LiveBroker, folder: LiveFolder, python: PythonCelery): Control {
+  if (kind === 'sqlite')
     return async (command, ...ids) => {
       const words = {
         revoke: ['revoke', ...ids],
         terminate: ['terminate', 'SIGTERM', ...ids],
         stamps: ['revoke_by_stamped_headers', ...ids.map((id) => `batch=${id}`)],
       };
-      const { stdout } = await folder.umbel(['-b', place.ours, 'control', ...words[command], '-d', node, '-t', '30', '--json']);
+      const { stdout } = await folder.umbel(['-b', place.url, 'control', ...words[command], '-d', node, '-t', '30', '--json']);
       return (JSON.parse(stdout) as Record<string, unknown>[])[0]?.[node];
     };
   return (command, ...ids) => {
@@ -84,20 +66,18 @@ function controlOf(name: string, place: Place, folder: LiveFolder, python: Pytho
   };
 }
 
-for (const [name, open] of Object.entries(places)) {
-  void t.test(`wherever they wait, running, and when the worker is killed: ${name}`, { skip: celeryMissing() }, async (t) => {
+for (const kind of brokerKinds) {
+  void t.test(`wherever they wait, running, and when the worker is killed: ${kind}`, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
-    const place = await open(t, folder);
-    const backend = `sqlite:///${folder.file('results.db')}`;
+    const place = await openBroker(t, kind, folder);
+    const backend = folder.sqliteUrl('results.db');
     folder.write('tasks.mjs', tasks);
-    const python = new PythonCelery(t, `from celery import Celery\napp = Celery('client', broker=${JSON.stringify(place.theirs)})\n`);
-    const control = controlOf(name, place, folder, python);
-    const app = new App({ broker: place.ours, backend });
-    await app.start();
-    t.teardown(() => app.stop());
+    const python = new PythonCelery(t, `from celery import Celery\napp = Celery('client', broker=${JSON.stringify(place.pythonUrl)})\n`);
+    const control = controlOf(kind, place, folder, python);
+    const app = await startedApp(t, { broker: place.url, backend });
     const isRevoked = (id: string, message: string) =>
       t.rejects(app.result(id).get(), { name: 'TaskRevokedError', message, state: 'REVOKED' }, id);
-    const args = ['-A', 'tasks.mjs', '-b', place.ours, '-c', '2', '-n', node, '-S', '%n.state'];
+    const args = ['-A', 'tasks.mjs', '-b', place.url, '-c', '2', '-n', node, '-S', '%n.state'];
     const start = () => folder.worker(args, { env: { UMBEL_RESULT_BACKEND: backend } });
     const worker = await start().ready();
     const [of, received] = [(id: string) => (event: LogEvent) => event.taskId === id, 'task.received'];
@@ -121,7 +101,7 @@ for (const [name, open] of Object.entries(places)) {
     t.equal(children.filter((pid) => worker.children().includes(pid)).length, 1, 'one child is replaced, the other works');
     t.notOk(worker.all('task.succeeded').some(of('runs')), 'what runs goes on');
 
-    if (name === 'sqlite') {
+    if (kind === 'sqlite') {
       const other = await folder.umbel(['worker', ...args, '-n', 'revoker@there']);
       t.equal(other.status, 73);
       t.match(other.stderr, new RegExp(`revoker\\.state is in use by process ${worker.pid} \\[STATEDB_IN_USE\\]`));

@@ -4,13 +4,11 @@
  */
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { loadConfig } from '../../src/config/load-config.ts';
-import { openClient } from '../../src/node/open-client.ts';
 import type { CallOptions } from '../../src/task/call-options.ts';
 import { eventually } from '../pool/eventually.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { type BrokerKind, openBroker } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedClient } from './started-client.ts';
 
 const tasks = `
 import { appendFileSync } from 'node:fs';
@@ -51,8 +49,9 @@ interface Place {
   readonly priority: number | null;
 }
 
-async function scene(t: Test, url: string, backend: string): Promise<void> {
+async function scene(t: Test, kind: BrokerKind): Promise<void> {
   const folder = new LiveFolder(t);
+  const { url } = await openBroker(t, kind, folder);
   folder.write('tasks.ts', tasks);
   folder.write('router.ts', router);
   folder.write(
@@ -61,7 +60,7 @@ async function scene(t: Test, url: string, backend: string): Promise<void> {
 [broker]
 url = "${url}"
 [result]
-backend = "${backend}"
+backend = "${kind === 'sqlite' ? url : 'rpc://'}"
 [queues.main]
 [queues.video]
 exchange = "media"
@@ -81,9 +80,7 @@ tasks = ["tasks.ts"]
     folder.worker(['-c', '1', '-n', 'first@h', '-Q', 'main,reload']).ready(),
     folder.worker(['-c', '1', '-n', 'second@h', '-X', 'main']).ready(),
   ]);
-  const client = openClient(loadConfig({ flags: {}, env: folder.env, cwd: folder.path }), folder.env);
-  await client.start();
-  t.teardown(() => client.stop());
+  const client = await startedClient(t, folder);
   const call = async (name: string, args: readonly unknown[] = [], options: CallOptions = {}): Promise<Place> => {
     const result = await client.call<Place>({ task: `tasks.${name}`, args, kwargs: {}, options });
     const place = await result.get({ timeoutMs: 30_000 });
@@ -119,16 +116,6 @@ tasks = ["tasks.ts"]
   for (const worker of [first, second]) t.strictSame(await worker.stop(), { code: 0, signal: null });
 }
 
-void t.test('embedded broker', async (t) => {
-  const file = t.testdir();
-  await scene(t, `sqlite:///${file}/a.db`, `sqlite:///${file}/a.db`);
-});
-
-void t.test('Redis, results as replies', async (t) => {
-  const server = await RedisServer.start(t);
-  await scene(t, server.url(), 'rpc://');
-});
-
-void t.test('RabbitMQ, results as replies', { timeout: 120_000 }, async (t) => {
-  await scene(t, (await RabbitmqVhost.open(t)).url(), 'rpc://');
-});
+void t.test('embedded broker', (t) => scene(t, 'sqlite'));
+void t.test('Redis, results as replies', (t) => scene(t, 'redis'));
+void t.test('RabbitMQ, results as replies', { timeout: 120_000 }, (t) => scene(t, 'rabbitmq'));

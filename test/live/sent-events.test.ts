@@ -3,39 +3,14 @@
  * that send no events; a State. `celery events --dump` of Python reads the same.
  */
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
-import t, { type Test } from 'tap';
-import { App, EventReceiver, type ReceivedEvent, State, taskHandle } from '../../src/client/umbel.ts';
+import t from 'tap';
+import { EventReceiver, type ReceivedEvent, State, taskHandle } from '../../src/client/umbel.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
-import { TcpProxy } from '../tcp-proxy.ts';
+import { brokerKinds, openBroker, openProxy } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
-
-interface Place {
-  readonly broker: string;
-  /** The worker's way there; null: nothing is between. */
-  readonly proxy: TcpProxy | null;
-  readonly workersBroker: string;
-}
-
-const brokers: Record<string, (t: Test, folder: LiveFolder) => Promise<Place>> = {
-  embedded: async (_t, folder) => {
-    const broker = `sqlite:///${folder.file('broker.db')}`;
-    return { broker, proxy: null, workersBroker: broker };
-  },
-  redis: async (t) => {
-    const server = await RedisServer.start(t);
-    const proxy = await TcpProxy.start(t, server.port);
-    return { broker: server.url(), proxy, workersBroker: `redis://127.0.0.1:${proxy.port}/0` };
-  },
-  rabbitmq: async (t) => {
-    const vhost = await RabbitmqVhost.open(t);
-    const proxy = await TcpProxy.start(t, vhost.port);
-    return { broker: vhost.url(), proxy, workersBroker: vhost.url({ port: proxy.port }) };
-  },
-};
 
 const tasks = `
 import { existsSync } from 'node:fs';
@@ -87,14 +62,14 @@ class Heard {
   }
 }
 
-for (const [name, open] of Object.entries(brokers)) {
-  void t.test(name, async (t) => {
+for (const kind of brokerKinds) {
+  void t.test(kind, async (t) => {
     const folder = new LiveFolder(t);
-    const { broker, proxy, workersBroker } = await open(t, folder);
+    const place = await openBroker(t, kind, folder);
+    const broker = place.url;
+    const proxied = await openProxy(t, place);
     folder.write('tasks.mjs', tasks);
-    const app = new App({ broker, backend: 'disabled', sendSentEvent: true });
-    await app.start();
-    t.teardown(() => app.stop());
+    const app = await startedApp(t, { broker, backend: 'disabled', sendSentEvent: true });
     const heard = new Heard();
     const state = new State();
     const failed: string[] = [];
@@ -108,7 +83,7 @@ for (const [name, open] of Object.entries(brokers)) {
     await receiver.start();
     t.teardown(() => receiver.stop());
     const worker = await folder
-      .worker(['-A', folder.file('tasks.mjs'), '-b', workersBroker, '-c', '1', '-E', '-n', 'w@here'], {
+      .worker(['-A', folder.file('tasks.mjs'), '-b', proxied?.url ?? broker, '-c', '1', '-E', '-n', 'w@here'], {
         env: { UMBEL_TASK_SEND_SENT_EVENT: 'true' },
       })
       .ready();
@@ -162,7 +137,7 @@ for (const [name, open] of Object.entries(brokers)) {
       t.same(types('loud').sort(), ['task-received', 'task-sent', 'task-started', 'task-succeeded']);
     });
 
-    await t.test('the program of docs/operating.md', { skip: name === 'embedded' ? false : 'once is enough' }, async (t) => {
+    await t.test('the program of docs/operating.md', { skip: kind === 'sqlite' ? false : 'once is enough' }, async (t) => {
       const page = readFileSync(new URL('docs/operating.md', root), 'utf8');
       const program = /^```ts\n(import \{ App, EventReceiver, State \}.*?)^```$/ms.exec(page)?.[1] ?? '';
       folder.write('program.ts', `${program.replace('redis://localhost', broker)}${endingWithTheFirstLine}`);
@@ -174,7 +149,7 @@ for (const [name, open] of Object.entries(brokers)) {
       t.match(await ended, { status: 0, stdout: "proj.fail failed: Error('no')\n", stderr: '' });
     });
 
-    await t.test('celery events --dump', { skip: name === 'embedded' ? 'Python has no events there' : celeryMissing() }, async (t) => {
+    await t.test('celery events --dump', { skip: kind === 'sqlite' ? 'Python has no events there' : celeryMissing() }, async (t) => {
       const python = new PythonCelery(t, `from celery import Celery\napp = Celery('proj', broker='${broker}')\n`);
       const dump = python.script(`
 import threading
@@ -195,16 +170,16 @@ sys.stdin.readline()
       t.match(lines[1], /^w@here \[.*\] task succeeded: proj\.add\(dumped\) args=\(4, 4\)/);
       dump.say('done');
     });
-    await t.test('what happens while the broker is away is told when it is back', { skip: proxy === null }, async (t) => {
+    await t.test('what happens while the broker is away is told when it is back', { skip: proxied === null }, async (t) => {
       await taskHandle('proj.waits').applyAsync({ args: [folder.file('go')], taskId: 'across' });
       await heard.first('task-started', 'across');
-      proxy?.freeze();
-      proxy?.cut();
-      await worker.event(name === 'redis' ? 'redis.lost' : 'amqp.lost');
+      proxied?.proxy.freeze();
+      proxied?.proxy.cut();
+      await worker.event(kind === 'redis' ? 'redis.lost' : 'amqp.lost');
       folder.write('go', '');
       await worker.event('task.succeeded', ({ taskId }) => taskId === 'across');
       t.notOk(heard.events.some(({ type, uuid }) => type === 'task-succeeded' && uuid === 'across'));
-      proxy?.thaw();
+      proxied?.proxy.thaw();
       t.match(await heard.first('task-succeeded', 'across'), { hostname: 'w@here' });
     });
     t.match(await worker.stop(), { code: 0 });

@@ -6,9 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
 import type { AsyncResult } from '../../src/task/async-result.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
-import { TcpProxy } from '../tcp-proxy.ts';
+import { type BrokerKind, brokerKinds, openBroker, openProxy } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 import { allGone, type LiveWorker, processesIn } from './live-worker.ts';
 
@@ -41,30 +39,24 @@ interface Place {
   hold(): () => void;
 }
 
-const places: Record<string, (t: Test) => Promise<Place>> = {
-  sqlite: async (t) => {
-    const file = new LiveFolder(t).file('broker.db');
+async function openPlace(t: Test, kind: BrokerKind): Promise<Place> {
+  const folder = new LiveFolder(t);
+  const place = await openBroker(t, kind, folder);
+  const proxied = await openProxy(t, place);
+  if (proxied === null) {
     const hold = () => {
-      const lock = new DatabaseSync(file, { timeout: 10_000 });
+      const lock = new DatabaseSync(folder.file('broker.db'), { timeout: 10_000 });
       lock.exec('BEGIN EXCLUSIVE');
       return () => lock.close();
     };
-    return { broker: `sqlite:///${file}`, keepsScheduled: true, hold };
-  },
-  redis: async (t) => {
-    const proxy = await TcpProxy.start(t, (await RedisServer.start(t)).port);
-    return { broker: `redis://127.0.0.1:${proxy.port}/0`, config: '[redis]\nlease_seconds = 3\n', hold: () => holdProxy(proxy) };
-  },
-  rabbitmq: async (t) => {
-    const vhost = await RabbitmqVhost.open(t);
-    const proxy = await TcpProxy.start(t, vhost.port);
-    return { broker: vhost.url({ port: proxy.port }), hold: () => holdProxy(proxy) };
-  },
-};
-
-function holdProxy(proxy: TcpProxy): () => void {
-  proxy.freeze();
-  return () => proxy.thaw();
+    return { broker: place.url, keepsScheduled: true, hold };
+  }
+  const { proxy, url } = proxied;
+  const hold = () => {
+    proxy.freeze();
+    return () => proxy.thaw();
+  };
+  return { broker: url, config: kind === 'redis' ? '[redis]\nlease_seconds = 3\n' : '', hold };
 }
 
 class Scene {
@@ -78,7 +70,7 @@ class Scene {
   private constructor(t: Test, folder: LiveFolder, place: Place) {
     this.folder = folder;
     this.place = place;
-    this.#backend = `sqlite:///${folder.file('results.db')}`;
+    this.#backend = folder.sqliteUrl('results.db');
     this.#app = new App({ broker: place.broker, backend: this.#backend });
     folder.write('tasks.mjs', tasks);
     t.teardown(() => this.#app.stop());
@@ -139,9 +131,9 @@ class Scene {
 
 const lost = { remoteName: 'WorkerLostError', message: /SIGKILL/ };
 
-for (const [name, open] of Object.entries(places)) {
-  void t.test(name, async (t) => {
-    const place = await open(t);
+for (const kind of brokerKinds) {
+  void t.test(kind, async (t) => {
+    const place = await openPlace(t, kind);
     await t.test('warm', async (t) => {
       const scene = await Scene.open(t, place);
       const worker = await scene.busy();
@@ -173,7 +165,7 @@ for (const [name, open] of Object.entries(places)) {
       scene.open('early');
       await worker.event('task.succeeded', ({ taskId }) => taskId === 'early');
       // Asked again, it waits no longer; Ctrl-C does it as well.
-      worker.kill(name === 'redis' ? 'SIGINT' : 'SIGQUIT');
+      worker.kill(kind === 'redis' ? 'SIGINT' : 'SIGQUIT');
       t.strictSame(await worker.end(), { code: 1, signal: null });
       t.notOk(worker.all('worker.stop').some(({ mode }) => mode === 'hard'));
       t.equal(await scene.end('early'), 'first');

@@ -1,10 +1,9 @@
 /** Time limits that Python clients send, on every broker, and what they see of them: the exceptions of a Python worker. */
-import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
+import t from 'tap';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { brokerKinds, openBroker } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(240_000);
 
@@ -58,45 +57,22 @@ for result in results:
         say([result.id, type(error).__module__ + '.' + type(error).__name__, list(error.args), result.traceback])
 `;
 
-interface Place {
-  readonly ours: string;
-  readonly theirs: string;
-  readonly theirBackend: string;
-  readonly ourBackend: string;
-}
-
-const places: Record<string, (t: Test, folder: LiveFolder) => Promise<Place>> = {
-  sqlite: async (_t, folder) => {
-    const file = `sqlite:///${folder.file('broker.db')}`;
-    return { ours: file, theirs: `sqla+${file}`, ourBackend: file, theirBackend: 'disabled://' };
-  },
-  redis: async (t) => {
-    const url = (await RedisServer.start(t)).url();
-    return { ours: url, theirs: url, ourBackend: url, theirBackend: url };
-  },
-  rabbitmq: async (t) => {
-    const url = (await RabbitmqVhost.open(t)).url();
-    return { ours: url, theirs: url, ourBackend: 'rpc://', theirBackend: 'rpc://' };
-  },
-};
-
-for (const [name, open] of Object.entries(places)) {
-  void t.test(name, { skip: celeryMissing() }, async (t) => {
+for (const kind of brokerKinds) {
+  void t.test(kind, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
-    const { ours, theirs, ourBackend, theirBackend } = await open(t, folder);
+    const { url, pythonUrl } = await openBroker(t, kind, folder);
+    const backend = kind === 'rabbitmq' ? 'rpc://' : url;
     const modules = folder.write('tasks.mjs', tasks);
-    const args = ['-A', modules, '-b', ours, '--result-backend', ourBackend, '-c', '3', '--time-limit', '7200'];
+    const args = ['-A', modules, '-b', url, '--result-backend', backend, '-c', '3', '--time-limit', '7200'];
     const worker = await folder.worker(args).ready();
     const visible = worker.all('task.limit-visibility').map(({ taskName }) => taskName);
-    t.strictSame(visible.includes('add'), name === 'redis', 'at the start, of a limit longer than the visibility timeout');
+    t.strictSame(visible.includes('add'), kind === 'redis', 'at the start, of a limit longer than the visibility timeout');
 
-    const python = new PythonCelery(t, client(theirs, theirBackend));
+    const python = new PythonCelery(t, client(pythonUrl, kind === 'sqlite' ? 'disabled://' : backend));
     const seen = new Map<unknown, readonly unknown[]>();
-    if (theirBackend === 'disabled://') {
+    if (kind === 'sqlite') {
       await python.script(send).rest();
-      const app = new App({ broker: ours });
-      await app.start();
-      t.teardown(() => app.stop());
+      const app = await startedApp(t, { broker: url });
       for (const id of ['cleansUp', 'goesOn', 'spins', 'late', 'rejected', 'add']) {
         const value = await app.result(id).get({ timeoutMs: 60_000, propagate: false });
         const error = value as { remoteName: string; remoteModule: string; remoteTraceback: string | null; message: string };
@@ -108,7 +84,7 @@ for (const [name, open] of Object.entries(places)) {
     t.strictSame(seen.get('cleansUp'), [['cleaned up', true, [60, 0.5]]]);
     const [softName, softArguments, softTraceback] = seen.get('goesOn') ?? [];
     const [hardName, hardArguments, hardTraceback] = seen.get('spins') ?? [];
-    if (theirBackend === 'disabled://') {
+    if (kind === 'sqlite') {
       t.equal(softName, 'SoftTimeLimitExceeded');
       t.equal(hardName, 'TimeLimitExceeded');
     } else {

@@ -2,11 +2,10 @@
  * When and how often tasks of Python clients run, on every broker: rate limits, ETA in time zones, expiry, automatic retries, handlers, hooks of
  * children, options from the configuration.
  */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { brokerKinds, openBroker } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 
 t.setTimeout(240_000);
@@ -73,41 +72,24 @@ app.send_task('timed', task_id='counted', countdown=1.5)
 say({'aware': ms(due), 'naive': ms(due), 'counted': ms(counted)})
 `;
 
-interface Place {
-  readonly ours: string;
-  readonly theirs: string;
-}
-
-const places: Record<string, (t: Test, folder: LiveFolder) => Promise<Place>> = {
-  sqlite: async (_t, folder) => ({ ours: `sqlite:///${folder.file('broker.db')}`, theirs: `sqla+sqlite:///${folder.file('broker.db')}` }),
-  redis: async (t) => {
-    const url = (await RedisServer.start(t)).url();
-    return { ours: url, theirs: url };
-  },
-  rabbitmq: async (t) => {
-    const url = (await RabbitmqVhost.open(t)).url();
-    return { ours: url, theirs: url };
-  },
-};
-
-for (const [name, open] of Object.entries(places)) {
-  void t.test(name, { skip: celeryMissing() }, async (t) => {
+for (const kind of brokerKinds) {
+  void t.test(kind, { skip: celeryMissing() }, async (t) => {
     const folder = new LiveFolder(t);
-    const { ours, theirs } = await open(t, folder);
+    const { url, pythonUrl } = await openBroker(t, kind, folder);
     folder.write('umbel.toml', toml);
     folder.write('notes', '');
     const notes = (): string[] => folder.read('notes').trimEnd().split('\n');
-    const start = () => folder.worker(['-A', folder.write('tasks.mjs', tasks), '-b', ours, '-c', '1', '--result-backend', 'disabled']);
+    const start = () => folder.worker(['-A', folder.write('tasks.mjs', tasks), '-b', url, '-c', '1', '--result-backend', 'disabled']);
     const worker = await start().ready();
     t.match(notes(), ['init 1'], 'a hook has run before the first task');
-    const python = new PythonCelery(t, client(theirs));
+    const python = new PythonCelery(t, client(pythonUrl));
     const due = (await python.script(send).next()) as Record<string, number>;
 
     await worker.event('task.succeeded', ({ taskId }) => taskId === 'often-1');
     t.ok(notes().includes('often often-1 open'), 'seven that wait, with a prefetch of one, keep no other type waiting');
     await worker.event('task.succeeded', ({ taskId }) => taskId === 'past');
     // RabbitMQ itself drops what has expired in a queue.
-    if (name !== 'rabbitmq') t.match(await worker.event('task.revoked', ({ taskId }) => taskId === 'late'), { expired: true });
+    if (kind !== 'rabbitmq') t.match(await worker.event('task.revoked', ({ taskId }) => taskId === 'late'), { expired: true });
     await eventually(t, 'those that wait for their time have run', () =>
       Object.keys(due).every((id) => notes().some((line) => line.startsWith(`timed ${id} `))),
     );

@@ -8,7 +8,6 @@
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { resultOfTuple } from '../../src/client/async-result.ts';
-import { App } from '../../src/client/umbel.ts';
 import { readResultTuple } from '../../src/protocol/result-tuple.ts';
 import type { AnyResult } from '../../src/task/async-result.ts';
 import type { Signature } from '../../src/task/signature.ts';
@@ -16,9 +15,9 @@ import { taskHandle } from '../../src/task/task.ts';
 import { chain, chord, group, signature } from '../../src/task/workflow.ts';
 import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
-import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
-import { RedisServer } from '../redis-server.ts';
+import { type BrokerKind, openBrokerAndResults } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
 
@@ -218,18 +217,6 @@ const failures: readonly (readonly [string, () => Signature<unknown>, RegExp])[]
   ],
 ];
 
-interface Place {
-  readonly broker: string;
-  readonly backend: string;
-  /** Where Python expects results. */
-  readonly pythonBackend: string;
-  readonly pythonBroker?: string;
-  /** Python tells the backend itself how many parts there are. */
-  readonly counts: boolean;
-  /** There are Python workers, too. */
-  readonly python: boolean;
-}
-
 async function value(result: AnyResult): Promise<unknown> {
   try {
     return await result.get({ timeoutMs });
@@ -238,14 +225,16 @@ async function value(result: AnyResult): Promise<unknown> {
   }
 }
 
-async function everywhere(t: Test, place: Place): Promise<void> {
+async function everywhere(t: Test, kind: BrokerKind): Promise<void> {
   const folder = new LiveFolder(t);
+  const place = await openBrokerAndResults(t, kind, folder);
+  /** Workers of Python, and a result backend that tells how many parts there are. */
+  const hasPython = kind !== 'sqlite';
+  const pythonBackend = hasPython ? place.backend : `db+${folder.sqliteUrl('python.db')}`;
   const module = folder.write('workflows.mjs', umbelTasks);
   const env = { UMBEL_RESULT_BACKEND: place.backend, UMBEL_TASK_INHERIT_PARENT_PRIORITY: 'true', NOTES: folder.file('notes.log') };
-  const worker = await folder.worker(['-A', module, '-b', place.broker, '-c', '2'], { env }).ready();
-  const app = new App({ broker: place.broker, backend: place.backend });
-  await app.start();
-  t.teardown(() => app.stop());
+  const worker = await folder.worker(['-A', module, '-b', place.url, '-c', '2'], { env }).ready();
+  const app = await startedApp(t, { broker: place.url, backend: place.backend });
   const backend = app.backend;
   const notes = (name: string): string[][] =>
     existsSync(folder.file('notes.log'))
@@ -256,7 +245,7 @@ async function everywhere(t: Test, place: Place): Promise<void> {
           .filter(([noted]) => noted === name)
       : [];
 
-  const celery = new PythonCelery(t, pythonTasks(place.pythonBroker ?? place.broker, place.pythonBackend, folder.file('notes.log')));
+  const celery = new PythonCelery(t, pythonTasks(place.pythonUrl, pythonBackend, folder.file('notes.log')));
   const fromPython = async (calls: string, before = ''): Promise<AnyResult[]> => {
     const said = await celery.script(`${before}\nfor result in [${calls}]: say(result.as_tuple())`).rest();
     return said.map((tuple) => resultOfTuple(readResultTuple(tuple), backend));
@@ -279,7 +268,7 @@ async function everywhere(t: Test, place: Place): Promise<void> {
     t.match(await value(chorded), { message: /Dependency/ });
     await eventually(t, 'the error callback of the chord is called', () => notes('python-chord-failed').length > 0);
     t.strictSame(notes('python-chord-failed'), [['python-chord-failed', chorded.id, chorded.id]], 'once, in the name of its body');
-    if (place.counts) {
+    if (hasPython) {
       const [grown] = await celery.script('say(chord([grow.s(1), add.s(2, 2)], same.s()).apply_async().as_tuple())').rest();
       t.strictSame(((await value(resultOfTuple(readResultTuple(grown), backend))) as number[]).sort(), [1, 1001, 4]);
     }
@@ -344,7 +333,7 @@ async function everywhere(t: Test, place: Place): Promise<void> {
     t.strictSame(notes('from-js'), [['from-js', failed?.id, 'boom', '[1,"x"]', 'ValueError', 'boom', 'true']]);
     t.strictSame(notes('old-style'), [['old-style', failed?.id, failed?.id]]);
     t.strictSame(notes('from-parent'), [['from-parent', ended?.id, 'stuck', '[]', 'TimeLimitExceeded', '0.3', 'true']]);
-    if (!place.python) return;
+    if (!hasPython) return;
     await celery.worker(['py']);
     const py = "signature('py.told', queue='py')";
     const [here, there] = await fromPython(
@@ -371,7 +360,7 @@ async function everywhere(t: Test, place: Place): Promise<void> {
   });
 
   await t.test('protocol 1', async (t) => {
-    const old = folder.worker(['-A', module, '-b', place.broker, '-c', '1', '-Q', 'old', '-n', 'old@localhost'], {
+    const old = folder.worker(['-A', module, '-b', place.url, '-c', '1', '-Q', 'old', '-n', 'old@localhost'], {
       env: { ...env, UMBEL_TASK_PROTOCOL: '1' },
     });
     const [inChain, inGroups] = (await fromPython(
@@ -379,7 +368,7 @@ async function everywhere(t: Test, place: Place): Promise<void> {
       'app.conf.task_protocol = 1',
     )) as [AnyResult, AnyResult];
     t.equal(await value(inChain), 13, 'a chain of Python');
-    if (place.counts) t.equal(await value(inGroups), 7, 'with a chord in it');
+    if (hasPython) t.equal(await value(inGroups), 7, 'with a chord in it');
     await old.ready();
     const sent = await taskHandle<[], unknown[]>('send').applyAsync({ queue: 'old' });
     const results = (await sent.get({ timeoutMs })).map((tuple) => resultOfTuple(readResultTuple(tuple), backend));
@@ -401,25 +390,7 @@ async function check(
   }
 }
 
-void t.test('embedded', { skip: celeryMissing() }, async (t) => {
-  const folder = new LiveFolder(t);
-  const file = folder.file('broker.db');
-  await everywhere(t, {
-    broker: `sqlite:///${file}`,
-    backend: `sqlite:///${file}`,
-    pythonBroker: `sqla+sqlite:///${file}`,
-    pythonBackend: `db+sqlite:///${folder.file('python.db')}`,
-    counts: false,
-    python: false,
-  });
-});
-
-void t.test('redis', { skip: celeryMissing() }, async (t) => {
-  const server = await RedisServer.start(t);
-  await everywhere(t, { broker: server.url(), backend: server.url(), pythonBackend: server.url(), counts: true, python: true });
-});
-
-void t.test('rabbitmq, with results in redis', { skip: celeryMissing() }, async (t) => {
-  const [rabbit, redis] = await Promise.all([RabbitmqVhost.open(t), RedisServer.start(t)]);
-  await everywhere(t, { broker: rabbit.url(), backend: redis.url(), pythonBackend: redis.url(), counts: true, python: true });
-});
+const skip = celeryMissing();
+void t.test('embedded', { skip }, (t) => everywhere(t, 'sqlite'));
+void t.test('redis', { skip }, (t) => everywhere(t, 'redis'));
+void t.test('rabbitmq, with results in redis', { skip }, (t) => everywhere(t, 'rabbitmq'));
