@@ -5,6 +5,7 @@
  * Source: protocol notes, messages.md §8.
  */
 import { UmbelError } from '../errors.ts';
+import { isRecord } from '../std/is-record.ts';
 import { repr } from '../std/safe-repr.ts';
 
 /** The wire keys, in their order. `args`, `kwargs` and `options` are never changed in place. */
@@ -91,8 +92,4 @@ function invalid(rule: string, where: string): UmbelError {
 
 function isGiven(value: unknown): boolean {
   return value !== null && value !== undefined;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

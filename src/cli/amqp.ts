@@ -4,7 +4,7 @@ import type { OperatorChannel } from '../broker/operator-channel.ts';
 import { exitStatus, messageOf, UmbelError } from '../errors.ts';
 import { splitShellWords } from '../multi/shell-words.ts';
 import { openOperatorBroker } from '../node/open-client.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import { type AmqpOperation, amqpOperations, nameOfOperation, runOperation } from './amqp-operations.ts';
 import type { Command, CommandContext } from './command.ts';
 
@@ -42,11 +42,7 @@ export const command: Command = {
 function operationNamed(name: string, known: readonly string[]): AmqpOperation {
   const found = amqpOperations.find((operation) => nameOfOperation(operation) === name);
   if (found !== undefined) return found;
-  const nearest = nearestName(name, known);
-  throw new UmbelError(
-    'USAGE',
-    `a command must be one of ${known.join(', ')}, got ${JSON.stringify(name)}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
-  );
+  throw new UmbelError('USAGE', `a command must be one of ${known.join(', ')}, got ${JSON.stringify(name)}${didYouMean(name, known)}`);
 }
 
 class OperatorConnection {

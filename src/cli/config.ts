@@ -6,7 +6,7 @@ import { settingsWithFlagOn } from '../config/settings-table.ts';
 import { showConfig } from '../config/show-config.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { checkTransportOptions } from '../node/transport-options.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
 
@@ -30,8 +30,7 @@ export const command: Command = {
   async run(ctx) {
     const [name = ''] = ctx.args;
     if (!Object.hasOwn(actions, name)) {
-      const nearest = nearestName(name, Object.keys(actions));
-      const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+      const hint = didYouMean(name, Object.keys(actions));
       throw new UmbelError('USAGE', `the action must be check, show, example or path, got ${JSON.stringify(name)}${hint}`);
     }
     if (ctx.option(originOption) && name !== 'show') throw new UmbelError('USAGE', `--origin goes with the action show, got ${name}`);

@@ -11,7 +11,7 @@ import { exitStatus, UmbelError } from '../errors.ts';
 import { runtimeFolder } from '../node/local-control.ts';
 import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption, valueOption } from './option-spec.ts';
 import { describeCommands } from './remote-call.ts';
@@ -76,11 +76,7 @@ async function findCommand(ctx: CommandContext, name: string): Promise<ControlCo
   const found = known.find((one) => one.name === name || one.aliases?.includes(name));
   if (found !== undefined) return found;
   const names = [...localCommands, ...known].map((one) => one.name);
-  const nearest = nearestName(name, names);
-  throw new UmbelError(
-    'USAGE',
-    `a command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
-  );
+  throw new UmbelError('USAGE', `a command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${didYouMean(name, names)}`);
 }
 
 function findSocket(ctx: CommandContext): string {

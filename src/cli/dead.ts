@@ -3,7 +3,7 @@ import type { DeadAction, DeadLetter, DeadLetters } from '../broker/dead-letters
 import { exitStatus, UmbelError } from '../errors.ts';
 import { withDeadLetters } from '../node/open-client.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
 
@@ -31,8 +31,7 @@ export const command: Command = {
     const [name = '', ...ids] = ctx.args;
     const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
     if (action === undefined) {
-      const nearest = nearestName(name, Object.keys(actions));
-      const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+      const hint = didYouMean(name, Object.keys(actions));
       throw new UmbelError('USAGE', `the action must be list, show, retry or purge, got ${JSON.stringify(name)}${hint}`);
     }
     const everything = ctx.option(all) === true;

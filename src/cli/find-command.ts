@@ -1,6 +1,6 @@
 /** The command with a given name, or the error that suggests the nearest one. */
 import { UmbelError } from '../errors.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { CommandEntry } from './command.ts';
 
 /** Throws USAGE with the nearest name. */
@@ -8,7 +8,5 @@ export function findCommand(commands: readonly CommandEntry[], name: string): Co
   const entry = commands.find((one) => one.name === name);
   if (entry !== undefined) return entry;
   const names = commands.map((one) => one.name);
-  const nearest = nearestName(name, names);
-  const hint = nearest === null ? `the commands are ${names.join(', ')}` : `did you mean ${nearest}?`;
-  throw new UmbelError('USAGE', `'${name}' is not a command of umbel; ${hint}`);
+  throw new UmbelError('USAGE', `'${name}' is not a command of umbel${didYouMean(name, names, `the commands are ${names.join(', ')}`)}`);
 }

@@ -4,7 +4,7 @@ import type { BoundQueue, OperatorChannel } from '../broker/operator-channel.ts'
 import { exitStatus, UmbelError } from '../errors.ts';
 import { configuredQueues, withBroker } from '../node/open-client.ts';
 import { encodeJson } from '../protocol/json.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
 
@@ -29,8 +29,7 @@ export const command: Command = {
     const [name = ''] = ctx.args;
     const listing = Object.hasOwn(listings, name) ? listings[name] : undefined;
     if (listing === undefined) {
-      const nearest = nearestName(name, Object.keys(listings));
-      const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+      const hint = didYouMean(name, Object.keys(listings));
       throw new UmbelError('USAGE', `the action must be bindings or queues, got ${JSON.stringify(name)}${hint}`);
     }
     await withBroker(ctx.loadConfig(), ctx.env, async (broker) => {

@@ -12,7 +12,7 @@ import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
 import { openControl } from '../node/open-control.ts';
 import type { ControlReply } from '../protocol/control-message.ts';
 import { encodeJson } from '../protocol/json.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { CommandContext } from './command.ts';
 import { flagOption, valueOption } from './option-spec.ts';
 
@@ -89,9 +89,10 @@ function findCommand(commands: readonly ControlCommand[], kind: Kind, name: stri
   const found = known.find((command) => command.name === name || command.aliases?.includes(name));
   if (found !== undefined) return found;
   const names = known.filter(({ hidden }) => hidden !== true).map((command) => command.name);
-  const nearest = nearestName(name, names);
-  const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
-  throw new UmbelError('USAGE', `a remote command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${hint}`);
+  throw new UmbelError(
+    'USAGE',
+    `a remote command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${didYouMean(name, names)}`,
+  );
 }
 
 /** Throws NO_NODES_REPLIED. */

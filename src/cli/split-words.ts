@@ -7,7 +7,7 @@
  * Never does: reading values; that is for the kind of the option. Throws USAGE.
  */
 import { UmbelError } from '../errors.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import type { OptionSpec } from './option-spec.ts';
 
 export interface GivenOption {
@@ -97,12 +97,7 @@ function usage(message: string, program: string): UmbelError {
 }
 
 function unknownOption(name: string, byName: ReadonlyMap<string, OptionSpec>, program: string): UmbelError {
-  const known = [...byName.keys()];
-  const nearest = nearestName(
-    name,
-    known.filter((one) => one.startsWith('--')),
-  );
-  const hint = nearest === null ? '' : `; did you mean ${nearest}?`;
+  const known = [...byName.keys()].filter((one) => one.startsWith('--'));
   const place = program === 'umbel' ? ' (options of a command stand after its name)' : '';
-  return usage(`${name} is not an option of ${program}${place}${hint}`, program);
+  return usage(`${name} is not an option of ${program}${place}${didYouMean(name, known)}`, program);
 }

@@ -4,6 +4,7 @@
  * The name of a task, or a pattern as in `task.routes`. Owns reading and checking; which tasks a table is for is child/annotate.ts.
  */
 import { taskPattern } from '../std/task-pattern.ts';
+import { isTable } from './is-table.ts';
 import { boolean, integer, type Kind, listOf, Refusal, seconds, shown, text } from './kind.ts';
 import { inlineTable } from './plain-table.ts';
 import { rateLimit } from './rate-limit-kind.ts';
@@ -99,8 +100,4 @@ function countOrNone(): Kind<number | false> {
     readText: (given) => (given === 'false' ? false : count.readText(given)),
     toToml: String,
   };
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

@@ -5,9 +5,10 @@
  * environment, is load-config.ts; `umbel multi` starts the nodes that stand here.
  */
 import { hostname } from 'node:os';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import { parseNodeName, splitNodeName } from '../std/node-name.ts';
 import { daemonSettings } from './daemon-settings.ts';
+import { isTable } from './is-table.ts';
 import { type Kind, Refusal, shown } from './kind.ts';
 import { inlineTable } from './plain-table.ts';
 import { type AnySetting, setting } from './setting.ts';
@@ -100,14 +101,9 @@ function nameOf(option: string | null, host: string): string | null {
 
 function unknownKey(key: string): Refusal {
   if (key === 'hostname') return new Refusal('cannot stand here: the name of the table is the name of the node');
-  const nearest = nearestName(key, keys);
-  return new Refusal(`is not known; ${nearest === null ? 'the keys are those of [worker]' : `did you mean ${nearest}?`}`);
+  return new Refusal(`is not known${didYouMean(key, keys, 'the keys are those of [worker]')}`);
 }
 
 function mapValues<T>(table: Readonly<Record<string, T>>, change: (value: T, key: string) => T): Readonly<Record<string, T>> {
   return Object.freeze(Object.fromEntries(Object.entries(table).map(([key, value]) => [key, change(value, key)])));
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

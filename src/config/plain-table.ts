@@ -1,4 +1,5 @@
 /** A table whose keys are somebody else's: arguments of queues, properties of a client. Values are text, numbers, booleans, lists and tables. */
+import { isTable } from './is-table.ts';
 import { type Kind, Refusal, shown, tomlString } from './kind.ts';
 
 export type PlainTable = Readonly<Record<string, unknown>>;
@@ -38,10 +39,6 @@ function firstMisfit(items: Iterable<readonly [string | number, unknown]>, path:
     if (found !== null) return found;
   }
   return null;
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 /** Any value as TOML. */

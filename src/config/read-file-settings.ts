@@ -1,6 +1,7 @@
 /** The settings a TOML document holds, each with its line; unknown sections and keys become problems with a suggestion. */
 import { nearestName } from '../std/nearest-name.ts';
 import type { ConfigProblem } from './config-error.ts';
+import { isTable } from './is-table.ts';
 import { reasonsAgainst } from './not-settings.ts';
 import type { TomlDocument } from './parse-toml.ts';
 import { dottedName, type Section, sections } from './setting.ts';
@@ -56,10 +57,6 @@ function settingAtTop(key: string): SettingName | null {
 
 function isSection(key: string): key is Section {
   return (sections as readonly string[]).includes(key);
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }
 
 function unknownSection(key: string): string {

@@ -4,7 +4,8 @@
  * In TOML an inline table or a section of its own (`[result.backend_transport_options]`); in the environment JSON. An unknown
  * key is refused with a suggestion, and a key that means nothing here with the reason.
  */
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
+import { isTable } from './is-table.ts';
 import { type Kind, Refusal, shown } from './kind.ts';
 
 export interface Field<T> {
@@ -90,15 +91,9 @@ function inlineTable(value: object, fields: Fields): string {
 function unknownKey(name: string, names: readonly string[], refused: Readonly<Record<string, string>>): string {
   const reason = Object.hasOwn(refused, name) ? refused[name] : undefined;
   if (reason !== undefined) return `has a key ${name} that ${reason}`;
-  const nearest = nearestName(name, names);
-  return `has no key ${name}; ${nearest === null ? `its keys are ${names.join(', ')}` : `did you mean ${nearest}?`}`;
+  return `has no key ${name}${didYouMean(name, names, `its keys are ${names.join(', ')}`)}`;
 }
 
 function unknownHere(name: string, names: readonly string[]): Refusal {
-  const nearest = nearestName(name, names);
-  return new Refusal(`is not known; ${nearest === null ? `the keys are ${names.join(', ')}` : `did you mean ${nearest}?`}`, [name]);
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+  return new Refusal(`is not known${didYouMean(name, names, `the keys are ${names.join(', ')}`)}`, [name]);
 }

@@ -3,11 +3,12 @@
  *
  * Source: the output of Celery 5.2; protocol notes, control.md §7.
  */
+import { isRecord } from '../std/is-record.ts';
 import { pythonStr } from '../std/python-repr.ts';
 
 /** `->  NODE: OK` and the reply below it. */
 export function renderReply(nodeName: string, value: unknown, withBody: boolean): string {
-  const isError = isObject(value) && !('ok' in value) && 'error' in value;
+  const isError = isRecord(value) && !('ok' in value) && 'error' in value;
   const head = `->  ${nodeName}: ${isError ? 'ERROR' : 'OK'}`;
   return withBody ? `${head}\n${indented(body(value), 4)}` : head;
 }
@@ -19,7 +20,7 @@ export function onlineCount(count: number): string {
 
 function body(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '- empty -' : value.map((item) => `* ${pythonStr(item)}`).join('\n');
-  if (isObject(value)) {
+  if (isRecord(value)) {
     const text = 'ok' in value ? value.ok : value.error;
     return 'ok' in value || 'error' in value ? indented(pythonStr(text), 4) : prettyJson(value);
   }
@@ -34,7 +35,7 @@ function prettyJson(value: unknown): string {
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value === 'bigint') return Number(value);
-  if (!isObject(value)) return value;
+  if (!isRecord(value)) return value;
   return Object.fromEntries(
     Object.keys(value)
       .sort()
@@ -47,8 +48,4 @@ function indented(text: string, by: number): string {
     .split('\n')
     .map((line) => ' '.repeat(by) + line)
     .join('\n');
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

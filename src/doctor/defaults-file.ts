@@ -3,7 +3,7 @@ import { readFileSync, type Stats, statSync } from 'node:fs';
 import { environmentName } from '../config/setting.ts';
 import { settingNames } from '../config/settings-table.ts';
 import { messageOf, UmbelError } from '../errors.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import { type Finding, found } from './finding.ts';
 
 /** After UMBEL_, UMBELD_ or CELERYD_. */
@@ -37,10 +37,9 @@ export function* defaultsFile(path: string): Iterable<Finding> {
     }
     const [prefix] = /^UMBELD?_/.exec(name) ?? [];
     if (prefix === undefined || known.includes(name)) continue;
-    const nearest = nearestName(name, known);
     yield found(
       'DEFAULTS_UNKNOWN',
-      `a variable that begins with ${prefix} must be one that is known, got ${name}${nearest === null ? '' : `; did you mean ${nearest}?`}`,
+      `a variable that begins with ${prefix} must be one that is known, got ${name}${didYouMean(name, known)}`,
       place,
     );
   }

@@ -8,7 +8,7 @@ import type { ExchangeType } from '../broker/broker.ts';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { Message } from '../protocol/message.ts';
 import { readContent } from '../protocol/task-message.ts';
-import { nearestName } from '../std/nearest-name.ts';
+import { didYouMean } from '../std/nearest-name.ts';
 import { repr } from '../std/safe-repr.ts';
 import { taskPattern } from '../std/task-pattern.ts';
 import type { RetryPolicy } from './publish-retry.ts';
@@ -115,9 +115,8 @@ function routeProblem(given: unknown): string | null {
   for (const [key, value] of Object.entries(given)) {
     const rule = Object.hasOwn(optionRules, key) ? optionRules[key as keyof typeof optionRules] : undefined;
     if (rule === undefined) {
-      const nearest = nearestName(key, Object.keys(optionRules));
-      const hint = nearest === null ? `they are ${Object.keys(optionRules).join(', ')}` : `did you mean ${nearest}?`;
-      return `has an option ${key}, which is none; ${hint}`;
+      const names = Object.keys(optionRules);
+      return `has an option ${key}, which is none${didYouMean(key, names, `they are ${names.join(', ')}`)}`;
     }
     if (value !== undefined && !rule.fits(value)) return `has a ${key} that must be ${rule.text}, got ${repr(value, 100)}`;
   }

@@ -3,6 +3,7 @@
  *
  * As Celery sends it. A chord is continued by its body. Pure; signatures are as parsed, and what is none is left to whoever applies it.
  */
+import { isRecord } from '../std/is-record.ts';
 
 /** `chain` as in a message of protocol 2: the next step last. Returns that step, with the others linked to it. */
 export function chainAsLinks(chain: readonly unknown[]): unknown {
@@ -18,8 +19,4 @@ function linked(step: unknown, next: unknown): unknown {
   const own = isRecord(options) ? options : {};
   const links = Array.isArray(own.link) ? own.link : own.link === undefined || own.link === null ? [] : [own.link];
   return { ...step, options: { ...own, link: [...links, next] } };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -5,6 +5,7 @@
  * Source: protocol notes, amqp.md §5 and control.md §1; vectors control-*.json.
  */
 import { UmbelError } from '../errors.ts';
+import { isRecord } from '../std/is-record.ts';
 import type { Message } from './message.ts';
 import { decodeContent, encodeContent, isAccepted, refusalOf } from './serializer.ts';
 
@@ -63,12 +64,12 @@ function decode(message: Message, accept: readonly string[]): unknown {
 /** Throws CONTENT_DISALLOWED, MESSAGE_UNDECODABLE, NOT_SUPPORTED or MESSAGE_INVALID. */
 export function readRequest(message: Message, accept: readonly string[]): ControlRequest {
   const body = decode(message, accept);
-  if (!isObject(body) || typeof body.method !== 'string')
+  if (!isRecord(body) || typeof body.method !== 'string')
     throw new UmbelError('MESSAGE_INVALID', 'a control request must be an object with a method, got none');
   const { method, arguments: args, destination, pattern, matcher, ticket, reply_to: replyTo } = body;
   return {
     method,
-    arguments: isObject(args) ? args : {},
+    arguments: isRecord(args) ? args : {},
     // One name alone is what a careless caller sends.
     destination: typeof destination === 'string' ? [destination] : Array.isArray(destination) ? destination.map(String) : null,
     pattern: typeof pattern === 'string' && pattern !== '' ? pattern : null,
@@ -79,7 +80,7 @@ export function readRequest(message: Message, accept: readonly string[]): Contro
 }
 
 function readAddress(value: unknown): ReplyAddress | null {
-  if (!isObject(value) || typeof value.exchange !== 'string' || typeof value.routing_key !== 'string') return null;
+  if (!isRecord(value) || typeof value.exchange !== 'string' || typeof value.routing_key !== 'string') return null;
   return { exchange: value.exchange, routingKey: value.routing_key };
 }
 
@@ -103,7 +104,7 @@ function messageOf(content: unknown, headers: Readonly<Record<string, unknown>>,
 /** One for each node in it: usually one. Throws as `readRequest`. */
 export function readReplies(message: Message, accept: readonly string[]): ControlReply[] {
   const body = decode(message, accept);
-  if (!isObject(body)) throw new UmbelError('MESSAGE_INVALID', 'a control reply must be an object, got none');
+  if (!isRecord(body)) throw new UmbelError('MESSAGE_INVALID', 'a control reply must be an object, got none');
   const ticket = message.headers?.ticket;
   return Object.entries(body).map(([nodeName, value]) => ({
     nodeName,
@@ -145,8 +146,4 @@ export function globPattern(glob: string): RegExp {
     } else source += character.replace(/[\\^$.|+(){}]/, '\\$&');
   }
   return new RegExp(`^${source}$`, 's');
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

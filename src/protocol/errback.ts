@@ -4,6 +4,7 @@
  * Celery calls the function of such a one where the task failed. Here it is sent like the others, with what JSON can carry of the three; owns
  * how they look on the way. The old style stays what it is for tasks that nobody has declared.
  */
+import { isRecord } from '../std/is-record.ts';
 import type { ExceptionDocument } from './exception.ts';
 import { RemoteTaskError } from './remote-error.ts';
 import type { TaskContent, TaskHeader } from './task-message.ts';
@@ -65,8 +66,4 @@ export function readErrbackArgs(args: readonly unknown[]): readonly unknown[] {
     date_done: null,
   });
   return [request, error, text, ...more];
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

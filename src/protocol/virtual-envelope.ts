@@ -6,6 +6,7 @@
  * Source: protocol notes, redis.md §2.2.
  */
 import { messageOf, UmbelError } from '../errors.ts';
+import { isRecord } from '../std/is-record.ts';
 import { encodeJson, parseJson } from './json.ts';
 import type { Message, MessageProperties } from './message.ts';
 
@@ -146,10 +147,6 @@ function readProperties(properties: Record<string, unknown>, contentType: string
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function bad(rule: string): UmbelError {

@@ -13,6 +13,7 @@
  * Anything else that is wrong is damage: what is whole is still read.
  */
 import { crc32 } from 'node:zlib';
+import { isRecord } from '../std/is-record.ts';
 
 export interface StateChange {
   /** Revoked ids, and when (unix ms). */
@@ -93,10 +94,6 @@ function asChange(value: unknown): StateChange | null {
   if (!Array.isArray(ids) || !ids.every(isIdRow) || !Array.isArray(stamps) || !stamps.every(isStampRow)) return null;
   if (clock !== undefined && !Number.isSafeInteger(clock)) return null;
   return { ids, stamps, ...(clock === undefined ? null : { clock: clock as number }) };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isIdRow(row: unknown): row is [string, number] {

@@ -20,6 +20,13 @@ export function nearestName(name: string, known: Iterable<string>): string | nul
   return best;
 }
 
+/** The end of a sentence that says that a name is not known: `; did you mean worker?`, else `; ` and what is said instead, or nothing. */
+export function didYouMean(name: string, known: Iterable<string>, otherwise = ''): string {
+  const nearest = nearestName(name, known);
+  if (nearest !== null) return `; did you mean ${nearest}?`;
+  return otherwise === '' ? '' : `; ${otherwise}`;
+}
+
 /** How many insertions, deletions, replacements or swaps of neighbours lead from `a` to `b`. */
 export function editDistance(a: string, b: string): number {
   let beforePrevious: number[] = [];

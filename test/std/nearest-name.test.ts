@@ -1,6 +1,6 @@
 /** Suggestions for mistyped names. */
 import t from 'tap';
-import { editDistance, nearestName } from '../../src/std/nearest-name.ts';
+import { didYouMean, editDistance, nearestName } from '../../src/std/nearest-name.ts';
 
 t.test('distance counts insertions, deletions, replacements and swaps', async (t) => {
   const cases: readonly (readonly [string, string, number])[] = [
@@ -29,4 +29,11 @@ t.test('the nearest known name is found, and only when it is near', async (t) =>
   t.equal(nearestName('banana', known), null);
   t.equal(nearestName('x', known), null);
   t.equal(nearestName('worker', []), null);
+});
+
+t.test('what a sentence about an unknown name ends with', async (t) => {
+  t.equal(didYouMean('workr', ['worker']), '; did you mean worker?');
+  t.equal(didYouMean('workr', ['worker'], 'the names are worker'), '; did you mean worker?');
+  t.equal(didYouMean('banana', ['worker'], 'the names are worker'), '; the names are worker');
+  t.equal(didYouMean('banana', ['worker']), '');
 });
