@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
+import { inGoodTime } from './in-good-time.ts';
 import { endsWithUs } from './test-server.ts';
 
 const python = '/usr/bin/python3';
@@ -21,7 +22,7 @@ export function celeryMissing(): string | false {
 }
 
 export interface Script {
-  /** The next line it prints, parsed. */
+  /** The next line it prints, parsed; rejects when none comes in good time. */
   next(): Promise<unknown>;
   /** To its standard input. */
   say(line: string): void;
@@ -53,9 +54,9 @@ export class PythonCelery {
     const exited = once(child, 'close');
     const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
     const next = async (): Promise<IteratorResult<string>> => {
-      const line = await lines.next();
+      const line = await inGoodTime(lines.next(), () => `the Python script must print a line: ${errors}`);
       if (line.done === true) {
-        const [status] = await exited;
+        const [status] = await inGoodTime(exited, () => `the Python script, which prints no more, must end: ${errors}`);
         if (status !== 0) throw new Error(`Python ended with status ${status}: ${errors}`);
       }
       return line;
@@ -93,14 +94,15 @@ export class PythonCelery {
       ...quiet,
       ...more,
     ]);
-    await new Promise<void>((resolve, reject) => {
-      let said = '';
+    let said = '';
+    const ready = new Promise<void>((resolve, reject) => {
       child.once('exit', () => reject(new Error(`the Python worker ended: ${said}`)));
       createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => {
         said += `${line}\n`;
         if (line.endsWith(' ready.')) resolve();
       });
     });
+    await inGoodTime(ready, () => `the Python worker must be ready: ${said}`);
     return child;
   }
 
@@ -116,5 +118,5 @@ export async function ended(process: ChildProcess, signal: NodeJS.Signals): Prom
   if (process.exitCode !== null || process.signalCode !== null) return;
   const exited = once(process, 'exit');
   process.kill(signal);
-  await exited;
+  await inGoodTime(exited, () => `the Python process ${process.pid} must end by ${signal}`);
 }

@@ -5,6 +5,7 @@
  * Owns nothing: the socket is the server's. Whoever can reach the folder may do anything to the server, and it is the test's alone.
  */
 import { connect } from 'node:net';
+import { inGoodTime } from './in-good-time.ts';
 
 export type Listed = 'queues' | 'exchanges' | 'bindings' | 'connections';
 
@@ -60,7 +61,7 @@ export class RabbitmqControl {
     const request = Buffer.from(`${erlang.trimEnd().replace(/\.$/, '')}.`);
     const length = Buffer.alloc(4);
     length.writeUInt32BE(request.length);
-    return new Promise((resolve, reject) => {
+    const answered = new Promise<string>((resolve, reject) => {
       let answer = Buffer.alloc(0);
       const socket = connect(this.#socketPath, () => socket.write(Buffer.concat([length, request])));
       socket.once('error', reject);
@@ -74,6 +75,7 @@ export class RabbitmqControl {
         else reject(new Error(`${said} came of ${erlang}`));
       });
     });
+    return inGoodTime(answered, () => `the server must evaluate ${erlang}`);
   }
 
   /** A line for each, its items between tabs; terms as Erlang writes them. */

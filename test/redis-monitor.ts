@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
+import { inGoodTime } from './in-good-time.ts';
 import type { RedisServer } from './redis-server.ts';
 
 export interface Monitor {
@@ -15,12 +16,15 @@ export async function monitor(t: Test, server: RedisServer): Promise<Monitor> {
   t.teardown(() => child.kill());
   const lines = createInterface({ input: child.stdout });
   const iterator = lines[Symbol.asyncIterator]();
-  await iterator.next();
+  await inGoodTime(iterator.next(), () => 'redis-cli must say that it monitors');
   return {
     until: async (fits) => {
       const seen: string[] = [];
       for (;;) {
-        const { value, done } = await iterator.next();
+        const { value, done } = await inGoodTime(
+          iterator.next(),
+          () => `the server must be told what is waited for, and not only\n${seen.join('\n')}`,
+        );
         if (done === true) throw new Error(`MONITOR ended after ${seen.join('\n')}`);
         const line = String(value).replace(/^\S+ \[[^\]]*\] /, '');
         seen.push(line);

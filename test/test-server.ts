@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Test } from 'tap';
+import { inGoodTime } from './in-good-time.ts';
 
 /** Of a test, or of whoever else ends what it has started. */
 export type Owner = Pick<Test, 'teardown'>;
@@ -86,7 +87,7 @@ export abstract class TestServer {
         });
       }
     });
-    await answers(this.host, this.port, greeting);
+    await inGoodTime(answers(this.host, this.port, greeting), () => `${name} must answer on port ${this.port}: ${output.join('\n')}`);
   }
 
   /** As an operator stops it: what is durable is kept. */
@@ -124,7 +125,7 @@ export abstract class TestServer {
       // One that stands still must go on to end.
       child.kill('SIGCONT');
     }
-    await gone;
+    await inGoodTime(gone, () => `the ${this.#params.name} must end by ${signal}`);
   }
 }
 
@@ -166,6 +167,7 @@ function answers(host: string, port: number, greeting: string | Buffer): Promise
   return new Promise((resolve, reject) => {
     const socket = connect(port, host, () => socket.write(greeting));
     socket.once('error', reject);
+    socket.once('close', () => reject(new Error(`a connection to port ${port} was ended without an answer`)));
     socket.once('data', () => {
       socket.destroy();
       resolve();

@@ -82,6 +82,8 @@ export interface Destination {
   readonly queue?: string;
   /** A copy of a message that was delivered before: marked so, where a message can say it (not on RabbitMQ, where the server marks). */
   readonly redelivered?: boolean;
+  /** Other processes that wait for it come before the sender's own consumers. Where the server itself takes turns, or all are equally quick, it does nothing. */
+  readonly othersFirst?: boolean;
 }
 
 /** A message handed to a consumer, not yet settled. */

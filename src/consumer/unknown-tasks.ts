@@ -100,7 +100,7 @@ export class UnknownTasks {
     const next = Math.min(nowMs + delayMs, sinceMs + timeoutMs);
     const { properties, body, queue } = delivery;
     const headers = { ...withoutOwn(delivery.headers), [ownHeaders.unknown]: `${sinceMs} ${next}` };
-    const destination = { exchange: '', routingKey: queue, dueAtMs: next, mandatory: true };
+    const destination = { exchange: '', routingKey: queue, dueAtMs: next, mandatory: true, othersFirst: true };
     await orBack(subscription, delivery, () => broker.publish({ properties, headers, body }, destination));
     await subscription.ack(delivery);
   }

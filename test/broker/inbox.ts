@@ -2,6 +2,7 @@
 import type { Broker, ConsumeParams, Delivery, Subscription } from '../../src/broker/broker.ts';
 import type { Message } from '../../src/protocol/message.ts';
 import { systemClock } from '../../src/std/clock.ts';
+import { inGoodTime } from '../in-good-time.ts';
 
 /** Values that arrive one by one; `next` takes them in order, waiting when there are none. */
 export class Arrivals<T> {
@@ -19,9 +20,12 @@ export class Arrivals<T> {
     else waiting(value);
   }
 
+  /** Rejects when none comes in good time; a test may also look away from it. */
   next(): Promise<T> {
     if (this.#values.length > 0) return Promise.resolve(this.#values.shift() as T);
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    const value = inGoodTime(new Promise<T>((resolve) => this.#waiting.push(resolve)), () => 'one more must arrive');
+    value.catch(() => {});
+    return value;
   }
 
   async take(count: number): Promise<T[]> {

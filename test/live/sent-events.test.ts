@@ -12,6 +12,8 @@ import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
 
+const waitMs = 30_000;
+
 const tasks = `
 import { existsSync } from 'node:fs';
 import { task } from 'umbel';
@@ -49,16 +51,29 @@ class Heard {
     this.#wake();
   }
 
-  async until(fits: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
-    for (;;) {
-      const found = this.events.find(fits);
-      if (found !== undefined) return found;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+  async until(what: string, fits: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(new Error(`there must be ${what} within ${waitMs / 1000}s; ${this.#story()}`)), waitMs);
+    try {
+      for (;;) {
+        const found = this.events.find(fits);
+        if (found !== undefined) return found;
+        await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), late.promise]);
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
 
   first(kind: string, id: string, fits: (event: ReceivedEvent) => boolean = () => true): Promise<ReceivedEvent> {
-    return this.until((event) => event.type === kind && event.uuid === id && fits(event));
+    return this.until(`${kind} of ${id}`, (event) => event.type === kind && event.uuid === id && fits(event));
+  }
+
+  #story(): string {
+    return `the last ones were ${this.events
+      .slice(-10)
+      .map(({ type, uuid }) => (uuid === undefined ? type : `${type} of ${uuid}`))
+      .join(', ')}`;
   }
 }
 
@@ -144,7 +159,8 @@ for (const kind of brokerKinds) {
       mkdirSync(folder.file('node_modules'));
       symlinkSync(root, folder.file('node_modules/umbel'));
       const ended = folder.run(process.execPath, ['program.ts']);
-      await heard.until(({ freq }) => freq === 5);
+      // It asks the workers to say that they are there, once it listens.
+      await heard.until('the answer to a wake-up', ({ freq }) => freq === 5);
       await taskHandle('proj.fail').applyAsync({ taskId: 'fails' });
       t.match(await ended, { status: 0, stdout: "proj.fail failed: Error('no')\n", stderr: '' });
     });
@@ -154,16 +170,19 @@ for (const kind of brokerKinds) {
       const dump = python.script(`
 import threading
 class Out:
+    wanted = ['starting capture', ' heartbeat: ', 'task sent', 'task succeeded']
     def write(self, text):
-        if 'task sent' in text or 'starting capture' in text or 'task succeeded' in text: say(text)
+        for found in [one for one in self.wanted if one in text]:
+            self.wanted.remove(found)
+            say(text)
     def flush(self): pass
 from celery.events.dumper import evdump
 threading.Thread(target=evdump, kwargs={'app': app, 'out': Out()}, daemon=True).start()
 sys.stdin.readline()
 `);
       t.match(await dump.next(), /starting capture/);
-      // It asks the workers to say that they are there, once it listens.
-      await heard.until(({ freq }) => freq === 5);
+      // On Redis it asks the workers to say that they are there before it listens: only what it has heard itself proves that it does.
+      t.match(await dump.next(), /^w@here \[.*\] heartbeat: /);
       await taskHandle('proj.add').applyAsync({ args: [4, 4], taskId: 'dumped' });
       const lines = [String(await dump.next()), String(await dump.next())].sort();
       t.match(lines[0], /^gen\d+@\S+ \[.*\] task sent: proj\.add\(dumped\) args=\(4, 4\) kwargs=\{\} .*queue=celery, .*routing_key=celery/);

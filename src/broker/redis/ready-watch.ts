@@ -7,6 +7,9 @@
  * Whoever is about to sleep has the server look at its lists (EXISTS behind CLIENT CACHING YES): it learns whether they are empty, and the
  * first change of one of them after that is announced, once. Busy queues and all other keys, results above all, cost no message.
  * Once a second everybody looks anyway: a wake-up that got lost (half-open connection) costs a second, not a task.
+ *
+ * What we put back for others (`leaveToOthers`) would most often come to ourselves: we are awake and hear of it first. For a moment it wakes nobody
+ * here; whatever else comes into the same list does, because each announcement of that list is then looked into.
  */
 import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisCommand } from '../../driver/redis-script.ts';
@@ -39,6 +42,8 @@ interface Member {
   changed: boolean;
   /** The server has been asked to look at the lists, behind everything sent so far. */
   looking: boolean;
+  /** Put back by us, and so many: they alone are no reason to wake. null: nothing is. */
+  left: { readonly key: string; count: number } | null;
   wake: Wake;
 }
 
@@ -49,6 +54,8 @@ const channel = '__redis__:invalidate';
 const safetyLookMs = 1000;
 const firstPollMs = 2;
 const lastPollMs = 50;
+/** For others to be quicker: a round trip to a server that is far away, on a busy machine. */
+const leaveMs = 250;
 /** Said of a subscriber that is gone, which its own connection may tell us a moment later; by servers behind a proxy of every one. */
 const saysGone = /you want redirect to does not exist|CACHING can be called only/i;
 
@@ -65,6 +72,7 @@ export class ReadyWatch {
   #safety: Timer | undefined;
   #poll: Timer | undefined;
   #pollMs = firstPollMs;
+  #leaving: Timer | undefined;
 
   constructor(params: ReadyWatchParams) {
     this.#params = params;
@@ -76,7 +84,7 @@ export class ReadyWatch {
   }
 
   add(keys: readonly string[], wake: Wake): Watched {
-    const member: Member = { keys: new Set(keys), asleep: false, changed: false, looking: false, wake };
+    const member: Member = { keys: new Set(keys), asleep: false, changed: false, looking: false, left: null, wake };
     this.#members.add(member);
     this.#start();
     return {
@@ -97,6 +105,29 @@ export class ReadyWatch {
         if (this.#members.size === 0) this.#rest();
       },
     };
+  }
+
+  /** What is pushed to this list next is for whoever else waits there; our own consumers take it when nobody has, or when they look anyway. */
+  leaveToOthers(key: string): void {
+    // Looking by the clock, they are no quicker than others.
+    if (this.#unsupported) return;
+    const { clock } = this.#params;
+    for (const member of this.#members) {
+      if (!member.keys.has(key)) continue;
+      if (member.left?.key === key) member.left.count++;
+      // One list at a time: with two of them the second is taken as it comes.
+      else member.left ??= { key, count: 1 };
+      this.#leaving ??= clock.setTimer(() => this.#endLeaving(), leaveMs, { ref: false });
+    }
+  }
+
+  #endLeaving(): void {
+    this.#leaving = undefined;
+    for (const member of [...this.#members]) {
+      const { left } = member;
+      member.left = null;
+      if (left !== null && member.asleep) this.#wake(member, left.key);
+    }
   }
 
   /** The connection is new: nothing is tracked, and everybody looks. */
@@ -150,7 +181,8 @@ export class ReadyWatch {
     clock.clearTimer(this.#safety);
     const look = (): void => {
       this.#armSafety();
-      this.#wakeAll();
+      // Who leaves something to others looks in a moment anyway.
+      for (const member of [...this.#members]) if (member.asleep && member.left === null) this.#wake(member);
     };
     this.#safety = clock.setTimer(look, safetyLookMs, { ref: false });
   }
@@ -159,6 +191,8 @@ export class ReadyWatch {
     const { clock, connection } = this.#params;
     clock.clearTimer(this.#safety);
     clock.clearTimer(this.#poll);
+    clock.clearTimer(this.#leaving);
+    this.#leaving = undefined;
     this.#safety = undefined;
     this.#poll = undefined;
     if (this.#tracked !== null && connection.state === 'connected') this.#off();
@@ -174,7 +208,9 @@ export class ReadyWatch {
         member.changed = true;
         continue;
       }
-      this.#wake(member, changed?.length === 1 ? changed[0] : undefined);
+      const key = changed?.length === 1 ? changed[0] : undefined;
+      if (key !== undefined && member.left?.key === key && this.#track()) this.#look(member);
+      else this.#wake(member, key);
     }
   }
 
@@ -223,16 +259,24 @@ export class ReadyWatch {
       ['CLIENT', 'CACHING', 'YES'],
       ['EXISTS', ...member.keys],
     ];
+    /** What had been left when it looked; more may have been since. */
+    let left = 0;
     connection.enqueue({
       keep: false,
       atomic: false,
       // Most often with the result of the only task there was: a write of its own would cost both sides more than the look itself.
       patient: true,
       bytes: 0,
-      commands: () => (member.keys.size === 0 ? [] : look),
-      done: ([, found]) => {
+      commands: () => {
+        if (member.keys.size === 0) return [];
+        if (member.left === null) return look;
+        left = member.left.count;
+        return [...look, ['LLEN', member.left.key]];
+      },
+      done: ([, found, length]) => {
         member.looking = false;
-        if (Number(found ?? 0) > 0 && member.asleep) this.#wake(member);
+        if (Number(found ?? 0) === 0) taken(member, left);
+        else if (member.asleep && (Number(found) > 1 || Number(length ?? 0) > left || left === 0)) this.#wake(member);
       },
       failed: (failure) => {
         member.looking = false;
@@ -296,4 +340,11 @@ export class ReadyWatch {
     member.asleep = false;
     member.wake(key ?? null);
   }
+}
+
+/** By others: so many of what was left. */
+function taken(member: Member, count: number): void {
+  if (member.left === null) return;
+  member.left.count -= count;
+  if (member.left.count <= 0 && count > 0) member.left = null;
 }

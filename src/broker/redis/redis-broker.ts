@@ -231,6 +231,7 @@ export class RedisBroker implements Broker {
       const { exchange, routingKey, redelivered = false } = destination;
       const envelope = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered });
       const command = this.#routing.publish(envelope, message.properties.priority, destination);
+      if (destination.othersFirst === true && exchange === '') this.#watch.leaveToOthers(String(command[1]));
       this.connection.enqueue({
         keep: this.#options.keepPublishes ?? false,
         atomic: true,

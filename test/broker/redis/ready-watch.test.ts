@@ -12,6 +12,7 @@ import { encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
 import { type Clock, FakeClock, systemClock } from '../../../src/std/clock.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { SeededRandom } from '../../live/seeded-random.ts';
+import { eventually } from '../../pool/eventually.ts';
 import { RedisServer } from '../../redis-server.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { redisConnection } from './redis-place.ts';
@@ -19,6 +20,8 @@ import { redisConnection } from './redis-place.ts';
 const times = 2000;
 const lookByTheClockMs = 1000;
 const putOffMs = 15_000;
+/** What is left to others is left for so long. */
+const leaveMs = 250;
 /** Far below that, and far above what a busy machine makes of a millisecond. */
 const lostAboveMs = 5000;
 /** Reservation, look and reply of an idle queue take about this long: what is sent within it meets all of them. */
@@ -169,4 +172,53 @@ t.test('a subscriber that the server does not know has gone, or is of another se
   await refused();
   t.same([asked, watch.mode], [[1, 2, 2], 'poll'], 'the same one, a second later');
   t.match(log.lines, [{ event: 'redis.polling' }]);
+});
+
+t.test('what is left to others: they get it, nothing else waits for it, and it is taken when nobody is there', async (t) => {
+  const server = await RedisServer.start(t);
+  const log = new RecordingLog();
+  const ends: (() => void)[] = [];
+  // The moment in which it is left to others lasts until the test ends it.
+  const lasting: Clock = {
+    ...clock,
+    setTimer: (callback, delayMs, options) => {
+      if (delayMs === leaveMs) ends.push(callback);
+      return clock.setTimer(callback, delayMs === leaveMs ? putOffMs : delayMs, options);
+    },
+  };
+  const connection = redisConnection(server.url(), { log });
+  const leaving = new RedisBroker({ connection, log, clock: lasting });
+  const other = new RedisBroker({ connection: redisConnection(server.url(), { log }), log, clock });
+  for (const broker of [leaving, other]) {
+    t.teardown(() => broker.stop());
+    await broker.start();
+  }
+  const mine = await openInbox(leaving, ['celery', 'second'], 4);
+  await eventually(t, 'the server can tell it of new messages', () => connection.subscriber.clientId !== null);
+  const theirs = await openInbox(other, ['celery'], 4);
+  /** When it waits: what has been asked of the server before is answered. */
+  const leave = async (text: string): Promise<void> => {
+    await leaving.countReady('celery');
+    await leaving.publish(textMessage(text), { exchange: '', routingKey: 'celery', othersFirst: true });
+  };
+  for (let at = 0; at < 50; at++) {
+    await leave(`${at}`);
+    const delivery = await theirs.deliveries.next();
+    t.equal(textOf(delivery), `${at}`);
+    await theirs.subscription.ack(delivery);
+  }
+  await theirs.subscription.cancel();
+  const taken = async (): Promise<string> => {
+    const delivery = await mine.deliveries.next();
+    await mine.subscription.ack(delivery);
+    return textOf(delivery);
+  };
+  for (const queue of ['celery', 'second']) {
+    await leave('left');
+    await other.publish(textMessage('known'), { exchange: '', routingKey: queue });
+    t.same([await taken(), await taken()].sort(), ['known', 'left'], `what comes into ${queue} wakes it`);
+  }
+  await leave('nobody took it');
+  for (const end of ends.splice(0)) end();
+  t.equal(await taken(), 'nobody took it');
 });
