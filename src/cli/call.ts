@@ -4,10 +4,11 @@ import { exitStatus, UmbelError } from '../errors.ts';
 import { openClient } from '../node/open-client.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
-import { RemoteTaskError } from '../protocol/remote-error.ts';
 import type { CallOptions } from '../task/call-options.ts';
 import type { Command, CommandContext } from './command.ts';
-import { optionalValueOption, valueOption } from './option-spec.ts';
+import { valueOption } from './option-spec.ts';
+import { printResult } from './print-result.ts';
+import { waitOption } from './repeated-options.ts';
 
 const args = valueOption({
   names: ['-a', '--args'],
@@ -52,13 +53,7 @@ const taskId = valueOption({
   kind: text({ rule: 'a task id' }),
   doc: 'Id of the task, instead of a new one.',
 });
-const wait = optionalValueOption({
-  names: ['--wait'],
-  argument: 'SECONDS',
-  kind: seconds(),
-  optional: /^\d+(\.\d+)?$/,
-  doc: 'Wait for the result, at most so long, and print it instead of the id.',
-});
+const wait = waitOption('Wait for the result, at most so long, and print it instead of the id.');
 
 export const command: Command = {
   arguments: ['<task>'],
@@ -93,26 +88,6 @@ export const command: Command = {
     }
   },
 };
-
-/** Print the value of a result, or say why there is none. */
-export async function printResult(
-  ctx: CommandContext,
-  result: { get(options: { timeoutMs?: number | undefined }): Promise<unknown> },
-  timeoutMs: number | undefined,
-): Promise<number> {
-  try {
-    ctx.stdout(encodeJson(await result.get({ timeoutMs })));
-    return exitStatus.ok;
-  } catch (error) {
-    if (!(error instanceof RemoteTaskError)) throw error;
-    const what = `${error.remoteName}: ${error.message}`;
-    const traceback = error.remoteTraceback?.trimEnd() ?? '';
-    // A JavaScript stack begins with what was thrown, a Python traceback ends with it.
-    ctx.stderr(`${error.state}: ${traceback.startsWith(what) ? traceback : what}`);
-    if (traceback !== '' && !traceback.startsWith(what)) ctx.stderr(traceback);
-    return exitStatus.failure;
-  }
-}
 
 function callOptions(ctx: CommandContext): CallOptions {
   const etaText = ctx.option(eta);

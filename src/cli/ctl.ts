@@ -1,7 +1,7 @@
 /** `umbel ctl COMMAND`: remote control of a worker on this machine, through its socket, with the broker gone or not. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { path, seconds, text } from '../config/kind.ts';
+import { path, text } from '../config/kind.ts';
 import type { ControlCommand } from '../control/command.ts';
 import { argumentsFrom, usageOf } from '../control/command-line.ts';
 import { type LocalCommand, localCommands } from '../control/local-commands.ts';
@@ -13,45 +13,40 @@ import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
-import { flagOption, valueOption } from './option-spec.ts';
+import { valueOption } from './option-spec.ts';
 import { describeCommands } from './remote-call.ts';
+import { jsonOption, timeoutOption } from './repeated-options.ts';
 
-const nodeOption = valueOption({
+const nodeName = valueOption({
   names: ['-n', '--node'],
   argument: 'NAME',
   kind: text({ rule: 'the name of a node' }),
   doc: 'Which worker, where there are several.',
 });
-const socketOption = valueOption({
+const socket = valueOption({
   names: ['--socket'],
   argument: 'PATH',
   kind: path(),
   doc: 'Its socket, where it is not in the usual folder.',
 });
-const timeoutOption = valueOption({
-  names: ['-t', '--timeout'],
-  argument: 'SECONDS',
-  kind: seconds(),
-  doc: 'Wait so long.',
-  defaultText: '5',
-});
-const jsonOption = flagOption({ names: ['-j', '--json'], doc: 'Print the reply as one line of JSON.' });
+const timeout = timeoutOption('Wait so long.', '5');
+const json = jsonOption('Print the reply as one line of JSON.');
 
 export const command: Command = {
   arguments: ['<command>', '[...arguments]'],
   description: describe(builtinCommands),
   describe: async (ctx) => describe(await remoteCommands(ctx.loadConfig())),
   examples: ['umbel ctl why', 'umbel ctl active -n worker1@shop.example'],
-  options: [nodeOption, socketOption, timeoutOption, jsonOption],
+  options: [nodeName, socket, timeout, json],
   settings: [],
   async run(ctx) {
     const [name = '', ...words] = ctx.args;
     const asked = await findCommand(ctx, name);
     const request = { method: name, arguments: argumentsFrom(asked, words) };
-    const timeoutMs = (ctx.option(timeoutOption) ?? asked.timeoutSeconds ?? 5) * 1000;
-    const answer = await askLine(ctx.option(socketOption) ?? findSocket(ctx), encodeJson(request), timeoutMs);
+    const timeoutMs = (ctx.option(timeout) ?? asked.timeoutSeconds ?? 5) * 1000;
+    const answer = await askLine(ctx.option(socket) ?? findSocket(ctx), encodeJson(request), timeoutMs);
     const { node, value } = parseJson(answer) as { readonly node: string; readonly value: unknown };
-    if (ctx.option(jsonOption) === true) ctx.stdout(encodeJson({ [node]: value }));
+    if (ctx.option(json) === true) ctx.stdout(encodeJson({ [node]: value }));
     else if (name === 'why' && isDone(value)) ctx.stdout(value.ok);
     else ctx.stdout(renderReply(node, value, true));
     return exitStatus.ok;
@@ -81,7 +76,7 @@ async function findCommand(ctx: CommandContext, name: string): Promise<ControlCo
 
 function findSocket(ctx: CommandContext): string {
   const folder = runtimeFolder(ctx.env);
-  const node = ctx.option(nodeOption);
+  const node = ctx.option(nodeName);
   if (folder === null)
     throw new UmbelError('USAGE', 'no runtime folder is known (XDG_RUNTIME_DIR): name the socket of the worker with --socket');
   if (node !== undefined) return join(folder, `${node}.sock`);

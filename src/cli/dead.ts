@@ -6,8 +6,9 @@ import { encodeJson, parseJson } from '../protocol/json.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
+import { jsonOption } from './repeated-options.ts';
 
-const asJson = flagOption({ names: ['-j', '--json'], doc: 'Print JSON: one object a line.' });
+const asJson = jsonOption('Print JSON: one object a line.');
 const all = flagOption({ names: ['--all'], doc: 'With retry and purge: all of them, instead of those named.' });
 
 type Visit = (letters: DeadLetters, ids: readonly string[], ctx: CommandContext) => Promise<number>;

@@ -13,9 +13,10 @@ import { encodeJson } from '../protocol/json.ts';
 import { perSecond } from '../std/rate-limit.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption, valueOption } from './option-spec.ts';
+import { jsonOption } from './repeated-options.ts';
 
 const dump = flagOption({ names: ['-d', '--dump'], doc: 'Print each event as a line, as Celery does.' });
-const json = flagOption({ names: ['-j', '--json'], doc: 'Print each event as a line of JSON.' });
+const json = jsonOption('Print each event as a line of JSON.');
 const camera = valueOption({
   names: ['-c', '--camera'],
   argument: 'MODULE',

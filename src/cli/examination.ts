@@ -21,9 +21,10 @@ import { defaultFiles } from '../multi/default-files.ts';
 import { userEntry } from '../os/user-entry.ts';
 import type { CommandContext } from './command.ts';
 import { flagOption, valueOption } from './option-spec.ts';
+import { jsonOption } from './repeated-options.ts';
 import { becomeWorkerProcess } from './worker-process.ts';
 
-const asJson = flagOption({ names: ['-j', '--json'], doc: 'Print JSON: one object a line for each finding.' });
+const asJson = jsonOption('Print JSON: one object a line for each finding.');
 const errorsOnly = flagOption({ names: ['--errors'], doc: 'Leave warnings out, also of the exit status.' });
 const noModules = flagOption({ names: ['--no-modules'], doc: 'Load no modules: no code of tasks is run.' });
 const unitOption = valueOption({

@@ -6,9 +6,9 @@ import { configuredQueues, withBroker } from '../node/open-client.ts';
 import { encodeJson } from '../protocol/json.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
-import { flagOption } from './option-spec.ts';
+import { jsonOption } from './repeated-options.ts';
 
-const json = flagOption({ names: ['-j', '--json'], doc: 'Print JSON: an array of objects, on one line.' });
+const json = jsonOption('Print JSON: an array of objects, on one line.');
 
 type Listing = (ctx: CommandContext, channel: OperatorChannel, broker: Broker) => Promise<void>;
 

@@ -8,6 +8,7 @@ import { createLogger } from '../log/create-logger.ts';
 import { brokerAt, configuredQueues, queueNamed } from '../node/open-client.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption, valueOption } from './option-spec.ts';
+import { timeoutOption } from './repeated-options.ts';
 
 const limit = valueOption({
   names: ['-n', '--limit'],
@@ -16,13 +17,7 @@ const limit = valueOption({
   doc: 'Migrate so many tasks.',
   defaultText: 'all',
 });
-const timeout = valueOption({
-  names: ['-t', '--timeout'],
-  argument: 'SECONDS',
-  kind: seconds({ above: 0 }),
-  doc: 'It is over when no task has come for so long.',
-  defaultText: '1',
-});
+const timeout = timeoutOption('It is over when no task has come for so long.', '1', seconds({ above: 0 }));
 const acknowledge = flagOption({
   names: ['-a', '--ack-messages'],
   doc: 'Take them away from the source, each when the destination has it. Without it they are copied.',

@@ -6,6 +6,7 @@ import { encodeJson } from '../protocol/json.ts';
 import type { Command } from './command.ts';
 import { confirm } from './confirm.ts';
 import { flagOption, valueOption } from './option-spec.ts';
+import { jsonOption } from './repeated-options.ts';
 
 const queueNames = listOf(text({ rule: 'the name of a queue' }), 'queue names');
 const force = flagOption({ names: ['-f', '--force'], doc: 'Do not ask.' });
@@ -22,7 +23,7 @@ const exclude = valueOption({
   kind: queueNames,
   doc: 'Not of these, separated by commas.',
 });
-const json = flagOption({ names: ['-j', '--json'], doc: 'Print how many of each queue, as one line of JSON.' });
+const json = jsonOption('Print how many of each queue, as one line of JSON.');
 
 export const command: Command = {
   arguments: [],

@@ -3,7 +3,7 @@
  *
  * Output and exit statuses are Celery's. Nobody answered: status 69.
  */
-import { listOf, seconds, text } from '../config/kind.ts';
+import { listOf, text } from '../config/kind.ts';
 import type { ControlCommand } from '../control/command.ts';
 import { argumentsFrom, usageOf } from '../control/command-line.ts';
 import { onlineCount, renderReply } from '../control/render-reply.ts';
@@ -14,22 +14,17 @@ import type { ControlReply } from '../protocol/control-message.ts';
 import { encodeJson } from '../protocol/json.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import type { CommandContext } from './command.ts';
-import { flagOption, valueOption } from './option-spec.ts';
+import { valueOption } from './option-spec.ts';
+import { jsonOption, timeoutOption } from './repeated-options.ts';
 
-const timeout = valueOption({
-  names: ['-t', '--timeout'],
-  argument: 'SECONDS',
-  kind: seconds(),
-  doc: 'Wait so long for replies.',
-  defaultText: '1',
-});
+const timeout = timeoutOption('Wait so long for replies.', '1');
 const destination = valueOption({
   names: ['-d', '--destination'],
   argument: 'NAMES',
   kind: listOf(text({ rule: 'the name of a node' }), 'node names'),
   doc: 'Only these nodes, separated by commas.',
 });
-const json = flagOption({ names: ['-j', '--json'], doc: 'Print the replies as one line of JSON.' });
+const json = jsonOption('Print the replies as one line of JSON.');
 
 export const remoteOptions = [timeout, destination, json];
 

@@ -3,9 +3,9 @@ import { exitStatus } from '../errors.ts';
 import { bugReport, bugReportText } from '../node/bug-report.ts';
 import { encodeJson } from '../protocol/json.ts';
 import type { Command } from './command.ts';
-import { flagOption } from './option-spec.ts';
+import { jsonOption } from './repeated-options.ts';
 
-const json = flagOption({ names: ['-j', '--json'], doc: 'Print it as one line of JSON.' });
+const json = jsonOption('Print it as one line of JSON.');
 
 export const command: Command = {
   arguments: [],

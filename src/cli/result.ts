@@ -1,19 +1,13 @@
 /** `umbel result ID`: the result of a task that was called earlier. */
-import { seconds } from '../config/kind.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { openClient } from '../node/open-client.ts';
 import { readyStates } from '../protocol/result.ts';
-import { printResult } from './call.ts';
 import type { Command } from './command.ts';
-import { flagOption, optionalValueOption } from './option-spec.ts';
+import { flagOption } from './option-spec.ts';
+import { printResult } from './print-result.ts';
+import { waitOption } from './repeated-options.ts';
 
-const wait = optionalValueOption({
-  names: ['--wait'],
-  argument: 'SECONDS',
-  kind: seconds(),
-  optional: /^\d+(\.\d+)?$/,
-  doc: 'Wait until there is one, at most so long.',
-});
+const wait = waitOption('Wait until there is one, at most so long.');
 const state = flagOption({
   names: ['--state'],
   doc: 'Print the state instead: PENDING, STARTED, SUCCESS, FAILURE, RETRY, REVOKED or one of the task.',
