@@ -29,7 +29,7 @@ export interface DocumentSource {
 const waiting: JoinOutcome = { kind: 'waiting' };
 
 /** As far as the documents say. */
-export function joinDocuments(group: ResultTuple, documents: ReadonlyMap<string, string>): JoinOutcome {
+function joinDocuments(group: ResultTuple, documents: ReadonlyMap<string, string>): JoinOutcome {
   let unready = false;
   let failed: JoinOutcome | null = null;
   const collect = ([[id], children]: ResultTuple): string => {

@@ -71,6 +71,6 @@ function flagTextOf(name: SettingName): string {
   return flag === undefined ? name : flagText(flag);
 }
 
-export function wholeLines(text: string): string {
+function wholeLines(text: string): string {
   return text.endsWith('\n') || text === '' ? text : `${text}\n`;
 }

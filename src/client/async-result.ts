@@ -86,7 +86,7 @@ export class StoredResult<R> implements AsyncResult<R> {
   }
 }
 
-export class StoredGroup<R> implements GroupResult<R> {
+class StoredGroup<R> implements GroupResult<R> {
   readonly id: string;
   readonly results: readonly AnyResult[];
   readonly parent: AnyResult | null;

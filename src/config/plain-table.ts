@@ -42,7 +42,7 @@ function firstMisfit(items: Iterable<readonly [string | number, unknown]>, path:
 }
 
 /** Any value as TOML. */
-export function tomlValue(value: unknown): string {
+function tomlValue(value: unknown): string {
   if (typeof value === 'string') return tomlString(value);
   if (Array.isArray(value)) return `[${value.map(tomlValue).join(', ')}]`;
   if (isTable(value)) return inlineTable(Object.entries(value).map(([key, item]) => [key, tomlValue(item)]));

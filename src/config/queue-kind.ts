@@ -40,7 +40,7 @@ const bindingFields = {
   arguments: field(plainTable(), 'arguments of the binding: what a headers exchange compares.'),
 };
 
-export const queueFields = {
+const queueFields = {
   exchange: field(exchangeName, 'the exchange the queue is bound to. Default task.default_exchange.'),
   exchange_type: field(
     exchangeType,

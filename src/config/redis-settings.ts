@@ -27,7 +27,7 @@ export const sentinelFields = {
 };
 
 /** Keys of `result_backend_transport_options`. */
-export const resultTransportFields = {
+const resultTransportFields = {
   global_keyprefix: field(
     text(),
     'put in front of every key and channel of results, with `_` behind it unless it ends in one of `:_-.` (as Celery from 5.5 on; 5.3 and 5.4 always add `_`).',
@@ -46,7 +46,7 @@ export const resultTransportFields = {
 
 const notForResults = 'has no effect on results; it stands in broker.transport_options';
 
-export const resultTransportOptions = table(resultTransportFields, {
+const resultTransportOptions = table(resultTransportFields, {
   visibility_timeout: notForResults,
   fanout_prefix: notForResults,
   fanout_patterns: notForResults,

@@ -20,7 +20,7 @@ export const retryPolicyFields = {
   interval_max: field(seconds(), 'never more than this.'),
 };
 
-export const routeFields = {
+const routeFields = {
   queue: field(text({ rule: 'the name of a queue' }), 'the queue.'),
   exchange: field(text({ rule: 'the name of an exchange' }), 'an exchange, instead of that of the queue.'),
   exchange_type: field(exchangeType, 'its type.'),

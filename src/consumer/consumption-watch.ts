@@ -21,7 +21,7 @@ import type { Logger } from '../log/logger.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 
 /** How far it may go, in the order in which it goes. */
-export const consumptionSteps = ['rebuild', 'reconnect', 'exit'] as const;
+const consumptionSteps = ['rebuild', 'reconnect', 'exit'] as const;
 export type ConsumptionStep = (typeof consumptionSteps)[number];
 
 export interface ConsumptionWatchParams {

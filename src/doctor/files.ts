@@ -28,7 +28,7 @@ export function filesOf({ config, names, env }: Subject): readonly { readonly na
   return files.map(({ name, path }) => ({ name, path: resolve(path) }));
 }
 
-export function sqlitePath(url: string | null): string | null {
+function sqlitePath(url: string | null): string | null {
   if (url === null || !isSqliteUrl(url)) return null;
   const result = sqlitePathFromUrl(url);
   return 'path' in result ? result.path : null;

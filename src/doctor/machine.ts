@@ -21,7 +21,7 @@ interface Need {
   readonly openFiles: number;
 }
 
-export function needOf({ config, names }: Subject): Need {
+function needOf({ config, names }: Subject): Need {
   const { worker_pool: pool, worker_autoscale: range } = config.settings;
   const children = Math.max(names.pool.children, range?.max ?? 0);
   const own = pool === 'prefork' || pool === 'async';

@@ -70,7 +70,7 @@ function nextOf(queue: TaskQueue, origin: TaskQueue, queues: readonly TaskQueue[
   );
 }
 
-export function usesRabbitmq({ config }: Subject): boolean {
+function usesRabbitmq({ config }: Subject): boolean {
   const { broker_url: url } = config.settings;
   return url !== null && isAmqpUrl(url);
 }

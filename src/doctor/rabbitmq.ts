@@ -5,7 +5,7 @@ import type { TaskTimes } from './limits.ts';
 import { placeOf, type Subject } from './subject.ts';
 
 /** From 3.8.15 on there is one; AMQP does not tell it. */
-export const defaultConsumerTimeoutSeconds = 1800;
+const defaultConsumerTimeoutSeconds = 1800;
 const oldestKept = { major: 3, minor: 8 };
 
 export interface RabbitmqParams {

@@ -42,7 +42,7 @@ function urls(subject: Subject): readonly Finding[] {
 }
 
 /** The errors of `step` as findings; anything but an UmbelError is a defect and is thrown. */
-export function refusalsOf(step: () => unknown, code: FindingCode = 'SETTINGS_REFUSED'): readonly Finding[] {
+function refusalsOf(step: () => unknown, code: FindingCode = 'SETTINGS_REFUSED'): readonly Finding[] {
   try {
     step();
     return [];

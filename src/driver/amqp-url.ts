@@ -98,7 +98,7 @@ function readTls(url: ServerUrl, isSecure: boolean, useTls: Partial<AmqpTls> | n
 }
 
 /** Celery's broker_login_method; null: none of the three RabbitMQ has. */
-export function amqpLoginMethod(word: string): AmqpLoginMethod | null {
+function amqpLoginMethod(word: string): AmqpLoginMethod | null {
   const name = word.toUpperCase();
   return name === 'PLAIN' || name === 'AMQPLAIN' || name === 'EXTERNAL' ? name : null;
 }

@@ -17,7 +17,7 @@ export type AmqpState = LinkState;
 /** How to connect; Celery's names for them stand in the settings table. */
 export interface AmqpConnectOptions extends Omit<AmqpSessionParams, 'endpoint'>, LinkOptions {}
 
-export const defaultAmqpOptions: AmqpConnectOptions = {
+const defaultAmqpOptions: AmqpConnectOptions = {
   connectTimeoutMs: 4000,
   heartbeatSeconds: 120,
   loginMethod: 'PLAIN',

@@ -32,7 +32,7 @@ export interface RedisConnectOptions extends LinkOptions {
   readonly sentinelPassword: string | null;
 }
 
-export const defaultRedisOptions: RedisConnectOptions = {
+const defaultRedisOptions: RedisConnectOptions = {
   connectTimeoutMs: 4000,
   socketTimeoutMs: 10_000,
   socketKeepalive: true,
@@ -56,8 +56,8 @@ export interface RedisConnectionParams {
   readonly maxWaitingBytes?: number;
 }
 
-export const defaultMaxWaiting = 20_000;
-export const defaultMaxWaitingBytes = 64 * 1024 * 1024;
+const defaultMaxWaiting = 20_000;
+const defaultMaxWaitingBytes = 64 * 1024 * 1024;
 /** No attempt will ever help; and none at the start, before it has worked once. */
 const finalKinds: ReadonlySet<RedisFailureKind> = new Set(['cluster', 'version']);
 const finalAtStart: ReadonlySet<RedisFailureKind> = new Set(['cluster', 'version', 'config']);

@@ -111,7 +111,7 @@ export type SqliteRow = readonly SqliteValue[];
 export type SqliteValue = null | number | bigint | string | Uint8Array;
 
 /** A prepared statement. Rows come as arrays. */
-export class SqliteStatement {
+class SqliteStatement {
   readonly #statement: StatementSync;
 
   constructor(statement: StatementSync) {

@@ -3,8 +3,7 @@
  *
  * null means: not known, because the process is gone, is not ours to look at, or the platform has no /proc.
  */
-
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 export interface ProcessStat {
@@ -55,20 +54,7 @@ export function processIsAlive(pid: number): boolean {
   return processStat(pid)?.state !== 'Z';
 }
 
-export interface ProcessMemory {
-  readonly rssBytes: number;
-  /** Resident size with shared pages divided by their users; null when the kernel does not say. Costs about 1 ms to read. */
-  readonly pssBytes: number | null;
-}
-
-export function processMemory(pid: number): ProcessMemory | null {
-  const rssBytes = processRssBytes(pid);
-  if (rssBytes === null) return null;
-  const rollup = /^Pss:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/smaps_rollup`) ?? '');
-  return { rssBytes, pssBytes: rollup === null ? null : Number(rollup[1]) * 1024 };
-}
-
-/** Resident size alone, which is cheap enough to ask after every task. */
+/** Resident size, which is cheap enough to ask after every task. */
 export function processRssBytes(pid: number): number | null {
   const rss = /^VmRSS:\s+(\d+) kB/m.exec(readProc(`/proc/${pid}/status`) ?? '');
   return rss === null ? null : Number(rss[1]) * 1024;
@@ -100,20 +86,6 @@ export function resourceUsage(): Readonly<Record<string, number>> {
 /** Processors this process may use: affinity and the cgroup's quota count. */
 export function cpuCount(): number {
   return availableParallelism();
-}
-
-/** Changes with every boot of the machine. */
-export function bootId(): string | null {
-  return readProc('/proc/sys/kernel/random/boot_id')?.trim() ?? null;
-}
-
-/** Two processes may compare pids only when these are equal. */
-export function pidNamespaceId(pid: number | 'self' = 'self'): string | null {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/pid`);
-  } catch {
-    return null;
-  }
 }
 
 function readProc(path: string): string | null {

@@ -4,7 +4,7 @@
  * Source: protocol notes, results.md §2 and §3.
  */
 import { constants } from 'node:os';
-import { repr, reprArgs, reprKwargs } from '../std/safe-repr.ts';
+import { repr } from '../std/safe-repr.ts';
 
 /** Exception as JSON (results.md §3). */
 export interface ExceptionDocument {
@@ -165,16 +165,6 @@ export function encodeError(cause: unknown): ExceptionDocument {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const quoted = quote === "'" ? text.replaceAll("'", "\\'") : text;
   return { exc_type: 'EncodeError', exc_message: [`${exc_type}(${quote}${quoted}${quote})`], exc_module: 'kombu.exceptions' };
-}
-
-export function maxRetriesExceeded(task: {
-  readonly name: string;
-  readonly id: string;
-  readonly args: readonly unknown[];
-  readonly kwargs: Readonly<Record<string, unknown>>;
-}): ExceptionDocument {
-  const text = `Can't retry ${task.name}[${task.id}] args:${reprArgs(task.args)} kwargs:${reprKwargs(task.kwargs)}`;
-  return { exc_type: 'MaxRetriesExceededError', exc_message: [text], exc_module: 'celery.exceptions' };
 }
 
 /** As Python shows an exception: `WorkerLostError('Worker exited prematurely')`. */

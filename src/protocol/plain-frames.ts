@@ -12,7 +12,7 @@ import { noStamps, type PlainTask } from './plain-task.ts';
 import type { TaskHeader } from './task-message.ts';
 
 /** Longer ones gain nothing. */
-export const longestFrames = 16_384;
+const longestFrames = 16_384;
 
 /** Type, channel and size of a frame; one byte follows the payload. */
 const before = 7;
@@ -146,7 +146,7 @@ function ownHeader(): void {
   }
 }
 
-export class FramesTask implements PlainTask {
+class FramesTask implements PlainTask {
   readonly envelope: Buffer;
   readonly header: TaskHeader;
   readonly contentType = 'application/json';

@@ -86,7 +86,7 @@ export interface PlainTask extends Message {
   readonly withoutHeaders: Message;
 }
 
-export class EnvelopeTask implements PlainTask {
+class EnvelopeTask implements PlainTask {
   readonly envelope: string;
   readonly header: TaskHeader;
   readonly contentType = 'application/json';

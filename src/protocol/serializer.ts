@@ -29,11 +29,6 @@ const nameOfType: ReadonlyMap<string, string> = new Map([
   ['application/data', 'raw'],
 ]);
 
-/** The content type of a serializer's name; a content type is returned as it is. */
-export function contentTypeOf(serializer: string): string {
-  return typeOfName.get(serializer) ?? serializer;
-}
-
 /** May a body of this type be decoded? `accept` holds names or content types; two harmless types are always trusted. */
 export function isAccepted(contentType: string, accept: readonly string[]): boolean {
   if (contentType === '' || contentType === 'application/data' || contentType === 'application/text') return true;

@@ -7,7 +7,7 @@ export function taskPattern(pattern: string): RegExp | null {
 }
 
 /** As Python's re.match: from the beginning, not to the end. */
-export function fromBeginning(expression: RegExp): RegExp {
+function fromBeginning(expression: RegExp): RegExp {
   return new RegExp(`^(?:${expression.source})`, expression.flags.replace(/[gy]/g, ''));
 }
 

@@ -139,7 +139,7 @@ const eventKinds = { type: aName, fields: aMap } satisfies Record<string, Option
 const eventFields: readonly string[] = ['hostname', 'utcoffset', 'pid', 'clock', 'uuid', 'timestamp', 'type'];
 
 /** Log lines that carry the task's name and id. Extra arguments are put in as `console.log` does. */
-export class TaskLog {
+class TaskLog {
   readonly #host: ContextHost;
 
   constructor(host: ContextHost) {

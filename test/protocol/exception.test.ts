@@ -2,7 +2,6 @@ import t from 'tap';
 import {
   encodeError,
   exceptionDocument,
-  maxRetriesExceeded,
   notRegistered,
   ownExceptionModule,
   softTimeLimitExceeded,
@@ -12,6 +11,7 @@ import {
   workerLostText,
 } from '../../src/protocol/exception.ts';
 import { encodeJson } from '../../src/protocol/json.ts';
+import { MaxRetriesExceededError } from '../../src/task/control-flow.ts';
 import { loadVectors } from './vectors.ts';
 
 const documentOf = (exc_type: string, text: string, exc_module: string) => ({ exc_type, exc_message: [text], exc_module });
@@ -67,7 +67,7 @@ t.test('the fixed documents equal those of Celery', async (t) => {
   t.strictSame(workerLost(workerLostText({ exitCode: 9, signal: null, job: 15 })), stored('failure-worker-lost'));
   t.strictSame(notRegistered('nope.unregistered'), stored('failure-unregistered-task'));
   t.strictSame(
-    maxRetriesExceeded({ name: 'proj.retry_max', id: '00000000-0000-4000-8000-000000000113', args: [], kwargs: {} }),
+    exceptionDocument(new MaxRetriesExceededError('proj.retry_max', '00000000-0000-4000-8000-000000000113', [], {})),
     stored('failure-max-retries'),
   );
 });

@@ -12,7 +12,7 @@ import type { ExchangeType } from '../broker.ts';
 import type { TypedBinding } from '../plain-operator-channel.ts';
 
 /** How long a broadcast stays for a listener that is slow: far longer than any event loop is blocked. */
-export const broadcastRetentionMs = 60_000;
+const broadcastRetentionMs = 60_000;
 const stepRows = 500;
 
 export interface Route {
