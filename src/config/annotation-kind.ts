@@ -5,6 +5,7 @@
  */
 import { taskPattern } from '../std/task-pattern.ts';
 import { isTable } from './is-table.ts';
+import { readJsonText } from './json-text.ts';
 import { boolean, integer, type Kind, listOf, Refusal, seconds, shown, text } from './kind.ts';
 import { inlineTable } from './plain-table.ts';
 import { rateLimit } from './rate-limit-kind.ts';
@@ -74,13 +75,7 @@ export function annotationTables(): Kind<AnnotationSettings> {
     rule,
     label: 'tables',
     readValue,
-    readText: (given) => {
-      try {
-        return readValue(JSON.parse(given));
-      } catch {
-        return new Refusal(`must be ${rule}, as JSON`);
-      }
-    },
+    readText: (given) => readJsonText(given, rule, readValue),
     toToml: (annotations) => inlineTable(Object.entries(annotations).map(([name, annotation]) => [name, one.toToml(annotation)])),
   };
 }

@@ -9,6 +9,7 @@ import { didYouMean } from '../std/nearest-name.ts';
 import { parseNodeName, splitNodeName } from '../std/node-name.ts';
 import { daemonSettings } from './daemon-settings.ts';
 import { isTable } from './is-table.ts';
+import { readJsonText } from './json-text.ts';
 import { type Kind, Refusal, shown } from './kind.ts';
 import { inlineTable } from './plain-table.ts';
 import { type AnySetting, setting } from './setting.ts';
@@ -30,13 +31,7 @@ function kindOf(key: string): Kind<unknown> | null {
 const nodeTables: Kind<Readonly<Record<string, NodeTable>>> = {
   rule: 'a table for each node, [node.NAME], with keys as in [worker]',
   label: 'tables',
-  readText(text) {
-    try {
-      return nodeTables.readValue(JSON.parse(text));
-    } catch {
-      return new Refusal(`must be ${nodeTables.rule}, as JSON`);
-    }
-  },
+  readText: (text) => readJsonText(text, nodeTables.rule, nodeTables.readValue),
   readValue(value) {
     if (!isTable(value)) return new Refusal(`must be ${nodeTables.rule}, got ${shown(value)}`);
     const nodes: Record<string, NodeTable> = {};

@@ -1,5 +1,6 @@
 /** A table whose keys are somebody else's: arguments of queues, properties of a client. Values are text, numbers, booleans, lists and tables. */
 import { isTable } from './is-table.ts';
+import { readJsonText } from './json-text.ts';
 import { type Kind, Refusal, shown, tomlString } from './kind.ts';
 
 export type PlainTable = Readonly<Record<string, unknown>>;
@@ -15,13 +16,7 @@ export function plainTable(): Kind<PlainTable> {
     rule,
     label: 'table',
     readValue,
-    readText: (text) => {
-      try {
-        return readValue(JSON.parse(text));
-      } catch {
-        return new Refusal(`must be ${rule}, as JSON`);
-      }
-    },
+    readText: (text) => readJsonText(text, rule, readValue),
     toToml: tomlValue,
   };
 }

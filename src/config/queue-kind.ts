@@ -3,6 +3,7 @@
  *
  * Owns the keys, and which of them go together. What they mean to a broker is node/queue-params.ts.
  */
+import { readJsonText } from './json-text.ts';
 import { boolean, integer, type Kind, oneOf, Refusal, seconds, shown, text, tomlString } from './kind.ts';
 import { inlineTable, plainTable } from './plain-table.ts';
 import { field, fieldsText, type TableOf, table } from './table-kind.ts';
@@ -128,13 +129,7 @@ export function queueTables(): Kind<QueueSettings> {
     rule,
     label: 'tables',
     readValue,
-    readText: (given) => {
-      try {
-        return readValue(JSON.parse(given));
-      } catch {
-        return new Refusal(`must be ${rule}, as JSON`);
-      }
-    },
+    readText: (given) => readJsonText(given, rule, readValue),
     toToml: (queues) => inlineTable(Object.entries(queues).map(([name, queue]) => [name, one.toToml(queue)])),
   };
 }

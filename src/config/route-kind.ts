@@ -8,6 +8,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { nearestName } from '../std/nearest-name.ts';
 import { taskPattern } from '../std/task-pattern.ts';
+import { readJsonText } from './json-text.ts';
 import { boolean, integer, type Kind, Refusal, seconds, shown, text, tomlString } from './kind.ts';
 import { inlineTable } from './plain-table.ts';
 import { deliveryMode, exchangeType } from './queue-kind.ts';
@@ -61,14 +62,7 @@ export function taskRoutes(): Kind<readonly RouterSetting[]> {
     rule,
     label: 'routes',
     readValue,
-    readText: (given) => {
-      if (!/^\s*[[{]/.test(given)) return readValue(given.trim());
-      try {
-        return readValue(JSON.parse(given));
-      } catch {
-        return new Refusal(`must be ${rule}, as JSON`);
-      }
-    },
+    readText: (given) => (!/^\s*[[{]/.test(given) ? readValue(given.trim()) : readJsonText(given, rule, readValue)),
     toToml: (routers) => (routers.length === 1 && routers[0] !== undefined ? tomlOf(routers[0]) : `[${routers.map(tomlOf).join(', ')}]`),
     resolve: (routers, folder) =>
       Object.freeze(routers.map((router) => (typeof router !== 'string' || isAbsolute(router) ? router : resolve(folder, router)))),

@@ -6,6 +6,7 @@
  */
 import { didYouMean } from '../std/nearest-name.ts';
 import { isTable } from './is-table.ts';
+import { readJsonText } from './json-text.ts';
 import { type Kind, Refusal, shown } from './kind.ts';
 
 export interface Field<T> {
@@ -53,15 +54,7 @@ export function table<F extends Fields>(
     rule,
     label: 'table',
     readValue,
-    readText: (text) => {
-      let value: unknown;
-      try {
-        value = JSON.parse(text);
-      } catch {
-        return new Refusal(`must be ${rule}, as JSON`);
-      }
-      return readValue(value);
-    },
+    readText: (text) => readJsonText(text, rule, readValue),
     toToml: (value) => inlineTable(value, fields),
     resolve: (value, folder) => {
       const resolved: Record<string, unknown> = {};
