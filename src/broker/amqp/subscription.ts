@@ -7,7 +7,7 @@
  *   closed ──open──► opening ──► open ──channel or connection lost──► closed          ended: cancelled and nothing held, or released
  *
  * What arrives and is not wanted right now (a pause, more consumers than the prefetch allows for) waits here undelivered. What the server is told of
- * the prefetch is prefetch-count.ts.
+ * the prefetch is prefetch-count.ts; until when what is held is ours is channel-lease.ts.
  */
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
@@ -19,10 +19,10 @@ import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
-import { HeldUntil } from '../held-until.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
 import { AmqpDelivery } from './amqp-delivery.ts';
+import { ChannelLease } from './channel-lease.ts';
 import { type Consumer, ConsumerSet } from './consumer-set.ts';
 import { Deferrals } from './deferrals.ts';
 import type { DelayQueues } from './delay-queues.ts';
@@ -78,9 +78,7 @@ export class AmqpSubscription implements Subscription {
   readonly #count: PrefetchCount;
   /** Messages that came, and refusals that were logged. */
   #activity = 0;
-  /** The server takes everything back when it has heard nothing of us for two heartbeats. */
-  #heldUntil: HeldUntil | null = null;
-  #proofTimer: Timer | undefined;
+  readonly #lease: ChannelLease;
   #retryTimer: Timer | undefined;
   #retries = 0;
   /** Less is to come, which the server has not confirmed: an acknowledgement that overtook it would let one message more come. */
@@ -94,6 +92,13 @@ export class AmqpSubscription implements Subscription {
     this.#queues = new Set(params.consume.queues);
     this.#prefetch = params.consume.prefetch;
     this.#deferrals = new Deferrals(params.clock, (delivery) => this.#due(delivery));
+    this.#lease = new ChannelLease({
+      ...params,
+      onHeld: () => {
+        // At the start nothing has passed.
+        if (this.#started) params.consume.onHeld();
+      },
+    });
     this.#count = new PrefetchCount({
       ...params,
       channel: () => (this.#opening ? null : this.#channel),
@@ -154,7 +159,7 @@ export class AmqpSubscription implements Subscription {
   }
 
   get heldUntilMs(): number {
-    return this.#heldUntil?.ms ?? Number.POSITIVE_INFINITY;
+    return this.#lease.untilMs;
   }
 
   /** Rejects with an AmqpFailure; then it has no channel. Nothing is delivered in this turn of the event loop. */
@@ -337,7 +342,7 @@ export class AmqpSubscription implements Subscription {
 
   #stopTimers(): void {
     this.#clock.clearTimer(this.#retryTimer);
-    this.#clock.clearTimer(this.#proofTimer);
+    this.#lease.stop();
   }
 
   /** In a later turn: when it is the connection that has gone, that is known by then, and its return wakes us. */
@@ -391,7 +396,7 @@ export class AmqpSubscription implements Subscription {
       if (cause !== null) throw cause;
       const sentAtMs = this.#clock.monotonic();
       await this.#count.begin(channel, this.#params.countsPerConsumer(this.#queues), this.#queues.size);
-      this.#proven(channel, sentAtMs);
+      if (this.#channel === channel) this.#lease.begin(channel, sentAtMs);
       await this.#consumers.begin(channel);
     } finally {
       this.#opening = false;
@@ -399,29 +404,6 @@ export class AmqpSubscription implements Subscription {
     // For what was wanted meanwhile.
     void this.#consumers.align();
     this.#count.recount();
-  }
-
-  /** The server has answered what was sent then: until two heartbeats after that it keeps what is held here for us. */
-  #proven(channel: AmqpChannel, sentAtMs: number): void {
-    if (channel !== this.#channel) return;
-    const heartbeatMs = (this.#params.connection.heartbeatSeconds ?? 0) * 1000;
-    const leaseMs = heartbeatMs === 0 ? Number.POSITIVE_INFINITY : 2 * heartbeatMs;
-    const onHeld = (): void => {
-      // At the start nothing has passed.
-      if (this.#started) this.#params.consume.onHeld();
-    };
-    this.#heldUntil ??= new HeldUntil({ clock: this.#clock, leaseMs, onHeld });
-    this.#heldUntil.moveTo(sentAtMs + leaseMs);
-    if (heartbeatMs === 0) return;
-    const prove = (): void => {
-      const againAtMs = this.#clock.monotonic();
-      // The channel's end tells.
-      channel.barrier().then(
-        () => this.#proven(channel, againAtMs),
-        () => {},
-      );
-    };
-    this.#proofTimer = this.#clock.setTimer(prove, heartbeatMs / 2, { ref: false });
   }
 
   #onMessage(consumer: Consumer, raw: RawMessage): void {

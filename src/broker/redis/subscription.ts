@@ -9,23 +9,20 @@
  */
 import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisFailure } from '../../driver/redis-failure.ts';
-import { evalCommand, type RedisCommand } from '../../driver/redis-script.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import { readPlainTask } from '../../protocol/plain-task.ts';
-import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
-import { PlainDelivery } from '../plain-delivery.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
 import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
 import type { KeyLayout } from './key-layout.ts';
 import { fetchScript } from './lease-scripts.ts';
 import type { QueueList } from './queue-list.ts';
 import { QueueOrder, type QueueOrderStrategy } from './queue-order.ts';
+import { readDelivery } from './read-delivery.ts';
 import type { ReadyWatch, Watched } from './ready-watch.ts';
 import { RefusalNotice } from './refusal-notice.ts';
-import { reserveScript } from './reserve-script.ts';
+import { listOfEntry, type Reservation, reserveCommand, tagsOf } from './reservation.ts';
 import type { Routing } from './routing.ts';
 import { scheduledMessages } from './scheduled-messages.ts';
 import type { Unsettled } from './settle-batch.ts';
@@ -49,15 +46,6 @@ export interface RedisSubscriptionParams {
   ended(subscription: RedisSubscription): void;
   /** After `ended`: an acknowledgement came to nothing. */
   holdsAgain(subscription: RedisSubscription): void;
-}
-
-/** One reservation; the first three are known when it is sent. */
-interface Reservation {
-  /** Sequence number of its first tag. */
-  first: number;
-  room: number;
-  lists: readonly QueueList[];
-  readonly generation: number;
 }
 
 /** Messages in one reservation, and in one look-up. */
@@ -140,7 +128,7 @@ export class RedisSubscription implements Subscription {
   *heldTags(): IterableIterator<string> {
     yield* this.#held.keys();
     const claiming = this.#claiming ?? [];
-    for (const { tag } of 'first' in claiming ? this.#tagsOf(claiming) : claiming) yield tag;
+    for (const { tag } of 'first' in claiming ? tagsOf(claiming) : claiming) yield tag;
   }
 
   /** Tags of everything that is to be fetched, sooner or later. */
@@ -245,7 +233,7 @@ export class RedisSubscription implements Subscription {
     if (this.#cancelled) return;
     const given = this.#claiming ?? [];
     this.#claiming = null;
-    this.#due.unshift(...('first' in given ? this.#tagsOf(given) : given));
+    this.#due.unshift(...('first' in given ? tagsOf(given) : given));
     this.#params.watch.rebuild();
     this.#params.lease.reconnected();
     this.wake();
@@ -349,7 +337,7 @@ export class RedisSubscription implements Subscription {
   }
 
   #reserve(): void {
-    const reservation: Reservation = { first: 0, room: 0, lists: [], generation: this.#generation };
+    const reservation: Reservation = { leaseId: this.#params.lease.id, first: 0, room: 0, lists: [], generation: this.#generation };
     this.#claiming = reservation;
     this.#connection.enqueue({
       keep: false,
@@ -364,7 +352,7 @@ export class RedisSubscription implements Subscription {
         reservation.room = this.#room();
         reservation.lists = only.length > 0 ? only : lists;
         reservation.first = this.#params.takeSequence(reservation.room);
-        return [this.#reserveCommand(reservation)];
+        return [reserveCommand(reservation, this.#order, this.#params.layout, this.#connection.server)];
       },
       done: ([reply]) => {
         if (!this.#ended(reservation)) return;
@@ -383,21 +371,6 @@ export class RedisSubscription implements Subscription {
     return true;
   }
 
-  /** Of all queues, or of one: 64 lists cost both sides more than the rest of it. */
-  #reserveCommand({ first, room, lists }: Reservation): RedisCommand {
-    const { layout, lease } = this.#params;
-    const { names, queues, strategy } = this.#order;
-    const isAll = lists === this.#order.lists;
-    const from = isAll ? { queues: queues.length, steps: layout.steps.length } : { queues: 1, steps: lists.length };
-    const keys = [layout.unacked, layout.unackedIndex, layout.workers];
-    for (const list of lists) keys.push(list.key);
-    for (let at = 0; at < from.queues; at++) keys.push(lists[at]?.rejectedKey ?? '');
-    const share = strategy === 'round_robin' && from.queues > 1 ? '1' : '0';
-    const countable = hasPopCount(this.#connection) ? '1' : '0';
-    const fromNames = isAll ? names : [JSON.stringify(lists[0]?.queue)];
-    return evalCommand(reserveScript, keys, [lease.id, first, room, from.queues, from.steps, share, countable, ...fromNames]);
-  }
-
   #reserved(reply: unknown, reservation: Reservation): void {
     if (!Array.isArray(reply)) {
       this.#params.lease.revive();
@@ -411,7 +384,7 @@ export class RedisSubscription implements Subscription {
     this.claim();
   }
 
-  #handOver(reply: readonly unknown[], { first, lists, generation }: Reservation): void {
+  #handOver(reply: readonly unknown[], { leaseId, first, lists, generation }: Reservation): void {
     const unwelcome: DeferredTag[] = [];
     let sequence = first;
     let last: QueueList | undefined;
@@ -424,7 +397,7 @@ export class RedisSubscription implements Subscription {
         this.#complain(from, 'it is not a JSON object');
         continue;
       }
-      const tag = `${this.#params.lease.id}.${sequence++}`;
+      const tag = `${leaseId}.${sequence++}`;
       if (this.#generation !== generation && this.#isUnwelcome(from.queue)) unwelcome.push({ tag, from });
       else this.#deliver(tag, from, String(reply[at + 1]));
     }
@@ -438,14 +411,8 @@ export class RedisSubscription implements Subscription {
 
   /** Without a reply the server may have done it: look for what would be there. */
   #reserveFailed(failure: RedisFailure, reservation: Reservation): void {
-    if (failure.uncertain) this.#due.push(...this.#tagsOf(reservation));
+    if (failure.uncertain) this.#due.push(...tagsOf(reservation));
     else if (failure.kind !== 'lost' && failure.kind !== 'stopped') this.#refused(failure);
-  }
-
-  /** Whatever it took is in `unacked` under its tags. */
-  #tagsOf({ first, room, lists: [from] }: Reservation): DeferredTag[] {
-    if (from === undefined) return [];
-    return Array.from({ length: room }, (_, at) => ({ tag: `${this.#params.lease.id}.${first + at}`, from }));
   }
 
   #refused(failure: RedisFailure): void {
@@ -488,7 +455,7 @@ export class RedisSubscription implements Subscription {
       // Never reserved, or restored by somebody while we were away.
       if (typeof entry !== 'string') continue;
       this.#activity++;
-      const from = this.#listOf(entry, deferred.from);
+      const from = listOfEntry(entry, deferred.from, this.#order, this.#params.layout);
       if (this.#paused && !this.#cancelled) this.#due.push({ tag: deferred.tag, from });
       else if (this.#cancelled || !this.#order.queues.includes(from.queue)) unwelcome.push({ tag: deferred.tag, from });
       else this.#deliver(deferred.tag, from, from.envelopeOf(entry), deferred.redelivered, true);
@@ -496,28 +463,11 @@ export class RedisSubscription implements Subscription {
     if (unwelcome.length > 0) void this.#unacked.giveBack(unwelcome);
   }
 
-  /** A reservation without a reply does not say from which list each message came; the message does. */
-  #listOf(entry: string, guess: QueueList): QueueList {
-    if (this.#order.lists.length === 1) return guess;
-    for (const list of this.#order.lists) {
-      if (!entry.endsWith(`,"",${JSON.stringify(list.queue)}]`)) continue;
-      const priority = /"priority": ?(\d+)[^{}]*\}\}$/.exec(list.envelopeOf(entry).slice(-400))?.[1];
-      const key = this.#params.layout.list(list.queue, this.#params.layout.stepOf(Number(priority ?? 0)));
-      return this.#order.lists.find((one) => one.key === key) ?? list;
-    }
-    return guess;
-  }
-
   /** `again`: it was delivered before, which its envelope does not say. `wasDeferred`: by us. */
   #deliver(tag: string, from: QueueList, envelope: string, again = false, wasDeferred = false): void {
-    const { epoch } = this.#connection;
-    const plain = again ? null : readPlainTask(envelope);
     let delivery: Delivery;
     try {
-      delivery =
-        plain === null
-          ? { ...decodedDelivery(envelope, tag, from.queue, epoch, again), wasDeferred }
-          : new PlainDelivery(plain, tag, from.queue, epoch, wasDeferred);
+      delivery = readDelivery(envelope, tag, from.queue, this.#connection.epoch, again, wasDeferred);
     } catch (error) {
       this.#complain(from, messageOf(error));
       void this.#unacked.setAside(tag, from);
@@ -552,16 +502,4 @@ export class RedisSubscription implements Subscription {
   #maybeEnded(): void {
     if (this.#cancelled && this.#held.size === 0 && this.#broadcasts.held === 0) this.#params.ended(this);
   }
-}
-
-function decodedDelivery(envelope: string, tag: string, queue: string, epoch: number, again: boolean): Delivery {
-  const { message, exchange, routingKey, redelivered } = decodeEnvelope(envelope);
-  const { properties, headers, body } = message;
-  return { properties, headers, body, tag, queue, exchange, routingKey, redelivered: redelivered || again, deliveryCount: null, epoch };
-}
-
-/** RPOP takes a count since 6.2. */
-function hasPopCount(connection: RedisConnection): boolean {
-  const { majorVersion, minorVersion } = connection.server ?? { majorVersion: null, minorVersion: null };
-  return majorVersion !== null && (majorVersion > 6 || (majorVersion === 6 && (minorVersion ?? 0) >= 2));
 }
