@@ -1,7 +1,7 @@
 /**
  * `[queues.NAME]`: the queues of an installation, each a table in Celery's words.
  *
- * Owns the keys, and which of them go together. What they mean to a broker is node/queue-params.ts.
+ * Owns the keys, and which of them go together. What they mean to a broker is node/routing-params.ts.
  */
 import { readJsonText } from './json-text.ts';
 import { boolean, integer, type Kind, oneOf, Refusal, seconds, shown, text, tomlString } from './kind.ts';

@@ -2,7 +2,8 @@
  * The parts of amqplib below its published face that this driver uses, and the one place that says which they are.
  *
  * amqplib is pinned to one exact version for them: its public calls build three objects per message, cannot send a message without headers, end
- * the connection at a header they do not know, and give a socket one write per frame. test/driver/amqp-raw.test.ts holds each of them.
+ * the connection at a header they do not know, and give a socket one write per frame. test/driver/amqp.test.ts and the suites of test/broker/amqp/ run
+ * over all of them.
  */
 import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
