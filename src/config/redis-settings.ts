@@ -15,7 +15,7 @@ export const redisTlsFields = {
   ),
   ssl_ca_certs: field(path(), 'certificates of the authorities to trust, instead of those of the system.'),
   ssl_certfile: field(path(), 'the certificate of this client.'),
-  ssl_keyfile: field(path(), 'its key.'),
+  ssl_keyfile: field(path(), 'its key; the file of the certificate may hold it as well.'),
   ssl_password: field(text(), 'the password of the key.', { secret: true }),
   ssl_check_hostname: field(boolean(), 'whether the certificate must name the host of the URL; true with `required`.'),
 };

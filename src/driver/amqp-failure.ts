@@ -4,6 +4,7 @@
  * Owns: the kinds of failure, which reply code means which, and what somebody can do about each. Nobody else reads such texts.
  */
 import { maskUrl } from '../std/mask-url.ts';
+import { tlsReason } from './tls-options.ts';
 
 /**
  * What went wrong, as far as somebody can act on it:
@@ -158,6 +159,8 @@ function ruleOf(kind: AmqpFailureKind): string {
 function connectionText(thrown: unknown, text: string): string {
   if (thrown instanceof AggregateError && text === '')
     return thrown.errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ');
+  const reason = tlsReason(text);
+  if (reason !== null) return `TLS: ${reason}`;
   if (text === 'Unexpected close' || text === '') return 'it was closed';
   if (text === 'Heartbeat timeout') return 'no sign of life within two heartbeats';
   return maskUrl(text);

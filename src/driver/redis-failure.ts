@@ -5,6 +5,7 @@
  */
 import { ReplyError } from 'ioredis';
 import { maskUrl } from '../std/mask-url.ts';
+import { tlsReason } from './tls-options.ts';
 
 /**
  * What went wrong, as far as somebody can act on it:
@@ -118,8 +119,7 @@ function kindOfReply(text: string): RedisFailureKind {
 function connectionText(thrown: unknown, text: string): string {
   if (text === '' && thrown instanceof AggregateError)
     return thrown.errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ');
-  // OpenSSL: number, library, function, reason, source file; on several lines.
-  const tlsReason = /:error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):/.exec(text)?.[1];
-  if (tlsReason !== undefined) return `TLS: ${tlsReason}`;
+  const reason = tlsReason(text);
+  if (reason !== null) return `TLS: ${reason}`;
   return text === 'Connection is closed.' ? 'it was closed' : maskUrl(text);
 }

@@ -33,15 +33,20 @@ export function tlsOptions(tls: TlsSettings, host: string | null): ConnectionOpt
   const serverName = tls.serverHostname ?? (host === null || isIP(host) !== 0 ? null : host);
   const ca = read('ssl_ca_certs', tls.caFile);
   const cert = read('ssl_certfile', tls.certFile);
-  const key = read('ssl_keyfile', tls.keyFile);
+  const key = read('ssl_keyfile', tls.keyFile) ?? cert;
   const password = tls.keyPassword;
   if (ca !== undefined) usable('ssl_ca_certs', tls.caFile, 'certificates', () => new X509Certificate(ca));
   if (cert !== undefined) usable('ssl_certfile', tls.certFile, 'a certificate', () => createSecureContext({ cert }));
   const withPassword = password === undefined ? {} : { passphrase: password };
   if (key !== undefined) {
-    usable('ssl_keyfile', tls.keyFile, 'a private key, and ssl_password its password', () => createSecureContext({ key, ...withPassword }));
-    if (cert !== undefined)
-      usable('ssl_keyfile', tls.keyFile, 'the key of ssl_certfile', () => createSecureContext({ cert, key, ...withPassword }));
+    // As in Python's ssl module, the certificate's file may hold the key as well.
+    const [rule, given] =
+      tls.keyFile === undefined
+        ? ['given unless ssl_certfile holds a private key, too, that ssl_password opens', `only ssl_certfile ${tls.certFile}`]
+        : ['a private key, and ssl_password its password', tls.keyFile];
+    usable('ssl_keyfile', given, rule, () => createSecureContext({ key, ...withPassword }));
+    if (cert === undefined) throw new TlsProblem(`ssl_certfile must be given with ssl_keyfile, got only ssl_keyfile ${tls.keyFile}`);
+    usable('ssl_keyfile', given, 'the key of ssl_certfile', () => createSecureContext({ cert, key, ...withPassword }));
   }
   const { ciphers } = tls;
   if (ciphers !== undefined) usable('ciphers', ciphers, 'names of ciphers', () => createSecureContext({ ciphers }));
@@ -55,6 +60,11 @@ export function tlsOptions(tls: TlsSettings, host: string | null): ConnectionOpt
     ...(key === undefined ? {} : { key }),
     ...withPassword,
   };
+}
+
+/** What OpenSSL says of a handshake, which is number, library, function, reason and source file on two lines: the reason; null: it is not OpenSSL that speaks. */
+export function tlsReason(text: string): string | null {
+  return /:error:[0-9A-F]+:SSL routines:[^:]*:([^:]+):/.exec(text)?.[1] ?? null;
 }
 
 function read(name: string, path: string | undefined): Buffer | undefined {

@@ -53,6 +53,11 @@ t.test('TLS', { skip: noCertificates }, async (t) => {
     await careless.release();
   });
 
+  t.test('what the handshake says is one line', async (t) => {
+    const careless = { certReqs: 'none' } as const;
+    await t.rejects(connect(careless), { kind: 'lost', message: /failed: TLS: [^:\n]*certificate required \(amqps:[^\n]*$/ });
+  });
+
   t.test('a file that is not there ends the start, whatever the patience', async (t) => {
     await t.rejects(connect({ ...named, keyFile: '/no/such.key' }, '', { startRetries: null }), {
       kind: 'config',

@@ -1,6 +1,6 @@
 /** What a TLS setting becomes, and what is said of files that cannot be used. Skipped where openssl is missing. */
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { TlsProblem, type TlsSettings, tlsOptions } from '../../src/driver/tls-options.ts';
 import { certificates, noCertificates } from './certificates.ts';
@@ -32,6 +32,10 @@ t.test('files', { skip: noCertificates }, async (t) => {
   execFileSync('openssl', ['ec', '-in', path('client.key'), '-aes256', '-passout', 'pass:geheim', '-out', locked], { stdio: 'ignore' });
   t.equal(tlsOptions({ ...strict, ...files, keyFile: locked, keyPassword: 'geheim' }, 'host').passphrase, 'geheim');
 
+  const both = path('both.pem');
+  writeFileSync(both, Buffer.concat([readFileSync(path('client.pem')), readFileSync(path('client.key'))]));
+  t.match(tlsOptions({ ...strict, certFile: both }, 'host'), { cert: /BEGIN CERT/, key: /PRIVATE KEY/ }, 'as Python has it, one file for both');
+
   writeFileSync(path('text'), 'no certificate');
   const refused = (tls: Partial<TlsSettings>, message: RegExp): void => {
     try {
@@ -54,5 +58,7 @@ t.test('files', { skip: noCertificates }, async (t) => {
   refused({ keyFile: locked }, /^ssl_keyfile must be a private key, and ssl_password its password, got .*locked\.key/);
   refused({ keyFile: locked, keyPassword: 'falsch' }, /^ssl_keyfile must be a private key, and ssl_password its password/);
   refused({ ...files, keyFile: path('server.key') }, /^ssl_keyfile must be the key of ssl_certfile, got .*server\.key/);
+  refused({ certFile: path('client.pem') }, /^ssl_keyfile must be given unless ssl_certfile holds a private key, too.*, got only ssl_certfile .*client\.pem/);
+  refused({ keyFile: path('client.key') }, /^ssl_certfile must be given with ssl_keyfile, got only ssl_keyfile .*client\.key/);
   refused({ ciphers: 'NO_SUCH_CIPHER' }, /^ciphers must be names of ciphers, got NO_SUCH_CIPHER/);
 });
