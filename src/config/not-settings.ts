@@ -38,6 +38,10 @@ export const reasonsAgainst: Readonly<Record<string, string>> = {
   broker_heartbeat_checkrate: 'a connection that is silent for two times broker.heartbeat is lost, and that is looked at once in each',
   worker_enable_prefetch_count_reduction:
     'tasks that outlive a connection are known again when their messages come back, and take no other place',
+  broker_channel_error_retry: 'a channel that RabbitMQ ends is always opened again',
+  worker_deduplicate_successful_tasks:
+    'a message that is delivered again after its task succeeded is run again, unless this worker itself ran it',
+  worker_eta_task_limit: 'what waits for its ETA is not held in memory: identity and time are, and RabbitMQ keeps what is due much later',
   broker_pool_limit: 'there is no pool of connections',
   broker_pool_acquire_timeout: 'there is no pool of connections',
 };

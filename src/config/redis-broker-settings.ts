@@ -37,7 +37,7 @@ export const redisTransportFields = {
   global_keyprefix: field(text(), 'put in front of every key and channel of the broker.'),
   fanout_prefix: field(
     booleanOr(text(), 'a prefix'),
-    'put in front of the channels of broadcasts: true is `/{db}.`, a text is a prefix of one’s own, false is none. Default true.',
+    'put in front of the channels of broadcasts: true is `/{db}.`, a text is a prefix of one’s own, false is none. Python workers can read those alone that begin with `/` and end in their first `.`. Default true.',
   ),
   fanout_patterns: field(boolean(), 'whether the routing key is part of the channel of a broadcast. Default true.'),
   unacked_key: field(text(), 'the hash of messages that are held. Default unacked.'),

@@ -30,7 +30,7 @@ export const sentinelFields = {
 const resultTransportFields = {
   global_keyprefix: field(
     text(),
-    'put in front of every key and channel of results, with `_` behind it unless it ends in one of `:_-.` (as Celery from 5.5 on; 5.3 and 5.4 always add `_`).',
+    'put in front of every key and channel of results, with `_` behind it unless it ends in one of `:_-.` (as Celery from 5.5 on; 5.3 and 5.4 always add `_`, older ones have no prefix).',
   ),
   result_chord_ordered: field(
     boolean(),

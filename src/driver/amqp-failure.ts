@@ -13,6 +13,7 @@ import { tlsReason } from './tls-options.ts';
  *  channel        the channel ended; the connection is well       stopped        we ended it
  *  not-found      404: no such queue or exchange                  locked         405: exclusive to another connection
  *  differs        406: it exists with other properties            denied         403: the user may not
+ *  invalid        406: an argument that RabbitMQ cannot take      (no attempt will help)
  *  timeout        406: a delivery was held beyond the broker's consumer timeout; the channel ended
  *  global-qos     540: a quorum queue wants its prefetch per consumer; the connection ended
  *  returned       mandatory, and no queue is bound                nacked         a queue refused the message
@@ -29,6 +30,7 @@ export type AmqpFailureKind =
   | 'not-found'
   | 'locked'
   | 'differs'
+  | 'invalid'
   | 'denied'
   | 'timeout'
   | 'global-qos'
@@ -121,6 +123,7 @@ function kindOfCode(code: number | null, text: string): AmqpFailureKind {
       return 'locked';
     case 406:
       if (tooLarge.test(text)) return 'message';
+      if (/\binvalid (arg|property) '/.test(text)) return 'invalid';
       return /delivery acknowledgement on channel \d+ timed out/.test(text) ? 'timeout' : 'differs';
     case 530:
       return 'vhost';
@@ -145,6 +148,8 @@ function ruleOf(kind: AmqpFailureKind): string {
       return 'the queue belongs to another connection';
     case 'differs':
       return 'it exists in RabbitMQ with other properties';
+    case 'invalid':
+      return 'RabbitMQ does not take the argument';
     case 'timeout':
       return 'RabbitMQ closed the channel because a message was not acknowledged within its consumer timeout';
     case 'lost':

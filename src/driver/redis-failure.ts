@@ -5,6 +5,7 @@
  */
 import { ReplyError } from 'ioredis';
 import { maskUrl } from '../std/mask-url.ts';
+import type { RedisCommand } from './redis-script.ts';
 import { tlsReason } from './tls-options.ts';
 
 /**
@@ -79,6 +80,8 @@ const ruleOfKind: Readonly<
   cluster: 'Redis Cluster is not supported: use a single server or Sentinel',
 };
 
+const keysShown = 3;
+
 /** Kinds that pass without anybody touching this connection. */
 export const passingKinds: ReadonlySet<RedisFailureKind> = new Set(['oom', 'misconf', 'busy', 'loading']);
 
@@ -103,6 +106,18 @@ export function toRedisFailure(thrown: unknown, where: string): RedisFailure {
   if (kind === 'noscript') return new RedisFailure('noscript', `Redis has forgotten a script (${where})`, { cause: thrown });
   const rule = kind in ruleOfKind ? ruleOfKind[kind as keyof typeof ruleOfKind] : 'Redis refused';
   return new RedisFailure(kind, `${rule}: ${maskUrl(text)} (${where})`, { cause: thrown });
+}
+
+/** Says which command it was, and on which keys: whoever has to mend one must find it. */
+export function ofCommand(failure: RedisFailure, command: RedisCommand): RedisFailure {
+  if (failure.kind !== 'command') return failure;
+  return new RedisFailure('command', failure.message.replace('the command', wordsOf(command)), { cause: failure.cause });
+}
+
+function wordsOf([name, ...rest]: RedisCommand): string {
+  if (name !== 'EVALSHA' && name !== 'EVAL') return `${name} ${rest[0] ?? ''}`.trimEnd();
+  const keys = rest.slice(2, 2 + Number(rest[1]));
+  return `a script on ${keys.slice(0, keysShown).join(', ')}${keys.length > keysShown ? ', …' : ''}`;
 }
 
 function kindOfReply(text: string): RedisFailureKind {

@@ -11,7 +11,7 @@
  *  - all others fail at once: their caller must know. Those without a reply say so (`uncertain`).
  */
 import type { Logger } from '../log/logger.ts';
-import { passingKinds, RedisFailure, toRedisFailure } from './redis-failure.ts';
+import { ofCommand, passingKinds, RedisFailure, toRedisFailure } from './redis-failure.ts';
 import { luaOf, type RedisCommand } from './redis-script.ts';
 import type { RedisSession } from './redis-session.ts';
 
@@ -293,7 +293,7 @@ export class RedisOutbox {
     const left: number[] = [];
     let failure: RedisFailure | null = null;
     for (const [step, at] of entry.todo.entries()) {
-      const reply = inOurWords(replies[from + step], session.where);
+      const reply = inOurWords(replies[from + step], session.where, entry.commands?.[at]);
       if (reply === undefined) {
         left.push(at);
         entry.resent = true;
@@ -407,6 +407,8 @@ function asText(command: RedisCommand): RedisCommand {
 }
 
 /** Replies inside EXEC come as the client library made them. */
-function inOurWords(reply: unknown, where: string): unknown {
-  return reply instanceof Error ? toRedisFailure(reply, where) : reply;
+function inOurWords(reply: unknown, where: string, command: RedisCommand | undefined): unknown {
+  if (!(reply instanceof Error)) return reply;
+  const failure = toRedisFailure(reply, where);
+  return command === undefined ? failure : ofCommand(failure, command);
 }

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { RedisFailure } from '../../src/driver/redis-failure.ts';
-import { redisScript } from '../../src/driver/redis-script.ts';
+import { evalCommand, redisScript } from '../../src/driver/redis-script.ts';
 import { monitor } from '../redis-monitor.ts';
 import { RedisServer, redisVersion } from '../redis-server.ts';
 import { freePort } from '../test-server.ts';
@@ -49,7 +49,9 @@ t.test('one turn is one MULTI, in order; each gets its own reply', async (t) => 
   await t.rejects(connection.call('GET', 'a'), failure('stopped'));
 });
 
-t.test('a failing command harms no other', async (t) => {
+const pushing = redisScript("return redis.call('LPUSH', KEYS[1], 'y')");
+
+t.test('a failing command harms no other, and is named', async (t) => {
   const server = await RedisServer.start(t);
   const { connection } = link(t, server.url());
   await connection.acquire();
@@ -58,14 +60,16 @@ t.test('a failing command harms no other', async (t) => {
     connection.commit([['LPUSH', 'text', 'y']], { keep: true }),
     connection.commit([['NOSUCH']], { keep: false }),
     connection.commit([['SET', 'other', 'z']], { keep: true }),
+    connection.commit([evalCommand(pushing, ['text', 'a', 'b', 'c'], [])], { keep: true }),
   ]);
   t.strictSame(
     results.map(({ status }) => status),
-    ['fulfilled', 'rejected', 'rejected', 'fulfilled'],
+    ['fulfilled', 'rejected', 'rejected', 'fulfilled', 'rejected'],
   );
-  const [, wrongType, unknown] = results;
-  t.match(wrongType, { reason: { kind: 'command', message: /WRONGTYPE/ } });
-  t.match(unknown, { reason: { kind: 'command', message: /unknown command/ } });
+  const [, wrongType, unknown, , script] = results;
+  t.match(wrongType, { reason: { kind: 'command', message: /^Redis refused LPUSH text: WRONGTYPE/ } });
+  t.match(unknown, { reason: { kind: 'command', message: /^Redis refused NOSUCH: .*unknown command/ } });
+  t.match(script, { reason: { kind: 'command', message: /^Redis refused a script on text, a, b, …: .*WRONGTYPE/ } });
   t.equal(server.cli('GET', 'other'), 'z');
 });
 

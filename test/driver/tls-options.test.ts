@@ -34,7 +34,11 @@ t.test('files', { skip: noCertificates }, async (t) => {
 
   const both = path('both.pem');
   writeFileSync(both, Buffer.concat([readFileSync(path('client.pem')), readFileSync(path('client.key'))]));
-  t.match(tlsOptions({ ...strict, certFile: both }, 'host'), { cert: /BEGIN CERT/, key: /PRIVATE KEY/ }, 'as Python has it, one file for both');
+  t.match(
+    tlsOptions({ ...strict, certFile: both }, 'host'),
+    { cert: /BEGIN CERT/, key: /PRIVATE KEY/ },
+    'as Python has it, one file for both',
+  );
 
   writeFileSync(path('text'), 'no certificate');
   const refused = (tls: Partial<TlsSettings>, message: RegExp): void => {
@@ -58,7 +62,10 @@ t.test('files', { skip: noCertificates }, async (t) => {
   refused({ keyFile: locked }, /^ssl_keyfile must be a private key, and ssl_password its password, got .*locked\.key/);
   refused({ keyFile: locked, keyPassword: 'falsch' }, /^ssl_keyfile must be a private key, and ssl_password its password/);
   refused({ ...files, keyFile: path('server.key') }, /^ssl_keyfile must be the key of ssl_certfile, got .*server\.key/);
-  refused({ certFile: path('client.pem') }, /^ssl_keyfile must be given unless ssl_certfile holds a private key, too.*, got only ssl_certfile .*client\.pem/);
+  refused(
+    { certFile: path('client.pem') },
+    /^ssl_keyfile must be given unless ssl_certfile holds a private key, too.*, got only ssl_certfile .*client\.pem/,
+  );
   refused({ keyFile: path('client.key') }, /^ssl_certfile must be given with ssl_keyfile, got only ssl_keyfile .*client\.key/);
   refused({ ciphers: 'NO_SUCH_CIPHER' }, /^ciphers must be names of ciphers, got NO_SUCH_CIPHER/);
 });

@@ -31,6 +31,7 @@ export class Topology {
   readonly #said = new Set<string>();
   /** Queues that others declared so. */
   readonly #singleActive = new Set<string>();
+  readonly #quorum = new Set<string>();
 
   constructor(params: TopologyParams) {
     this.#connection = params.connection;
@@ -46,8 +47,9 @@ export class Topology {
     return this.#known.get(queue) ?? { name: queue };
   }
 
-  /** Its declaration says so; the server's own default for queues is not known here. */
+  /** Its declaration says so, or the server said that it is there like that; the server's own default for queues is not known here. */
   isQuorum(queue: string): boolean {
+    if (this.#quorum.has(queue)) return true;
     const type = this.#known.get(queue)?.arguments?.['x-queue-type'];
     return type === 'quorum' || type === 'stream';
   }
@@ -130,9 +132,14 @@ export class Topology {
     try {
       await this.run((channel) => channel.declareQueue(name, { durable, exclusive, autoDelete, arguments: args }));
     } catch (error) {
+      if (error instanceof AmqpFailure && error.kind === 'invalid') {
+        const why = `${withoutCode(error.replyText)} (${this.#connection.displayUrl})`;
+        throw new UmbelError('BROKER_REFUSED', `queue ${name} cannot be made as its settings want it: ${why}`, { cause: error });
+      }
       this.#tolerate(error, `queue ${name}`);
       const { argument, current } = differenceIn(error);
       if (argument === 'x-single-active-consumer' && current.includes('true')) this.#singleActive.add(name);
+      if (argument === 'x-queue-type' && /'(quorum|stream)'/.test(current)) this.#quorum.add(name);
       // A user who may not declare may well consume.
       if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name);
     }
@@ -157,14 +164,16 @@ export class Topology {
   /** What exists in another form, or may not be declared by this user, is used as it is. Anything else is thrown. */
   #tolerate(error: unknown, what: string): void {
     if (!(error instanceof AmqpFailure) || (error.kind !== 'differs' && error.kind !== 'denied')) throw error;
-    const said = `${what}: ${error.replyText}`;
-    if (this.#said.has(said)) return;
-    this.#said.add(said);
-    if (error.kind === 'differs') {
-      this.#log.error('broker.differs', `${what} exists on the server with other properties and is used as it is: ${difference(error)}`);
-    } else {
-      this.#log.warning('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyText}`);
-    }
+    if (error.kind === 'differs')
+      this.#sayOnce('broker.differs', `${what} exists on the server with other properties and is used as it is: ${difference(error)}`);
+    else this.#sayOnce('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyText}`);
+  }
+
+  #sayOnce(event: 'broker.differs' | 'broker.denied', message: string): void {
+    if (this.#said.has(message)) return;
+    this.#said.add(message);
+    if (event === 'broker.differs') this.#log.error(event, message);
+    else this.#log.warning(event, message);
   }
 }
 
@@ -175,8 +184,12 @@ function difference(failure: AmqpFailure): string {
 }
 
 function differenceIn(error: unknown): { readonly argument: string; readonly received: string; readonly current: string } {
-  const text = error instanceof AmqpFailure ? error.replyText.replace(/^PRECONDITION_FAILED - /, '') : '';
+  const text = error instanceof AmqpFailure ? withoutCode(error.replyText) : '';
   const [, argument = '', received = '', current = ''] =
-    /inequivalent arg '([^']*)' for .*: received (?:the value )?(.*?),? but current is (.*)$/s.exec(text) ?? [];
+    /inequivalent arg '([^']*)' for .*: received (?:the value )?(.*?),? but current is (?:the value )?(.*)$/s.exec(text) ?? [];
   return { argument, received, current };
+}
+
+function withoutCode(replyText: string): string {
+  return replyText.replace(/^PRECONDITION_FAILED - /, '');
 }

@@ -36,6 +36,7 @@ function codeOf(failure: AmqpFailure): ErrorCode {
     case 'not-found':
     case 'locked':
     case 'differs':
+    case 'invalid':
     case 'returned':
       return 'BROKER_REFUSED';
     case 'nacked':

@@ -33,19 +33,20 @@ local queues, steps = tonumber(ARGV[4]), tonumber(ARGV[5])
 local lease = redis.call('ZSCORE', KEYS[3], id)
 if not lease or tonumber(lease) < now then return -1 end
 
-redis.call('HDEL', KEYS[1], '')
-redis.call('ZREM', KEYS[2], '')
 local failure
-local function pop(...)
-  local reply = redis.pcall('RPOP', ...)
+local function try(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end
-  failure = reply
+  failure = redis.error_reply(reply.err .. ' (key ' .. key .. ')')
 end
+try('HDEL', KEYS[1], '')
+if not failure then try('ZREM', KEYS[2], '') end
+if failure then return failure end
 local function take(list, count)
-  if ARGV[7] == '1' then return pop(KEYS[3 + list], count) or {} end
+  if ARGV[7] == '1' then return try('RPOP', KEYS[3 + list], count) or {} end
   local found = {}
   for i = 1, count do
-    local text = pop(KEYS[3 + list])
+    local text = try('RPOP', KEYS[3 + list])
     if not text then break end
     found[i] = text
   end

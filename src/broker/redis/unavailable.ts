@@ -7,13 +7,16 @@ export function brokerUnavailable(failure: unknown): UmbelError {
   if (failure instanceof RedisFailure && failure.kind === 'config')
     return new UmbelError('CONFIG_INVALID', failure.message, { cause: failure });
   const lost = failure instanceof RedisFailure && (failure.kind === 'lost' || failure.kind === 'full');
-  return new UmbelError(lost ? 'BROKER_LOST' : 'BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(failure)}`, {
-    cause: failure,
-  });
+  return new UmbelError(lost ? 'BROKER_LOST' : 'BROKER_UNAVAILABLE', sentence(failure), { cause: failure });
 }
 
 /** Of the first connection: what it cannot be made with is wrong in the configuration, everything else may pass. */
 export function brokerUnstarted(failure: unknown): UmbelError {
   if (failure instanceof RedisFailure && failure.kind === 'config') return brokerUnavailable(failure);
-  return new UmbelError('BROKER_UNAVAILABLE', `the Redis broker does not answer: ${messageOf(failure)}`, { cause: failure });
+  return new UmbelError('BROKER_UNAVAILABLE', sentence(failure), { cause: failure });
+}
+
+function sentence(failure: unknown): string {
+  const silent = !(failure instanceof RedisFailure) || failure.kind === 'lost' || failure.kind === 'full' || failure.kind === 'stopped';
+  return `the Redis broker ${silent ? 'does not answer' : 'refuses us'}: ${messageOf(failure)}`;
 }

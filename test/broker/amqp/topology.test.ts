@@ -45,6 +45,15 @@ t.test('topology', async (t) => {
     await inbox.subscription.release();
   });
 
+  t.test('an argument that RabbitMQ cannot take is named, and not taken for a difference', async (t) => {
+    const said = log.lines.length;
+    await t.rejects(broker.declareQueue({ name: 'unmade', arguments: { 'x-max-length': 'seven' } }), {
+      code: 'BROKER_REFUSED',
+      message: /^queue unmade cannot be made as its settings want it: invalid arg 'x-max-length' .*expected integer, got longstr.*\(amqp:/,
+    });
+    t.strictSame(log.lines.slice(said), []);
+  });
+
   t.test('an exchange of another type is used as it is', async (t) => {
     await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'topic', routingKey: 'a.#' });
     await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'direct', routingKey: 'b' });
@@ -134,6 +143,28 @@ t.test('topology', async (t) => {
     const inbox = await openInbox(other, ['quorum2'], 1);
     t.equal(textOf(await inbox.deliveries.next()), 'x');
     await inbox.subscription.release();
+  });
+
+  t.test('a quorum queue that is declared here as another one: learned from the difference', async (t) => {
+    const log = new RecordingLog();
+    const other = amqpBroker(vhost.url(), { log });
+    t.teardown(() => other.stop());
+    await other.start();
+    await broker.declareQueue({ name: 'quorum3', arguments: { 'x-queue-type': 'quorum' } });
+    await send('x', 'quorum3');
+    await other.declareQueue({ name: 'quorum3' });
+    const inbox = await openInbox(other, ['quorum3'], 1);
+    t.equal(textOf(await inbox.deliveries.next()), 'x');
+    await inbox.subscription.release();
+    t.match(
+      log.lines.find(({ event }) => event === 'broker.differs')?.message,
+      /x-queue-type is 'quorum' of type 'longstr' there and none here$/,
+    );
+    t.strictSame(
+      log.lines.filter(({ event, level }) => level === 'error' && event !== 'broker.differs'),
+      [],
+      'and no connection was lost for it',
+    );
   });
 
   t.test('mandatory, refused and unwritable messages are told; others are not harmed', async (t) => {

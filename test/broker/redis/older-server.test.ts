@@ -23,7 +23,10 @@ const pretended = 'redis_version:5.0.14\r\nredis_mode:standalone\r\nrole:master\
 
 /** Rules that take away every command, and every form of one with a name of its own, that came after Redis 5. */
 function newerThan5(server: RedisServer): string[] {
-  const docs = JSON.parse(server.cli('--json', 'COMMAND', 'DOCS')) as Record<string, { since: string; subcommands?: Record<string, { since: string }> }>;
+  const docs = JSON.parse(server.cli('--json', 'COMMAND', 'DOCS')) as Record<
+    string,
+    { since: string; subcommands?: Record<string, { since: string }> }
+  >;
   const isNewer = (since: string): boolean => Number(since.split('.')[0]) > 5;
   return Object.entries(docs).flatMap(([command, { since, subcommands = {} }]) => {
     if (isNewer(since)) return [`-${command}`];
@@ -81,7 +84,7 @@ t.test('broker and results on what Redis 5 has', { skip }, async (t) => {
   t.equal(again.redelivered, true);
   await subscription.defer(three!, Date.now() + 50);
   t.equal(textOf(await deliveries.next()), 'three', 'fetched when it is due');
-  t.ok(Number(server.cli('ZSCORE', 'unacked_index', four!.tag)) > 0, 'it is still held');
+  t.ok(Number(server.cli('ZSCORE', 'unacked_index', String(four!.tag))) > 0, 'it is still held');
   await subscription.cancel();
   await broker.purgeQueue('other');
   await backend.forget('one');
@@ -90,7 +93,17 @@ t.test('broker and results on what Redis 5 has', { skip }, async (t) => {
 
   server.cli('ECHO', 'the end');
   const lines = await told.until((line) => line.includes('the end'));
-  t.ok(lines.some((line) => /^"RPOP" "celery"$/i.test(line)), 'messages leave their list one by one');
-  t.strictSame(lines.filter((line) => newerForms.some((form) => form.test(line))), []);
-  t.strictSame(log.lines.filter(({ level }) => level === 'error'), [], 'and nothing was refused');
+  t.ok(
+    lines.some((line) => /^"RPOP" "celery"$/i.test(line)),
+    'messages leave their list one by one',
+  );
+  t.strictSame(
+    lines.filter((line) => newerForms.some((form) => form.test(line))),
+    [],
+  );
+  t.strictSame(
+    log.lines.filter(({ level }) => level === 'error'),
+    [],
+    'and nothing was refused',
+  );
 });

@@ -95,12 +95,27 @@ t.test('what is indispensable is named before a message leaves its queue', { ski
   await t.rejects(openInbox(queues.broker, ['good', 'bad']), { message: /the right to LTRIM bad, which the user of the URL lacks/ });
 });
 
+t.test('a key of another type is named', { skip: withoutRights() }, async (t) => {
+  for (const key of ['unacked', 'unacked_index']) {
+    server.cli('FLUSHALL');
+    server.cli('SET', key, 'x');
+    const { broker, log } = as(t);
+    await broker.start();
+    const { deliveries } = await openInbox(broker, ['good']);
+    t.match(await log.event('broker.reserve'), { message: new RegExp(`WRONGTYPE.*\\(key ${key}\\)`) });
+    await broker.publish(textMessage('1'), { exchange: '', routingKey: 'good' });
+    server.cli('DEL', key);
+    t.equal(textOf(await deliveries.next()), '1', 'and nothing was lost');
+    await broker.stop();
+  }
+});
+
 t.test('a queue that is no list does not keep the others from being read', { skip: withoutRights() }, async (t) => {
   const { broker, log } = as(t);
   server.cli('SET', 'bad', 'no list');
   await broker.start();
   const { deliveries } = await openInbox(broker, ['bad', 'good']);
-  t.match(await log.event('broker.reserve'), { message: /WRONGTYPE/ });
+  t.match(await log.event('broker.reserve'), { message: /WRONGTYPE.*\(key bad\)/ });
   for (const text of ['1', '2']) {
     await broker.publish(textMessage(text), { exchange: '', routingKey: 'good' });
     t.equal(textOf(await deliveries.next()), text);
