@@ -9,6 +9,8 @@ import { type RawCallback, type RawChannel, type RawMessage, type RawPublish, ra
 import type { AmqpSession } from './amqp-session.ts';
 import { taggedTable } from './amqp-table.ts';
 
+const longestName = 255;
+
 export interface QueueOptions {
   readonly durable: boolean;
   readonly autoDelete: boolean;
@@ -123,6 +125,8 @@ export class AmqpChannel {
 
   /** The next message by itself; null: there is none. */
   async get(queue: string, noAck: boolean): Promise<{ readonly message: RawMessage; readonly messageCount: number } | null> {
+    const tooLong = longName({ queue }, this.#session.where);
+    if (tooLong !== null) throw tooLong;
     const got = await this.#call<RawMessage | false>((done) => this.#raw.get(queue, { noAck }, done));
     if (got === undefined || got === false) return null;
     return { message: got, messageCount: got.fields.messageCount ?? 0 };
@@ -140,6 +144,8 @@ export class AmqpChannel {
   /** null: the server ended this consumption (queue deleted, node gone). `onMessage` must not throw. */
   async consume(queue: string, options: ConsumeOptions, onMessage: (message: RawMessage | null) => void): Promise<void> {
     const { consumerTag, noAck, exclusive } = options;
+    const tooLong = longName({ queue, consumerTag }, this.#session.where);
+    if (tooLong !== null) throw tooLong;
     const fields = { consumerTag, noAck, exclusive, arguments: taggedTable(options.arguments) };
     this.#consumers.set(consumerTag, onMessage);
     this.#session.deliveries.set(this.#raw.ch, (tag, message) => this.#onDelivery(tag, message));
@@ -226,6 +232,8 @@ export class AmqpChannel {
   }
 
   #rpc(method: number, fields: Readonly<Record<string, unknown>>, expected: number): Promise<Readonly<Record<string, unknown>>> {
+    const tooLong = longName(fields, this.#session.where);
+    if (tooLong !== null) return Promise.reject(tooLong);
     return this.#call<Readonly<Record<string, unknown>>>((done) => this.#raw.rpc(method, fields, expected, done)).then(
       (reply) => reply ?? {},
     );
@@ -287,4 +295,16 @@ export class AmqpChannel {
 
 function queueState(fields: Readonly<Record<string, unknown>>): QueueState {
   return { name: String(fields.queue), messages: Number(fields.messageCount), consumers: Number(fields.consumerCount) };
+}
+
+/** AMQP has a byte for the length of a name. amqplib notices only when it writes one, and its channel is stuck then. */
+function longName(fields: Readonly<Record<string, unknown>>, where: string): AmqpFailure | null {
+  for (const field in fields) {
+    const value = fields[field];
+    if (typeof value !== 'string' || Buffer.byteLength(value) <= longestName) continue;
+    const what = field === 'routingKey' ? 'a routing key' : `the name of the ${field}`;
+    const text = `${what} must have at most ${longestName} bytes, got ${Buffer.byteLength(value)} ('${value.slice(0, 20)}…')`;
+    return new AmqpFailure('invalid', `${text} (${where})`, { replyText: text });
+  }
+  return null;
 }

@@ -123,7 +123,7 @@ function kindOfCode(code: number | null, text: string): AmqpFailureKind {
       return 'locked';
     case 406:
       if (tooLarge.test(text)) return 'message';
-      if (/\binvalid (arg|property) '/.test(text)) return 'invalid';
+      if (/^PRECONDITION_FAILED - invalid /i.test(text)) return 'invalid';
       return /delivery acknowledgement on channel \d+ timed out/.test(text) ? 'timeout' : 'differs';
     case 530:
       return 'vhost';

@@ -98,6 +98,27 @@ t.test('a connection', async (t) => {
     t.equal(retrying.log.lines.length, 1, 'the same cause is said once');
   });
 
+  t.test('a name that AMQP has no room for is refused, and its channel goes on', async (t) => {
+    const { connection } = link(t, at());
+    await connection.acquire();
+    const channel = await connection.openChannel();
+    // As many characters as may be, and more bytes.
+    const long = 'ä'.repeat(255);
+    const plain = { durable: false, autoDelete: true, exclusive: false, arguments: {} };
+    const refused = failure('invalid', /must have at most 255 bytes, got 510 \('ää.*…'\) \(amqp:/);
+    await t.rejects(channel.declareQueue(long, plain), refused);
+    await t.rejects(channel.declareExchange(long, 'direct', plain), refused);
+    await t.rejects(channel.bindQueue('q', 'amq.direct', long), refused);
+    await t.rejects(
+      channel.consume(long, { consumerTag: 'c', noAck: true, exclusive: false, arguments: {} }, () => {}),
+      refused,
+    );
+    await t.rejects(channel.get(long, true), refused);
+    await channel.barrier();
+    t.equal((await channel.declareQueue('n'.repeat(255), plain)).messages, 0, 'none is as long as they may be');
+    await channel.close();
+  });
+
   t.test('a channel that ends harms no other', async (t) => {
     const { connection } = link(t, at());
     await connection.acquire();

@@ -132,10 +132,6 @@ export class Topology {
     try {
       await this.run((channel) => channel.declareQueue(name, { durable, exclusive, autoDelete, arguments: args }));
     } catch (error) {
-      if (error instanceof AmqpFailure && error.kind === 'invalid') {
-        const why = `${withoutCode(error.replyText)} (${this.#connection.displayUrl})`;
-        throw new UmbelError('BROKER_REFUSED', `queue ${name} cannot be made as its settings want it: ${why}`, { cause: error });
-      }
       this.#tolerate(error, `queue ${name}`);
       const { argument, current } = differenceIn(error);
       if (argument === 'x-single-active-consumer' && current.includes('true')) this.#singleActive.add(name);
@@ -163,6 +159,10 @@ export class Topology {
 
   /** What exists in another form, or may not be declared by this user, is used as it is. Anything else is thrown. */
   #tolerate(error: unknown, what: string): void {
+    if (error instanceof AmqpFailure && error.kind === 'invalid') {
+      const why = `${withoutCode(error.replyText)} (${this.#connection.displayUrl})`;
+      throw new UmbelError('BROKER_REFUSED', `${what} cannot be made as the settings want it: ${why}`, { cause: error });
+    }
     if (!(error instanceof AmqpFailure) || (error.kind !== 'differs' && error.kind !== 'denied')) throw error;
     if (error.kind === 'differs')
       this.#sayOnce('broker.differs', `${what} exists on the server with other properties and is used as it is: ${difference(error)}`);

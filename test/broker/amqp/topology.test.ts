@@ -49,7 +49,12 @@ t.test('topology', async (t) => {
     const said = log.lines.length;
     await t.rejects(broker.declareQueue({ name: 'unmade', arguments: { 'x-max-length': 'seven' } }), {
       code: 'BROKER_REFUSED',
-      message: /^queue unmade cannot be made as its settings want it: invalid arg 'x-max-length' .*expected integer, got longstr.*\(amqp:/,
+      message: /^queue unmade cannot be made as the settings want it: invalid arg 'x-max-length' .*expected integer, got longstr.*\(amqp:/,
+    });
+    const bindingArguments = { 'x-match': 'some' };
+    await t.rejects(broker.declareQueue({ name: 'unbound', exchange: 'unbound', exchangeType: 'headers', bindingArguments }), {
+      code: 'BROKER_REFUSED',
+      message: /^binding of queue unbound to exchange unbound cannot be made as the settings want it: Invalid x-match field value/,
     });
     t.strictSame(log.lines.slice(said), []);
   });
