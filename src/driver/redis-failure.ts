@@ -134,6 +134,8 @@ function kindOfReply(text: string): RedisFailureKind {
 function connectionText(thrown: unknown, text: string): string {
   if (text === '' && thrown instanceof AggregateError)
     return thrown.errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ');
+  const sentinels = /^All sentinels are unreachable.*Last error: (.*)$/s.exec(text)?.[1];
+  if (sentinels !== undefined) return `no sentinel names a master: ${sentinels}`;
   const reason = tlsReason(text);
   if (reason !== null) return `TLS: ${reason}`;
   return text === 'Connection is closed.' ? 'it was closed' : maskUrl(text);

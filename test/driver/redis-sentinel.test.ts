@@ -35,6 +35,8 @@ async function startSentinel(t: Test, master: RedisServer, password: string): Pr
   return port;
 }
 
+const silent = (why: RegExp) => ({ name: 'RedisFailure', message: new RegExp(`failed: no sentinel names a master: .*${why.source}`) });
+
 t.test('through sentinels', async (t) => {
   const master = await RedisServer.start(t);
   const replica = await RedisServer.start(t, { config: { replicaof: `${master.host} ${master.port}` } });
@@ -42,8 +44,8 @@ t.test('through sentinels', async (t) => {
   const absent = await freePort();
   const url = `sentinel://127.0.0.1:${absent};sentinel://127.0.0.1:${port}/3`;
   await t.rejects(link(t, url).connection.acquire(), { name: 'RedisFailure', message: /master_name/ });
-  await t.rejects(link(t, url, { masterName: 'main' }).connection.acquire(), { name: 'RedisFailure' }, 'the sentinels want a password');
-  await t.rejects(link(t, url, { masterName: 'nobody', sentinelPassword: 'watch' }).connection.acquire(), { name: 'RedisFailure' });
+  await t.rejects(link(t, url, { masterName: 'main' }).connection.acquire(), silent(/NOAUTH/), 'the sentinels want a password');
+  await t.rejects(link(t, url, { masterName: 'nobody', sentinelPassword: 'watch' }).connection.acquire(), silent(/No such master/));
 
   const { connection, state } = link(t, url, { masterName: 'main', sentinelPassword: 'watch' });
   await connection.acquire();
