@@ -17,7 +17,7 @@ import { bindingMatches } from '../binding-match.ts';
 import type { KeyLayout } from './key-layout.ts';
 import { postponeScript, releaseMutexScript, sweepScript } from './lease-scripts.ts';
 import { restoreScript, setAsideScript } from './settle-scripts.ts';
-import { readEntry, suffixOf } from './unacked-entry.ts';
+import { readEntry } from './unacked-entry.ts';
 
 export interface RestorerParams {
   readonly connection: RedisConnection;
@@ -205,12 +205,12 @@ export class Restorer {
       return (await connection.run(restoreScript, [...keys, ...lists], [tag, envelope, limit, deadWorker])) === 1;
     } catch (error) {
       if (error instanceof Error && error.name === 'RedisFailure') throw error;
-      const queue = entry?.routingKey ?? 'unknown';
+      const queue = entry?.routingKey || 'unknown';
       log.error(
         'broker.undecodable',
         `An unacknowledged message that cannot be read went to ${layout.rejected(queue)}: ${messageOf(error)}`,
       );
-      const behind = entry === null ? '' : suffixOf(entry.routingKey).length;
+      const behind = entry === null ? '' : Buffer.byteLength(text.slice(1 + entry.envelope.length));
       await connection.run(setAsideScript, [layout.unacked, layout.unackedIndex, layout.rejected(queue)], [behind, tag]);
       return true;
     }

@@ -304,6 +304,9 @@ t.test('what a Python worker held for too long comes back', async (t) => {
     ['young', now + 100, entry('young', '', 'jobs')],
     ['not due', now - 15, entry('not due', '', 'jobs', 0, new Date((now + 7) * 1000).toISOString())],
     ['broken', now - 9, 'nonsense'],
+    ['pair', now - 9, '[1,2]'],
+    ['empty', now - 9, '[{}, "work", "jobs"]'],
+    ['nothing', now - 9, '[null, null, null]'],
   ] as const;
   for (const [tag, score, text] of rows) {
     server.cli('HSET', 'unacked', tag, text);
@@ -322,7 +325,8 @@ t.test('what a Python worker held for too long comes back', async (t) => {
       .sort(),
     ['not due', 'young'],
   );
-  t.equal(server.cli('LRANGE', '_umbel.rejected.unknown', '0', '-1'), 'nonsense');
+  t.strictSame(server.cli('LRANGE', '_umbel.rejected.unknown', '0', '-1').split('\n').sort(), ['[1,2]', 'nonsense', 'null']);
+  t.equal(server.cli('LRANGE', '_umbel.rejected.jobs', '0', '-1'), '{}', 'as it was, whatever stood around it');
   await log.event('broker.restored');
   t.equal(server.cli('EXISTS', 'unacked_mutex'), '0');
   t.equal(server.cli('ZSCORE', 'unacked_index', 'not due'), String(now + 7), 'what waits for its time ages from then on');
