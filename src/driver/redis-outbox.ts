@@ -340,8 +340,9 @@ export class RedisOutbox {
     for (const entry of entries) {
       const queued = replies.slice(at, at + entry.todo.length);
       at += entry.todo.length;
-      const failure = queued.find((reply) => reply instanceof RedisFailure);
-      if (failure === undefined) {
+      const first = queued.findIndex((reply) => reply instanceof RedisFailure);
+      const failure = inOurWords(queued[first], session.where, entry.commands?.[entry.todo[first] ?? 0]);
+      if (!(failure instanceof RedisFailure)) {
         innocent.push(entry);
         continue;
       }

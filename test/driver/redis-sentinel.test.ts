@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { ended } from '../child-end.ts';
-import { RedisServer, redisProgram } from '../redis-server.ts';
+import { RedisServer, redisProgram, redisVersion } from '../redis-server.ts';
 import { endsWithUs, freePort } from '../test-server.ts';
 import { link } from './redis-link.ts';
+
+const { name, major, minor } = redisVersion();
+const hasUsers = name !== 'redis' || major > 6 || (major === 6 && minor >= 2);
 
 async function startSentinel(t: Test, master: RedisServer, password: string): Promise<number> {
   const port = await freePort();
@@ -16,6 +19,8 @@ async function startSentinel(t: Test, master: RedisServer, password: string): Pr
   const lines = [
     `port ${port}`,
     'bind 127.0.0.1',
+    // Sentinels have users since 6.2.
+    ...(hasUsers ? ['user watcher on >another ~* &* +@all'] : []),
     `requirepass ${password}`,
     `sentinel monitor main ${master.host} ${master.port} 1`,
     'sentinel down-after-milliseconds main 500',
@@ -46,6 +51,13 @@ t.test('through sentinels', async (t) => {
   await t.rejects(link(t, url).connection.acquire(), { name: 'RedisFailure', message: /master_name/ });
   await t.rejects(link(t, url, { masterName: 'main' }).connection.acquire(), silent(/NOAUTH/), 'the sentinels want a password');
   await t.rejects(link(t, url, { masterName: 'nobody', sentinelPassword: 'watch' }).connection.acquire(), silent(/No such master/));
+
+  if (hasUsers) {
+    const user = link(t, url, { masterName: 'main', sentinelUsername: 'watcher', sentinelPassword: 'another' }).connection;
+    await user.acquire();
+    t.equal(await user.call('PING'), 'PONG', 'a user of the sentinels’ own');
+    await user.release();
+  }
 
   const { connection, state } = link(t, url, { masterName: 'main', sentinelPassword: 'watch' });
   await connection.acquire();
