@@ -27,7 +27,7 @@ install-deps: $(INSTALLED) ## npm ci, when the lock file changed
 
 bin: dist/umbel ## dist/umbel: one executable with Node inside
 
-lib: dist/npm/package.json ## dist/npm/: the npm package (client, task, canvas)
+lib: dist/npm/package.json ## dist/npm/ and dist/umbel-VERSION.tgz: the npm package (types, client, task, canvas)
 
 manuals: $(INSTALLED) ## dist/manual/: manual pages, completions for bash, zsh and fish
 	@node scripts/write-manuals.ts
@@ -41,7 +41,7 @@ tarball: bin ## dist/umbel-VERSION-linux-ARCH.tar.gz and SHA256SUMS
 deb: bin ## dist/umbel_VERSION_ARCH.deb and SHA256SUMS
 	@node scripts/package.ts deb
 
-release: test reproducible deb tarball ## everything that must hold, then the archives and dist/SHA256SUMS
+release: test reproducible lib deb tarball ## everything that must hold, then the archives and dist/SHA256SUMS
 
 reproducible: $(INSTALLED) ## two clones of what is committed give the same executable and archives (some minutes)
 	@node scripts/check-reproducible.ts

@@ -2,8 +2,8 @@
  * Builds the npm package: `node scripts/build-library.ts [folder]`, default dist/npm.
  *
  * The public face src/client/umbel.ts becomes one ES module for Node >= 22.15 (esbuild) with its type declarations (tsc); the
- * package.json written beside them names exactly the packages the bundle still imports. `npm publish dist/npm` is then all there
- * is to a release. UMBEL_ENTRY names another entry file. Never publishes.
+ * package.json written beside them names exactly the packages the bundle still imports. Beside the folder all of it is packed into
+ * one file, umbel-VERSION.tgz, which npm installs. UMBEL_ENTRY names another entry file. Never publishes.
  */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -89,7 +89,11 @@ try {
   }
   rmSync(output, { recursive: true, force: true });
   renameSync(unfinished, output);
+  execFileSync('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', dirname(output), output], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
 } finally {
   rmSync(unfinished, { recursive: true, force: true });
 }
-process.stderr.write(`${relative(process.cwd(), output)}: umbel ${manifest.version} for npm\n`);
+const packed = join(dirname(output), `${manifest.name}-${manifest.version}.tgz`);
+process.stderr.write(`${relative(process.cwd(), output)} and ${relative(process.cwd(), packed)}: umbel ${manifest.version} for npm\n`);

@@ -102,7 +102,7 @@ Description: ${description}
 
 /** Of every archive in the folder. */
 function writeSums(): void {
-  const names = readdirSync(output).filter((name) => /\.(deb|tar\.gz)$/.test(name));
+  const names = readdirSync(output).filter((name) => /\.(deb|tar\.gz|tgz)$/.test(name));
   const lines = names.toSorted().map(
     (name) =>
       `${createHash('sha256')

@@ -47,6 +47,7 @@ import { endProcess, startProcess } from './process-life.ts';
 import { retryMessage } from './retry-message.ts';
 import { fail, isPrepared, type OutgoingMessage, type PreparedTask, prepare, preparePlain, run, type TaskEnd } from './run-task.ts';
 import { tracebackOf } from './traceback.ts';
+import { uncaughtWhileLoading } from './uncaught-start.ts';
 
 /** Running short tasks back to back, look at the port at least this often: aborts and recalls come that way. */
 const breathAfterMs = 5;
@@ -176,10 +177,13 @@ export class ChildRuntime {
       const { askBackend: ask } = this.#publisher;
       addBuiltinTasks({ registry: this.#registry, ask, chordRetryIntervalSeconds: settings.chordRetryIntervalSeconds });
       await startProcess(settings);
+      // By then a rejection that nobody catches has been heard of (#crash): a child that is to end at once must not be called ready.
+      await new Promise((resolve) => setImmediate(resolve));
     } catch (error) {
       this.#startFailed(error);
       return;
     }
+    if (this.#over) return;
     annotate(this.#registry, settings.annotations);
     const tasks = [...this.#registry.names()].map((name) => this.#offer(name, settings));
     const ready: ReadyMeta = { pid: process.pid, tasks };
@@ -348,6 +352,10 @@ export class ChildRuntime {
   #crash(error: unknown): void {
     if (error instanceof SoftTimeLimitExceeded) {
       this.#onStray(error);
+      return;
+    }
+    if (this.#settings !== null && !this.#ready) {
+      this.#startFailed(uncaughtWhileLoading(error, this.#settings.workdir));
       return;
     }
     // The context of whoever threw, where the runtime still knows it.

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { messageOf, UmbelError } from '../errors.ts';
 import type { LoadRecord } from './import-module.ts';
+import { loadHint } from './load-hint.ts';
 import { displayPath } from './module-files.ts';
 
 interface Place {
@@ -22,10 +23,17 @@ interface Place {
 export function loadFailure(error: unknown, file: string, record: LoadRecord, cwd: string): UmbelError {
   const place = placeOf(error, file, record);
   const where = place === null ? [] : [displayPath(place.file, cwd), place.line, place.column].filter((part) => part !== null);
-  const hint = place?.hint ?? hints[(error as NodeJS.ErrnoException | null)?.code ?? ''];
+  const hint = place?.hint ?? hintFor(error, place, record);
   const code = error instanceof UmbelError && error.code === 'TASK_OPTION_INVALID' ? error.code : 'TASK_MODULE_BROKEN';
   const prefix = `the task module ${displayPath(file, cwd)} did not load: ${where.length === 0 ? '' : `${where.join(':')}: `}`;
   return new UmbelError(code, `${prefix}${causeText(error)}${hint === undefined ? '' : `. ${hint}`}`, { cause: error });
+}
+
+function hintFor(error: unknown, place: Place | null, record: LoadRecord): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const line = place?.line == null ? '' : (readLines(place.file)[place.line - 1] ?? '');
+  const at = place === null ? undefined : { file: place.file, text: line.slice((place.column ?? 1) - 1) };
+  return loadHint(error, record.unresolved(error), at);
 }
 
 function causeText(error: unknown): string {
@@ -41,14 +49,6 @@ function causeText(error: unknown): string {
 function nameOf(error: Error): string {
   return error.name === 'Error' ? error.constructor.name || 'Error' : error.name;
 }
-
-const hints: Readonly<Record<string, string>> = {
-  ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX:
-    'Types are removed and the rest runs as it is, so TypeScript that stands for code (enum, namespace, parameter properties, import =) ' +
-    'cannot be used in a task module: write an object with `as const` for an enum and assign fields in the constructor',
-  ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING: 'Packages in node_modules must be published as JavaScript',
-  ERR_REQUIRE_ASYNC_MODULE: 'A module with top-level await must be imported, not required',
-};
 
 function placeOf(error: unknown, file: string, record: LoadRecord): Place | null {
   if (!(error instanceof Error)) return null;
@@ -110,7 +110,17 @@ function placeBySecondParse(error: Error, record: LoadRecord): Place | null {
     }
   }
   const last = record.files.at(-1);
-  return last === undefined ? null : { file: last, line: null, column: null };
+  if (last === undefined) return null;
+  return (error.message === 'Invalid or unexpected token' ? placeOfDecorator(last) : null) ?? { file: last, line: null, column: null };
+}
+
+/** The removal of types lets decorators stand, and V8 does not say which token it does not know. */
+function placeOfDecorator(file: string): Place | null {
+  for (const [index, line] of readLines(file).entries()) {
+    const before = /^\s*(?:export\s+|(?:export\s+)?class\s[^{]*\{\s*)?(?=@[A-Za-z_$])/.exec(line);
+    if (before !== null) return { file, line: index + 1, column: before[0].length + 1 };
+  }
+  return null;
 }
 
 function placeOfFirstType(file: string, text: string, stripped: string): Place {

@@ -465,6 +465,15 @@ function startSuite(t: Test, { name, create, processes }: PoolConformanceParams)
     if (processes) t.same(await allGone(pids), []);
   });
 
+  void t.test(`${name}: a module that leaves a promise to itself, which rejects`, async (t) => {
+    const folder = t.testdir({ 'careless.ts': "export const x = 1;\nvoid Promise.reject(new RangeError('left alone'));\n" });
+    const { pool } = await PoolBench.create(t, create, { concurrency: 2, taskPaths: [join(folder, 'careless.ts')] });
+    await t.rejects(pool.start(), { code: 'TASK_MODULE_BROKEN', message: /got .*careless\.ts:2:21: RangeError: left alone$/ });
+    const pids = [...pool.pids];
+    await pool.stop();
+    if (processes) t.same(await allGone(pids), []);
+  });
+
   void t.test(`${name}: stopped while starting`, async (t) => {
     const { pool } = await PoolBench.create(t, create, { concurrency: 2 });
     const starting = pool.start();

@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { installApi } from '../../src/task/api-module.ts';
@@ -146,6 +147,38 @@ t.test('modules that do not load: file, line, column and cause', async (t) => {
     const rest = error?.message.slice(prefix.length) ?? '';
     if (typeof expected === 'string') t.equal(rest, expected, file);
     else t.match(rest, expected, file);
+  }
+});
+
+t.test('what trips people who come from a bundler gets a hint', async (t) => {
+  const dir = t.testdir({
+    'shape.ts': 'export interface Shape { width: number }\nexport const wide = 1;\n',
+    jobs: { 'index.ts': 'export const mail = 1;' },
+    'page.tsx': 'export const page = 1;',
+    'data.json': '{}',
+  });
+  const mistakes: readonly (readonly [line: string, place: string, hint: string | null])[] = [
+    ["import { Shape } from './shape.ts';", '1:10', 'If Shape is a type, import it as one: `import type { Shape }`'],
+    ["import { wide } from './shape';", '1:22', "Imports name files as they are, with the extension: './shape.ts'"],
+    ["import { wide } from './shape.js';", '1:22', "Imports name files as they are, with the extension: './shape.ts'"],
+    ["import { mail } from './jobs';", '1:22', "Imports name files as they are, with the extension: './jobs/index.ts'"],
+    ["import { wide } from './shapes.ts';", '1:22', null],
+    ["import { wide } from '@/shape';", '1:22', '`paths` of a tsconfig.json are not followed'],
+    ["import { page } from './page.tsx';", '1:22', 'JSX is not removed as types are'],
+    ["import data from './data.json';", '1:18', "Write `with { type: 'json' }` behind the path"],
+    ['class A { @once go() {} }', '1:11', 'Decorators are not run'],
+    ['export const here = () => 1; console.log(__dirname);', '1:42', 'An ES module has `import.meta.dirname`'],
+  ];
+  for (const [index, [line, place, hint]] of mistakes.entries()) {
+    const file = `mistake-${index}.ts`;
+    writeFileSync(join(dir, file), `${line}\nexport {};\n`);
+    const message = await loadTaskModules([file], dir).then(
+      () => 'it loads',
+      (error: Error) => error.message,
+    );
+    t.ok(message.startsWith(`the task module ${file} did not load: ${file}:${place}: `), message);
+    if (hint === null) t.notMatch(message, /with the extension/);
+    else t.ok(message.includes(`. ${hint}`), message);
   }
 });
 
