@@ -1,13 +1,19 @@
 /**
- * Settings of Celery for brokers and results that this program does not have, and why not: what an error about them says.
+ * Settings of Celery that this program does not have, and why not: what an error about them says.
  *
- * Owns the reasons only. A name that is here is no setting; a name of Celery that is not here is an unknown one like any other.
+ * Owns the reasons only. A name that is here is no setting. The test knows all names of Celery: each is a setting or stands here.
  */
 
 const inUrl = 'write it in result.backend, as redis://[user]:[password]@host:port/db';
 const brokerUrlPart = 'write it in broker.url';
 const oneUrl = 'there is one URL for reading and writing, broker.url';
 const alwaysRetried = 'writing results is always tried again, and reading as result.backend_transport_options.retry_policy says';
+const ofPython = 'it is about the Python program';
+const utc = 'times in messages are UTC';
+const tasksHere = 'task modules are worker.tasks';
+const notEager = 'a test calls the task as a function';
+const oneRule = 'task.acks_on_failure_or_timeout is for both';
+const ownQueues = 'the queues of control and events end with their connection';
 const removed = 'it belongs to the backend amqp://, which Celery has removed';
 
 /** Each completes "… is not a setting: ". */
@@ -44,4 +50,50 @@ export const reasonsAgainst: Readonly<Record<string, string>> = {
   worker_eta_task_limit: 'what waits for its ETA is not held in memory: identity and time are, and RabbitMQ keeps what is due much later',
   broker_pool_limit: 'there is no pool of connections',
   broker_pool_acquire_timeout: 'there is no pool of connections',
+  broker_channel_error_retry: 'a channel that ends is always opened again',
+  control_queue_durable: ownQueues,
+  control_queue_exclusive: ownQueues,
+  enable_utc: utc,
+  event_queue_durable: ownQueues,
+  event_queue_exclusive: ownQueues,
+  event_serializer: 'events are JSON',
+  imports: tasksHere,
+  include: tasksHere,
+  task_acks_on_failure: oneRule,
+  task_acks_on_timeout: oneRule,
+  task_allow_error_cb_on_chord_header: 'error callbacks of a chord are those of its body',
+  task_always_eager: notEager,
+  task_compression: 'messages are not compressed in this version, those that are can be read',
+  task_eager_propagates: notEager,
+  task_remote_tracebacks: ofPython,
+  task_store_eager_result: notEager,
+  timezone: utc,
+  worker_agent: ofPython,
+  worker_consumer: ofPython,
+  worker_deduplicate_successful_tasks: 'of no task but the body of a chord is it looked up whether it has run',
+  worker_eta_task_limit: 'there is no bound: what is due much later waits in the broker',
+  worker_hijack_root_logger: ofPython,
+  worker_lost_wait: 'the end of a child is known at once',
+  worker_pool_putlocks: ofPython,
+  worker_task_log_format: 'worker.log_format is text or json',
+  worker_timer: ofPython,
+  worker_timer_precision: ofPython,
+};
+
+const otherBackend = 'that result backend is not built in this version';
+
+/** By section, and by the beginning of a name; each completes "[…] is not a section: " and "… is not a setting: ". */
+export const reasonsAgainstSections: Readonly<Record<string, string>> = {
+  beat: 'beat is not built in this version',
+  security: 'messages are not signed in this version',
+  arangodb: otherBackend,
+  azureblockblob: otherBackend,
+  cache: otherBackend,
+  cassandra: otherBackend,
+  cosmosdbsql: otherBackend,
+  couchbase: otherBackend,
+  database: otherBackend,
+  elasticsearch: otherBackend,
+  mongodb: otherBackend,
+  s3: otherBackend,
 };

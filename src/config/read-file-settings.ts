@@ -2,7 +2,7 @@
 import { nearestName } from '../std/nearest-name.ts';
 import type { ConfigProblem } from './config-error.ts';
 import { isTable } from './is-table.ts';
-import { reasonsAgainst } from './not-settings.ts';
+import { reasonsAgainst, reasonsAgainstSections } from './not-settings.ts';
 import type { TomlDocument } from './parse-toml.ts';
 import { dottedName, type Section, sections } from './setting.ts';
 import { isSettingName, type SettingName, settingNames } from './settings-table.ts';
@@ -61,6 +61,8 @@ function isSection(key: string): key is Section {
 
 function unknownSection(key: string): string {
   const known = [...sections, 'queues', 'tasks', 'node'];
+  const reason = reasonFor(reasonsAgainstSections, key);
+  if (reason !== undefined) return `[${key}] is not a section: ${reason}`;
   const nearest = nearestName(key, known);
   const hint = nearest === null ? `the sections are ${known.map((one) => `[${one}]`).join(', ')}` : `did you mean [${nearest}]?`;
   return `[${key}] is not a section; ${hint}`;
@@ -69,10 +71,26 @@ function unknownSection(key: string): string {
 /** `dotted` as it stands in the file. People also write the whole Celery name, or a key outside its section. */
 function unknownKey(dotted: string): string {
   const flat = dotted.replaceAll('.', '_');
-  const reason = Object.hasOwn(reasonsAgainst, flat) ? reasonsAgainst[flat] : undefined;
+  const reason = reasonFor(reasonsAgainst, flat) ?? reasonFor(reasonsAgainstSections, flat.split('_', 1)[0] ?? '');
   if (reason !== undefined) return `${dotted} is not a setting: ${reason}`;
-  const last = dotted.slice(dotted.indexOf('.') + 1);
-  const exact = [flat, last].find(isSettingName) ?? settingNames.find((name) => dottedName(name).endsWith(`.${last}`));
-  const nearest = exact === undefined ? nearestName(dotted, settingNames.map(dottedName)) : dottedName(exact);
+  const nearest = nearestSetting(dotted, flat);
   return `${dotted} is not a setting${nearest === null ? '' : `; did you mean ${nearest}?`}`;
+}
+
+function reasonFor(reasons: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(reasons, name) ? reasons[name] : undefined;
+}
+
+/** In a section that is known its name must not make up for a key that is nothing like any other. */
+function nearestSetting(dotted: string, flat: string): string | null {
+  const names = settingNames.map(dottedName);
+  const [section = '', last = dotted] = dotted.includes('.') ? dotted.split(/\.(.*)/s) : [];
+  const exact = [flat, last].find(isSettingName);
+  if (exact !== undefined) return dottedName(exact);
+  const elsewhere = names.find((name) => name.endsWith(`.${last}`));
+  if (elsewhere !== undefined) return elsewhere;
+  if (section === '') return nearestName(dotted, names);
+  const keys = names.filter((name) => name.startsWith(`${section}.`)).map((name) => name.slice(section.length + 1));
+  const key = nearestName(last, keys);
+  return key === null ? null : `${section}.${key}`;
 }
