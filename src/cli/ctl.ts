@@ -1,6 +1,8 @@
 /** `umbel ctl COMMAND`: remote control of a worker on this machine, through its socket, with the broker gone or not. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { Config } from '../config/config.ts';
 import { path, text } from '../config/kind.ts';
 import type { ControlCommand } from '../control/command.ts';
 import { argumentsFrom, usageOf } from '../control/command-line.ts';
@@ -8,10 +10,11 @@ import { type LocalCommand, localCommands } from '../control/local-commands.ts';
 import { renderReply } from '../control/render-reply.ts';
 import { askLine } from '../driver/line-server.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
-import { runtimeFolder } from '../node/local-control.ts';
+import { controlSocketPath, runtimeFolder } from '../node/local-control.ts';
 import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
 import { didYouMean } from '../std/nearest-name.ts';
+import { parseNodeName } from '../std/node-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { valueOption } from './option-spec.ts';
 import { describeCommands } from './remote-call.ts';
@@ -74,9 +77,13 @@ async function findCommand(ctx: CommandContext, name: string): Promise<ControlCo
   throw new UmbelError('USAGE', `a command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${didYouMean(name, names)}`);
 }
 
+/** Throws USAGE, or LOCAL_UNREACHABLE. */
 function findSocket(ctx: CommandContext): string {
+  const config = configAtHand(ctx);
   const folder = runtimeFolder(ctx.env);
   const node = ctx.option(nodeName);
+  const named = config === null ? null : socketOf(config, node, ctx.env);
+  if (named !== null && (node !== undefined || existsSync(named))) return named;
   if (folder === null)
     throw new UmbelError('USAGE', 'no runtime folder is known (XDG_RUNTIME_DIR): name the socket of the worker with --socket');
   if (node !== undefined) return join(folder, `${node}.sock`);
@@ -86,6 +93,26 @@ function findSocket(ctx: CommandContext): string {
   if (others.length > 0)
     throw new UmbelError('USAGE', `which worker? Name it with -n: ${sockets.map((file) => file.replace(/\.sock$/, '')).join(', ')}`);
   return join(folder, only);
+}
+
+/** null: there is none, or it is wrong; what runs must be asked all the same. */
+function configAtHand(ctx: CommandContext): Config | null {
+  try {
+    return ctx.loadConfig();
+  } catch {
+    return null;
+  }
+}
+
+/** The socket of the worker that the configuration is about; null: it names neither worker nor socket. */
+function socketOf(config: Config, node: string | undefined, env: NodeJS.ProcessEnv): string | null {
+  const { settings } = config;
+  if (settings.worker_control_socket === null && (node !== undefined || config.origin('worker_hostname').kind === 'default')) return null;
+  try {
+    return controlSocketPath(settings, node ?? parseNodeName(settings.worker_hostname, hostname()), env);
+  } catch {
+    return null;
+  }
 }
 
 function socketsIn(folder: string): string[] {

@@ -1,8 +1,9 @@
 /** `umbel ctl`: which commands it knows and what it says of them; what is wrong is said before anybody is asked. A worker that answers: live/. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import { LineServer } from '../../src/driver/line-server.ts';
 import { runInMemory } from './run-in-memory.ts';
 
 const commands = `
@@ -51,4 +52,28 @@ t.test('umbel ctl', async (t) => {
     t.match(await ctl('raise_level', 'much'), { status: 64, stderr: /n must be a whole number/ });
     t.match(await ctl('why'), { status: 69, stderr: /\[LOCAL_UNREACHABLE\]/ });
   });
+
+  await t.test('the worker of the configuration, where there are several', async (t) => {
+    const run = join(cwd, 'run');
+    mkdirSync(run);
+    for (const node of ['shop@here', 'mail@here']) await listen(t, join(run, `${node}.sock`), node);
+    await listen(t, join(cwd, 'of-its-own.sock'), 'own@here');
+    const why = async (toml: string, ...words: string[]) => {
+      writeFileSync(join(cwd, 'umbel.toml'), toml);
+      return runInMemory(['ctl', 'why', ...words], { cwd, env: { RUNTIME_DIRECTORY: run } });
+    };
+    t.match(await why(''), { status: 64, stderr: /which worker\? Name it with -n: mail@here, shop@here/ });
+    t.match(await why('[worker]\nhostname = "shop@here"\n'), { status: 0, stdout: 'shop@here\n' });
+    t.match(await why('[worker]\nhostname = "shop@here"\n', '-n', 'mail@here'), { status: 0, stdout: 'mail@here\n' });
+    t.match(await why('[worker]\nhostname = "gone@here"\n'), { status: 64, stderr: /which worker/ });
+    t.match(await why('[worker]\nconcurency = 1\n', '-n', 'mail@here'), { status: 0, stdout: 'mail@here\n' }, 'a wrong file is no reason');
+    t.match(await why('[worker]\ncontrol_socket = "of-%n.sock"\n', '-n', 'its-own@here'), { status: 0, stdout: 'own@here\n' });
+  });
 });
+
+/** A worker that says its name to whatever it is asked. */
+async function listen(t: Test, path: string, node: string): Promise<void> {
+  const server = new LineServer({ path, answer: () => Promise.resolve(JSON.stringify({ node, value: { ok: node } })) });
+  await server.start();
+  t.teardown(() => server.stop());
+}
