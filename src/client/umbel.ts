@@ -2,6 +2,7 @@
  * The public face of the npm package: what `import … from 'umbel'` gives to a program that calls tasks. Inside a worker the same
  * name gives the embedded copy (child/embed-api.ts).
  */
+import { ControlClient } from '../control/control-client.ts';
 import { createLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
 import { QueueTable, type TaskQueue } from '../producer/queue-table.ts';
@@ -11,6 +12,7 @@ import { Client } from './client.ts';
 import { openConnections } from './connections.ts';
 import type { EventSource } from './event-receiver.ts';
 
+export type { BroadcastOptions, ControlClient } from '../control/control-client.ts';
 export { UmbelError } from '../errors.ts';
 export type { ReceivedEvent } from '../event/receiver.ts';
 export { State, type StateParams } from '../event/state.ts';
@@ -18,6 +20,7 @@ export type { TaskState } from '../event/task-state.ts';
 export type { WorkerState } from '../event/worker-state.ts';
 export type { TaskQueue } from '../producer/queue-table.ts';
 export type { RouteOptions, RouterFunction, TaskToRoute } from '../producer/router.ts';
+export type { ControlReply } from '../protocol/control-message.ts';
 export type { FailedRequest } from '../protocol/errback.ts';
 export { RemoteTaskError } from '../protocol/remote-error.ts';
 export type { AnyResult, AsyncResult, GetOptions, GroupResult } from '../task/async-result.ts';
@@ -37,9 +40,9 @@ export { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/
 export { type EventHandlers, EventReceiver, type EventReceiverOptions } from './event-receiver.ts';
 
 export interface AppOptions {
-  /** `sqlite:///FILE`; default: the embedded broker in the user's state folder. */
+  /** As the setting `broker.url`: `sqlite:///FILE`, `redis://`, `amqp://`, … Default: the embedded broker in the user's state folder. */
   readonly broker?: string;
-  /** Default: the same file as the broker's. */
+  /** As the setting `result.backend`. Default: the file of the embedded broker; with another broker none. */
   readonly backend?: string;
   /** Default: celery. */
   readonly defaultQueue?: string;
@@ -61,6 +64,8 @@ export interface AppOptions {
 export class App extends Client implements EventSource {
   readonly eventExchange: string;
   readonly controlExchange: string;
+  /** Remote control of the workers: `broadcast` waits for replies, `cast` does not. */
+  readonly control: ControlClient;
   readonly log: Logger;
   readonly #tasks: readonly string[];
   #loaded: Promise<unknown> | null = null;
@@ -95,8 +100,14 @@ export class App extends Client implements EventSource {
     });
     this.eventExchange = options.eventExchange ?? 'celeryev';
     this.controlExchange = options.controlExchange ?? 'celery';
+    this.control = new ControlClient({ broker: this.broker, namespace: this.controlExchange, log });
     this.log = log;
     this.#tasks = options.tasks ?? [];
+  }
+
+  override async stop(): Promise<void> {
+    await this.control.stop();
+    await super.stop();
   }
 
   /** Awaited before the first call of a task without a name of its own: loading its module names it. */

@@ -474,6 +474,19 @@ function startSuite(t: Test, { name, create, processes }: PoolConformanceParams)
     if (processes) t.same(await allGone(pids), []);
   });
 
+  // Elsewhere the timer would go on in the process of this test.
+  if (processes) {
+    void t.test(`${name}: a module that leaves a timer running keeps no child from ending`, async (t) => {
+      const folder = t.testdir({ 'ticking.ts': 'setInterval(() => {}, 1000);\nexport const tick = () => 1;\n' });
+      const { pool } = await PoolBench.create(t, create, { concurrency: 2, taskPaths: [join(folder, 'ticking.ts')] });
+      await pool.start();
+      const pids = [...pool.pids];
+      t.equal(pids.length, 2);
+      await pool.stop();
+      t.same(await allGone(pids), []);
+    });
+  }
+
   void t.test(`${name}: stopped while starting`, async (t) => {
     const { pool } = await PoolBench.create(t, create, { concurrency: 2 });
     const starting = pool.start();
