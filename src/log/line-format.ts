@@ -14,7 +14,7 @@ export interface LogRecord {
   readonly event: string;
   readonly message: string;
   readonly fields: LogFields | undefined;
-  /** 'task': written by task code, so its line names the task as Celery's task logger does. */
+  /** 'task': written by task code, so its line names the task, where it is one's, as Celery's task logger does. */
   readonly voice: 'worker' | 'task';
 }
 
@@ -29,7 +29,8 @@ export function createTextFormat(colour: boolean): LineFormat {
   return (record) => {
     const fields = record.fields;
     let message = record.message;
-    if (record.voice === 'task') message = `${fields?.taskName ?? '???'}[${fields?.taskId ?? '???'}]: ${message}`;
+    // What a module prints while it loads is no task's: such a line is that of the process, as Celery's redirected output is.
+    if (record.voice === 'task' && fields?.taskId !== undefined) message = `${fields.taskName ?? '???'}[${fields.taskId}]: ${message}`;
     const code = colour ? colours[record.level] : '';
     if (code !== '') message = `\x1b[1;${code}m${message}\x1b[0m`;
     const line = `[${localTime(record.unixMs)}: ${record.level.toUpperCase()}/${record.processName}] ${message}\n`;

@@ -40,7 +40,7 @@ t.test('task code speaks under the name of its child and its task', async (t) =>
   voice.info('task.log', 'outside');
   t.same(lines, [
     '[2026-11-20 08:25:14,575: INFO/PoolChild-1] tasks.add[id1]: hello\n',
-    '[2026-11-20 08:25:14,575: INFO/PoolChild-1] ???[???]: outside\n',
+    '[2026-11-20 08:25:14,575: INFO/PoolChild-1] outside\n',
   ]);
 });
 
