@@ -18,6 +18,8 @@ let viaVm: Importer | undefined;
 /** Node's own loader. Exported for the test; `importModule` chooses it inside the executable. */
 export function importViaVm(file: string): Promise<ModuleExports> {
   viaVm ??= new vm.Script('(url) => import(url)', {
+    // A module that nobody imports is the program: its import.meta.main would be true, and what it does then is no worker's business.
+    filename: 'umbel:loader',
     importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   }).runInThisContext() as Importer;
   return viaVm(pathToFileURL(file).href);
