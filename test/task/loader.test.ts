@@ -219,6 +219,7 @@ t.test('from a CommonJS bundle, through the loader the single executable uses as
       'a.ts': "import { task } from 'umbel'; await null; export const add = task((x: number) => x + 1);",
       'b.cjs': "exports.add = require('umbel').task((x) => x + 1);",
       'c.ts': 'export const isProgram = ((main: boolean) => () => main)(import.meta.main);',
+      'd.cjs': 'exports.isProgram = ((main) => () => main)(require.main === module);',
     },
     'broken.ts': 'export const a = 1;\nthrow new Error("boom");\n',
   });
@@ -235,6 +236,7 @@ t.test('from a CommonJS bundle, through the loader the single executable uses as
           installApi({ task });
           const viaVm = await importViaVm(dir + '/tasks/a.ts');
           await importViaVm(dir + '/tasks/c.ts');
+          await importViaVm(dir + '/tasks/d.cjs');
           const registry = await loadTaskModules([dir + '/tasks'], dir);
           const sums = registry.names().map((name) => registry.get(name)?.fn(...([1] as never[])));
           const broken = await loadTaskModules(['broken.ts'], dir).catch((error: Error) => error.message);
@@ -255,8 +257,8 @@ t.test('from a CommonJS bundle, through the loader the single executable uses as
   t.equal(ran.stderr, '');
   t.same(JSON.parse(ran.stdout), [
     ['add'],
-    ['tasks.a.add', 'tasks.b.add', 'tasks.c.isProgram'],
-    [2, 2, false],
+    ['tasks.a.add', 'tasks.b.add', 'tasks.c.isProgram', 'tasks.d.isProgram'],
+    [2, 2, false, false],
     'the task module broken.ts did not load: broken.ts:2:7: Error: boom',
   ]);
 });
