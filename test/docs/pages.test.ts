@@ -37,6 +37,24 @@ t.test('every link leads somewhere', async (t) => {
   }
 });
 
+t.test('where a page begins with its contents, they name every section', async (t) => {
+  let pagesWithContents = 0;
+  for (const page of pages) {
+    const [top = '', ...sections] = prose(page).split(/^## /m);
+    const contents = new Set([...top.matchAll(/\[([^\]]+)\]\(#[^)]+\)/g)].map(([, title]) => title));
+    // Links in a sentence are no contents.
+    if (contents.size < 3) continue;
+    pagesWithContents += 1;
+    const titles = sections.map((section) => section.split('\n', 1)[0]);
+    t.same(
+      titles.filter((title) => !contents.has(title)),
+      [],
+      page,
+    );
+  }
+  t.ok(pagesWithContents >= 6);
+});
+
 t.test('every file that is named exists', async (t) => {
   let named = 0;
   for (const page of pages) {
