@@ -80,6 +80,7 @@ export class ChildRuntime {
   #waitingHead = 0;
   readonly #running = new Map<number, RunningJob>();
   #ready = false;
+  #startFailureSaid = false;
   #stopping = false;
   /** Nobody hears any more; where the home is shared, this process goes on. */
   #over = false;
@@ -219,7 +220,10 @@ export class ChildRuntime {
     this.#home.end(error instanceof UmbelError ? error.exitStatus : 70);
   }
 
+  /** Once: what ends the process after it is not the reason. */
   #sayStartFailed(error: unknown): void {
+    if (this.#startFailureSaid) return;
+    this.#startFailureSaid = true;
     const failure: StartFailure =
       error instanceof UmbelError
         ? { code: error.code, message: error.message }

@@ -106,8 +106,11 @@ export class App extends Client implements EventSource {
   }
 
   override async stop(): Promise<void> {
-    await this.control.stop();
-    await super.stop();
+    try {
+      await this.control.stop();
+    } finally {
+      await super.stop();
+    }
   }
 
   /** Awaited before the first call of a task without a name of its own: loading its module names it. */

@@ -56,6 +56,15 @@ const broken: readonly {
     files: { 'tasks.mjs': 'export function a() {}\n\nprocess.exit(3);\n' },
     text: /tasks\.mjs:3:9: .*ended the process with status 3/,
   },
+  {
+    code: 'TASK_MODULE_BROKEN',
+    toml: '',
+    files: {
+      'tasks.mjs':
+        "export function a() {}\nvoid Promise.reject(new TypeError('left alone'));\nawait new Promise((go) => setTimeout(go, 60_000));\n",
+    },
+    text: /no error uncaught while it loads, got .*tasks\.mjs:2:21: TypeError: left alone$/,
+  },
   { code: 'NO_TASKS', toml: '', files: { 'tasks.mjs': 'export const a = 1;\n' }, text: /must export tasks/, place: /^umbel\.toml:/ },
   {
     code: 'ROUTER_FAILED',
