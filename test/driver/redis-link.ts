@@ -2,6 +2,7 @@
 import type { Test } from 'tap';
 import { RedisConnection, type RedisConnectionParams, type RedisConnectOptions, type RedisState } from '../../src/driver/redis.ts';
 import { redisPlaceFromUrl } from '../../src/driver/redis-url.ts';
+import { inGoodTime } from '../in-good-time.ts';
 import { RecordingLog } from './recording-log.ts';
 
 export interface Link {
@@ -20,17 +21,16 @@ export function link(t: Test, url: string, options: Partial<RedisConnectOptions>
   return {
     connection,
     log,
-    state: (wanted) =>
-      new Promise((resolve) => {
-        if (connection.state === wanted) {
-          resolve();
-          return;
-        }
+    state: (wanted) => {
+      if (connection.state === wanted) return Promise.resolve();
+      const reached = new Promise<void>((resolve) => {
         const stop = connection.onStateChange((state) => {
           if (state !== wanted) return;
           stop();
           resolve();
         });
-      }),
+      });
+      return inGoodTime(reached, () => `the connection to Redis must be ${wanted}, got ${connection.state}`);
+    },
   };
 }

@@ -51,6 +51,9 @@ def same(reply): return json.loads(json.dumps(reply).replace('pyq', 'QUEUE').rep
 def both(label, ask): say([label, *(same(ask(node, queue)) for node, queue in nodes.items())])
 def look(node): return app.control.inspect(destination=[node], timeout=30)
 def tell(label, order): both(label, lambda node, queue: order(queue, dict(destination=[node], reply=True, timeout=30)))
+# On Redis a worker says that it is ready before it listens.
+for node in nodes:
+    while not look(node).ping(): pass
 for queue in nodes.values():
     app.send_task('proj.add', [1, 2], queue=queue)
     for id, when in (('runs', None), ('waits', None), ('later', 300)): app.send_task('proj.wait', ['${file}'], task_id=id + queue, queue=queue, countdown=when)

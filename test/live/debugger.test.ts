@@ -1,6 +1,7 @@
 /** A debugger for one child, asked for by `umbel ctl debug` and by a task with `rdb.setTrace()`; `umbel ctl dump`. */
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
+import { inGoodTime } from '../in-good-time.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
 
@@ -49,31 +50,33 @@ class Debugger {
 
   static async attach(url: string): Promise<Debugger> {
     const socket = new WebSocket(url);
-    await new Promise((resolve, reject) => {
+    const open = new Promise((resolve, reject) => {
       socket.addEventListener('open', resolve);
       socket.addEventListener('error', () => reject(new Error(`nobody listens on ${url}`)));
     });
+    await inGoodTime(open, () => `${url} must be opened or refused`);
     return new Debugger(socket);
   }
 
   call(method: string, params: unknown = {}): Promise<unknown> {
     const id = ++this.#calls;
     this.#socket.send(JSON.stringify({ id, method, params }));
-    return new Promise((resolve) => this.#waiting.set(id, resolve));
+    const answer = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    return inGoodTime(answer, () => `the inspector must answer ${method}`);
   }
 
   async event(method: string): Promise<unknown> {
     for (;;) {
       const found = this.#events.find((event) => event.method === method);
       if (found !== undefined) return found.params;
-      await new Promise<void>((resolve) => (this.#wake = resolve));
+      await inGoodTime(new Promise<void>((resolve) => (this.#wake = resolve)), () => `the inspector must say ${method}`);
     }
   }
 
   async close(): Promise<void> {
     const closed = once(this.#socket, 'close');
     this.#socket.close();
-    await closed;
+    await inGoodTime(closed, () => 'the connection to the inspector must be closed');
   }
 }
 

@@ -71,7 +71,7 @@ void t.test('tasks sent by Python', async (t) => {
   await scene.python(`
 sig('add', 2, 3).apply_async(task_id='add')
 sig('describe', [1, None, 'ä'], name='n', other={'deep': [True]}).apply_async(task_id='describe', priority=5)
-sig('add', 1, 1).apply_async(task_id='countdown', countdown=0.6)
+sig('add', 1, 1).apply_async(task_id='countdown', countdown=2)
 sig('add', 1, 1).apply_async(task_id='expired', expires=-1)
 sig('nobody').apply_async(task_id='unknown')
 sig('add', 1).apply_async(task_id='too-few')

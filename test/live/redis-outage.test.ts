@@ -7,6 +7,7 @@
 import t, { type Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
 import { balance, journalOf } from '../backend/redis/redis-journal.ts';
+import { eventually } from '../pool/eventually.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import { liveTasks } from './live-tasks.ts';
@@ -38,9 +39,7 @@ void t.test('more than 2,000 results wait; scripts are forgotten while they are 
     }
     await app.stop();
   };
-  const held = async (count: number): Promise<void> => {
-    while (server.cli('HLEN', 'unacked') !== String(count)) await new Promise((resolve) => setTimeout(resolve, 20));
-  };
+  const held = (count: number) => eventually(t, `${count} messages are held`, () => server.cli('HLEN', 'unacked') === String(count));
 
   await send('outage', waiting);
   await held(waiting);
@@ -55,8 +54,10 @@ void t.test('more than 2,000 results wait; scripts are forgotten while they are 
   await send('flush', flushed);
   await held(flushed);
   folder.write('flush', '');
-  do server.cli('SCRIPT', 'FLUSH');
-  while (server.cli('HLEN', 'unacked') !== '0');
+  await eventually(t, 'all are settled', () => {
+    server.cli('SCRIPT', 'FLUSH');
+    return server.cli('HLEN', 'unacked') === '0';
+  });
   await worker.count('task.succeeded', flushed, undefined, since);
 
   const { together, alone } = balance(journalOf(server), idOf);

@@ -31,7 +31,7 @@ app.send_task('seldom', task_id='seldom-1')
 app.send_task('seldom', task_id='seldom-2')
 app.send_task('held', task_id='reserved')
 app.send_task('held', task_id='stamped', ${stamped})
-app.send_task('quick', task_id='due', countdown=3)
+app.send_task('quick', task_id='due', countdown=6)
 `;
 const second = `
 app.send_task('quick', task_id='queued')
@@ -55,6 +55,8 @@ function controlOf(kind: BrokerKind, place: LiveBroker, folder: LiveFolder, pyth
       const { stdout } = await folder.umbel(['-b', place.url, 'control', ...words[command], '-d', node, '-t', '30', '--json']);
       return (JSON.parse(stdout) as Record<string, unknown>[])[0]?.[node];
     };
+  // One process for all: what is due in some seconds must be revoked before.
+  const asked = python.script(`for line in sys.stdin: say(eval(line)[0]['${node}'])\n`);
   return (command, ...ids) => {
     const kw = `destination=['${node}'], reply=True, timeout=30`;
     const calls = {
@@ -62,7 +64,8 @@ function controlOf(kind: BrokerKind, place: LiveBroker, folder: LiveFolder, pyth
       terminate: `app.control.revoke(${JSON.stringify(ids)}, terminate=True, ${kw})`,
       stamps: `app.control.broadcast('revoke_by_stamped_headers', arguments={'headers': {'batch': ${JSON.stringify(ids)}}}, ${kw})`,
     };
-    return python.script(`say(${calls[command]}[0]['${node}'])\n`).next();
+    asked.say(calls[command]);
+    return asked.next();
   };
 }
 
@@ -76,7 +79,7 @@ for (const kind of brokerKinds) {
     const control = controlOf(kind, place, folder, python);
     const app = await startedApp(t, { broker: place.url, backend });
     const isRevoked = (id: string, message: string) =>
-      t.rejects(app.result(id).get(), { name: 'TaskRevokedError', message, state: 'REVOKED' }, id);
+      t.rejects(app.result(id).get({ timeoutMs: 30_000 }), { name: 'TaskRevokedError', message, state: 'REVOKED' }, id);
     const args = ['-A', 'tasks.mjs', '-b', place.url, '-c', '2', '-n', node, '-S', '%n.state'];
     const start = () => folder.worker(args, { env: { UMBEL_RESULT_BACKEND: backend } });
     const worker = await start().ready();

@@ -206,7 +206,9 @@ t.test('600 parts of 60 chords while connections break and scripts are forgotten
     if (index % 10 === 0) flushes.push(other.connection.call('SCRIPT', 'FLUSH'));
     if (index % 7 === 0) await nextTurn();
     if (index % 100 === 50) {
+      const lost = worker.state('lost');
       worker.connection.reconnect('test');
+      await lost;
       await worker.state('connected');
     }
   }
