@@ -23,7 +23,7 @@ export async function measureControl({ umbel, folder, tasks }: ControlParams): P
     for (const blocked of ['all', 'some'] as const) {
       say(`${name}: ping under full load …`);
       // Where every child is blocked nothing is worked off.
-      const backlog = blocked === 'all' ? fewTasks : 2 * tasks;
+      const backlog = blocked === 'all' ? fewTasks : 4 * tasks;
       const row = await measureControlLatency({ umbel, folder, name, url: url(blocked), blocked, backlog, samples });
       say(`  ${row.measured}, ${row.reference}`);
       rows.push(row);
