@@ -108,20 +108,11 @@ export class RedisBroker implements Broker {
     this.#layout = layout;
     this.#routing = new Routing(layout);
     this.#watch = new ReadyWatch({ connection, log, clock });
-    this.#restorer = new Restorer({
-      connection,
-      layout,
-      visibilityTimeoutMs,
-      unackedMutexExpireMs: options.unackedMutexExpireMs ?? 300_000,
-      unackedRestoreLimit: options.unackedRestoreLimit ?? null,
-      sweepIntervalMs: options.sweepIntervalMs ?? 100_000,
-      log,
-      clock,
-    });
+    const workerLeaseMs = options.workerLeaseMs ?? 30_000;
     this.#lease = new WorkerLease({
       connection,
       layout,
-      workerLeaseMs: options.workerLeaseMs ?? 30_000,
+      workerLeaseMs,
       visibilityTimeoutMs,
       log,
       clock,
@@ -135,6 +126,19 @@ export class RedisBroker implements Broker {
         for (const subscription of this.#subscriptions) subscription.held();
       },
       onDead: (ids) => this.#restorer.dead(ids),
+      onLate: () => this.#restorer.late(),
+    });
+    this.#restorer = new Restorer({
+      connection,
+      layout,
+      visibilityTimeoutMs,
+      workerId: this.#lease.id,
+      workerLeaseMs,
+      unackedMutexExpireMs: options.unackedMutexExpireMs ?? 300_000,
+      unackedRestoreLimit: options.unackedRestoreLimit ?? null,
+      sweepIntervalMs: options.sweepIntervalMs ?? 100_000,
+      log,
+      clock,
     });
   }
 

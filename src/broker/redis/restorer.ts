@@ -23,6 +23,9 @@ export interface RestorerParams {
   readonly connection: RedisConnection;
   readonly layout: KeyLayout;
   readonly visibilityTimeoutMs: number;
+  /** Ours: who is late itself does not judge. */
+  readonly workerId: string;
+  readonly workerLeaseMs: number;
   readonly unackedMutexExpireMs: number;
   /** Messages in one sweep; null: all. */
   readonly unackedRestoreLimit: number | null;
@@ -69,6 +72,12 @@ export class Restorer {
     const { clock, visibilityTimeoutMs, sweepIntervalMs } = this.#params;
     this.#sweepAtMs = clock.monotonic() + Math.min(sweepIntervalMs, visibilityTimeoutMs);
     if (this.#running) this.#arm();
+  }
+
+  /** We were late: perhaps everybody is. The others notice it at their next sign of life, and renew what they hold. */
+  late(): void {
+    const { clock, workerLeaseMs } = this.#params;
+    this.#sweepAtMs = Math.max(this.#sweepAtMs, clock.monotonic() + workerLeaseMs);
   }
 
   /** Give back what these workers held. */
@@ -135,12 +144,14 @@ export class Restorer {
     const { connection, layout, log } = this.#params;
     const token = randomUUID();
     const most = this.#params.unackedRestoreLimit ?? Number.POSITIVE_INFINITY;
-    const args = [token, this.#params.unackedMutexExpireMs, this.#params.visibilityTimeoutMs / 1000];
+    const { unackedMutexExpireMs, visibilityTimeoutMs, workerId, workerLeaseMs } = this.#params;
+    const keys = [layout.unackedIndex, layout.unackedMutex, layout.workers];
     let restored = 0;
     try {
       while (this.#running && restored < most) {
         const count = restore ? Math.min(atOnce, most - restored) : lookAtOnce;
-        const reply = await connection.run(sweepScript, [layout.unackedIndex, layout.unackedMutex], [...args, count]);
+        const args = [token, unackedMutexExpireMs, visibilityTimeoutMs / 1000, count, workerId, workerLeaseMs / 1000];
+        const reply = await connection.run(sweepScript, keys, args);
         if (!Array.isArray(reply) || reply.length < 2) break;
         const limit = String(reply[0]);
         const tags = reply.slice(1).map(String);

@@ -28,6 +28,8 @@ export interface WorkerLeaseParams extends RenewalParams {
   onHeld(): void;
   /** These workers are dead. */
   onDead(ids: readonly string[]): void;
+  /** Our sign of life was late by the server's clock: we stood still, or the server did, or its clock was set forward. */
+  onLate(): void;
 }
 
 const longestRenewalMs = 60_000;
@@ -57,8 +59,8 @@ export class WorkerLease {
   /** Monotonic; the last time the server took us for dead, and how often it did so within a lease of the time before. */
   #endedAtMs = Number.NEGATIVE_INFINITY;
   #endedAgain = 0;
-  /** Monotonic; others are judged only by who has been listening for a whole lease. */
-  #connectedAtMs: number;
+  /** Monotonic; others are judged only by who has been connected, and in time, for a whole lease. */
+  #inTimeSinceMs: number;
   /** A sign of life was refused since the last good one. */
   #missed = false;
   /** Signs of life that were refused so far. */
@@ -68,7 +70,7 @@ export class WorkerLease {
   constructor(params: WorkerLeaseParams) {
     this.#params = params;
     this.#renewal = new Renewal(params);
-    this.#connectedAtMs = params.clock.monotonic();
+    this.#inTimeSinceMs = params.clock.monotonic();
     const { clock, workerLeaseMs, visibilityTimeoutMs } = params;
     this.#heldUntil = new HeldUntil({
       clock,
@@ -103,7 +105,7 @@ export class WorkerLease {
 
   /** The connection is new: say that we live, and find out what is still ours. */
   reconnected(): void {
-    this.#connectedAtMs = this.#params.clock.monotonic();
+    this.#inTimeSinceMs = this.#params.clock.monotonic();
     this.#comeBack();
   }
 
@@ -213,22 +215,32 @@ export class WorkerLease {
     const { connection, layout, workerLeaseMs, clock } = this.#params;
     const sentAtMs = clock.monotonic();
     if (revive) this.#doubt();
-    const judge = sentAtMs - this.#connectedAtMs >= workerLeaseMs;
+    const judge = sentAtMs - this.#inTimeSinceMs >= workerLeaseMs;
     const args = [this.id, workerLeaseMs / 1000, revive ? '1' : '0', judge ? '1' : '0'];
     const reply = await connection.run(signOfLifeScript, [layout.workers, layout.deadWorkers], args);
-    if (!Array.isArray(reply) || reply[0] !== 1) {
+    const [standing, ...dead] = Array.isArray(reply) ? reply : [];
+    if (standing !== 1 && standing !== 2) {
       this.#params.log.warning('broker.declared-dead', 'Other workers took this one for dead; what they have taken is given up');
       this.#lifeEnded();
       await this.#sayAlive(true);
       return;
     }
-    if (reply.length > 1) this.#params.onDead(reply.slice(1).map(String));
+    if (dead.length > 0) this.#params.onDead(dead.map(String));
+    if (standing === 2) this.#wasLate(sentAtMs);
     const wasEnded = this.#ended;
     await this.#alive(sentAtMs);
     if (!this.#missed && !wasEnded) return;
     // Whoever gave up meanwhile goes on: a server that refused our signs of life (out of memory, say) may have let the lease end, too.
     this.#missed = false;
     this.#params.onAlive();
+  }
+
+  /** What we hold may look too old to others, if it is not only we who were late. */
+  #wasLate(sentAtMs: number): void {
+    this.#inTimeSinceMs = sentAtMs;
+    this.#params.onLate();
+    // In doubt everything is renewed anyway.
+    if (!this.#inDoubt) void this.renew();
   }
 
   #armLife(): void {

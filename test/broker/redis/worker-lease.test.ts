@@ -57,6 +57,7 @@ class Bench {
       },
       onHeld: () => this.told.push('held'),
       onDead: () => {},
+      onLate: () => this.told.push('late'),
     });
   }
 
@@ -277,6 +278,28 @@ t.test('a reservation that is refused says the same', async (t) => {
   await bench.answer('sign', [1]);
   await bench.answer('renew', []);
   t.same(bench.told, ['held']);
+});
+
+t.test('late by the clock of the server: what is held is renewed at once, and nobody is judged for a lease', async (t) => {
+  const bench = await Bench.held();
+  const sign = async (standing: number): Promise<unknown> => {
+    bench.clock.advance(leaseMs / 3 + 1);
+    const judges = bench.calls[0]?.args[3];
+    await bench.answer('sign', [standing]);
+    return judges;
+  };
+  t.same([await sign(1), await sign(1), await sign(1)], ['0', '0', '1'], 'it has been there for a lease');
+  t.equal(await sign(2), '1', 'it is the server that does not let it judge then');
+  t.same(
+    bench.calls.map(({ name, args }) => [name, ...args]),
+    [['renew', 'a', 'b']],
+  );
+  await bench.answer('renew', []);
+  t.same(bench.told, ['late']);
+  t.same([await sign(1), await sign(1)], ['0', '0']);
+  await sign(1);
+  t.equal(await sign(1), '1', 'as before, after a lease');
+  t.same(bench.calls, []);
 });
 
 t.test('kombu’s visibility timeout counts as well, from when the last complete renewal began', async (t) => {
