@@ -99,3 +99,18 @@ t.test('stopped: nothing comes any more', (t) => {
   t.same(said, []);
   t.end();
 });
+
+t.test('the wall clock does not matter', (t) => {
+  const { clock, said, start } = open({ hardSeconds: 10, softSeconds: 6 });
+  start('a');
+  clock.jumpTo(clock.now() + 3_600_000);
+  clock.advance(5999);
+  t.same(said, []);
+  clock.advance(1);
+  clock.jumpTo(clock.now() - 7_200_000);
+  clock.advance(3999);
+  t.same(said, ['soft 6 a at 6000', 'near a at 8000']);
+  clock.advance(1);
+  t.same(said.slice(2), ['hard 10 a at 10000']);
+  t.end();
+});

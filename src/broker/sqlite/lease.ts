@@ -6,7 +6,8 @@
  *
  * A consumer is dead when its process is gone (seen within a second on the same machine) or its lease has run out (it is
  * stopped, or it lives in another pid namespace). Wall clock times are comparable, since a WAL database is never shared
- * between machines; after a jump of the clock nobody's lease is trusted or doubted for one lease time.
+ * between machines; after a jump of the clock nobody's lease is trusted or doubted for one lease time. Who has just come cannot know of a
+ * jump, and gives the others time to notice it and to renew theirs.
  *
  * What is held is certainly ours (`heldUntilMs`) for one lease time after the last renewal that was committed. A renewal that finds its
  * row proves that nothing was taken before it either: whoever takes deletes the row in the same transaction.
@@ -36,6 +37,8 @@ export interface LeaseParams {
 }
 
 const longestSweepMs = 1000;
+/** How long a newcomer doubts no lease: within the first sweep of this time everybody else notices that the clock was set. */
+const newcomerMs = 2 * longestSweepMs;
 /** A difference between wall clock and monotonic clock that only a set clock explains. */
 const clockJumpMs = 1000;
 
@@ -103,7 +106,10 @@ export class Lease {
       return id;
     });
     this.#renewAtMs = clock.monotonic() + leaseMs / 3;
-    if (this.#timer === undefined) this.#arm();
+    if (this.#timer === undefined) {
+      this.#trustExpiryFromMs = takenAtMs + newcomerMs;
+      this.#arm();
+    }
     this.#heldUntil.moveTo(takenAtMs + leaseMs);
     this.#sweep();
     this.#params.onTaken();

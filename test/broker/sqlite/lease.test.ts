@@ -139,3 +139,38 @@ t.test('what is held is certain until a lease after the last renewal that was co
   await eventually(t, 'a new lease', () => told.length > 1 && subscription.heldUntilMs > clock.monotonic());
   t.same(told, ['held', 'lost one -Infinity', 'held'], 'the bad news first');
 });
+
+t.test('a clock that is set: nobody takes what others hold', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const path = folder.path('broker.db');
+  const log = new RecordingLog();
+  const clock = new FakeClock();
+  const open = async () => {
+    const broker = new SqliteBroker({ store: storeAt(path, log), leaseMs: 30_000, log, clock });
+    await broker.start();
+    t.teardown(() => broker.stop());
+    return { broker, inbox: await openInbox(broker, ['celery'], 1) };
+  };
+  /** What both have enqueued up to now is in the file, and both have looked at it. */
+  const pass = async (ms: number): Promise<void> => {
+    for (let passedMs = 0; passedMs < ms; passedMs += 1000) {
+      clock.advance(1000);
+      for (const { broker } of [holder, rival]) await broker.purgeQueue('nothing');
+    }
+  };
+  const holder = await open();
+  await holder.broker.publish(textMessage('mine'), { exchange: '', routingKey: 'celery' });
+  const delivery = await holder.inbox.deliveries.next();
+  const rival = await open();
+  await pass(10_000);
+  for (const jumpMs of [3_600_000, -7_200_000, 7_200_000]) {
+    clock.jumpTo(clock.now() + jumpMs);
+    // It has seen no other time, so it cannot know that the clock was set.
+    const newcomer = await open();
+    await pass(90_000);
+    t.strictSame([holder.inbox.lost.size, rival.inbox.deliveries.size, newcomer.inbox.deliveries.size], [0, 0, 0], `by ${jumpMs} ms`);
+    await newcomer.broker.stop();
+  }
+  t.equal(await holder.inbox.subscription.ack(delivery), 'done');
+});
