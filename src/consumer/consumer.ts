@@ -86,7 +86,7 @@ export class Consumer {
       onChange: () => this.#tunePrefetch(),
     });
     this.#unrun = new UnrunMessages({ ...params, subscription: () => this.#subscription });
-    this.#timeLimits = new TimeLimitNotes({ visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs, log: params.log });
+    this.#timeLimits = new TimeLimitNotes({ ...params, visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs });
     const { cancelOnConnectionLoss: cancelRunning, settler } = params;
     const { orphans, news } = settler;
     this.#lost = new LostDeliveries({ ...params, orphans, news, held: this.#requests, rateLimits: this.rateLimits, cancelRunning });

@@ -70,10 +70,12 @@ export const controlCommands: readonly ControlCommand[] = [
     commandLine: ['task_name', 'soft', 'hard'],
     signature: '<task> <soft> [hard]',
     help: 'Time limits in seconds of tasks that start from now on.',
-    run: (surface, { task_name: task, hard, soft }) =>
-      surface.timeLimit(textOf('task_name', task), numberOrNull('hard', hard), numberOrNull('soft', soft)) === 'done'
-        ? { ok: 'time limits set successfully' }
-        : { error: 'unknown task' },
+    run: (surface, { task_name: task, hard, soft }) => {
+      const change = surface.timeLimit(textOf('task_name', task), numberOrNull('hard', hard), numberOrNull('soft', soft));
+      if (change === 'unknown') return { error: 'unknown task' };
+      const but = change === 'soft-too-late' ? ', but the soft one has no effect: it is not below the hard one' : '';
+      return { ok: `time limits set successfully${but}` };
+    },
   },
   {
     name: 'add_consumer',

@@ -79,7 +79,8 @@ export interface ControlSurface {
   revokeByStampedHeaders(headers: Readonly<Record<string, readonly string[]>>, signal: string | null): RevokeOutcome;
   /** Throws CommandFailure (ValueError) for what is no rate. */
   rateLimit(taskName: string, rate: string | number | null): TaskChange;
-  timeLimit(taskName: string, hardSeconds: number | null, softSeconds: number | null): TaskChange;
+  /** 'soft-too-late': done, but the soft limit never comes, as the hard one is not above it. */
+  timeLimit(taskName: string, hardSeconds: number | null, softSeconds: number | null): TaskChange | 'soft-too-late';
   addConsumer(options: ConsumerOptions): Promise<void>;
   cancelConsumer(queue: string): Promise<void>;
   /** Throws CommandFailure where the pool or its autoscaler does not allow it. */

@@ -27,6 +27,7 @@ import { UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { resourceUsage } from '../os/process-info.ts';
 import type { ChildPool } from '../pool/child-pool.ts';
+import { softComesTooLate } from '../pool/time-limits.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 import { perSecond } from '../std/rate-limit.ts';
@@ -239,7 +240,7 @@ export class WorkerSurface implements LocalSurface {
     return 'done';
   }
 
-  timeLimit(taskName: string, hardSeconds: number | null, softSeconds: number | null): TaskChange {
+  timeLimit(taskName: string, hardSeconds: number | null, softSeconds: number | null): TaskChange | 'soft-too-late' {
     const { pool, log } = this.#params;
     if (!pool.tasks.has(taskName)) {
       log.error('control.unknown-task', `Change time limit attempt for unknown task ${taskName}`);
@@ -250,7 +251,12 @@ export class WorkerSurface implements LocalSurface {
       'control.time-limit',
       `New time limits for tasks of type ${taskName}: soft=${softSeconds ?? 'None'} hard=${hardSeconds ?? 'None'}`,
     );
-    return 'done';
+    // With what the worker says where the command says nothing.
+    const limit = pool.timeLimitOf(taskName);
+    if (!softComesTooLate(limit)) return 'done';
+    const text = `a soft time limit must be below the hard one, or the child is killed first: got ${limit.softSeconds} s and ${limit.hardSeconds} s for ${taskName}`;
+    log.warning('task.soft-limit-too-late', text, { taskNames: [taskName] });
+    return 'soft-too-late';
   }
 
   async addConsumer({ queue: name, exchange, exchangeType, routingKey }: ConsumerOptions): Promise<void> {

@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '../std/clock.ts';
 import { DeadlineHeap } from '../std/deadline-heap.ts';
 import type { Job } from './job.ts';
-import type { TimeLimit, TimeLimits } from './time-limits.ts';
+import { softComesTooLate, type TimeLimit, type TimeLimits } from './time-limits.ts';
 
 export interface TaskDeadlinesParams {
   readonly limits: TimeLimits;
@@ -52,8 +52,7 @@ export class TaskDeadlines {
     if (limit === null) return;
     const startedMs = this.#params.clock.monotonic();
     // A soft limit that is not below the hard one never comes.
-    const { softSeconds, hardSeconds } = limit;
-    const step = softSeconds !== null && (hardSeconds === null || softSeconds < hardSeconds) ? 'soft' : 'near';
+    const step = limit.softSeconds !== null && !softComesTooLate(limit) ? 'soft' : 'near';
     this.#push({ job, limit, startedMs, step });
   }
 

@@ -13,6 +13,11 @@ export interface TimeLimit {
   readonly softSeconds: number | null;
 }
 
+/** It never comes: the hard limit is there first. */
+export function softComesTooLate({ hardSeconds, softSeconds }: TimeLimit): boolean {
+  return hardSeconds !== null && softSeconds !== null && softSeconds >= hardSeconds;
+}
+
 export const noTimeLimit: TimeLimit = { hardSeconds: null, softSeconds: null };
 
 export class TimeLimits {
@@ -59,6 +64,7 @@ function ownLimit(offer: TaskOffer | undefined): TimeLimit {
   return { hardSeconds: offer?.timeLimit ?? null, softSeconds: offer?.softTimeLimit ?? null };
 }
 
-function given(limit: TimeLimit, otherwise: TimeLimit): TimeLimit {
+/** Part by part: what `limit` says, else what `otherwise` does. */
+export function given(limit: TimeLimit, otherwise: TimeLimit): TimeLimit {
   return { hardSeconds: limit.hardSeconds || otherwise.hardSeconds, softSeconds: limit.softSeconds || otherwise.softSeconds };
 }

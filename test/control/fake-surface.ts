@@ -94,7 +94,7 @@ export class FakeSurface implements ControlSurface {
   timeLimit(taskName: string, hard: number | null, soft: number | null) {
     if (!taskName.startsWith('proj.')) return 'unknown';
     this.done.push(['time', taskName, hard, soft]);
-    return 'done';
+    return hard !== null && soft !== null && soft >= hard ? 'soft-too-late' : 'done';
   }
   async addConsumer(options: object) {
     this.done.push(['add', options]);

@@ -93,7 +93,10 @@ t.test('what changes something is handed on as it was meant', async (t) => {
   // Flower says true as 1.
   t.strictSame(await call('revoke', { task_id: request.id, terminate: 1, signal: 'SIGTERM' }), { ok: 'terminate: id-1' });
   t.strictSame(await call('revoke', { task_id: 'c', terminate: 0, signal: 'SIGTERM' }), { ok: 'tasks c flagged as revoked' });
-  await call('time_limit', { task_name: 'proj.a', hard: '60', soft: 30 });
+  t.strictSame(await call('time_limit', { task_name: 'proj.a', hard: '60', soft: 30 }), { ok: 'time limits set successfully' });
+  t.strictSame(await call('time_limit', { task_name: 'proj.a', hard: 3, soft: 3 }), {
+    ok: 'time limits set successfully, but the soft one has no effect: it is not below the hard one',
+  });
   await call('rate_limit', { task_name: 'proj.a', rate_limit: '5/h' });
   await call('add_consumer', { queue: 'q', exchange: null, exchange_type: 'topic', routing_key: 'a.#' });
   await call('pool_grow', { n: '2' });
@@ -105,6 +108,7 @@ t.test('what changes something is handed on as it was meant', async (t) => {
     ['revoke', ['id-1'], 'SIGTERM'],
     ['revoke', ['c'], null],
     ['time', 'proj.a', 60, 30],
+    ['time', 'proj.a', 3, 3],
     ['rate', 'proj.a', '5/h'],
     ['add', { queue: 'q', exchange: null, exchangeType: 'topic', routingKey: 'a.#' }],
     ['grow', 2],

@@ -112,6 +112,8 @@ for (const kind of brokerKinds) {
       t.match(JSON.parse((await ctl('active', '--json')).stdout), { [node]: [info] });
       t.equal((await ctl('actve')).status, 64);
       t.match((await ctl('no_such')).stderr, /a command must be one of why, dump, debug, .*got "no_such"/);
+      t.match((await ctl('time_limit', 'proj.limited', '5', '3')).stdout, /time limits set successfully, but the soft one has no effect/);
+      await worker.event('task.soft-limit-too-late', ({ message }) => message.endsWith('got 5 s and 3 s for proj.limited'));
       const probe = (path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`);
       t.same(await Promise.all(['/livez', '/startupz', '/readyz'].map(async (path) => (await probe(path)).status)), [200, 200, 200]);
       const metrics = await (await probe('/metrics')).text();
