@@ -51,12 +51,13 @@ export function annotationTables(): Kind<AnnotationSettings> {
   const readValue = (value: unknown): AnnotationSettings | Refusal => {
     if (!isTable(value)) return new Refusal(`must be ${rule}, got ${shown(value)}`);
     const annotations: Record<string, AnnotationSetting> = {};
+    const wrong: Refusal[] = [];
     for (const [name, given] of Object.entries(value)) {
       const read = readOne(name, given);
-      if (read instanceof Refusal) return read.within(name);
-      annotations[name] = read;
+      if (read instanceof Refusal) wrong.push(read.within(name));
+      else annotations[name] = read;
     }
-    return Object.freeze(annotations);
+    return Refusal.of(wrong) ?? Object.freeze(annotations);
   };
   const readOne = (name: string, given: unknown): AnnotationSetting | Refusal => {
     if (name === '') return new Refusal('must have a task name or a pattern, got ""');

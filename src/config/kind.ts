@@ -11,15 +11,29 @@ export class Refusal {
   readonly reason: string;
   /** Where inside the value: keys and indexes, outermost first. Empty: the value as a whole. */
   readonly path: readonly (string | number)[];
+  /** What else is wrong with the value. */
+  readonly others: readonly Refusal[];
 
-  constructor(reason: string, path: readonly (string | number)[] = []) {
+  constructor(reason: string, path: readonly (string | number)[] = [], others: readonly Refusal[] = []) {
     this.reason = reason;
     this.path = path;
+    this.others = others;
+  }
+
+  /** All that is wrong in one value, in its order; null: nothing is. */
+  static of(refusals: readonly Refusal[]): Refusal | null {
+    const [first, ...others] = refusals.flatMap((one) => one.each());
+    return first === undefined ? null : new Refusal(first.reason, first.path, others);
+  }
+
+  each(): readonly Refusal[] {
+    return [this, ...this.others];
   }
 
   /** The same, seen from one level further out. */
   within(...outer: readonly (string | number)[]): Refusal {
-    return new Refusal(this.reason, [...outer, ...this.path]);
+    const others = this.others.map((one) => one.within(...outer));
+    return new Refusal(this.reason, [...outer, ...this.path], others);
   }
 }
 

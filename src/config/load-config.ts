@@ -37,7 +37,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
   /** Layers are applied weakest first; a bad value of a layer is a problem even when a stronger one hides it. */
   const apply = (name: SettingName, value: unknown, origin: Origin, base: string, placeOf?: (path: Refusal['path']) => string): void => {
     if (value instanceof Refusal) {
-      problems.push({ message: refusalText(name, value), place: placeOf?.(value.path) ?? origin.text });
+      for (const one of value.each()) problems.push({ message: refusalText(name, one), place: placeOf?.(one.path) ?? origin.text });
       return;
     }
     const { kind } = settingsTable[name];

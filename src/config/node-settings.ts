@@ -35,20 +35,20 @@ const nodeTables: Kind<Readonly<Record<string, NodeTable>>> = {
   readValue(value) {
     if (!isTable(value)) return new Refusal(`must be ${nodeTables.rule}, got ${shown(value)}`);
     const nodes: Record<string, NodeTable> = {};
+    const wrong: Refusal[] = [];
     for (const [name, given] of Object.entries(value)) {
       if (!/^[^\s/@]+(@[^\s/]+)?$/.test(name)) return new Refusal(`must have names like w1 or w1@host, got ${shown(name)}`);
       if (!isTable(given)) return new Refusal(`must be a table, got ${shown(given)}`, [name]);
       const read: Record<string, unknown> = {};
       for (const [key, item] of Object.entries(given)) {
         const kind = kindOf(key);
-        if (kind === null) return unknownKey(key).within(name, key);
-        const one = kind.readValue(item);
-        if (one instanceof Refusal) return one.within(name, key);
-        read[key] = one;
+        const one = kind === null ? unknownKey(key) : kind.readValue(item);
+        if (one instanceof Refusal) wrong.push(one.within(name, key));
+        else read[key] = one;
       }
       nodes[name] = Object.freeze(read);
     }
-    return Object.freeze(nodes);
+    return Refusal.of(wrong) ?? Object.freeze(nodes);
   },
   toToml: (nodes) =>
     inlineTable(

@@ -115,15 +115,15 @@ export function queueTables(): Kind<QueueSettings> {
       return new Refusal(`must be ${rule}, got ${shown(value)}`);
     const queues: Record<string, QueueSetting> = {};
     const types = new Map<string, { readonly type: string; readonly queue: string }>();
+    const wrong: Refusal[] = [];
     for (const [name, given] of Object.entries(value)) {
       if (name === '') return new Refusal('must have a name for each queue, got an empty one');
       const queue = one.readValue(given);
-      if (queue instanceof Refusal) return queue.within(name);
-      const problem = contradiction(queue) ?? otherType(name, queue, types);
-      if (problem !== null) return problem.within(name);
-      queues[name] = queue;
+      const problem = queue instanceof Refusal ? queue : (contradiction(queue) ?? otherType(name, queue, types));
+      if (problem !== null) wrong.push(problem.within(name));
+      else if (!(queue instanceof Refusal)) queues[name] = queue;
     }
-    return Object.freeze(queues);
+    return Refusal.of(wrong) ?? Object.freeze(queues);
   };
   return {
     rule,

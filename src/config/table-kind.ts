@@ -27,7 +27,7 @@ export function field<T>(kind: Kind<T>, doc: string, more: { readonly secret?: b
 
 /**
  * `refused`: keys that people will try, and why not (completes "its key …"). `places`: whether a refusal names the table and
- * speaks of the key ('whole'), or names the place of the key in it ('exact'; for tables that fill many lines).
+ * speaks of the key ('whole'), or names the place of the key in it, for each key that has one ('exact'; for tables that fill many lines).
  */
 export function table<F extends Fields>(
   fields: F,
@@ -39,16 +39,17 @@ export function table<F extends Fields>(
   const readValue = (value: unknown): TableOf<F> | Refusal => {
     if (!isTable(value)) return new Refusal(`must be ${rule}, got ${shown(value)}`);
     const read: Record<string, unknown> = {};
+    const wrong: Refusal[] = [];
     for (const [name, given] of Object.entries(value)) {
       const known = Object.hasOwn(fields, name) ? fields[name] : undefined;
-      if (known === undefined) return places === 'exact' ? unknownHere(name, names) : new Refusal(unknownKey(name, names, refused));
-      const item = known.kind.readValue(given);
-      if (item instanceof Refusal && places === 'exact') return item.within(name);
-      if (item instanceof Refusal)
-        return new Refusal(`has a key ${name} that ${known.secret === true ? `must be ${known.kind.rule}` : item.reason}`);
-      read[name] = item;
+      const item = known?.kind.readValue(given);
+      if (known !== undefined && !(item instanceof Refusal)) read[name] = item;
+      else if (places === 'exact') wrong.push(item instanceof Refusal ? item.within(name) : unknownHere(name, names));
+      else if (item instanceof Refusal)
+        return new Refusal(`has a key ${name} that ${known?.secret === true ? `must be ${known.kind.rule}` : item.reason}`);
+      else return new Refusal(unknownKey(name, names, refused));
     }
-    return Object.freeze(read) as TableOf<F>;
+    return Refusal.of(wrong) ?? (Object.freeze(read) as TableOf<F>);
   };
   return {
     rule,

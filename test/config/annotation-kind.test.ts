@@ -54,6 +54,46 @@ t.test('from the environment as JSON; and what is shown is read again', async (t
   t.same((parseToml(shown).data as { tasks: unknown }).tasks, expected);
 });
 
+t.test('all that is wrong is said at once, each at its line', async (t) => {
+  const toml = `[tasks."a.b"]
+rate_limit = "10/d"
+acks_lat = true
+time_limit = 5
+[tasks."/(/"]
+acks_late = true
+[tasks.c]
+max_retries = true
+[queues.q]
+durabl = 1
+[queues.r]
+exchange_type = "x"
+[node.w1]
+concurency = 2
+prefetch_multiplier = "many"`;
+  const cwd = t.testdir();
+  writeFileSync(join(cwd, 'umbel.toml'), toml);
+  try {
+    loadConfig({ flags: {}, env: {}, cwd });
+    t.fail('accepted');
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    t.match(
+      error.problems.map(({ message, place }) => `${place} ${message}`),
+      [
+        /^umbel.toml:2 tasks\."a\.b"\.rate_limit must be/,
+        /^umbel.toml:3 tasks\."a\.b"\.acks_lat is not known; did you mean acks_late\?/,
+        /^umbel.toml:5 tasks\."\/\(\/" must be a regular expression/,
+        /^umbel.toml:8 tasks\.c\.max_retries must be/,
+        /^umbel.toml:10 queues\.q\.durabl is not known/,
+        /^umbel.toml:12 queues\.r\.exchange_type must be/,
+        /^umbel.toml:14 .*w1\.concurency/,
+        /^umbel.toml:15 .*w1\.prefetch_multiplier must be/,
+      ],
+    );
+    t.equal(error.problems.length, 8);
+  }
+});
+
 t.test('refused, each at its line', async (t) => {
   const rows: readonly (readonly [string, RegExp])[] = [
     ['[tasks."a.b"]\nrate_limit = "10/d"', /tasks\."a\.b"\.rate_limit must be a rate such as '100\/m'.*got "10\/d".*umbel\.toml:2/s],
