@@ -1,6 +1,6 @@
 /**
  * Workers and monitors among each other, ours and Python's, over Redis and RabbitMQ: what mingles at the start, who sees whom, who is elected, and what
- * Celery's own State makes of our events.
+ * Celery's own State makes of our events. On a file, where a Python worker can tell nobody anything, two of ours.
  */
 import t from 'tap';
 import { taskHandle } from '../../src/client/umbel.ts';
@@ -188,3 +188,27 @@ say(out.getvalue())
     t.match(await worker.stop(), { code: 0 });
   });
 }
+
+void t.test('two on one file: the second knows at its start what was revoked on the first', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.mjs', tasks);
+  const client = await folder.client();
+  const start = (node: string) =>
+    folder.worker(['-A', 'tasks.mjs', '-c', '1', '-n', node], { env: { UMBEL_WORKER_ENABLE_MINGLE: 'true' } });
+  const first = await start('first@here').ready();
+  t.equal(first.all('mingle.alone').length, 1);
+  const revoked = await folder.umbel(['control', 'revoke', 'before-it', '-d', 'first@here', '-t', '30']);
+  t.match(revoked, { status: 0, stdout: /tasks before-it flagged as revoked/ });
+  const second = await start('second@here').ready();
+  t.match(second.all('mingle.synced'), [{ nodes: 1 }]);
+  // Nobody else is left who could know of it.
+  await first.stop('SIGKILL');
+  for (const taskId of ['before-it', 'another']) await client.call({ task: 'proj.add', args: [1, 1], kwargs: {}, options: { taskId } });
+  await second.event('task.revoked', ({ taskId }) => taskId === 'before-it');
+  t.equal(await client.result('another').get({ timeoutMs: 30_000 }), 2);
+  t.notOk(
+    second.events.some(({ event, taskId }) => event === 'task.started' && taskId === 'before-it'),
+    'it did not run',
+  );
+  t.match(await second.stop(), { code: 0 });
+});

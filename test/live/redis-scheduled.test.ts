@@ -1,14 +1,13 @@
 /** A hundred thousand tasks that wait for their ETA in Redis: what they cost the worker, and that none starts before its time. */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { encodeTask } from '../../src/protocol/task-message.ts';
 import { encodeEnvelope } from '../../src/protocol/virtual-envelope.ts';
 import { redisConnection } from '../broker/redis/redis-place.ts';
 import { eventually } from '../pool/eventually.ts';
 import { RedisServer } from '../redis-server.ts';
+import { HeldMemory, residentBytes } from './held-memory.ts';
 import { LiveFolder } from './live-folder.ts';
-import type { LiveWorker } from './live-worker.ts';
 
 const scheduled = 100_000;
 const mostBytes = 60 * 1024 * 1024;
@@ -23,59 +22,6 @@ import { appendFileSync } from 'node:fs';
 import { task } from 'umbel';
 export const note = task({ name: 'scheduled.note', bind: true }, (context, _payload) => appendFileSync('starts.log', context.id + ' ' + Date.now() + '\\n'));
 `;
-
-/** What the worker's parent has of the machine's memory. Pages of its executable that it happens to have read do not count. */
-function residentBytes({ pid }: LiveWorker): number {
-  const [, kibibytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kibibytes) * 1024;
-}
-
-/** Through the inspector of the worker's parent: what it holds after a garbage collection, buffers included. */
-class HeldMemory {
-  readonly #socket: WebSocket;
-  #id = 0;
-
-  private constructor(socket: WebSocket) {
-    this.#socket = socket;
-  }
-
-  static async of(worker: LiveWorker): Promise<HeldMemory> {
-    worker.kill('SIGUSR2');
-    const { message } = await worker.event('inspector.open');
-    const socket = new WebSocket(/ws:\S+/.exec(message)?.[0] ?? '');
-    await new Promise((resolve, reject) => {
-      socket.addEventListener('open', resolve);
-      socket.addEventListener('error', reject);
-    });
-    return new HeldMemory(socket);
-  }
-
-  async bytes(): Promise<number> {
-    await this.#call('HeapProfiler.collectGarbage');
-    const { usedSize = 0, backingStorageSize = 0 } = await this.#call('Runtime.getHeapUsage');
-    return usedSize + backingStorageSize;
-  }
-
-  async close(): Promise<void> {
-    const closed = new Promise((resolve) => this.#socket.addEventListener('close', resolve));
-    this.#socket.close();
-    await closed;
-  }
-
-  #call(method: string): Promise<Record<string, number>> {
-    const id = ++this.#id;
-    return new Promise((resolve) => {
-      const hear = ({ data }: MessageEvent): void => {
-        const answer = JSON.parse(String(data)) as { id: number; result: Record<string, number> };
-        if (answer.id !== id) return;
-        this.#socket.removeEventListener('message', hear);
-        resolve(answer.result);
-      };
-      this.#socket.addEventListener('message', hear);
-      this.#socket.send(JSON.stringify({ id, method }));
-    });
-  }
-}
 
 void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
   t.setTimeout(120_000);

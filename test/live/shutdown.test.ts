@@ -4,7 +4,7 @@
  */
 import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
-import { App, taskHandle } from '../../src/client/umbel.ts';
+import { App } from '../../src/client/umbel.ts';
 import type { AsyncResult } from '../../src/task/async-result.ts';
 import { type BrokerKind, brokerKinds, openBroker, openProxy } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
@@ -59,6 +59,11 @@ async function openPlace(t: Test, kind: BrokerKind): Promise<Place> {
   return { broker: url, config: kind === 'redis' ? '[redis]\nlease_seconds = 3\n' : '', hold };
 }
 
+interface WorkerOptions {
+  readonly config?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 class Scene {
   readonly folder: LiveFolder;
   readonly place: Place;
@@ -82,15 +87,16 @@ class Scene {
     return scene;
   }
 
-  worker(config = ''): LiveWorker {
+  worker({ config = '', env = {} }: WorkerOptions = {}): LiveWorker {
     this.folder.write('umbel.toml', `${config}${this.place.config ?? ''}`);
     const { broker } = this.place;
-    return this.folder.worker(['-A', this.folder.file('tasks.mjs'), '-b', broker, '--result-backend', this.#backend, '-c', '2']);
+    const args = ['-A', this.folder.file('tasks.mjs'), '-b', broker, '--result-backend', this.#backend, '-c', '2'];
+    return this.folder.worker(args, { env });
   }
 
   /** A worker that runs an early and a late task, holds one in reserve and has put one off. */
-  async busy(config = ''): Promise<LiveWorker> {
-    const worker = await this.worker(config).ready();
+  async busy(options: WorkerOptions = {}): Promise<LiveWorker> {
+    const worker = await this.worker(options).ready();
     for (const name of ['early', 'late']) {
       await this.#send(name, [this.folder.file(`open-${name}`)]);
       await worker.event('task.started', ({ taskId }) => taskId === name);
@@ -104,7 +110,7 @@ class Scene {
   }
 
   async #send(name: string, args: unknown[], options: { countdown?: number } = {}): Promise<void> {
-    this.results.set(name, await taskHandle(name).applyAsync({ args, taskId: name, ...options }));
+    this.results.set(name, await this.#app.call({ task: name, args, kwargs: {}, options: { taskId: name, ...options } }));
   }
 
   open(...names: readonly string[]): void {
@@ -129,6 +135,11 @@ class Scene {
   }
 }
 
+/** For platforms that can only send TERM it may be made to mean QUIT. */
+const colds: readonly (readonly [NodeJS.Signals, Readonly<Record<string, string>>])[] = [
+  ['SIGQUIT', {}],
+  ['SIGTERM', { REMAP_SIGTERM: 'SIGQUIT' }],
+];
 const lost = { remoteName: 'WorkerLostError', message: /SIGKILL/ };
 
 for (const kind of brokerKinds) {
@@ -147,19 +158,20 @@ for (const kind of brokerKinds) {
       await scene.nextDoes(t, { reserved: 'done' });
     });
 
-    await t.test('cold', async (t) => {
-      const scene = await Scene.open(t, place);
-      const worker = await scene.busy();
-      t.strictSame(await worker.stop('SIGQUIT'), { code: 1, signal: null });
-      await worker.event('worker.stop', ({ message }) => message === 'worker: Cold shutdown (MainProcess)');
-      t.match(await scene.end('early'), lost);
-      t.equal(await scene.results.get('late')?.state(), 'PENDING');
-      await scene.nextDoes(t, { late: 'again', reserved: 'done' });
-    });
+    for (const [signal, env] of colds)
+      await t.test(`cold, by ${signal}`, async (t) => {
+        const scene = await Scene.open(t, place);
+        const worker = await scene.busy({ env });
+        t.strictSame(await worker.stop(signal), { code: 1, signal: null });
+        await worker.event('worker.stop', ({ message }) => message === 'worker: Cold shutdown (MainProcess)');
+        t.match(await scene.end('early'), lost);
+        t.equal(await scene.results.get('late')?.state(), 'PENDING');
+        await scene.nextDoes(t, { late: 'again', reserved: 'done' });
+      });
 
     await t.test('soft: one finishes in its time, the other does not', async (t) => {
       const scene = await Scene.open(t, place);
-      const worker = await scene.busy('[worker]\nsoft_shutdown_timeout = 600\n');
+      const worker = await scene.busy({ config: '[worker]\nsoft_shutdown_timeout = 600\n' });
       worker.kill('SIGQUIT');
       await worker.event('worker.stop', ({ message }) => message === 'Initiating Soft Shutdown, terminating in 600 seconds');
       scene.open('early');

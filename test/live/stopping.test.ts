@@ -45,17 +45,6 @@ async function nextWorkerDoes(t: Test, scene: Scene, expected: Readonly<Record<s
   t.equal(next.all('task.received').length, Object.keys(expected).length, 'and nothing else is');
 }
 
-void t.test('REMAP_SIGTERM=SIGQUIT makes TERM cold', async (t) => {
-  const folder = new LiveFolder(t);
-  folder.write('tasks.ts', liveTasks);
-  const client = await folder.client();
-  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1'], { env: { REMAP_SIGTERM: 'SIGQUIT' } }).ready();
-  await client.call({ task: 'tasks.spin', args: [], kwargs: {}, options: { taskId: 'spin' } });
-  await worker.event('task.started');
-  t.strictSame(await worker.stop('SIGTERM'), { code: 1, signal: null });
-  t.match(await failure(client, 'spin'), { remoteName: 'WorkerLostError' });
-});
-
 void t.test('INT is warm', async (t) => {
   const scene = await busyWorker(t, ['gate']);
   scene.worker.kill('SIGINT');
