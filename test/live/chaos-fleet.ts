@@ -9,6 +9,9 @@ import { childrenOf, isRunning, type LiveWorker } from './live-worker.ts';
 import { monotonicMs, type RunLog } from './run-log.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
+/** Workers may be starting, or stand still beyond their lease. */
+const replacedWithinMs = 60_000;
+
 export interface ChaosFleetParams {
   readonly log: RunLog;
   readonly random: SeededRandom;
@@ -68,16 +71,17 @@ export class ChaosFleet {
   /** One that works, if any does; of this worker, if it has one. */
   async killChild(worker: number): Promise<void> {
     const { log, random } = this.#params;
-    const children = childrenOf(worker).filter((pid) => !this.killedAtMs.has(pid));
-    const working = new Set(log.lines.slice(-300).map(({ child }) => child));
-    const victims = children.filter((pid) => working.has(pid));
-    // All are being replaced: any other process that works will do.
-    const others = this.workers.flatMap(({ pid }) => childrenOf(pid)).filter((pid) => !this.killedAtMs.has(pid));
-    const candidates = victims.length > 0 ? victims : others;
-    if (candidates.length === 0) {
-      await log.started(log.starts + 1);
-      await this.killChild(worker);
-      return;
+    const alive = (of: number): number[] => childrenOf(of).filter((pid) => !this.killedAtMs.has(pid));
+    const untilMs = monotonicMs() + replacedWithinMs;
+    let candidates: number[] = [];
+    // All may be being replaced. Nothing needs to start meanwhile: a slow machine may be done with all tasks by now.
+    for (;;) {
+      const working = new Set(log.lines.slice(-300).map(({ child }) => child));
+      const victims = alive(worker).filter((pid) => working.has(pid));
+      candidates = victims.length > 0 ? victims : this.workers.flatMap(({ pid }) => alive(pid));
+      if (candidates.length > 0) break;
+      if (monotonicMs() > untilMs) throw new Error(`a worker must have a child again within ${replacedWithinMs / 1000}s, but none has`);
+      await elapsed(20);
     }
     const victim = random.pick(candidates);
     this.killedAtMs.set(victim, monotonicMs());
