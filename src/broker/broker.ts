@@ -163,6 +163,8 @@ export interface Subscription {
    * stands still while messages are ready and there is room has come to a standstill.
    */
   readonly activity: number;
+  /** Why the broker gave no message when it was last asked, as it says it; null: it did not refuse. Without it: it never does. */
+  readonly refusal?: string | null;
   /**
    * Ready messages that nobody but this subscription should be keeping waiting. Without it: all that are ready in its queues, because whoever has
    * room gets one.

@@ -55,6 +55,10 @@ class ChildResult extends Handle implements AsyncResult<unknown> {
     return this.ready();
   }
 
+  traceback(): Promise<never> {
+    return this.ready();
+  }
+
   children(): Promise<never> {
     return this.ready();
   }

@@ -1,5 +1,5 @@
 /** `umbel call TASK`: send one task, and with --wait print its result. */
-import { integer, seconds, text } from '../config/kind.ts';
+import { integer, oneOf, seconds, text } from '../config/kind.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { openClient } from '../node/open-client.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
@@ -41,6 +41,25 @@ const queue = valueOption({
   kind: text({ rule: 'the name of a queue' }),
   doc: 'Queue to send it to.',
 });
+const exchange = valueOption({
+  names: ['--exchange'],
+  argument: 'NAME',
+  kind: text({ rule: 'the name of an exchange' }),
+  doc: 'Exchange to send it to, instead of that of its queue.',
+});
+const routingKey = valueOption({
+  names: ['--routing-key'],
+  argument: 'KEY',
+  kind: text({ rule: 'a routing key' }),
+  doc: 'Routing key, instead of that of its queue.',
+});
+const serializer = valueOption({
+  names: ['--serializer'],
+  argument: 'NAME',
+  kind: oneOf(['json']),
+  doc: 'Serializer of the arguments. There is one.',
+  defaultText: 'json',
+});
 const priority = valueOption({
   names: ['--priority'],
   argument: 'N',
@@ -60,7 +79,7 @@ export const command: Command = {
   description:
     'Prints the id of the task; with --wait its result as JSON. A failed task ends it with status 1, a result that does not come in time with 75.',
   examples: ["umbel call tasks.add --args '[2, 2]' --wait", 'umbel call jobs.email.send -k \'{"to": "a@example.com"}\' --countdown 60'],
-  options: [args, kwargs, countdown, eta, expires, queue, priority, taskId, wait],
+  options: [args, kwargs, countdown, eta, expires, serializer, queue, exchange, routingKey, priority, taskId, wait],
   settings: [],
   async run(ctx) {
     const [task = ''] = ctx.args;
@@ -98,6 +117,8 @@ function callOptions(ctx: CommandContext): CallOptions {
     eta: etaText === undefined ? undefined : new Date(timeOf(etaText, '--eta')),
     expires: expiryOf(ctx.option(expires)),
     queue: ctx.option(queue),
+    exchange: ctx.option(exchange),
+    routingKey: ctx.option(routingKey),
     priority: ctx.option(priority),
     taskId: ctx.option(taskId),
   };

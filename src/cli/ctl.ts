@@ -70,11 +70,18 @@ function describe(commands: readonly ControlCommand[]): string {
 async function findCommand(ctx: CommandContext, name: string): Promise<ControlCommand | LocalCommand> {
   const local = localCommands.find((one) => one.name === name);
   if (local !== undefined) return local;
+  // What every worker knows needs no configuration, which may be what is broken today.
+  const builtin = builtinCommands.find(isCalled(name));
+  if (builtin !== undefined) return builtin;
   const known = await remoteCommands(ctx.loadConfig());
-  const found = known.find((one) => one.name === name || one.aliases?.includes(name));
+  const found = known.find(isCalled(name));
   if (found !== undefined) return found;
   const names = [...localCommands, ...known].map((one) => one.name);
   throw new UmbelError('USAGE', `a command must be one of ${names.join(', ')}, got ${JSON.stringify(name)}${didYouMean(name, names)}`);
+}
+
+function isCalled(name: string): (command: ControlCommand) => boolean {
+  return (command) => command.name === name || command.aliases?.includes(name) === true;
 }
 
 /** Throws USAGE, or LOCAL_UNREACHABLE. */

@@ -12,16 +12,25 @@ const state = flagOption({
   names: ['--state'],
   doc: 'Print the state instead: PENDING, STARTED, SUCCESS, FAILURE, RETRY, REVOKED or one of the task.',
 });
+const traceback = flagOption({
+  names: ['--traceback'],
+  doc: 'Print the traceback instead, of a task that failed or is tried again; an empty line where there is none.',
+});
 
 export const command: Command = {
   arguments: ['<id>'],
   description:
     'Prints the result as JSON. A failed task ends it with status 1; a task that has no result yet with 75, or with --wait when the time is over.',
-  examples: ['umbel result 7bd8b1a2-5f0e-4f3e-9c61-52c4b6a6a5a8 --wait 10'],
-  options: [wait, state],
+  examples: [
+    'umbel result 7bd8b1a2-5f0e-4f3e-9c61-52c4b6a6a5a8 --wait 10',
+    'umbel result 7bd8b1a2-5f0e-4f3e-9c61-52c4b6a6a5a8 --traceback',
+  ],
+  options: [wait, state, traceback],
   settings: [],
   async run(ctx) {
     const [id = ''] = ctx.args;
+    if (ctx.option(traceback) === true && (ctx.option(state) === true || ctx.option(wait) !== undefined))
+      throw new UmbelError('USAGE', '--traceback is given without --state and --wait');
     const client = openClient(ctx.loadConfig(), ctx.env);
     if (client.resultsAreReplies)
       throw new UmbelError(
@@ -33,6 +42,10 @@ export const command: Command = {
       const result = client.result(id);
       if (ctx.option(state) === true) {
         ctx.stdout(await result.state());
+        return exitStatus.ok;
+      }
+      if (ctx.option(traceback) === true) {
+        ctx.stdout(`${(await result.traceback()) ?? ''}\n`);
         return exitStatus.ok;
       }
       const waited = ctx.option(wait);

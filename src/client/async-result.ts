@@ -48,6 +48,10 @@ export class StoredResult<R> implements AsyncResult<R> {
     return (await required(this.#backend).get(this.id))?.status ?? 'PENDING';
   }
 
+  async traceback(): Promise<string | null> {
+    return (await required(this.#backend).get(this.id))?.traceback ?? null;
+  }
+
   async ready(): Promise<boolean> {
     return readyStates.has(await this.state());
   }

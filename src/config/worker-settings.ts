@@ -256,7 +256,7 @@ export const workerSettings = {
   worker_consumption_check_limit: setting<ConsumptionStepName>({
     kind: oneOf(['rebuild', 'reconnect', 'exit']),
     default: 'exit',
-    doc: 'The last of those steps: `rebuild` consumes anew, `reconnect` connects anew as well, `exit` ends the worker for its supervisor to start again.',
+    doc: 'The last of those steps: `rebuild` consumes anew, `reconnect` connects anew as well, `exit` ends the worker for its supervisor to start again. With one of the others systemd, where `WatchdogSec` is set, gets no sign of life while the last step has not helped.',
     celeryDiffers: 'Not in Celery.',
   }),
   worker_consumption_exit_timeout: setting<number>({

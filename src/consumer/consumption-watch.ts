@@ -61,6 +61,9 @@ export class ConsumptionWatch {
   #unansweredLooks = 0;
   /** Steps taken since the last activity. */
   #steps = 0;
+  /** The last step it may take was taken, and did not help. */
+  #spent = false;
+  #helpless = false;
   /** The look under way. */
   #look: object | null = null;
   #lookFailed = false;
@@ -69,6 +72,17 @@ export class ConsumptionWatch {
     this.#params = params;
     this.#clock = params.clock ?? systemClock;
     this.#tickMs = params.intervalMs / ticksPerInterval;
+  }
+
+  /** Messages were ready at the last look, and nothing has come for an interval or more. */
+  get stalled(): boolean {
+    return this.#suspicious;
+  }
+
+  /** Nothing comes, there is no reason for it, and all steps it may take were taken. */
+  get helpless(): boolean {
+    const subscription = this.#params.subscription();
+    return this.#helpless && subscription !== null && subscription.activity === this.#activity && this.#shouldGet(subscription);
   }
 
   async start(): Promise<void> {
@@ -103,12 +117,11 @@ export class ConsumptionWatch {
 
   /** The subscription, if it should be getting messages and has heard nothing since the last call; else the interval begins again. */
   #silent(): Subscription | null {
-    const { broker, hasFreeSlot } = this.#params;
     const subscription = this.#params.subscription();
     if (subscription !== null && subscription.activity !== this.#activity) {
       this.#activity = subscription.activity;
       this.#answered();
-    } else if (subscription !== null && broker.state === 'connected' && subscription.hasRoom && hasFreeSlot()) {
+    } else if (subscription !== null && this.#shouldGet(subscription)) {
       return subscription;
     }
     this.#silentTicks = 0;
@@ -118,9 +131,21 @@ export class ConsumptionWatch {
     return null;
   }
 
-  #answered(): void {
-    if (this.#steps > 0) this.#params.log.info('consumer.recovered', 'consumer: the broker answers again, messages are taken');
+  #shouldGet({ hasRoom }: Subscription): boolean {
+    const { broker, hasFreeSlot } = this.#params;
+    return broker.state === 'connected' && hasRoom && hasFreeSlot();
+  }
+
+  #forgetSteps(): void {
     this.#steps = 0;
+    this.#spent = false;
+    this.#helpless = false;
+  }
+
+  #answered(): void {
+    if (this.#steps > 0 || this.#spent)
+      this.#params.log.info('consumer.recovered', 'consumer: the broker answers again, messages are taken');
+    this.#forgetSteps();
   }
 
   #lookAt(subscription: Subscription): void {
@@ -147,11 +172,12 @@ export class ConsumptionWatch {
     if (subscription === null) return;
     if (ready === 0) {
       this.#suspicious = false;
-      this.#steps = 0;
+      this.#forgetSteps();
     } else if (this.#suspicious) {
       this.#takeStep(subscription, ready);
     } else {
       this.#suspicious = true;
+      this.#helpless ||= this.#spent;
     }
   }
 
@@ -203,6 +229,7 @@ export class ConsumptionWatch {
     if (step !== this.#params.limit) return;
     this.#steps = 0;
     this.#suspicious = false;
+    this.#spent = true;
   }
 
   #reconnect(what: string, ready: number | null): void {

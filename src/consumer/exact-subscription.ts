@@ -31,6 +31,10 @@ export class ExactSubscription implements Subscription {
     return this.#inner.hasRoom;
   }
 
+  get refusal(): string | null {
+    return this.#inner.refusal ?? null;
+  }
+
   get activity(): number {
     return this.#inner.activity;
   }

@@ -55,6 +55,8 @@ export class RateLimiter {
   #waiting = 0;
   #changed = false;
   #saidFull = false;
+  /** Types whose limit was set from outside: their own counts no more. */
+  readonly #setFromOutside = new Set<string>();
 
   constructor(params: RateLimiterParams) {
     this.#params = params;
@@ -62,12 +64,18 @@ export class RateLimiter {
 
   /** The limits of the tasks this worker has. */
   configure(tasks: ReadonlyMap<string, TaskOffer>): void {
-    for (const { name, rateLimit } of tasks.values()) this.#set(name, rateLimit ?? 0);
+    for (const { name, rateLimit } of tasks.values()) if (!this.#setFromOutside.has(name)) this.#set(name, rateLimit ?? 0);
   }
 
   /** The limits in force, as they were written. */
   get limits(): ReadonlyMap<string, RateLimit> {
     return new Map([...this.#types].map(([name, { limit }]) => [name, limit]));
+  }
+
+  /** Those of them that something waits for. */
+  get waitingLimits(): ReadonlyMap<string, RateLimit> {
+    const waiting = [...this.#types].filter(([, { waiting, head }]) => waiting.length > head);
+    return new Map(waiting.map(([name, { limit }]) => [name, limit]));
   }
 
   /** Tasks that wait, of all types. */
@@ -83,6 +91,7 @@ export class RateLimiter {
   /** Another limit from now on, for what waits too; 0: none. Throws RangeError for what is no rate. */
   setLimit(taskName: string, limit: RateLimit): void {
     const rate = this.#set(taskName, limit);
+    this.#setFromOutside.add(taskName);
     const off = this.#params.disabled ? ' It is not kept: worker.disable_rate_limits is on.' : '';
     const what =
       rate === 0 ? `Rate limits disabled for tasks of type ${taskName}` : `New rate limit for tasks of type ${taskName}: ${limit}.`;

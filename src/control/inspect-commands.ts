@@ -23,8 +23,8 @@ export const inspectCommands: readonly ControlCommand[] = [
     aliases: ['dump_active'],
     kind: 'inspect',
     arguments: [{ name: 'safe', default: false, type: 'boolean' }],
-    commandLine: [],
-    help: 'Tasks that are running now.',
+    signature: '[true]',
+    help: 'Tasks that are running now; with true their arguments are texts.',
     run: (surface, { safe }) => surface.active(isTrue(safe)),
   },
   {

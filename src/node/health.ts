@@ -4,17 +4,18 @@
  * Live: its event loop turns. Ready: it takes tasks, so its broker is there.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Broker } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import { type ProbeAnswer, type ProbePlace, ProbeServer } from '../driver/probe-server.ts';
 import type { Component } from '../lifecycle/component.ts';
+import { type ReadinessParams, unready } from './readiness.ts';
 import { type Lag, lagResolutionMs, type WorkerMetricsParams, workerMetrics } from './worker-metrics.ts';
 
-export interface HealthParams extends WorkerMetricsParams {
+export interface HealthParams extends WorkerMetricsParams, ReadinessParams {
   /** null: nothing is served. */
   readonly place: ProbePlace | null;
+  readonly broker: Broker;
   readonly consumer: Consumer;
-  isRunning(): boolean;
-  isQuiet(): boolean;
 }
 
 export function health(params: HealthParams): Component {
@@ -40,7 +41,7 @@ function answer(path: string, params: HealthParams, lag: Lag): ProbeAnswer | nul
     case '/livez':
       return say(null);
     case '/startupz':
-      return say(params.isRunning() ? null : 'starting');
+      return say(params.state() === 'new' ? 'starting' : null);
     case '/readyz':
       return say(unready(params));
     case '/metrics':
@@ -52,11 +53,4 @@ function answer(path: string, params: HealthParams, lag: Lag): ProbeAnswer | nul
 
 function say(problem: string | null): ProbeAnswer {
   return { status: problem === null ? 200 : 503, contentType: 'text/plain', body: `${problem ?? 'ok'}\n` };
-}
-
-function unready({ broker, consumer, isRunning, isQuiet }: HealthParams): string | null {
-  if (!isRunning()) return 'starting or stopping';
-  if (broker.state !== 'connected') return `the broker is ${broker.state}`;
-  if (isQuiet()) return 'quiet';
-  return (consumer.subscription?.queues.length ?? 0) === 0 ? 'takes tasks from no queue' : null;
 }

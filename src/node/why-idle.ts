@@ -1,73 +1,115 @@
 /**
  * One sentence about a worker: why it runs nothing, or what it is busy with. For `umbel ctl why`.
  *
- * Owns the order of the reasons: the one that must be dealt with first comes first.
+ * Owns the order of the reasons: the one that must be dealt with first comes first. What it says must be so: where nothing is known, it says that.
  */
-import type { Broker } from '../broker/broker.ts';
+import type { Broker, Subscription } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
+import type { Request } from '../consumer/request.ts';
 import type { ChildPool } from '../pool/child-pool.ts';
 import { systemClock } from '../std/clock.ts';
+import type { NodeState } from './node-state.ts';
 
 export interface WhyParams {
-  readonly broker: Broker;
+  readonly broker: Pick<Broker, 'displayUrl' | 'countReady'>;
   /** Unix ms; null: it is there. */
   readonly brokerLostAtMs: number | null;
-  readonly consumer: Consumer;
-  readonly pool: ChildPool;
+  readonly state: NodeState;
+  readonly consumer: Pick<Consumer, 'subscription' | 'held' | 'rateLimits'>;
+  readonly pool: Pick<ChildPool, 'tasks' | 'pids' | 'name' | 'jobCount'>;
   /** Tasks that may run at a time. */
   readonly slots: number;
   readonly quiet: boolean;
+  /** Messages have been ready for a whole interval of the watch, and none has come. */
+  readonly stalled: boolean;
 }
 
 /** Tasks and queues named in one sentence. */
 const mostNamed = 4;
 
-export async function whyIdle({ broker, brokerLostAtMs, consumer, pool, slots, quiet }: WhyParams): Promise<string> {
-  const now = Date.now();
-  if (brokerLostAtMs !== null) return `The broker (${broker.displayUrl}) is away since ${new Date(brokerLostAtMs).toISOString()}.`;
+export async function whyIdle(params: WhyParams): Promise<string> {
+  const { broker, brokerLostAtMs, state, consumer, pool, slots, quiet } = params;
+  const active = [...consumer.held].filter(({ request }) => request.state === 'active');
+  // What has ended stays active until its end is recorded, which a broker that is away does not do.
+  const running = active.filter(({ job }) => job.child?.jobs.has(job.id) === true).map(({ request }) => request);
+  if (state === 'stopping' || state === 'stopped')
+    return running.length === 0
+      ? 'It is stopping: no task is taken any more.'
+      : `It is stopping, and waits for what runs: ${named(running)}.`;
+  if (brokerLostAtMs !== null) {
+    const since = `The broker (${broker.displayUrl}) is away since ${new Date(brokerLostAtMs).toISOString()}`;
+    const goesOn = running.length === 0 ? '' : `; what runs goes on: ${named(running)}`;
+    const ended = active.length - running.length;
+    return `${since}${goesOn}${ended === 0 ? '' : `; ${tasks(ended, 'that has ended waits', 'that have ended wait')} for it`}.`;
+  }
   const { subscription } = consumer;
-  if (subscription === null) return 'It is starting or stopping: it takes no tasks.';
+  if (state === 'new' || subscription === null) return 'It is starting: no task is taken yet.';
   if (quiet) return 'It is quiet (SIGTSTP): no task is taken until SIGCONT.';
   if (pool.tasks.size === 0) return 'Its task modules export no task: every message is rejected.';
   if (subscription.queues.length === 0) return 'It takes tasks from no queue: all were cancelled.';
   if (subscription.heldUntilMs <= systemClock.monotonic())
     return 'The broker has not confirmed for a whole lease that this worker lives: no task is started until it has.';
-  const running = consumer.active;
-  if (running.length >= slots) {
-    const busy = running
-      .slice(0, mostNamed)
-      .map(
-        ({ label, pid, startedAtSeconds }) =>
-          `${label} for ${Math.max(0, Math.round(now / 1000 - (startedAtSeconds ?? 0)))} s in process ${pid}`,
-      );
-    return `${slots === 1 ? 'Its one place is' : `All ${slots} places are`} taken: ${busy.join(', ')}${more(running.length)}.`;
-  }
+  if (running.length >= slots) return `${slots === 1 ? 'Its one place is' : `All ${slots} places are`} taken: ${named(running)}.`;
+  if (pool.pids.length === 0 && (pool.name === 'prefork' || pool.name === 'async')) return 'No child is up: the log says why.';
+  const places = `${running.length} of ${slots} ${slots === 1 ? 'place is' : 'places are'} taken`;
   const limited = consumer.rateLimits.waiting;
   if (limited > 0) {
-    const limits = [...consumer.rateLimits.limits].slice(0, mostNamed).map(([name, limit]) => `${name} ${limit}`);
-    return `${limited} ${limited === 1 ? 'task waits' : 'tasks wait'} for rate limits (${limits.join(', ')}); ${running.length} of ${slots} places are taken.`;
+    const limits = [...consumer.rateLimits.waitingLimits];
+    const which = limits.slice(0, mostNamed).map(([name, limit]) => `${name} ${limit}`);
+    const others = subscription.hasRoom ? '' : ' As many are held as may be: what is behind them in the queues waits, too.';
+    return `${tasks(limited, 'waits', 'wait')} for rate limits (${which.join(', ')}${more(limits.length)}); ${places}.${others}`;
   }
-  if (pool.pids.length === 0 && pool.name === 'prefork') return 'No child is up.';
-  if (running.length > 0) return `It runs ${running.length} of at most ${slots} tasks, and nothing else waits here.`;
-  const ready = await countReady(broker, subscription.queues);
+  const waiting = pool.jobCount - running.length;
+  if (waiting > 0)
+    return `${tasks(waiting, 'waits', 'wait')} for a child that is starting, being replaced or kept for one task alone; ${places}.`;
+  return queuesOf(params, subscription, running, places);
+}
+
+/** Nothing here is in the way: what is in the queues? */
+async function queuesOf(
+  { broker, stalled }: WhyParams,
+  subscription: Subscription,
+  running: readonly Request[],
+  places: string,
+): Promise<string> {
   const queues = subscription.queues.slice(0, mostNamed).join(', ') + more(subscription.queues.length);
-  if (ready === null) return `Nothing waits here; how much is in its queues (${queues}) cannot be told.`;
+  const runs = running.length === 0 ? '' : ` ${running.length === 1 ? 'One task runs' : `${running.length} tasks run`}: ${named(running)}.`;
+  if (typeof subscription.refusal === 'string') return `The broker refuses messages: ${subscription.refusal.replace(/\.$/, '')}.${runs}`;
+  const ready = await countReady(broker, subscription.queues);
+  if (ready === null) return `Nothing waits here; how much is in its queues (${queues}) cannot be told.${runs}`;
   if (ready === 0) {
     const scheduled = await subscription.scheduled(1).catch(() => []);
     const next = scheduled[0];
-    return `Its queues (${queues}) are empty${next === undefined ? '' : `; the next scheduled task is due ${new Date(next.dueAtMs).toISOString()}`}.`;
+    return `Its queues (${queues}) are empty${next === undefined ? '' : `; the next scheduled task is due ${new Date(next.dueAtMs).toISOString()}`}.${runs}`;
   }
-  const messages = ready === 1 ? '1 message is' : `${ready} messages are`;
-  return `${messages} ready in its queues (${queues}) and places are free: ${ready === 1 ? 'it is' : 'they are'} about to be taken.`;
+  const messages = `${ready === 1 ? '1 message is' : `${ready} messages are`} ready in its queues (${queues})`;
+  if (stalled) return `${messages}, ${places}, and the broker delivers nothing: the worker consumes anew by itself.${runs}`;
+  const owed = await subscription.countOwed?.().catch(() => null);
+  if (owed === 0) return `${messages}, and the broker keeps them for another consumer.${runs}`;
+  return `${messages}, and ${places}: ${ready === 1 ? 'it is' : 'they are'} about to be taken.`;
 }
 
-async function countReady(broker: Broker, queues: readonly string[]): Promise<number | null> {
+function named(running: readonly Request[]): string {
+  const now = Date.now() / 1000;
+  const some = running
+    .slice(0, mostNamed)
+    .map(
+      ({ label, pid, startedAtSeconds }) => `${label} for ${Math.max(0, Math.round(now - (startedAtSeconds ?? now)))} s in process ${pid}`,
+    );
+  return some.join(', ') + more(running.length);
+}
+
+async function countReady(broker: Pick<Broker, 'countReady'>, queues: readonly string[]): Promise<number | null> {
   try {
     const counts = await Promise.all(queues.map((queue) => broker.countReady(queue)));
     return counts.reduce((sum, count) => sum + count, 0);
   } catch {
     return null;
   }
+}
+
+function tasks(count: number, one: string, many: string): string {
+  return count === 1 ? `1 task ${one}` : `${count} tasks ${many}`;
 }
 
 function more(count: number): string {

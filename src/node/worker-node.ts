@@ -10,8 +10,8 @@
  *                     └──────cold──► stopping(cold) ──► stopped
  *                                        ▲ a warm stop becomes cold when asked again or out of time
  *
- * Start: watchdog → pidfile → reaper → statedb → pool → broker → backend → producer → events → mingle → consumer → gossip → heartbeat → its watch → operation → READY; stop in the reverse order. The pool goes
- * first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
+ * Start: signs of life → pidfile → reaper → statedb → pool → socket and probes → broker → backend → producer → events → mingle → consumer → gossip → heartbeat → its watch → remote control → READY; stop in the
+ * reverse order. The pool goes first, because what it offers decides what may be consumed; the consumer comes after all that it needs.
  */
 import type { ResultBackend } from '../backend/backend.ts';
 import type { Broker } from '../broker/broker.ts';
@@ -43,6 +43,7 @@ import { brokerComponent } from './broker-component.ts';
 import { dump } from './dump.ts';
 import { hardStop } from './hard-stop.ts';
 import { Monitoring, type Work } from './monitoring.ts';
+import type { NodeState } from './node-state.ts';
 import { configuredConnections } from './open-client.ts';
 import { operation } from './operation.ts';
 import { PidfileComponent } from './pidfile-component.ts';
@@ -52,7 +53,6 @@ import { setAside } from './set-aside.ts';
 import { Shutdown } from './shutdown.ts';
 import { sayNoTasks, sayUnused } from './task-annotations.ts';
 import { tryModules } from './try-modules.ts';
-import { Watchdog } from './watchdog.ts';
 import { autoscaleParams, childSettings, recyclingParams, type WorkerNames, workerNames } from './worker-params.ts';
 
 export interface WorkerNodeParams {
@@ -66,8 +66,6 @@ export interface WorkerNodeParams {
 
 /** What settling, ending children and giving back may take beyond the time of the tasks. */
 const stuckGraceMs = 30_000;
-
-type NodeState = 'new' | 'running' | 'stopping' | 'stopped';
 
 /** How a stop ends: with a status, or in a new program under the same pid. */
 type Ending = { readonly kind: 'exit'; readonly status: number } | { readonly kind: 'restart' };
@@ -187,12 +185,40 @@ export class WorkerNode {
       clock: systemClock,
     });
     const reaper = new Reaper({ log, isOwnChild: (pid) => this.#pool.pids.includes(pid) });
+    const watch = new ConsumptionWatch({
+      broker: this.#broker,
+      subscription: () => this.#consumer.subscription,
+      hasFreeSlot: () => this.#pool.jobCount < this.#pool.size * pool.slots,
+      intervalMs: settings.worker_consumption_check_interval * 1000,
+      limit: settings.worker_consumption_check_limit,
+      log,
+      onStuck: (error) => this.#stuck(error),
+    });
+    const operated = operation({
+      config,
+      names: this.#names,
+      env: params.env,
+      broker: this.#broker,
+      consumer: this.#consumer,
+      pool: this.#pool,
+      revokes: this.revokes,
+      settler: this.#settler,
+      monitoring,
+      log,
+      notify: this.#notify,
+      state: () => this.#state,
+      isStalled: () => watch.stalled,
+      isHelpless: () => watch.helpless,
+      isQuiet: () => this.#isQuiet,
+      stop: () => void this.#stop('warm', { kind: 'exit', status: exitStatus.ok }),
+    });
     this.#boot = new BootOrder([
-      new Watchdog(this.#notify),
+      ...operated.supervised,
       this.#pidfile,
       reaper,
       stateDb,
       this.#pool,
+      ...operated.local,
       brokerComponent({
         broker: this.#broker,
         purge: settings.worker_purge ? queues : [],
@@ -207,30 +233,8 @@ export class WorkerNode {
       ...monitoring.beforeConsumer(this.revokes),
       this.#consumer,
       ...monitoring.afterConsumer,
-      new ConsumptionWatch({
-        broker: this.#broker,
-        subscription: () => this.#consumer.subscription,
-        hasFreeSlot: () => this.#pool.jobCount < this.#pool.size * pool.slots,
-        intervalMs: settings.worker_consumption_check_interval * 1000,
-        limit: settings.worker_consumption_check_limit,
-        log,
-        onStuck: (error) => this.#stuck(error),
-      }),
-      ...operation({
-        config,
-        names: this.#names,
-        env: params.env,
-        broker: this.#broker,
-        consumer: this.#consumer,
-        pool: this.#pool,
-        revokes: this.revokes,
-        settler: this.#settler,
-        monitoring,
-        log,
-        isRunning: () => this.#state === 'running',
-        isQuiet: () => this.#isQuiet,
-        stop: () => void this.#stop('warm', { kind: 'exit', status: exitStatus.ok }),
-      }),
+      watch,
+      ...operated.remote,
     ]);
   }
 

@@ -36,6 +36,7 @@ import { bugReport, bugReportText } from './bug-report.ts';
 import { ChildDebugger } from './child-debugger.ts';
 import { dump } from './dump.ts';
 import type { Monitoring } from './monitoring.ts';
+import type { NodeState } from './node-state.ts';
 import { queueInfo } from './queue-info.ts';
 import { requestInfo, scheduledInfo } from './request-info.ts';
 import { shownConfig } from './shown-config.ts';
@@ -56,8 +57,11 @@ export interface WorkerSurfaceParams {
   readonly revokes: Revokes;
   readonly settler: Pick<Settler, 'totals'>;
   readonly log: Logger;
+  state(): NodeState;
   /** No tasks are taken, by request. */
   isQuiet(): boolean;
+  /** Messages have been ready for a while, and none has come. */
+  isStalled(): boolean;
   /** A warm stop, as by TERM. */
   stop(message: string): void;
 }
@@ -99,14 +103,22 @@ export class WorkerSurface implements LocalSurface {
 
   /** One sentence. */
   why(): Promise<string> {
-    const { broker, consumer, pool, names, isQuiet } = this.#params;
-    const slots = pool.size * names.pool.slots;
-    return whyIdle({ broker, brokerLostAtMs: this.#brokerLostAtMs, consumer, pool, slots, quiet: isQuiet() });
+    const { broker, consumer, pool, names, state, isQuiet, isStalled } = this.#params;
+    return whyIdle({
+      broker,
+      brokerLostAtMs: this.#brokerLostAtMs,
+      state: state(),
+      consumer,
+      pool,
+      slots: pool.size * names.pool.slots,
+      quiet: isQuiet(),
+      stalled: isStalled(),
+    });
   }
 
   dump(): Promise<void> {
-    const { log, pool, consumer, isQuiet } = this.#params;
-    return dump({ log, pool, consumer, state: isQuiet() ? 'quiet' : 'running' });
+    const { log, pool, consumer, state, isQuiet } = this.#params;
+    return dump({ log, pool, consumer, state: isQuiet() ? 'quiet' : state() });
   }
 
   openDebugger(index: number): Promise<string> {
@@ -264,7 +276,7 @@ export class WorkerSurface implements LocalSurface {
     if (!isExchangeType(exchangeType))
       throw new CommandFailure('ValueError', `exchange_type must be direct, topic, fanout or headers, got '${exchangeType}'`);
     const { subscription } = consumer;
-    if (subscription === null) throw new CommandFailure('RuntimeError', 'the worker is stopping');
+    if (subscription === null) throw new CommandFailure('RuntimeError', 'the worker is starting or stopping');
     if (subscription.queues.includes(name)) return;
     const known = exchange === null && routingKey === null ? names.queueTable.find(name) : { name };
     const queue: TaskQueue =
@@ -279,7 +291,8 @@ export class WorkerSurface implements LocalSurface {
 
   async cancelConsumer(queue: string): Promise<void> {
     const { consumer, log } = this.#params;
-    await consumer.subscription?.cancelQueue(queue);
+    if (consumer.subscription === null) throw new CommandFailure('RuntimeError', 'the worker is starting or stopping');
+    await consumer.subscription.cancelQueue(queue);
     log.info('control.cancel-consumer', `No longer consuming from ${queue}`);
   }
 
@@ -309,7 +322,8 @@ export class WorkerSurface implements LocalSurface {
 
   shutdown(message: string): void {
     this.#params.log.warning('control.shutdown', message);
-    this.#params.stop(message);
+    // The answer on the socket goes out first: a worker that still starts ends at once.
+    setImmediate(() => this.#params.stop(message));
   }
 
   heartbeat(): void {

@@ -37,6 +37,8 @@ export interface AsyncResult<R> extends ResultHandle {
   get(options?: GetOptions): Promise<R>;
   /** PENDING, STARTED, SUCCESS, FAILURE, RETRY, REVOKED or a state of the task's own. */
   state(): Promise<string>;
+  /** Of what it failed with, or is tried again for; null where there is none. */
+  traceback(): Promise<string | null>;
   /** What the task has called and what followed from it, as far as its stored result says. */
   children(): Promise<readonly AnyResult[]>;
 }

@@ -30,7 +30,7 @@ t.test('umbel ctl', async (t) => {
       'why\n',
       'dump\n',
       'debug <index> [close]\n',
-      'active\n',
+      'active [true]\n',
       'pool_grow [n]\n',
       'raise_level [N=1]\n',
       'current_level\n',
@@ -68,6 +68,13 @@ t.test('umbel ctl', async (t) => {
     t.match(await why('[worker]\nhostname = "gone@here"\n'), { status: 64, stderr: /which worker/ });
     t.match(await why('[worker]\nconcurency = 1\n', '-n', 'mail@here'), { status: 0, stdout: 'mail@here\n' }, 'a wrong file is no reason');
     t.match(await why('[worker]\ncontrol_socket = "of-%n.sock"\n', '-n', 'its-own@here'), { status: 0, stdout: 'own@here\n' });
+  });
+
+  await t.test('a configuration that is broken today keeps nobody from asking', async (t) => {
+    const broken = { UMBEL_WORKER_CONCURRENCY: 'many' };
+    const asked = (...words: string[]) => runInMemory(['ctl', '--socket', join(cwd, 'nobody.sock'), ...words], { cwd, env: broken });
+    for (const name of ['why', 'active', 'stats', 'pool_grow']) t.match(await asked(name), { status: 69, stderr: /\[LOCAL_UNREACHABLE\]/ });
+    t.match(await asked('raise_level'), { status: 78 }, 'only what is in a module of the configuration');
   });
 });
 

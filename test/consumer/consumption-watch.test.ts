@@ -325,3 +325,43 @@ t.test('stopped, and off', async (t) => {
   t.equal(off.clock.pending, 0);
   await off.watch.stop();
 });
+
+t.test('it is helpless once its last step has not helped, for as long as it should get messages', async (t) => {
+  for (const limit of ['rebuild', 'reconnect'] as const) {
+    const bench = await Bench.started(limit);
+    const steps = limit === 'rebuild' ? 1 : 2;
+    await bench.intervals(1 + steps);
+    t.equal(bench.steps.length, steps);
+    t.notOk(bench.watch.helpless, 'the last step may help yet');
+    await bench.intervals(1);
+    t.ok(bench.watch.helpless, 'it has not');
+    t.ok(bench.watch.stalled);
+    await bench.intervals(7);
+    t.ok(bench.watch.helpless, 'while it begins again');
+    bench.isFree = false;
+    t.notOk(bench.watch.helpless, 'a reason not to consume');
+    bench.isFree = true;
+    bench.isConsuming = false;
+    t.notOk(bench.watch.helpless, 'another');
+    bench.isConsuming = true;
+    t.ok(bench.watch.helpless);
+    bench.subscription.activity += 1;
+    t.notOk(bench.watch.helpless, 'something has come');
+    await bench.clock.advanceAsync(intervalMs / 10);
+    t.notOk(bench.watch.helpless);
+    await bench.intervals(2);
+    t.notOk(bench.watch.helpless, 'the steps are taken anew before');
+    bench.broker.ready = 0;
+    await bench.intervals(8);
+    t.notOk(bench.watch.helpless, 'and nothing is ready');
+    t.notOk(bench.watch.stalled);
+    await bench.watch.stop();
+  }
+});
+
+t.test('with the end as its last step it is never helpless', async (t) => {
+  const bench = await Bench.started();
+  await bench.intervals(10);
+  t.equal(bench.stuck.length, 1);
+  t.notOk(bench.watch.helpless);
+});

@@ -253,3 +253,28 @@ t.test('thousands that wait at a high rate all go on, in order', async (t) => {
   clock.advance(1001);
   t.strictSame(ids(), all);
 });
+
+t.test('a limit that was set before the types of the tasks are known counts more than theirs', async (t) => {
+  const { limiter } = bench({ limits: {} });
+  limiter.setLimit('tasks.slow', '5/s');
+  limiter.setLimit('tasks.free', 0);
+  const offers = { 'tasks.slow': '10/m', 'tasks.free': '1/m', 'tasks.other': '7/m' };
+  limiter.configure(new Map(Object.entries(offers).map(([name, rateLimit]) => [name, taskOffer(name, { rateLimit })])));
+  t.same(
+    [...limiter.limits],
+    [
+      ['tasks.slow', '5/s'],
+      ['tasks.other', '7/m'],
+    ],
+  );
+});
+
+t.test('the limits that something waits for', async (t) => {
+  const { limiter, come, clock } = bench({ limits: { 'tasks.a': '1/s', 'tasks.b': '2/s', 'tasks.c': '3/s' } });
+  come('1', 'tasks.b');
+  t.same([...limiter.waitingLimits], []);
+  come('2', 'tasks.b');
+  t.same([...limiter.waitingLimits], [['tasks.b', '2/s']]);
+  clock.advance(1000);
+  t.same([...limiter.waitingLimits], []);
+});

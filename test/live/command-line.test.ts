@@ -152,5 +152,27 @@ void t.test('results are JSON, whatever they hold', async (t) => {
   t.strictSame(await folder.umbel(['result', id, '--wait', '5']), { status: 0, signal: null, stdout: '2\n', stderr: '' });
   t.strictSame(await folder.umbel(['result', id]), { status: 0, signal: null, stdout: '2\n', stderr: '' });
   t.strictSame(await folder.umbel(['result', '--state', id]), { status: 0, signal: null, stdout: 'SUCCESS\n', stderr: '' });
+  t.strictSame(await folder.umbel(['result', '--traceback', id]), { status: 0, signal: null, stdout: '\n', stderr: '' }, 'there is none');
+  t.match(await folder.umbel(['result', '--traceback', '--state', id]), { status: 64, stderr: /--traceback is given without/ });
+  const failed = await folder.umbel(['call', 'tasks.add', '--args', '[1, 2, 3]', '--wait']);
+  t.match(failed, { status: 1, stdout: /^$/, stderr: /^FAILURE: TypeError: / });
+  await worker.stop();
+});
+
+void t.test('what a task failed with, and where a task is sent', async (t) => {
+  const folder = newFolder(t);
+  folder.write('tasks.ts', `${liveTasks}\nexport const fails = () => { throw new RangeError('too far'); };\n`);
+  folder.write('umbel.toml', '[queues.mail]\nexchange = "letters"\nexchange_type = "topic"\nrouting_key = "letter.#"\n');
+  const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1', '-Q', 'mail']).ready();
+  const sent = await folder.umbel(['call', 'tasks.fails', '--exchange', 'letters', '--routing-key', 'letter.a', '--serializer', 'json']);
+  const id = sent.stdout.trim();
+  await worker.event('task.failed', ({ taskId }) => taskId === id);
+  const { stdout, status } = await folder.umbel(['result', id, '--traceback']);
+  t.equal(status, 0);
+  t.match(stdout, /^RangeError: too far\n {4}at .*tasks\.ts/);
+  t.match(await folder.umbel(['call', 'tasks.fails', '--serializer', 'pickle']), {
+    status: 64,
+    stderr: /--serializer must be .*json.*pickle/,
+  });
   await worker.stop();
 });

@@ -187,3 +187,36 @@ for (const kind of brokerKinds) {
     t.equal((await shutdown).status, 69, 'which has no reply');
   });
 }
+
+t.test('a worker that still waits for its broker is asked and told over its socket, and its probes say so', async (t) => {
+  const folder = new LiveFolder(t);
+  folder.write('tasks.mjs', tasks);
+  const [port, nobody] = [await freePort(), await freePort()];
+  const worker = folder.worker(['-A', folder.file('tasks.mjs'), '-b', `redis://127.0.0.1:${nobody}/0`, '-c', '1', '-n', node], {
+    env: { UMBEL_WORKER_HEALTH_LISTEN: `:${port}`, UMBEL_WORKER_CONTROL_SOCKET: 'ctl.sock', UMBEL_RESULT_BACKEND: 'disabled' },
+    cwd: folder.path,
+  });
+  await worker.event('redis.unreachable');
+  const ctl = (...args: string[]): Promise<Ended> => folder.umbel(['ctl', '--socket', folder.file('ctl.sock'), '-t', '30', ...args]);
+  t.match((await ctl('why')).stdout, /^The broker \(redis:\S+\) is away since \d{4}-\S+Z\.\n$/);
+  t.same(JSON.parse((await ctl('active', 'true', '-j')).stdout), { [node]: [] });
+  t.match((await ctl('rate_limit', 'proj.limited', '5/s')).stdout, /new rate limit set/);
+  for (const words of [
+    ['add_consumer', 'more'],
+    ['cancel_consumer', 'celery'],
+  ])
+    t.match(await ctl(...words), { status: 0, stdout: /ERROR\n\s+RuntimeError\('the worker is starting or stopping'\)/ });
+  const probe = async (path: string): Promise<unknown> => {
+    const { status, text } = await fetch(`http://127.0.0.1:${port}${path}`).then(async (got) => ({
+      status: got.status,
+      text: await got.text(),
+    }));
+    return [status, text];
+  };
+  t.same(await probe('/livez'), [200, 'ok\n']);
+  t.same(await probe('/startupz'), [503, 'starting\n']);
+  t.same(await probe('/readyz'), [503, 'starting: waiting for the broker\n']);
+  t.match(await probe('/metrics'), [200, /^umbel_up 0$/m]);
+  t.match(await ctl('shutdown'), { status: 0, stdout: /None/ }, 'the answer comes before the end');
+  t.equal((await worker.end()).code, 0);
+});

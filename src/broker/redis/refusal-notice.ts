@@ -12,6 +12,11 @@ export class RefusalNotice {
     this.#log = log;
   }
 
+  /** What was said, and has not passed. */
+  get said(): string | null {
+    return this.#said?.message ?? null;
+  }
+
   refused(failure: RedisFailure): void {
     if (this.#said?.message !== failure.message) this.#log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
     this.#said = failure;

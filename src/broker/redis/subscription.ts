@@ -120,6 +120,10 @@ export class RedisSubscription implements Subscription {
     return !this.#paused && !this.#cancelled && this.#room() > 0;
   }
 
+  get refusal(): string | null {
+    return this.#notice.said;
+  }
+
   get activity(): number {
     return this.#activity + this.#params.lease.refusals;
   }

@@ -61,6 +61,8 @@ export class SqliteSubscription implements Subscription {
   /** The claim under way. */
   #claiming: SqliteOperation | null = null;
   #activity = 0;
+  /** Why the last claim came to nothing; null: it did not fail. */
+  #refusal: string | null = null;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
   #batch: SettleBatch | null = null;
@@ -85,6 +87,10 @@ export class SqliteSubscription implements Subscription {
 
   get hasRoom(): boolean {
     return !this.#paused && !this.#cancelled && this.#room() > 0;
+  }
+
+  get refusal(): string | null {
+    return this.#refusal;
   }
 
   get activity(): number {
@@ -235,6 +241,7 @@ export class SqliteSubscription implements Subscription {
           this.#lease.renew();
           return;
         }
+        this.#refusal = null;
         if (room > 0) this.#activity++;
         this.#dry = claimed.length < room;
         this.#handOver(claimed, owner);
@@ -246,6 +253,7 @@ export class SqliteSubscription implements Subscription {
         if (failure.kind !== 'statement') return;
         this.#dry = true;
         this.#activity++;
+        this.#refusal = failure.message;
         this.#log.error('broker.claim-failed', `No message could be taken from ${this.#queues.join(', ')}: ${failure.message}`);
       },
     };
