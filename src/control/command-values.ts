@@ -2,10 +2,20 @@
 import { pythonText } from '../std/python-repr.ts';
 import { CommandFailure } from './command-failure.ts';
 
-/** A text, or a list of texts. */
-export function listOf(value: unknown): string[] {
+/** A text, or a list of texts; what is no text is read as one, but for lists and objects in its place. */
+export function listOf(name: string, value: unknown): string[] {
   if (value === null || value === undefined) return [];
-  return Array.isArray(value) ? value.map(String) : [String(value)];
+  return (Array.isArray(value) ? value : [value]).map((item: unknown) => {
+    if (typeof item === 'object' && item !== null)
+      throw new CommandFailure('TypeError', `${name} must be a text or a list of texts, got ${shown(item)}`);
+    return String(item);
+  });
+}
+
+/** The name of something that must have one. */
+export function nameOf(name: string, value: unknown): string {
+  if (textOf(name, value) !== '') return textOf(name, value);
+  throw new CommandFailure('ValueError', `${name} must not be empty`);
 }
 
 export function textOf(name: string, value: unknown): string {
@@ -30,6 +40,12 @@ export function numberOrNull(name: string, value: unknown): number | null {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number === 'number' && Number.isFinite(number)) return number;
   throw new CommandFailure('ValueError', `${name} must be a number, got ${shown(value)}`);
+}
+
+export function secondsOrNull(name: string, value: unknown): number | null {
+  const number = numberOrNull(name, value);
+  if (number === null || number >= 0) return number;
+  throw new CommandFailure('ValueError', `${name} must be a number from 0, got ${shown(value)}`);
 }
 
 export function countOf(name: string, value: unknown): number {

@@ -6,7 +6,7 @@
 import { pythonText } from '../std/python-repr.ts';
 import { type ControlCommand, noReply } from './command.ts';
 import { CommandFailure } from './command-failure.ts';
-import { countOf, isTrue, listOf, numberOrNull, textOf, textOrNull } from './command-values.ts';
+import { countOf, isTrue, listOf, nameOf, numberOrNull, secondsOrNull, textOf, textOrNull } from './command-values.ts';
 import type { ControlSurface, EventsSwitch } from './control-surface.ts';
 
 const defaultSignal = 'SIGTERM';
@@ -23,7 +23,8 @@ export const controlCommands: readonly ControlCommand[] = [
     commandLine: ['task_id'],
     signature: '<id> …',
     help: 'Do not run these tasks any more, wherever they are.',
-    run: (surface, { task_id: ids, terminate, signal }) => revoke(surface, listOf(ids), isTrue(terminate) ? signalOf(signal) : null),
+    run: (surface, { task_id: ids, terminate, signal }) =>
+      revoke(surface, listOf('task_id', ids), isTrue(terminate) ? signalOf(signal) : null),
   },
   {
     name: 'terminate',
@@ -31,7 +32,7 @@ export const controlCommands: readonly ControlCommand[] = [
     arguments: [{ name: 'signal' }, { name: 'task_id', rest: true }],
     signature: '<signal> <id> …',
     help: 'End these tasks by a signal to the process that runs them.',
-    run: (surface, { task_id: ids, signal }) => revoke(surface, listOf(ids), signalOf(signal)),
+    run: (surface, { task_id: ids, signal }) => revoke(surface, listOf('task_id', ids), signalOf(signal)),
   },
   {
     name: 'revoke_by_stamped_headers',
@@ -71,7 +72,7 @@ export const controlCommands: readonly ControlCommand[] = [
     signature: '<task> <soft> [hard]',
     help: 'Time limits in seconds of tasks that start from now on.',
     run: (surface, { task_name: task, hard, soft }) => {
-      const change = surface.timeLimit(textOf('task_name', task), numberOrNull('hard', hard), numberOrNull('soft', soft));
+      const change = surface.timeLimit(textOf('task_name', task), secondsOrNull('hard', hard), secondsOrNull('soft', soft));
       if (change === 'unknown') return { error: 'unknown task' };
       const but = change === 'soft-too-late' ? ', but the soft one has no effect: it is not below the hard one' : '';
       return { ok: `time limits set successfully${but}` };
@@ -89,7 +90,7 @@ export const controlCommands: readonly ControlCommand[] = [
     signature: '<queue> [exchange [type [routing_key]]]',
     help: 'Take tasks from this queue as well.',
     run: async (surface, args) => {
-      const queue = textOf('queue', args.queue);
+      const queue = nameOf('queue', args.queue);
       await surface.addConsumer({
         queue,
         exchange: textOrNull('exchange', args.exchange),
@@ -106,7 +107,7 @@ export const controlCommands: readonly ControlCommand[] = [
     signature: '<queue>',
     help: 'Take no more tasks from this queue.',
     run: async (surface, args) => {
-      const queue = textOf('queue', args.queue);
+      const queue = nameOf('queue', args.queue);
       await surface.cancelConsumer(queue);
       return { ok: `no longer consuming from ${queue}` };
     },
@@ -144,7 +145,7 @@ export const controlCommands: readonly ControlCommand[] = [
     commandLine: [],
     help: 'Replace all children, which load the task modules anew.',
     run: async (surface, { modules, reload }) => {
-      await surface.poolRestart({ modules: modules === null ? null : listOf(modules), reload: isTrue(reload) });
+      await surface.poolRestart({ modules: modules === null ? null : listOf('modules', modules), reload: isTrue(reload) });
       return { ok: 'reload started' };
     },
   },
@@ -246,7 +247,7 @@ function rateLimit(surface: ControlSurface, task: string, given: unknown): unkno
 function stampsOf(headers: unknown): Record<string, string[]> {
   const stamps: Record<string, string[]> = {};
   if (Array.isArray(headers) || typeof headers === 'string') {
-    for (const pair of listOf(headers)) {
+    for (const pair of listOf('headers', headers)) {
       const equals = pair.indexOf('=');
       if (equals < 1) throw new CommandFailure('ValueError', `a stamp must be key=value, got ${pythonText(pair)}`);
       const key = pair.slice(0, equals);
@@ -256,7 +257,7 @@ function stampsOf(headers: unknown): Record<string, string[]> {
   }
   if (typeof headers !== 'object' || headers === null)
     throw new CommandFailure('TypeError', 'headers must be an object or a list of key=value');
-  for (const [key, values] of Object.entries(headers)) stamps[key] = listOf(values);
+  for (const [key, values] of Object.entries(headers)) stamps[key] = listOf(`headers.${key}`, values);
   return stamps;
 }
 

@@ -5,7 +5,7 @@
  */
 import { writeRevokedMap } from '../protocol/revoked-map.ts';
 import type { ControlCommand } from './command.ts';
-import { isTrue, listOf, textOf } from './command-values.ts';
+import { countOf, isTrue, listOf, textOf } from './command-values.ts';
 import type { ControlSurface, TaskInfo } from './control-surface.ts';
 
 const defaultTaskItems = ['exchange', 'routing_key', 'rate_limit'];
@@ -62,7 +62,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     commandLine: ['taskinfoitems'],
     signature: '[attribute …]',
     help: 'Tasks that this worker knows, with the attributes asked for.',
-    run: (surface, { taskinfoitems, builtins }) => registered(surface, listOf(taskinfoitems), isTrue(builtins)),
+    run: (surface, { taskinfoitems, builtins }) => registered(surface, listOf('taskinfoitems', taskinfoitems), isTrue(builtins)),
   },
   {
     name: 'stats',
@@ -101,7 +101,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     arguments: [{ name: 'ids', rest: true }],
     signature: '<id> …',
     help: 'What the worker does with these tasks.',
-    run: (surface, { ids }) => surface.queryTask(listOf(ids)),
+    run: (surface, { ids }) => surface.queryTask(listOf('ids', ids)),
   },
   {
     name: 'report',
@@ -123,7 +123,7 @@ export const inspectCommands: readonly ControlCommand[] = [
     arguments: [{ name: 'samples', default: 10, type: 'integer' }],
     signature: '[samples]',
     help: 'What the memory of the main process is made of.',
-    run: (surface, { samples }) => surface.heapReport(Math.max(1, Number(samples) || 10)),
+    run: (surface, { samples }) => surface.heapReport(Math.max(1, countOf('samples', samples))),
   },
   {
     name: 'objgraph',

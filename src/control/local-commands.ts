@@ -5,6 +5,7 @@
  */
 import type { ControlCommand } from './command.ts';
 import { CommandFailure } from './command-failure.ts';
+import { countOf } from './command-values.ts';
 import type { ControlSurface } from './control-surface.ts';
 
 export interface LocalSurface extends ControlSurface {
@@ -48,7 +49,7 @@ export const localCommands: readonly LocalCommand[] = [
     help: 'Open the inspector of a child on a loopback port, and say how to attach a debugger (worker.enable_inspector); or close it again.',
     timeoutSeconds: 15,
     run: async (surface, { index, what }) => {
-      const number = Number(index);
+      const number = countOf('index', index);
       if (what === 'close') return { ok: (await surface.closeDebugger(number)) ? 'the inspector is closed' : 'the inspector is not open' };
       if (what !== 'open') throw new CommandFailure(null, `debug takes the index of a child, and close or nothing, got ${String(what)}`);
       const url = await surface.openDebugger(number);

@@ -153,7 +153,34 @@ t.test('bad arguments are errors in words, and heard of', async (t) => {
   t.strictSame(await call('revoke_by_stamped_headers', { headers: ['nothing'] }), {
     error: `ValueError("a stamp must be key=value, got 'nothing'")`,
   });
-  t.equal(heard.length, 7);
+  const wrong: readonly (readonly [string, object, string])[] = [
+    ['revoke', { task_id: { id: 'x' } }, `TypeError('task_id must be a text or a list of texts, got {"id":"x"}')`],
+    ['terminate', { signal: 'TERM', task_id: [['x']] }, `TypeError('task_id must be a text or a list of texts, got ["x"]')`],
+    ['query_task', { ids: [{}] }, "TypeError('ids must be a text or a list of texts, got {}')"],
+    ['registered', { taskinfoitems: { name: 1 } }, `TypeError('taskinfoitems must be a text or a list of texts, got {"name":1}')`],
+    ['revoke_by_stamped_headers', { headers: 3 }, "TypeError('headers must be an object or a list of key=value')"],
+    ['revoke_by_stamped_headers', { headers: { a: [{}] } }, "TypeError('headers.a must be a text or a list of texts, got {}')"],
+    ['pool_restart', { modules: [{}] }, "TypeError('modules must be a text or a list of texts, got {}')"],
+    ['memdump', { samples: 'many' }, `ValueError("samples must be a number, got 'many'")`],
+    ['memdump', { samples: null }, "ValueError('samples must be a whole number from 0, got null')"],
+    ['hello', { from_node: 5 }, "TypeError('from_node must be a text, got 5')"],
+    ['time_limit', { task_name: 'x', hard: 'long' }, `ValueError("hard must be a number, got 'long'")`],
+    ['time_limit', { task_name: 'x', soft: -1 }, "ValueError('soft must be a number from 0, got -1')"],
+    ['time_limit', { task_name: 7 }, "TypeError('task_name must be a text, got 7')"],
+    ['rate_limit', { task_name: [], rate_limit: 1 }, "TypeError('task_name must be a text, got []')"],
+    ['add_consumer', { queue: '' }, "ValueError('queue must not be empty')"],
+    ['add_consumer', { queue: 'q', exchange_type: 1 }, "TypeError('exchange_type must be a text, got 1')"],
+    ['cancel_consumer', { queue: null }, "TypeError('queue must be a text, got null')"],
+    ['pool_shrink', { n: 1.5 }, "ValueError('n must be a whole number from 0, got 1.5')"],
+    ['autoscale', { max: 'many' }, `ValueError("max must be a number, got 'many'")`],
+    ['election', { id: 1, topic: 'task' }, "TypeError('id must be a text, got 1')"],
+    ['heartbeat', { now: true }, `TypeError("heartbeat() got an unexpected keyword argument 'now'")`],
+  ];
+  for (const [method, args, error] of wrong) t.strictSame(await call(method, args), { error }, `${method} ${JSON.stringify(args)}`);
+  t.strictSame(await call('rate_limit', { task_name: 'x', rate_limit: {} }), {
+    error: "Invalid rate limit string: TypeError('a rate is a text or a number')",
+  });
+  t.equal(heard.length, 7 + wrong.length);
   t.strictSame(await call('ping', { what: 1 }), { ok: 'pong' }, 'most do not mind more than they know');
 });
 
