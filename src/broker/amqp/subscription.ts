@@ -137,12 +137,12 @@ export class AmqpSubscription implements Subscription {
     return this.#activity;
   }
 
-  /** A queue with a single active consumer owes us something only when nobody else consumes from it. */
   get refusal(): string | null {
     const refused = [...this.#queues].filter((queue) => this.#consumers.isRefused(queue));
     return refused.length === 0 ? null : `RabbitMQ does not let it consume from ${refused.join(', ')}`;
   }
 
+  /** A queue with a single active consumer owes us something only when nobody else consumes from it. */
   async countOwed(): Promise<number> {
     const { topology } = this.#params;
     let owed = 0;
