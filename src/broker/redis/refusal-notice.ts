@@ -18,7 +18,8 @@ export class RefusalNotice {
   }
 
   refused(failure: RedisFailure): void {
-    if (this.#said?.message !== failure.message) this.#log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
+    if (this.#said === null || causeOf(this.#said) !== causeOf(failure))
+      this.#log.error('broker.reserve', `Messages cannot be fetched: ${failure.message}`);
     this.#said = failure;
   }
 
@@ -28,4 +29,9 @@ export class RefusalNotice {
     this.#said = null;
     this.#log.info('broker.reserving', 'Messages are fetched again');
   }
+}
+
+/** A missing right is missing for every list of a queue: which of them was tried first (reserve-script.ts names it) is another each time. */
+function causeOf({ kind, message }: RedisFailure): string {
+  return kind === 'permission' ? message.replace(/ \(key .*?\)/, '') : message;
 }

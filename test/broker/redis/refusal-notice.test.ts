@@ -35,3 +35,15 @@ t.test('one queue that makes trouble beside others with messages is not said to 
     t.match(log.lines[1], { event: 'broker.reserving' });
   }
 });
+
+t.test('a right that is missing for one list of a queue after the other is said once', async (t) => {
+  const log = new RecordingLog();
+  const notice = new RefusalNotice(log);
+  const refused = (kind: RedisFailureKind, text: string): void => notice.refused(new RedisFailure(kind, text));
+  for (const key of ['mail', 'mail9', 'mail']) refused('permission', `no right to RPOP (key ${key}) (redis://here/0)`);
+  t.equal(log.lines.length, 1);
+  refused('permission', 'no right to HSET (key unacked) (redis://here/0)');
+  t.equal(log.lines.length, 2, 'another right');
+  for (const key of ['mail', 'other']) refused('command', `WRONGTYPE (key ${key})`);
+  t.equal(log.lines.length, 4, 'another key that holds something else');
+});
