@@ -146,3 +146,8 @@ export class UmbelError extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/** There is no broker now, or it went while it was asked. */
+export function isBrokerAway(error: unknown): boolean {
+  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
+}

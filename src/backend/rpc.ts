@@ -6,7 +6,7 @@
  * Source: protocol notes, amqp.md §8 and results.md §5.
  */
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
-import { messageOf, UmbelError } from '../errors.ts';
+import { isBrokerAway, messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Message } from '../protocol/message.ts';
 import { decodeResultDocument, encodeRpcResult, type ResultDocument, type ResultRecord, readyStates } from '../protocol/result.ts';
@@ -106,7 +106,7 @@ export class RpcBackend implements ResultBackend {
       try {
         return await broker.publish(message, { exchange: '', routingKey: replyTo });
       } catch (error) {
-        if (!isAway(error) || this.#stopped || broker.state === 'stopped') throw error;
+        if (!isBrokerAway(error) || this.#stopped || broker.state === 'stopped') throw error;
         const isLost = broker.state === 'lost';
         if (!isLost) failures += 1;
         if (failures > publishRetries) throw error;
@@ -217,8 +217,4 @@ export class RpcBackend implements ResultBackend {
       this.#pauses.set(timer, resolve);
     });
   }
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
 }

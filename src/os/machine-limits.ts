@@ -1,6 +1,6 @@
 /** How much this process and its children may have: limits of the process and of its cgroup. Reads /proc and /sys; null: no bound, or not known. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileText } from './file-text.ts';
 
 export interface MachineLimits {
   readonly openFiles: number | null;
@@ -18,11 +18,11 @@ export interface LimitPlaces {
 }
 
 export function machineLimits({ proc, cgroup }: LimitPlaces = { proc: '/proc', cgroup: '/sys/fs/cgroup' }): MachineLimits {
-  const limits = textOf(join(proc, 'self/limits'));
+  const limits = fileText(join(proc, 'self/limits'));
   const soft = (name: string): number | null => numberOf(new RegExp(`^${name}\\s+(\\S+)`, 'm').exec(limits)?.[1]);
-  const folders = cgroupFolders(textOf(join(proc, 'self/cgroup')), cgroup);
+  const folders = cgroupFolders(fileText(join(proc, 'self/cgroup')), cgroup);
   const least = (file: string): number | null => {
-    const found = folders.map((folder) => numberOf(textOf(join(folder, file)).trim())).filter((value) => value !== null);
+    const found = folders.map((folder) => numberOf(fileText(join(folder, file)).trim())).filter((value) => value !== null);
     return found.length === 0 ? null : Math.min(...found);
   };
   return {
@@ -43,12 +43,4 @@ function cgroupFolders(text: string, root: string): readonly string[] {
 
 function numberOf(text: string | undefined): number | null {
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
-}
-
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

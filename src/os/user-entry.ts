@@ -4,7 +4,7 @@
  * /etc/passwd and /etc/group first; for those of a directory service (LDAP) `getent`, where it is there. Reads only.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { fileText } from './file-text.ts';
 
 export interface UserEntry {
   readonly name: string;
@@ -43,14 +43,6 @@ function entry(database: 'passwd' | 'group', nameOrNumber: string): readonly str
       .map((line) => line.split(':'))
       .find((fields) => fields.length > 2 && fields[column] === nameOrNumber) ?? null;
   return find(fileText(`/etc/${database}`)) ?? find(getent(database, nameOrNumber));
-}
-
-function fileText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 function getent(database: string, key: string): string {

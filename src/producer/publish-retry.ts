@@ -1,5 +1,5 @@
 /** How often sending is tried again while the broker is not there, and when. Celery's retry policy. */
-import { UmbelError } from '../errors.ts';
+import { isBrokerAway } from '../errors.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 
 /** In seconds, as Celery has it. */
@@ -26,7 +26,7 @@ export async function tryAgain(
   clock: Clock = systemClock,
 ): Promise<void> {
   let last = failure;
-  for (let retry = 0; retry < policy.maxRetries && isAway(last); retry++) {
+  for (let retry = 0; retry < policy.maxRetries && isBrokerAway(last); retry++) {
     await new Promise<void>((resolve) => clock.setTimer(resolve, retryDelayMs(policy, retry)));
     try {
       return await attempt();
@@ -35,8 +35,4 @@ export async function tryAgain(
     }
   }
   throw last;
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
 }

@@ -1,11 +1,12 @@
 /** The pools `threads`, `async` and `solo` in the executable, on every broker. */
 import { existsSync, rmSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import { App } from '../../src/client/umbel.ts';
+import type { App } from '../../src/client/umbel.ts';
 import { eventually } from '../pool/eventually.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
 import { LiveFolder } from './live-folder.ts';
+import { startedApp } from './started-client.ts';
 
 const tasks = `
 import { appendFileSync, existsSync } from 'node:fs';
@@ -55,11 +56,7 @@ interface Scene {
 async function setUp(t: Test, url?: string, backend = url): Promise<Scene> {
   const folder = new LiveFolder(t);
   folder.write('tasks.ts', tasks);
-  const client = url === undefined ? await folder.client() : new App({ broker: url, backend: backend ?? url });
-  if (url !== undefined) {
-    await client.start();
-    t.teardown(() => client.stop());
-  }
+  const client = url === undefined ? await folder.client() : await startedApp(t, { broker: url, backend: backend ?? url });
   return {
     folder,
     client,
