@@ -4,8 +4,9 @@ import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { App } from '../../src/client/umbel.ts';
 import { LiveFolder } from './live-folder.ts';
+import { type LiveScene, openScene } from './live-scene.ts';
 import { liveTasks } from './live-tasks.ts';
-import { allGone, isRunning, type LiveWorker, processesIn } from './live-worker.ts';
+import { allGone, isRunning, processesIn } from './live-worker.ts';
 
 const spawningTasks = `${liveTasks}
 import { spawn } from 'node:child_process';
@@ -31,30 +32,19 @@ export function crashLater(): Promise<never> {
 }
 `;
 
-interface Scene {
-  readonly folder: LiveFolder;
-  readonly client: App;
-  readonly worker: LiveWorker;
-}
-
-async function startWorker(t: Test, args: readonly string[], config = ''): Promise<Scene> {
-  const folder = new LiveFolder(t);
-  folder.write('tasks.ts', spawningTasks);
-  folder.write('umbel.toml', config);
-  const client = await folder.client();
-  const worker = await folder.worker(['-A', 'tasks.ts', ...args]).ready();
-  return { folder, client, worker };
+function startWorker(t: Test, args: readonly string[], config = ''): Promise<LiveScene> {
+  return openScene(t, spawningTasks, args, config);
 }
 
 /** Call it and wait until a child has started it. The child's pid. */
-async function start({ client, worker }: Scene, task: string, args: readonly unknown[], taskId: string): Promise<number> {
+async function start({ client, worker }: LiveScene, task: string, args: readonly unknown[], taskId: string): Promise<number> {
   await client.call({ task: `tasks.${task}`, args, kwargs: {}, options: { taskId } });
   const { message } = await worker.event('task.started', (event) => event.taskId === taskId);
   return Number(/pid:(\d+)/.exec(message)?.[1]);
 }
 
 /** The pid of what the task has spawned. */
-async function grandchild({ worker }: Scene, taskId: string): Promise<number> {
+async function grandchild({ worker }: LiveScene, taskId: string): Promise<number> {
   const { message } = await worker.event('task.output', (event) => event.taskId === taskId && String(event.message).startsWith('spawned'));
   const pid = Number(message.split(' ')[1]);
   if (!isRunning(pid)) throw new Error(`the grandchild must run, got ${pid}`);

@@ -2,23 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { App } from '../../src/client/umbel.ts';
-import { LiveFolder } from './live-folder.ts';
+import { type LiveScene, openScene } from './live-scene.ts';
 import { liveTasks } from './live-tasks.ts';
 import type { LiveWorker } from './live-worker.ts';
 
-interface Scene {
-  readonly folder: LiveFolder;
-  readonly client: App;
-  readonly worker: LiveWorker;
-}
-
-async function startWorker(t: Test, args: readonly string[], config = ''): Promise<Scene> {
-  const folder = new LiveFolder(t);
-  folder.write('tasks.ts', liveTasks);
-  folder.write('umbel.toml', config);
-  const client = await folder.client();
-  const worker = await folder.worker(['-A', 'tasks.ts', ...args]).ready();
-  return { folder, client, worker };
+function startWorker(t: Test, args: readonly string[], config = ''): Promise<LiveScene> {
+  return openScene(t, liveTasks, args, config);
 }
 
 async function call(client: App, task: string, args: readonly unknown[], taskId: string): Promise<void> {

@@ -1,10 +1,8 @@
 /** What a task may know and do: its context, retries, states of its own, Ignore and Reject, arguments by name. */
 import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
-import type { App } from '../../src/client/umbel.ts';
 import type { CallOptions } from '../../src/task/call-options.ts';
-import { LiveFolder } from './live-folder.ts';
-import type { LiveWorker } from './live-worker.ts';
+import { type LiveScene, openScene } from './live-scene.ts';
 
 const tasks = `
 import { appendFileSync, existsSync } from 'node:fs';
@@ -80,24 +78,13 @@ export const circular = () => { const loop: { self?: unknown } = {}; loop.self =
 export const nothing = () => undefined;
 `;
 
-interface Scene {
-  readonly folder: LiveFolder;
-  readonly client: App;
-  readonly worker: LiveWorker;
-}
-
-async function startWorker(t: Test, args: readonly string[] = ['-c', '2'], config = ''): Promise<Scene> {
-  const folder = new LiveFolder(t);
-  folder.write('tasks.ts', tasks);
-  folder.write('umbel.toml', config);
-  const client = await folder.client();
-  const worker = await folder.worker(['-A', 'tasks.ts', '-n', 'w@example.com', ...args]).ready();
-  return { folder, client, worker };
+function startWorker(t: Test, args: readonly string[] = ['-c', '2'], config = ''): Promise<LiveScene> {
+  return openScene(t, tasks, ['-n', 'w@example.com', ...args], config);
 }
 
 let ids = 0;
 async function send(
-  { client }: Scene,
+  { client }: LiveScene,
   task: string,
   args: readonly unknown[] = [],
   kwargs: Record<string, unknown> = {},
@@ -110,9 +97,9 @@ async function send(
 }
 
 /** The value, or the error of a failed one. */
-const outcome = ({ client }: Scene, id: string): Promise<unknown> => client.result(id).get({ timeoutMs: 20_000, propagate: false });
+const outcome = ({ client }: LiveScene, id: string): Promise<unknown> => client.result(id).get({ timeoutMs: 20_000, propagate: false });
 
-async function run(scene: Scene, task: string, args: readonly unknown[] = [], kwargs: Record<string, unknown> = {}): Promise<unknown> {
+async function run(scene: LiveScene, task: string, args: readonly unknown[] = [], kwargs: Record<string, unknown> = {}): Promise<unknown> {
   return outcome(scene, await send(scene, task, args, kwargs));
 }
 
