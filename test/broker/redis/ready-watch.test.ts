@@ -3,7 +3,7 @@
  *
  * That look is put off to where it cannot help: a wake-up that got lost then takes a quarter of a minute, and not up to a second.
  */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { KeyLayout } from '../../../src/broker/redis/key-layout.ts';
 import { ReadyWatch } from '../../../src/broker/redis/ready-watch.ts';
 import { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
@@ -98,16 +98,16 @@ t.test(`${times} messages and more, each at a random instant while the watch is 
   );
 });
 
-t.test('refused: the next look is the one by the clock, also when something has come meanwhile', async (t) => {
+/** A watch whose server says nothing but what the test announces. */
+function silent(t: Test) {
   const clock = new FakeClock();
-  let announce: (payload: readonly string[]) => void = () => {};
-  let asked = 0;
+  const seen = { asked: 0, woken: 0, announce: (_payload: readonly string[]): void => {} };
   const subscriber = {
     clientId: 1,
     connected: true,
     onReady: () => () => {},
-    subscribe: async (_channel: string, onMessage: typeof announce) => {
-      announce = onMessage;
+    subscribe: async (_channel: string, onMessage: typeof seen.announce) => {
+      seen.announce = onMessage;
       return async () => {};
     },
   };
@@ -117,24 +117,37 @@ t.test('refused: the next look is the one by the clock, also when something has 
     subscriber,
     call: async () => 'OK',
     enqueue: () => {
-      asked += 1;
+      seen.asked += 1;
     },
   } as unknown as RedisConnection;
   const watch = new ReadyWatch({ connection, log: new RecordingLog(), clock });
   t.teardown(() => watch.stop());
-  let woken = 0;
   const watched = watch.add(['celery'], () => {
-    woken += 1;
+    seen.woken += 1;
   });
+  return { clock, seen, watched };
+}
+
+t.test('refused: the next look is the one by the clock, also when something has come meanwhile', async (t) => {
+  const { clock, seen, watched } = silent(t);
   for (const round of [1, 2, 3]) {
-    if (round !== 2) announce(['celery']);
+    if (round !== 2) seen.announce(['celery']);
     watched.refused();
     clock.advance(lookByTheClockMs - 1);
-    t.equal(woken, round - 1, 'not at once: that would be refused, too');
+    t.equal(seen.woken, round - 1, 'not at once: that would be refused, too');
     clock.advance(1);
-    t.equal(woken, round);
+    t.equal(seen.woken, round);
   }
-  t.equal(asked, 0, 'nor does the server look');
+  t.equal(seen.asked, 0, 'nor does the server look');
+});
+
+t.test('a wake-up that got lost costs a second', async (t) => {
+  const { clock, seen, watched } = silent(t);
+  for (const round of [1, 2]) {
+    t.equal(watched.empty(), true);
+    clock.advance(1000);
+    t.equal(seen.woken, round);
+  }
 });
 
 t.test('a subscriber that the server does not know has gone, or is of another server', async (t) => {
