@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { RedisFailure } from '../../src/driver/redis-failure.ts';
-import { evalCommand, redisScript } from '../../src/driver/redis-script.ts';
+import { evalCommand, type RedisCommand, redisScript } from '../../src/driver/redis-script.ts';
 import { monitor } from '../redis-monitor.ts';
 import { RedisServer, redisVersion } from '../redis-server.ts';
 import { freePort } from '../test-server.ts';
@@ -106,6 +106,23 @@ t.test('what waits is bounded', async (t) => {
   await t.rejects(connection.commit([['INCR', 'n']], { keep: true }), failure('full'), 'by number');
   await server.start();
   t.strictSame(await Promise.all(kept), [[1], [2], [3]]);
+});
+
+t.test('what waits is bounded by 20,000 operations and 64 MiB unless told otherwise', async (t) => {
+  const server = await RedisServer.start(t);
+  const { connection, state } = link(t, server.url());
+  await connection.acquire();
+  const lost = state('lost');
+  await server.stop();
+  await lost;
+  const mebibytes = (count: number): Buffer => Buffer.alloc(count * 1024 * 1024);
+  const refused: unknown[] = [];
+  const keep = (...command: RedisCommand): void => void connection.commit([command], { keep: true }).catch((error) => refused.push(error));
+  keep('SET', 'large', mebibytes(60));
+  await t.rejects(connection.commit([['SET', 'too much', mebibytes(5)]], { keep: true }), failure('full'), 'by bytes');
+  for (let count = 1; count < 20_000; count++) keep('INCR', 'n');
+  await t.rejects(connection.commit([['INCR', 'n']], { keep: true }), failure('full'), 'by number');
+  t.strictSame(refused, []);
 });
 
 t.test('stop while it is lost: nothing hangs', async (t) => {

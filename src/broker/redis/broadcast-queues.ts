@@ -32,6 +32,7 @@ export class BroadcastQueues {
   readonly #timers = new Set<Timer>();
   #waiting: Delivery[] = [];
   #sequence = 0;
+  /** Said, and it has not caught up by half. */
   #behind = false;
 
   constructor(params: BroadcastQueuesParams) {
@@ -120,8 +121,8 @@ export class BroadcastQueues {
       this.#waiting.shift();
       if (!this.#behind)
         this.#params.log.error('broker.broadcast', `Queue ${queue} is ${mostWaiting} broadcasts behind: the oldest are dropped`);
-    }
-    this.#behind = this.#waiting.length >= mostWaiting;
+      this.#behind = true;
+    } else if (this.#waiting.length < mostWaiting / 2) this.#behind = false;
     const { properties, headers, body } = message;
     const epoch = this.#params.connection.epoch;
     this.#waiting.push({

@@ -99,11 +99,11 @@ t.test(`${times} messages and more, each at a random instant while the watch is 
 });
 
 /** A watch whose server says nothing but what the test announces. */
-function silent(t: Test) {
+function silent(t: Test, clientId: number | null = 1) {
   const clock = new FakeClock();
   const seen = { asked: 0, woken: 0, announce: (_payload: readonly string[]): void => {} };
   const subscriber = {
-    clientId: 1,
+    clientId,
     connected: true,
     onReady: () => () => {},
     subscribe: async (_channel: string, onMessage: typeof seen.announce) => {
@@ -148,6 +148,22 @@ t.test('a wake-up that got lost costs a second', async (t) => {
     clock.advance(1000);
     t.equal(seen.woken, round);
   }
+});
+
+t.test('polled: every 2 milliseconds while messages come, every 50 when none do', async (t) => {
+  const { clock, seen, watched } = silent(t, null);
+  const pause = (): number => {
+    const { woken } = seen;
+    t.equal(watched.empty(), true);
+    let ms = 0;
+    for (; seen.woken === woken && ms < lookByTheClockMs; ms++) clock.advance(1);
+    return ms;
+  };
+  t.equal(pause(), 0, 'that it must look for itself it hears at once');
+  const pauses = Array.from({ length: 30 }, pause);
+  t.strictSame([pauses[0], pauses.at(-1)], [2, 50]);
+  watched.busy();
+  t.equal(pause(), 2);
 });
 
 t.test('a subscriber that the server does not know has gone, or is of another server', async (t) => {

@@ -176,6 +176,14 @@ t.test('elements that are no messages are set aside, not lost', async (t) => {
   t.strictSame(server.cli('LRANGE', '_umbel.rejected.celery', '0', '-1').split('\n').sort(), [...bad].sort(), 'as they were');
   t.equal(log.lines.filter(({ event, level }) => event === 'broker.undecodable' && level === 'error').length, bad.length);
   t.equal(server.cli('EXISTS', 'unacked'), '0');
+  server.cli('EVAL', "for n = 1, 9999 do redis.call('RPUSH', KEYS[1], n) end", '1', '_umbel.rejected.celery');
+  server.cli('LPUSH', 'celery', 'the newest');
+  await send(broker, 'celery', 'good again');
+  const more = await openInbox(broker, ['celery'], 2);
+  t.strictSame((await more.deliveries.take(2)).map(textOf), ['good', 'good again']);
+  await more.subscription.release();
+  t.equal(server.cli('LLEN', '_umbel.rejected.celery'), '10000', 'the last so many are kept');
+  t.equal(server.cli('LINDEX', '_umbel.rejected.celery', '0'), 'the newest');
 });
 
 t.test('kill -9: others give back what it held, marked and in the old order', async (t) => {
