@@ -32,15 +32,20 @@ export class TimeLimitNotes {
   noteTypes(taskNames: Iterable<string>, limitOf: (taskName: string) => TimeLimit): void {
     this.#limitOf = limitOf;
     const tooLate = new Map<string, string[]>();
+    const tooLong = new Map<number, string[]>();
     const hard: string[] = [];
     for (const name of taskNames) {
       const limit = limitOf(name);
-      this.#note(name, limit.hardSeconds ?? limit.softSeconds);
+      const seconds = limit.hardSeconds ?? limit.softSeconds;
+      // A limit of all tasks is that of Celery's built-in ones, too, which take no time.
+      if (seconds !== null && !name.startsWith('celery.') && this.#isNews(name, seconds))
+        tooLong.set(seconds, [...(tooLong.get(seconds) ?? []), name]);
       if (limit.hardSeconds !== null) hard.push(name);
       if (!softComesTooLate(limit)) continue;
       const limits = `${limit.softSeconds} s and ${limit.hardSeconds} s`;
       tooLate.set(limits, [...(tooLate.get(limits) ?? []), name]);
     }
+    for (const [seconds, names] of tooLong) this.#sayTooLong(seconds, names);
     for (const [limits, names] of tooLate) this.#sayTooLate(names, `${limits} for ${names.join(', ')}`);
     const { pool, log } = this.#params;
     if (hard.length === 0 || pool.features.terminate) return;
@@ -51,7 +56,8 @@ export class TimeLimitNotes {
   /** Called for every message. */
   note({ task, hardTimeLimitSeconds, softTimeLimitSeconds }: TaskHeader): void {
     if (hardTimeLimitSeconds === null && softTimeLimitSeconds === null) return;
-    this.#note(task, hardTimeLimitSeconds ?? softTimeLimitSeconds);
+    const seconds = hardTimeLimitSeconds ?? softTimeLimitSeconds;
+    if (seconds !== null && this.#isNews(task, seconds)) this.#sayTooLong(seconds, [task]);
     const limit = given({ hardSeconds: hardTimeLimitSeconds, softSeconds: softTimeLimitSeconds }, this.#limitOf(task));
     if (softComesTooLate(limit) && !this.#tooLate.has(task))
       this.#sayTooLate([task], `${limit.softSeconds} s and ${limit.hardSeconds} s for a message of ${task}`);
@@ -63,12 +69,17 @@ export class TimeLimitNotes {
     this.#params.log.warning('task.soft-limit-too-late', text, { taskNames });
   }
 
-  #note(task: string, limitSeconds: number | null): void {
-    const { log, visibilityTimeoutMs } = this.#params;
-    if (visibilityTimeoutMs === null || limitSeconds === null || limitSeconds * 1000 <= visibilityTimeoutMs) return;
-    if (this.#spokenOf.has(task)) return;
+  /** Longer than the visibility timeout, and not spoken of; from now on it is. */
+  #isNews(task: string, limitSeconds: number): boolean {
+    const { visibilityTimeoutMs } = this.#params;
+    if (visibilityTimeoutMs === null || limitSeconds * 1000 <= visibilityTimeoutMs || this.#spokenOf.has(task)) return false;
     this.#spokenOf.add(task);
-    const text = `visibility_timeout should be longer than every time limit, or a Python worker's task is delivered twice: got ${visibilityTimeoutMs / 1000} s, and ${limitSeconds} s for ${task}`;
-    log.warning('task.limit-visibility', text, { taskName: task });
+    return true;
+  }
+
+  #sayTooLong(limitSeconds: number, taskNames: readonly string[]): void {
+    const timeout = `${(this.#params.visibilityTimeoutMs ?? 0) / 1000} s`;
+    const text = `visibility_timeout should be longer than every time limit, or a Python worker's task is delivered twice: got ${timeout}, and ${limitSeconds} s for ${taskNames.join(', ')}`;
+    this.#params.log.warning('task.limit-visibility', text, { taskNames });
   }
 }

@@ -27,7 +27,7 @@ t.test('a hard limit beyond the visibility timeout is warned of, once per task',
   notes.note(header('short', 60.5));
   notes.note(header('short', 61));
   notes.note(header('long', 3600));
-  t.strictSame(warned(), [{ taskName: 'short' }, { taskName: 'long' }]);
+  t.strictSame(warned(), [{ taskNames: ['short'] }, { taskNames: ['long'] }]);
   const [first] = log.lines.filter(({ event }) => event === 'task.limit-visibility');
   t.match(first, { level: 'warning', message: /visibility_timeout should be longer .* got 60 s, and 60\.5 s for short$/ });
   t.equal(redisBroker('redis://localhost').features.visibilityTimeoutMs, 3_600_000, 'an hour unless given');
@@ -39,17 +39,20 @@ t.test('at the start: what the worker and its tasks say', (t) => {
   const notes = new TimeLimitNotes({ visibilityTimeoutMs: 60_000, pool, log });
   const limits: Record<string, TimeLimit> = {
     hard: { hardSeconds: 61, softSeconds: 10 },
+    'celery.chain': { hardSeconds: 61, softSeconds: 10 },
+    'as hard': { hardSeconds: 61, softSeconds: null },
     soft: { hardSeconds: null, softSeconds: 70 },
     fine: { hardSeconds: 60, softSeconds: 50 },
     none: { hardSeconds: null, softSeconds: null },
   };
   notes.noteTypes(Object.keys(limits), (name) => limits[name] ?? noTimeLimit);
   t.match(log.lines, [
-    { level: 'warning', event: 'task.limit-visibility', message: /got 60 s, and 61 s for hard$/ },
+    { level: 'warning', event: 'task.limit-visibility', message: /got 60 s, and 61 s for hard, as hard$/ },
     { level: 'warning', event: 'task.limit-visibility', message: /got 60 s, and 70 s for soft$/ },
   ]);
   notes.note(header('hard', 100));
-  t.equal(log.lines.length, 2, 'once per type');
+  notes.note(header('as hard', 100));
+  t.equal(log.lines.length, 2, 'a line for each limit, and once per type');
   t.end();
 });
 

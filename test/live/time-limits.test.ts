@@ -65,7 +65,7 @@ for (const kind of brokerKinds) {
     const modules = folder.write('tasks.mjs', tasks);
     const args = ['-A', modules, '-b', url, '--result-backend', backend, '-c', '3', '--time-limit', '7200'];
     const worker = await folder.worker(args).ready();
-    const visible = worker.all('task.limit-visibility').map(({ taskName }) => taskName);
+    const visible = worker.all('task.limit-visibility').flatMap(({ taskNames }) => taskNames as string[]);
     t.strictSame(visible.includes('add'), kind === 'redis', 'at the start, of a limit longer than the visibility timeout');
 
     const python = new PythonCelery(t, client(pythonUrl, kind === 'sqlite' ? 'disabled://' : backend));
