@@ -10,7 +10,7 @@ import type { Request } from './request.ts';
 /** Seconds. */
 const bounds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800];
 const mostQueues = 50;
-const mostTasks = 100;
+export const mostTasks = 100;
 const mostTypes = 50;
 
 export class TaskMeter {

@@ -6,7 +6,9 @@ import type { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Broker } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Settler } from '../consumer/settle.ts';
+import { mostTasks } from '../consumer/task-meter.ts';
 import type { ChildPool } from '../pool/child-pool.ts';
+import { CappedMap } from '../std/capped-map.ts';
 import { PrometheusText, type Sample } from '../std/prometheus-text.ts';
 import type { Monitoring } from './monitoring.ts';
 
@@ -34,7 +36,7 @@ export function workerMetrics({ broker, consumer, pool, settler, monitoring }: W
   text.add('messages_received_total', 'counter', 'Messages taken from the broker.', one(consumer.received));
   const ageMs = lastReceivedAtMs === null ? null : performance.now() - lastReceivedAtMs;
   text.add('last_delivery_age_seconds', 'gauge', 'Since the last task was received.', known(ageMs));
-  text.add('tasks_started_total', 'counter', 'Tasks started, by name.', labelled('task', totals));
+  text.add('tasks_started_total', 'counter', 'Tasks started, by name.', labelled('task', capped(totals)));
   text.add(
     'tasks_ended_total',
     'counter',
@@ -73,6 +75,13 @@ function known(milliseconds: number | null): Sample[] {
 
 function labelled(label: string, values: Iterable<readonly [string, number]>): Sample[] {
   return [...values].map(([name, value]): Sample => [{ [label]: name }, value]);
+}
+
+/** The first so many names in the order in which they came; the others together. */
+function capped(totals: ReadonlyMap<string, number>): Iterable<readonly [string, number]> {
+  const counts = new CappedMap(mostTasks, () => ({ count: 0 }));
+  for (const [name, count] of totals) counts.get(name).count += count;
+  return countsOf(counts);
 }
 
 function* countsOf(values: Iterable<readonly [string, { readonly count: number }]>): Generator<[string, number]> {

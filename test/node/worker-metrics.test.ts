@@ -118,6 +118,11 @@ t.test('names are told apart up to a bound, and no name breaks the text', async 
   t.equal(samples.get('umbel_task_run_seconds_count{task="other"}'), 1000 - 99);
   t.equal(samples.get('umbel_task_wait_seconds_count{queue="other"}'), 1000 - 49);
   t.equal(samples.get('umbel_task_failures_total{type="other"}'), 1000 - 50);
+  const totals = new Map(Array.from({ length: 1000 }, (_, number) => [`proj.task${number}`, 2]));
+  const started = parse(metrics({ settler: { counts: {}, totals, news: { meter } } }));
+  t.equal(started.get('umbel_tasks_started_total{task="proj.task99"}'), 2);
+  t.equal(started.get('umbel_tasks_started_total{task="proj.task100"}'), undefined);
+  t.equal(started.get('umbel_tasks_started_total{task="other"}'), 2 * 900);
   t.ok(samples.size < 2700, `${samples.size} samples`);
 
   let leastMs = Number.POSITIVE_INFINITY;
