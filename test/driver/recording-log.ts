@@ -1,5 +1,6 @@
 /** A logger for tests: keeps what it is told, and lets a test wait for an event. */
 import type { LogFields, Logger, LogLevel } from '../../src/log/logger.ts';
+import { inGoodTime } from '../in-good-time.ts';
 
 export interface RecordedLine {
   readonly level: LogLevel;
@@ -16,7 +17,13 @@ export class RecordingLog implements Logger {
   event(event: string): Promise<RecordedLine> {
     const line = this.lines.find((candidate) => candidate.event === event);
     if (line !== undefined) return Promise.resolve(line);
-    return new Promise((resolve) => this.#waiting.push({ event, resolve }));
+    const logged = inGoodTime(
+      new Promise<RecordedLine>((resolve) => this.#waiting.push({ event, resolve })),
+      () => `${event} must be logged, got ${this.lines.map((one) => one.event).join(', ')}`,
+    );
+    // A test may look away from one that is not to come.
+    logged.catch(() => {});
+    return logged;
   }
 
   enabled(): boolean {

@@ -9,6 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { taskHandle } from '../../src/task/task.ts';
 import { chord } from '../../src/task/workflow.ts';
+import { eventually } from '../pool/eventually.ts';
 import { type BrokerKind, openBrokerAndResults } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
@@ -77,7 +78,7 @@ async function chaos(t: Test, kind: BrokerKind): Promise<void> {
   const thresholds = Array.from({ length: killCount }, () => 1 + random.below(Math.floor(total * 0.95))).sort((a, b) => a - b);
   for (const threshold of thresholds) {
     // Executions, of which there are at least as many as parts.
-    while (linesOf(parts).length < threshold) await new Promise((resolve) => setTimeout(resolve, 5));
+    await eventually(t, `${threshold} parts have run`, () => linesOf(parts).length >= threshold, timeoutMs);
     const which = random.below(workers.length);
     const worker = workers[which] as LiveWorker;
     killed.add(worker.pid);

@@ -24,7 +24,7 @@ export const note = task({ name: 'scheduled.note', bind: true }, (context, _payl
 `;
 
 void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
-  t.setTimeout(120_000);
+  t.setTimeout(240_000);
   const server = await RedisServer.start(t);
   const url = server.url();
   const folder = new LiveFolder(t);
@@ -69,8 +69,8 @@ void t.test(`${scheduled} tasks with an ETA`, async (t: Test) => {
     }
     await send(...batch);
   }
-  await eventually(t, 'those that are due have run', () => starts().size === 1 + soon);
-  await eventually(t, 'all others are held', async () => (await client.call('HLEN', 'unacked')) === scheduled);
+  await eventually(t, 'those that are due have run', () => starts().size === 1 + soon, 90_000);
+  await eventually(t, 'all others are held', async () => (await client.call('HLEN', 'unacked')) === scheduled, 90_000);
   const peakCost = residentBytes(worker) - residentBefore;
   // Collects.
   const cost = (await memory.bytes()) - before;

@@ -25,12 +25,16 @@ void t.test('two workers share the work; each task runs once', async (t) => {
   const workers = await Promise.all(
     ['one', 'two'].map((name) => scene.folder.worker(['-A', 'tasks.ts', '-A', 'counting.ts', '-c', '2', '-n', `${name}@h`]).ready()),
   );
-  const results = await Promise.all(
+  const sent = Promise.all(
     Array.from({ length: count }, async (_, n) => {
       const result = await scene.client.call<number>({ task: 'counting.count', args: [n], kwargs: {}, options: {} });
-      return result.get({ timeoutMs: 30_000 });
+      return result.get({ timeoutMs: 60_000 });
     }),
   );
+  // None ends before both have begun: far more than one of them reserves.
+  await Promise.all(workers.map((worker) => worker.event('task.started')));
+  writeFileSync(scene.folder.file('open'), '');
+  const results = await sent;
   t.strictSame(
     results,
     Array.from({ length: count }, (_, n) => n),
@@ -55,8 +59,12 @@ function folderWithCount(folder: LiveFolder): void {
   folder.write('ran', '');
   folder.write(
     'counting.ts',
-    `import { appendFileSync } from 'node:fs';
-export const count = (n: number): number => { appendFileSync('${folder.file('ran')}', n + '\\n'); return n; };
+    `import { appendFileSync, existsSync } from 'node:fs';
+export async function count(n: number): Promise<number> {
+  while (!existsSync('${folder.file('open')}')) await new Promise((resolve) => setTimeout(resolve, 5));
+  appendFileSync('${folder.file('ran')}', n + '\\n');
+  return n;
+}
 `,
   );
 }

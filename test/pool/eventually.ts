@@ -7,8 +7,13 @@ const giveUpMs = 30_000;
 const lookAgainMs = 5;
 
 /** The first value that is neither false nor undefined. */
-export async function eventually<T>(t: Test, what: string, look: () => T | Promise<T>): Promise<Exclude<T, false | undefined>> {
-  const deadline = performance.now() + giveUpMs;
+export async function eventually<T>(
+  t: Test,
+  what: string,
+  look: () => T | Promise<T>,
+  limitMs = giveUpMs,
+): Promise<Exclude<T, false | undefined>> {
+  const deadline = performance.now() + limitMs;
   for (;;) {
     const value = await look();
     if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>;

@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { inGoodTime } from '../in-good-time.ts';
 
 export interface Arrival {
   readonly name: string;
@@ -51,7 +52,13 @@ export class Gates {
     const index = this.#arrived.findIndex((arrival) => arrival.name === name);
     const [arrival] = index === -1 ? [] : this.#arrived.splice(index, 1);
     if (arrival !== undefined) return Promise.resolve(arrival);
-    return new Promise((resolve) => this.#waiting.push({ name, resolve }));
+    const come = inGoodTime(
+      new Promise<Arrival>((resolve) => this.#waiting.push({ name, resolve })),
+      () => `a task must arrive at gate ${name}`,
+    );
+    // A test may look away from one that is not to come.
+    come.catch(() => {});
+    return come;
   }
 
   #onSocket(socket: Socket): void {
