@@ -160,7 +160,7 @@ export const late = task({ acksLate: true }, append);
   const sent: Promise<unknown>[] = [];
   for (let n = 0; n < count; n += 1) {
     const call = client.call<number>({ task: n % 2 === 0 ? 'tasks.early' : 'tasks.late', args: [n], kwargs: {}, options: {} });
-    sent.push(call.then((result) => result.get({ timeoutMs: 40_000 })));
+    sent.push(call.then((result) => result.get({ timeoutMs: 120_000 })));
     if (n % 500 === 250) {
       // The messages of this third are on their way while the worker restarts.
       await worker.event('task.succeeded', () => true, since);

@@ -27,7 +27,7 @@ export const work = task({ bind: true, acksLate: true }, async (context, ms) => 
 });
 `;
 /** While something is waited for, no task starts or ends for so long: it hangs. */
-const hangsAfterMs = 30_000;
+const hangsAfterMs = 60_000;
 
 class Scene {
   readonly folder: BackgroundFolder;
