@@ -34,7 +34,7 @@ export interface MultiNodeParams {
   readonly program: Program;
   /** What relative names of files are relative to, with the value of --workdir. */
   folder(workdir: string | null): string;
-  /** Where options do not say. */
+  /** Where options do not say. Asked when it is needed, and once. */
   files(nodeName: string): NodeFiles;
 }
 
@@ -45,21 +45,29 @@ const programNames = ['umbel', 'celery'];
 export class MultiNode {
   readonly name: string;
   readonly shortName: string;
-  readonly options: OptionValues;
   readonly #params: MultiNodeParams;
+  #options: OptionValues | undefined;
+  #configuredFiles: NodeFiles | undefined;
 
   constructor(params: MultiNodeParams) {
     this.#params = params;
     this.name = params.name;
     this.shortName = splitNodeName(params.name).name;
-    const options = new Map(params.options).set('-n', params.name);
-    const { pidfile, logfile } = options.has('--pidfile') && options.has('--logfile') ? noFiles : params.files(params.name);
+  }
+
+  /** What it is started with. Only that needs both files: who stops a node may have a configuration that is broken by now. */
+  get options(): OptionValues {
+    if (this.#options !== undefined) return this.#options;
+    const { program } = this.#params;
+    const options = new Map(this.#params.options).set('-n', this.name);
+    const { pidfile, logfile } = options.has('--pidfile') && options.has('--logfile') ? noFiles : this.#configured;
     // Without a value they stay so, and are refused when they are needed.
     if (!options.has('-p') && !options.has('--pidfile')) options.set('--pidfile', pidfile);
     if (!options.has('-f') && !options.has('--logfile')) options.set('--logfile', logfile);
     // From source, the executable alone is not the program.
-    if (params.program.script.length === 0 && !options.has('--executable')) options.set('--executable', params.program.executable);
-    this.options = options;
+    if (program.script.length === 0 && !options.has('--executable')) options.set('--executable', program.executable);
+    this.#options = options;
+    return options;
   }
 
   /** Throws NAME_INVALID. */
@@ -75,23 +83,23 @@ export class MultiNode {
 
   /** As the main process of the worker opens it. */
   get pidfile(): string {
-    return this.#file('--pidfile', '-p');
+    return this.#file('pidfile', '--pidfile', '-p');
   }
 
   get logfile(): string {
-    return this.#file('--logfile', '-f');
+    return this.#file('logfile', '--logfile', '-f');
   }
 
   /** Arguments of the same program for another of its commands, with the options that all commands have; null: it may be another program. */
   callOf(words: readonly string[]): readonly string[] | null {
     if (this.executable !== this.#params.program.executable || !isOwnCommand(this.#params.command)) return null;
-    const shared = [...this.options].filter(([option]) => globalOptions.includes(option));
+    const shared = [...this.#params.options].filter(([option]) => globalOptions.includes(option));
     const globals = shared.flatMap(([option, value]) => optionWords(option, value === null ? null : unquoted(this.expand(value))));
     return [...this.#script(), ...globals, ...words];
   }
 
   get executable(): string {
-    return this.options.get('--executable') ?? this.#params.program.executable;
+    return this.#params.options.get('--executable') ?? this.#params.program.executable;
   }
 
   /** The command line for people, without the executable. */
@@ -117,8 +125,13 @@ export class MultiNode {
     return [...this.#script(), ...words, ...own, ...passthrough, ...splitShellWords(this.expand(append))];
   }
 
+  get #configured(): NodeFiles {
+    this.#configuredFiles ??= this.#params.files(this.name);
+    return this.#configuredFiles;
+  }
+
   #script(): readonly string[] {
-    return this.options.has('--executable') ? [] : this.#params.program.script;
+    return this.#params.options.has('--executable') ? [] : this.#params.program.script;
   }
 
   #line(quoted: (word: string) => string): readonly string[] {
@@ -135,12 +148,14 @@ export class MultiNode {
     return [...words, ...own, ...passthrough, ...(append === '' ? [] : [this.expand(append)])];
   }
 
-  #file(long: string, short: string): string {
-    const template = this.options.get(long) ?? this.options.get(short);
+  #file(which: keyof NodeFiles, long: string, short: string): string {
+    const { options } = this.#params;
+    const isGiven = options.has(long) || options.has(short);
+    const template = isGiven ? (options.get(long) ?? options.get(short)) : this.#configured[which];
     if (typeof template !== 'string' || template === '') {
       throw new UmbelError('USAGE', `${long} must have a value, written ${long}=PATH, got none (umbel multi, node ${this.name})`);
     }
-    const workdir = this.options.get('--workdir') ?? null;
+    const workdir = options.get('--workdir') ?? null;
     const folder = this.#params.folder(workdir === null ? null : this.expand(unquoted(workdir)));
     return resolve(folder, this.expand(unquoted(template)).replaceAll('%i', '0').replaceAll('%I', ''));
   }

@@ -134,7 +134,10 @@ export async function runMulti(params: MultiParams): Promise<number> {
       const starts = command === 'start' || command === 'restart';
       const check = (read: OptionWords): void =>
         refuseMistakenWords({ words: read, known: params.known, starts, declared: params.declared });
-      const cluster = new Cluster({ nodes: nodes(signal?.words ?? own, check), voice, env: params.env, owner: params.owner });
+      const meant = nodes(signal?.words ?? own, check);
+      // What is wrong with the command line of one is said before another is stopped or started.
+      if (starts) for (const node of meant) void node.argv;
+      const cluster = new Cluster({ nodes: meant, voice, env: params.env, owner: params.owner });
       voice.splash();
       if (signal === null) await cluster.start();
       else if (command === 'kill') cluster.kill(signal);

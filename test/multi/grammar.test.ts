@@ -15,7 +15,10 @@ interface Recorded {
 const recorded = JSON.parse(readFileSync(join(import.meta.dirname, 'celery-multi-lines.json'), 'utf8')) as Recorded[];
 const noFiles = (): NodeFiles => ({ pidfile: '/var/run/umbel/%n.pid', logfile: '/var/log/umbel/%n%I.log' });
 
-async function ran(words: readonly string[], { script = [] as readonly string[], declared = [] as readonly string[] } = {}) {
+async function ran(
+  words: readonly string[],
+  { script = [] as readonly string[], declared = [] as readonly string[], files = noFiles } = {},
+) {
   let stdout = '';
   let stderr = '';
   const status = await runMulti({
@@ -27,7 +30,7 @@ async function ran(words: readonly string[], { script = [] as readonly string[],
     hostname: 'box.example.com',
     program: { executable: '/usr/bin/umbel', script },
     declared: () => declared,
-    files: noFiles,
+    files,
     folder: () => '/work',
     owner: () => ({ user: null, group: null }),
     known: [
@@ -84,6 +87,18 @@ t.test('nodes that are declared, and default files', async (t) => {
   t.equal((await ran(['get', 'nobody', 'a'])).status, 1);
 });
 
+t.test('who names the pid file stops a node also when the configuration is broken', async (t) => {
+  const files = (): NodeFiles => {
+    throw new Error('broken configuration');
+  };
+  const pidfile = '--pidfile=/nowhere/%n.pid';
+  for (const command of ['stop', 'stopwait', 'kill'])
+    t.match(await ran([command, 'w1', pidfile], { files }), { status: 0, stdout: /> w1@box\.example\.com: DOWN/ }, command);
+  t.equal((await ran(['expand', '/nowhere/%n', 'w1'], { files })).stdout, '/nowhere/w1\n');
+  for (const command of ['start', 'restart']) await t.rejects(ran([command, 'w1', pidfile], { files }), /broken configuration/, command);
+  await t.rejects(ran(['stop', 'w1'], { files }), /broken configuration/, 'where it has to be asked');
+});
+
 t.test('refuses what means nothing', async (t) => {
   for (const [line, pattern] of [
     ['names a -c:0 1', /start at 1, got 0/],
@@ -113,6 +128,11 @@ t.test('refuses a name that an option would take, and a value that would become 
     await refused(`${command} -c4 w1`, /must stand before -c4, got -c4 w1/);
     await refused(`${command} -Q w1`, /for all declared nodes, .*got -Q w1: .*before the options, or --queues=w1 if/);
     await refused(`${command} -X w2`, /got -X w2: write names before the options \(/);
+    await refused(`${command} -n w9`, /-n does not name one, got -n w9: write w9 without -n, or --hostname=w9 if/);
+    await refused(`${command} -n`, /got -n without a value/);
+    await refused(`${command} -Q:w9 mail`, /must be for one of them \(w1, w2@other\), got one for w9/);
+    await refused(`${command} --queues:w1,w9=mail`, /got one for w9/);
+    await refused(`${command} w1 jobs/tasks.ts`, /must not contain \/, got jobs\/tasks\.ts; task modules stand after -A/);
   }
   for (const command of ['start', 'restart']) {
     await refused(`${command} w1 --concurrency 4`, /got --concurrency 4: 4 would be a node; write --concurrency=4/);
@@ -129,6 +149,11 @@ t.test('refuses a name that an option would take, and a value that would become 
     ['stop w1 --concurrency 4', 'w1 4'],
     ['stop w1 --cmd=other -E w2', 'w1'],
     ['stop w1 -- -E w2', 'w1'],
+    ['stop w1 -n host', 'w1'],
+    ['stop --hostname=host', 'w1 w2'],
+    ['stop w1 -Q:w9 mail', 'w1'],
+    ['stop -Q:w1@box.example.com,w2 mail', 'w1 w2'],
+    ['stop -Q:1-2 mail', 'w1 w2'],
   ] as const) {
     const { stdout } = await ran([...line.split(' ').slice(0, 1), ...files.split(' '), ...line.split(' ').slice(1)], {
       declared: ['w1', 'w2'],
