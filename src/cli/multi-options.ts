@@ -17,5 +17,10 @@ export const multiOptions: readonly OptionSpec[] = [
   word('--range-prefix', 'TEXT', 'Name of the nodes of a number, instead of celery.'),
   word('--cmd', 'WORDS', 'What starts a node, instead of worker --detach.'),
   word('--append', 'WORDS', 'Words after the options of each node.'),
+  word(
+    '--nodes-file',
+    'PATH',
+    'For services that name no nodes: keeps which were started, so that they are stopped when they are no longer declared.',
+  ),
   executableOption,
 ];

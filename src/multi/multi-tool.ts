@@ -12,6 +12,7 @@ import type { MultiNode, NodeFiles, Program } from './multi-node.ts';
 import { nodeList } from './node-list.ts';
 import { type OptionWords, readOptionWords } from './option-words.ts';
 import { signalWord } from './signal-word.ts';
+import { keepStarted, type ServiceNodes, type ServiceNodesParams, serviceNodes } from './started-nodes.ts';
 import { multiHelp, multiUsage } from './usage.ts';
 import { type MultiOutput, Voice } from './voice.ts';
 
@@ -58,21 +59,34 @@ export async function runMulti(params: MultiParams): Promise<number> {
     verbose: take('--verbose'),
     color: !take('--no-color') && params.color,
   });
+  const nodesFile = takeNodesFile(words);
   const [command, ...rest] = words;
   if (command === undefined || command.startsWith('-')) return usage(voice);
 
-  const nodes = (given: readonly string[], check: (words: OptionWords) => void = () => {}): readonly MultiNode[] => {
+  const readNodes = (
+    given: readonly string[],
+    purpose: ServiceNodesParams['purpose'],
+    check: (words: OptionWords) => void = () => {},
+  ): ServiceNodes => {
     const read = readOptionWords(given);
     check(read);
-    return nodeList({
-      words: read,
-      hostname: params.hostname,
-      program: params.program,
-      command: defaultCommand,
-      declared: params.declared,
-      files: params.files,
-      folder: params.folder,
+    const { hostname, program, declared, files, folder } = params;
+    const list = (own: OptionWords): readonly MultiNode[] =>
+      nodeList({ words: own, hostname, program, command: defaultCommand, declared, files, folder });
+    if (nodesFile === null) return { own: list(read), gone: [] };
+    if (read.names.length > 0)
+      throw new UmbelError('USAGE', `--nodes-file is for commands without names, got ${read.names.join(' ')} (umbel multi)`);
+    return serviceNodes({
+      path: nodesFile,
+      purpose,
+      declared,
+      nodes: (names) => list({ ...read, names }),
+      formerNodes: (names) => list({ ...read, names, forSome: new Map() }),
     });
+  };
+  const nodes = (given: readonly string[]): readonly MultiNode[] => {
+    const { own, gone } = readNodes(given, 'look');
+    return [...own, ...gone];
   };
 
   switch (command) {
@@ -132,23 +146,41 @@ export async function runMulti(params: MultiParams): Promise<number> {
       const waits = command !== 'start' && command !== 'stop' && command !== 'kill';
       const signal = command === 'start' ? null : signalWord(command === 'kill' ? [...own, '-KILL'] : own, waits);
       const starts = command === 'start' || command === 'restart';
-      const check = (read: OptionWords): void =>
-        refuseMistakenWords({ words: read, known: params.known, starts, declared: params.declared });
-      const meant = nodes(signal?.words ?? own, check);
+      // A service without names means all there are; whoever types does not always.
+      const declared = nodesFile === null ? params.declared : () => [];
+      const check = (read: OptionWords): void => refuseMistakenWords({ words: read, known: params.known, starts, declared });
+      const meant = readNodes(signal?.words ?? own, starts ? 'start' : 'stop', check);
       // What is wrong with the command line of one is said before another is stopped or started.
-      if (starts) for (const node of meant) void node.argv;
-      const cluster = new Cluster({ nodes: meant, voice, env: params.env, owner: params.owner });
+      if (starts) for (const node of meant.own) void node.argv;
+      const clusterOf = (members: readonly MultiNode[]) => new Cluster({ nodes: members, voice, env: params.env, owner: params.owner });
+      const cluster = clusterOf(starts ? meant.own : [...meant.own, ...meant.gone]);
+      if (starts && nodesFile !== null) keepStarted(nodesFile, meant);
       voice.splash();
       if (signal === null) await cluster.start();
       else if (command === 'kill') cluster.kill(signal);
-      else if (command === 'restart') await cluster.restart(signal, rolling);
-      else await cluster.stop(signal, waits);
+      else if (command === 'restart') {
+        const former = meant.gone.length === 0 ? null : clusterOf(meant.gone);
+        await former?.stop(signal, true);
+        await cluster.restart(signal, rolling);
+        return former?.status || cluster.status;
+      } else await cluster.stop(signal, waits);
       return cluster.status;
     }
     default:
       voice.carp(`Invalid command: ${command}`);
       return usage(voice);
   }
+}
+
+/** Takes it out of the words. Throws USAGE. */
+function takeNodesFile(words: string[]): string | null {
+  const option = '--nodes-file';
+  const at = words.findIndex((word) => word === option || word.startsWith(`${option}=`));
+  if (at < 0 || (words.includes('--') && words.indexOf('--') < at)) return null;
+  const [word = ''] = words.splice(at, 1);
+  const path = word.slice(option.length + 1);
+  if (path === '') throw new UmbelError('USAGE', `${option} must have a value, written ${option}=PATH, got ${word} (umbel multi)`);
+  return path;
 }
 
 function usage(voice: Voice): number {

@@ -19,12 +19,16 @@ options of multi itself (after the name of the command):
     * --verbose:    print the command lines of the nodes that are started
     * --no-color:   do not use colours
     * --rolling:    restart the nodes one after the other
+    * --nodes-file=PATH:  for services that name no nodes; see below
 `;
 
 export const multiHelp = `${multiUsage}
 Nodes: names (w1 w2 mail@other.host), or a number (3 is celery1 celery2 celery3; --range-prefix=w makes it w1 w2 w3). Without any,
 those declared in the configuration file as [node.NAME]. A name without @ gets the name of this host, or that given with -n, --hostname
 or --suffix; --prefix stands before it. stop, stopwait, restart and kill find a node by its pid file, so they need the same --pidfile.
+
+With --nodes-file, start and restart keep there which nodes they start, and stop, stopwait and kill are about those. restart stops those of
+them that are no longer declared. Without any [node.NAME] the node is then celery.
 
 Options for some nodes only: -c:1 10, -Q:1-3 images, -l:4,5 debug, -c:w2 4, --concurrency:w2=4.
 In options, %n is the short name of the node, %h and %p the whole, %d its host. %i and %I are left for the worker.

@@ -177,6 +177,26 @@ t.test('names of Celery, a folder, settings for the workers, and which name is s
   t.match(readFileSync(`/proc/${scene.pid('w3')}/limits`, 'utf8'), /Max open files +128 /);
 });
 
+t.test('without names: the nodes of the configuration, kept beside the pid files', async (t) => {
+  const scene = new Scene(t);
+  scene.write('UMBEL_OPTS="--config=/etc/other.toml"\n');
+  const kept = '[--nodes-file=./run/umbeld.nodes] [--pidfile=./run/%n.pid]';
+  t.equal(scene.run('start').status, 0);
+  t.same(scene.calls(), [`${user} / [multi] [start] ${files} [--config=/etc/other.toml] ${kept}`]);
+  t.match(scene.run('status'), { status: 0, text: 'umbeld: celery runs' });
+  t.same(
+    scene.standIn.calls().map((call) => call.replaceAll(scene.path, '.')),
+    [`${user} / [multi] [expand] [./run/%n.pid] ${files} [--config=/etc/other.toml] ${kept}`],
+    'the options may name another configuration',
+  );
+  t.equal(scene.run('stop').status, 0);
+  t.same(scene.calls(), [`${user} / [multi] [stopwait] ${kept}`]);
+  scene.write('UMBEL_PID_FILE=/run/there/%n/x.pid\nUMBEL_CREATE_DIRS=0\n');
+  scene.run('kill');
+  t.same(scene.calls(), [`${user} / [multi] [kill] [--nodes-file=/run/there//umbeld.nodes] [--pidfile=/run/there/%n/x.pid]`]);
+  scene.write('');
+});
+
 t.test('folders are not made when nobody said so', async (t) => {
   const scene = new Scene(t);
   scene.write('UMBEL_CREATE_DIRS=0\nUMBEL_CREATE_LOGDIR=1\n');

@@ -1,8 +1,8 @@
 /**
  * A program in the place of umbel that notes how it was called, for tests of the scripts around it.
  *
- * `multi expand` answers with one file per name, as umbel does; `multi start` and `restart` give each node a process with a pid file;
- * `stopwait` and `kill` end them. Whatever else it is asked, it does nothing and ends with STAND_IN_STATUS.
+ * `multi expand` answers with one file per name, as umbel does, or for celery where --nodes-file stands in their place; `multi start` and
+ * `restart` give each node a process with a pid file; `stopwait` and `kill` end them. Whatever else it is asked, it does nothing and ends with STAND_IN_STATUS.
  */
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ here=$(dirname "$0")
 verb=$2; shift 2
 if [ "$verb" = expand ]; then template=$1; shift; fi
 names= pidfile=
-for word in "$@"; do case $word in --pidfile=*) pidfile=\${word#--pidfile=} ;; -*) ;; *) names="$names $word" ;; esac; done
+for word in "$@"; do case $word in --pidfile=*) pidfile=\${word#--pidfile=} ;; --nodes-file=*) names=celery ;; -*) ;; *) names="$names $word" ;; esac; done
 for node in $names; do
   file=$(printf '%s' "\${template:-$pidfile}" | sed "s/%n/$node/")
   case $verb in

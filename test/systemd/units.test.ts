@@ -61,8 +61,12 @@ function umbelMulti(t: Test, verb: string, env: Record<string, string>) {
 }
 
 t.test('umbel-multi: defaults', async (t) => {
-  const files = ['--logfile=/var/log/umbel/%n%I.log', '--loglevel=info', '--pidfile=./%n.pid'];
-  t.same(umbelMulti(t, 'start', {}), ['multi', 'start', 'celery', ...files]);
+  const files = ['--logfile=/var/log/umbel/%n%I.log', '--loglevel=info'];
+  const pidfile = '--pidfile=./%n.pid';
+  const kept = (folder: string) => `--nodes-file=${folder}/umbel.nodes`;
+  t.same(umbelMulti(t, 'start', {}), ['multi', 'start', ...files, kept('/run/umbel'), pidfile], 'nodes are those of the configuration');
+  t.same(umbelMulti(t, 'stopwait', { UMBEL_OPTS: '--nonsense' }), ['multi', 'stopwait', kept('/run/umbel'), pidfile]);
+  t.same(umbelMulti(t, 'stopwait', { RUNTIME_DIRECTORY: '/run/mine:/run/more' }), ['multi', 'stopwait', kept('/run/mine'), pidfile]);
 });
 
 t.test('umbel-multi: the names of the guide, Celery’s names, quotes, and who is stronger', async (t) => {
