@@ -69,8 +69,8 @@ export function findConfigFile(params: FindParams): ConfigFile | null {
   return null;
 }
 
-/** A path for people: relative when the file is below `folder`. */
+/** A path for people: relative when the file is below `folder`, but not to the root. */
 export function displayPath(path: string, folder: string): string {
   const short = relative(folder, path);
-  return short === '' || short.startsWith('..') || isAbsolute(short) ? path : short;
+  return short === '' || short.startsWith('..') || folder === '/' || isAbsolute(short) ? path : short;
 }

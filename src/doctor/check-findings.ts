@@ -12,7 +12,7 @@ export const checkFindings = {
     topic: 'configuration',
     severity: 'error',
     sentence: 'The configuration file that was named cannot be read.',
-    fix: 'Name a file that is there (--config, UMBEL_CONFIG), and let this user read it.',
+    fix: 'Name a file that is there (--config, UMBEL_CONFIG), let this user read it, and write it in UTF-8.',
   },
   SETTINGS_REFUSED: {
     topic: 'configuration',

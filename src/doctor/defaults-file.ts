@@ -27,9 +27,9 @@ export function* defaultsFile(path: string): Iterable<Finding> {
       path,
     );
   const known = [...names.flatMap((name) => [`UMBEL_${name}`, `UMBELD_${name}`]), ...settingNames.map(environmentName), ...others];
-  for (const [index, line] of text.split('\n').entries()) {
+  for (const { line, number } of wholeLines(text)) {
     if (/^\s*(#|$)/.test(line)) continue;
-    const place = `${path}:${index + 1}`;
+    const place = `${path}:${number}`;
     const [, name] = /^([A-Za-z_][A-Za-z0-9_]*)=("[^"$`]*"|'[^']*'|[^\s"'`$()|&;<>]*)\s*$/.exec(line) ?? [];
     if (name === undefined) {
       yield found('DEFAULTS_SYNTAX', `each line must be NAME="value", as systemd reads it, got ${JSON.stringify(line)}`, place);
@@ -43,4 +43,21 @@ export function* defaultsFile(path: string): Iterable<Finding> {
       place,
     );
   }
+}
+
+/** Systemd and shells alike go on in the next line after a backslash, but not in a comment. */
+function* wholeLines(text: string): Iterable<{ readonly line: string; readonly number: number }> {
+  let line = '';
+  let number = 0;
+  for (const [index, raw] of text.split('\n').entries()) {
+    if (line === '') number = index + 1;
+    line += raw;
+    if (line.endsWith('\\') && !/^\s*#/.test(line)) {
+      line = line.slice(0, -1);
+      continue;
+    }
+    yield { line, number };
+    line = '';
+  }
+  if (line !== '') yield { line, number };
 }

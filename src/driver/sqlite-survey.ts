@@ -8,7 +8,7 @@ export interface SqliteSurvey {
   readonly exists: boolean;
   readonly writable: boolean;
   readonly walBytes: number;
-  /** `wal` in a file that umbel has opened before. null: there is no file, or it cannot be read. */
+  /** `wal` in a file that umbel has opened before. null: there is no file, it is empty, or it cannot be read. */
   readonly journalMode: string | null;
   /** What SQLite's own check says. Empty: it is sound. */
   readonly damage: readonly string[];
@@ -36,14 +36,16 @@ const fileSystems: ReadonlyMap<number, { readonly name: string; readonly remote?
 /** `read`: what else somebody wants to know of a file that is sound. */
 export function surveySqlite(path: string, read: (database: SqliteDatabase) => void = () => {}): SqliteSurvey {
   const folder = dirname(path);
-  const exists = statSync(path, { throwIfNoEntry: false }) !== undefined;
+  const stat = statSync(path, { throwIfNoEntry: false });
+  const exists = stat !== undefined;
   const none = { journalMode: null, damage: [], failure: null };
   return {
     path,
     exists,
     writable: may(folder, constants.W_OK | constants.X_OK) && (!exists || may(path, constants.R_OK | constants.W_OK)),
     walBytes: statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0,
-    ...(exists ? content(path, read) : none),
+    // An empty file is a new one to SQLite.
+    ...(exists && stat.size > 0 ? content(path, read) : none),
     ...placeOf(folder),
   };
 }

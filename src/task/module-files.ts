@@ -28,10 +28,10 @@ export function findModuleFiles(paths: readonly string[], cwd: string): readonly
   return [...found.values()];
 }
 
-/** Relative to the working folder where that is shorter to read. */
+/** Relative to the working folder where that is shorter to read; not to the root, where it would look like another path. */
 export function displayPath(file: string, cwd: string): string {
   const short = relative(cwd, file);
-  return short === '' || short.startsWith('..') ? file : short;
+  return short === '' || short.startsWith('..') || cwd === '/' ? file : short;
 }
 
 function filesOf(path: string, cwd: string): readonly ModuleFile[] {

@@ -56,6 +56,8 @@ t.test('flag, UMBEL_*, CELERY_*, file, default: the stronger wins and says so', 
   t.same(origin('worker_loglevel'), { kind: 'environment', text: 'CELERY_WORKER_LOGLEVEL' });
   t.equal(settings.worker_hostname, 'file@%h', 'an empty variable is not set');
   t.same(origin('worker_hostname'), { kind: 'file', text: 'umbel.toml:6' });
+  const fromRoot = load('/', { file: join(cwd, 'umbel.toml') });
+  t.same(fromRoot.origin('worker_hostname'), { kind: 'file', text: `${join(cwd, 'umbel.toml')}:6` }, 'whole for who stands in the root');
 });
 
 t.test("Celery's variables", async (t) => {

@@ -286,7 +286,8 @@ t.test(
 
 t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) => {
   const cwd = setUp(t, '[worker]\nshutdown_timeout = 240', {
-    defaults: 'UMBEL_NODES="w1"\n# comment\nUMBEL_OPT="-c 2"\nCHDIR=$HOME\nUMBEL_CHDIR="$HOME"\nUMBELD_NODES="a"\nUMBELD_USR="b"\n',
+    defaults:
+      'UMBEL_NODES="w1"\n# comment\nUMBEL_OPT="-c 2"\nCHDIR=$HOME\nUMBEL_CHDIR="$HOME"\nUMBELD_NODES="a"\nUMBELD_USR="b"\n# no \\\nUMBEL_ULIMIT="-n \\\n128"\nUMBEL_X="\\\n"\n',
     'bad.service': '[Service]\nType=simple\nExecStart=/usr/bin/umbel \\\n  worker\nWatchdogSec=5\nTimeoutStopSec=1min\n',
   });
   const packaged = resolve(import.meta.dirname, '../../systemd/umbel@.service');
@@ -313,7 +314,9 @@ t.test('unit and variables', { skip: isRoot ? false : 'needs root' }, async (t) 
     { code: 'DEFAULTS_SYNTAX', place: /defaults:4$/ },
     { code: 'DEFAULTS_SYNTAX', place: /defaults:5$/ },
     { code: 'DEFAULTS_UNKNOWN', place: /defaults:7$/, text: /begins with UMBELD_ .*did you mean UMBELD_USER/ },
+    { code: 'DEFAULTS_UNKNOWN', place: /defaults:11$/, text: /got UMBEL_X/ },
   ]);
+  t.equal(variables.length, 6, 'a backslash goes on in the next line');
   writeFileSync(join(cwd, 'bad.toml'), '[worker]\nconcurrency = 0\n');
   const both = await look(['check', '--no-modules', '--config', 'bad.toml', '--defaults', 'defaults'], { cwd });
   t.same(

@@ -276,6 +276,9 @@ t.test('embedded', async (t) => {
   writeFileSync(path, bytes);
   t.same((await look(['doctor', '--no-modules'], { cwd })).codes, ['SQLITE_DAMAGED']);
   await silent(t, folder(t, ''), 'no file yet');
+  const fresh = folder(t, '[broker]\nurl = "sqlite:///umbel.db"');
+  writeFileSync(join(fresh, 'umbel.db'), '');
+  await silent(t, fresh, 'an empty file, made for its owner');
 
   const memory = mkdtempSync('/dev/shm/umbel-doctor-');
   t.teardown(() => rmSync(memory, { recursive: true }));

@@ -189,6 +189,9 @@ t.test('without names: the nodes of the configuration, kept beside the pid files
     [`${user} / [multi] [expand] [./run/%n.pid] ${files} [--config=/etc/other.toml] ${kept}`],
     'the options may name another configuration',
   );
+  scene.run('check-tasks');
+  scene.run('check-config');
+  t.same(scene.calls(), [`${user} / [--config=/etc/other.toml] [check]`, `${user} / [--config=/etc/other.toml] [config] [check]`]);
   t.equal(scene.run('stop').status, 0);
   t.same(scene.calls(), [`${user} / [multi] [stopwait] ${kept}`]);
   scene.write('UMBEL_PID_FILE=/run/there/%n/x.pid\nUMBEL_CREATE_DIRS=0\n');

@@ -15,6 +15,7 @@ t.test('files: the base name; without extension: the first that exists', async (
   ]);
   t.same(modules('tasks.ts', './tasks.ts', join(dir, 'tasks')), [['tasks', 'tasks.ts']], 'once');
   t.same(modules(), []);
+  t.equal(displayPath('/srv/tasks.ts', '/'), '/srv/tasks.ts', 'whole where it would look like a relative one');
 });
 
 t.test('folders: the path from their own name, sorted', async (t) => {
