@@ -9,8 +9,7 @@ import { TcpProxy } from '../tcp-proxy.ts';
 import { AmqpScene } from './amqp-scene.ts';
 import type { LiveWorker } from './live-worker.ts';
 
-/** It is promised within five seconds; a busy machine may take three times as long. */
-const withinMs = 15_000;
+const withinMs = 5000;
 const timeoutMs = 30_000;
 const get = { timeoutMs };
 

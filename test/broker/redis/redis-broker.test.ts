@@ -201,8 +201,7 @@ t.test('kill -9: others give back what it held, marked and in the old order', as
   await ended(holder.child);
   const killedAtMs = performance.now();
   await log.event('broker.restored');
-  // Far below the hour of the visibility timeout, and the hundred seconds between two looks.
-  t.ok(performance.now() - killedAtMs < 30_000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
+  t.ok(performance.now() - killedAtMs < 5000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
   for (const delivery of free) await inbox.subscription.ack(delivery);
   const back = await inbox.deliveries.take(2);
   inbox.subscription.setPrefetch(0);
@@ -389,8 +388,7 @@ t.test('the server restarts: deliveries stay valid, acknowledgements are kept, c
       .replace(/,"","celery"\]$/, ''),
   );
   const third = await inbox.deliveries.next();
-  // Promised within five seconds; a busy machine may take three times as long.
-  t.ok(performance.now() - backAtMs < 15_000, `after ${Math.round(performance.now() - backAtMs)} ms`);
+  t.ok(performance.now() - backAtMs < 5000, `after ${Math.round(performance.now() - backAtMs)} ms`);
   t.equal(await inbox.subscription.ack(two!), 'done');
   t.equal(await inbox.subscription.ack(third), 'done');
   t.equal(inbox.lost.size, 0);

@@ -38,7 +38,7 @@ t.test('kill -9: redelivered within two seconds, marked, in the old order', asyn
   for (const delivery of free) await inbox.subscription.ack(delivery);
   inbox.subscription.setPrefetch(0);
   const back = await inbox.deliveries.take(3);
-  t.ok(performance.now() - killedAtMs < 30_000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
+  t.ok(performance.now() - killedAtMs < 2000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
   t.strictSame(back.map(textOf), ['0', '1', '2']);
   t.ok(back.every((delivery) => delivery.redelivered && delivery.deliveryCount === 1));
   await log.event('broker.reclaimed');
