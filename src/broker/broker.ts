@@ -110,6 +110,16 @@ export interface Delivery extends Message {
  */
 export type SettleOutcome = 'done' | 'stale' | 'kept';
 
+export interface RejectOptions {
+  /** true: back to its queue, redelivered. false: dead-lettered where the queue says so, else dropped. */
+  readonly requeue: boolean;
+  /**
+   * With `requeue`: it comes again with these headers, behind all others. In one step, whatever happens to us or to the broker: there is never one
+   * message too many. Rejects with NOT_SUPPORTED on RabbitMQ, where a message cannot be changed.
+   */
+  readonly headers?: Message['headers'];
+}
+
 export interface ScheduledMessage extends Message {
   readonly dueAtMs: number;
   readonly exchange: string;
@@ -138,8 +148,7 @@ export interface ConsumeParams {
 /** A running consumption over any number of queues. */
 export interface Subscription {
   ack(delivery: Delivery): Promise<SettleOutcome>;
-  /** requeue true: back to its queue, redelivered. false: dead-lettered where the queue says so, else dropped. */
-  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome>;
+  reject(delivery: Delivery, options: RejectOptions): Promise<SettleOutcome>;
   /** Give it back until `dueAtMs` (unix ms); it comes again as a fresh delivery, not marked redelivered. Does not count against the prefetch. */
   defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome>;
   /** `setAside`: so many of those held do not count, because they wait for something else than room. */

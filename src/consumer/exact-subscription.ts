@@ -4,7 +4,7 @@
  * The prefetch counts what is not acknowledged, and a task that is acknowledged as it starts counts no more: so room is measured anew before each
  * acknowledgement. Owns the pauses that this makes when no child is free, beside those of the operator.
  */
-import type { Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker/broker.ts';
+import type { Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker/broker.ts';
 
 export class ExactSubscription implements Subscription {
   readonly #inner: Subscription;
@@ -48,7 +48,7 @@ export class ExactSubscription implements Subscription {
     return this.#inner.ack(delivery);
   }
 
-  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+  reject(delivery: Delivery, options: RejectOptions): Promise<SettleOutcome> {
     return this.#inner.reject(delivery, options);
   }
 

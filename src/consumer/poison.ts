@@ -1,27 +1,27 @@
 /**
  * Messages whose tasks end the child they run in.
  *
- * Owns the count, which travels with the message (a header on the copy that goes back to its queue), so that every worker knows it; and
+ * Owns the count, which travels with the message (a header that it goes back to its queue with), so that every worker knows it; and
  * what is put aside when there were enough. Only what would be run again is counted: late acknowledgement with reject_on_worker_lost.
  */
-import type { Broker, Delivery } from '../broker/broker.ts';
+import type { Delivery } from '../broker/broker.ts';
 import { type DeadLetters, withoutOwn } from '../broker/dead-letters.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildExit, Job } from '../pool/job.ts';
 import { workerLostText } from '../protocol/exception.ts';
+import type { Message } from '../protocol/message.ts';
 import { ownHeaders } from '../protocol/named-headers.ts';
 import type { CrashNotices } from './crash-notices.ts';
 import type { Request } from './request.ts';
 
 export interface PoisonParams {
-  readonly broker: Broker;
   readonly deadLetters: DeadLetters;
   /** Children one message may cost; 0: any number. */
   readonly maxCrashes: number;
   readonly nodeName: string;
   /** Queues of this worker alone: what comes from them comes back to it, and cannot be sent there. */
   readonly isBroadcast: (queue: string) => boolean;
-  /** Where the broker itself marks what comes again: the count is told beside the message, which goes back unchanged. null: it travels with a copy. */
+  /** Where a message cannot be changed: the count is told beside it, and it goes back as it was. null: it travels with the message. */
   readonly notices: CrashNotices | null;
   readonly log: Logger;
   /** Unix milliseconds; default: the system's clock. */
@@ -38,10 +38,8 @@ export interface Suspicion {
 
 /** What becomes of a message whose task has ended its child. */
 export type Verdict =
-  /** Back to its queue as it is, when what there is to publish has been. */
-  | { readonly kind: 'requeue'; publish?(): Promise<void> }
-  /** A copy that says how often it was goes to its queue: acknowledge the message when that has been `done`. */
-  | { readonly kind: 'again'; publish(): Promise<void> }
+  /** Back to its queue, when what there is to publish has been: as it is, or with these headers, which say how often it was. */
+  | { readonly kind: 'requeue'; readonly headers?: Message['headers']; publish?(): Promise<void> }
   /** It is put aside: settle it so when that has been done, and say so. */
   | { readonly kind: 'dead'; readonly text: string; readonly action: 'ack' | 'drop'; publish(): Promise<void> };
 
@@ -89,7 +87,7 @@ export class Poison implements Suspicion {
 
   /** `message`: what is said of the end of the child. */
   onCrash(request: Request, exit: ChildExit, message: string): Verdict {
-    const { broker, maxCrashes, deadLetters } = this.#params;
+    const { maxCrashes, deadLetters } = this.#params;
     const { delivery, header } = request;
     const { id, task } = header;
     if (maxCrashes === 0) return { kind: 'requeue' };
@@ -102,12 +100,7 @@ export class Poison implements Suspicion {
       const notBeforeMs = waitMs === 0 ? 0 : this.#now() + waitMs;
       if (notices !== null) return { kind: 'requeue', publish: () => notices.tell(id, crashes, notBeforeMs) };
       const wait = notBeforeMs === 0 ? null : { [ownHeaders.notBefore]: notBeforeMs };
-      const headers = { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes, ...wait };
-      const copy = { properties: delivery.properties, headers, body: delivery.body };
-      return {
-        kind: 'again',
-        publish: () => broker.publish(copy, { exchange: '', routingKey: delivery.queue, mandatory: true, redelivered: true }),
-      };
+      return { kind: 'requeue', headers: { ...withoutOwn(delivery.headers), [ownHeaders.crashes]: crashes, ...wait } };
     }
     this.#here.delete(id);
     notices?.forget(id);

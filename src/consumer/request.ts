@@ -46,6 +46,8 @@ export class Request implements JobListener {
   onceStarted: (() => void) | null = null;
   /** The broker took the message away; settling has no effect and nothing may be stored for it. */
   lost = false;
+  /** With what it goes back to its queue, when it does; undefined: as it came. */
+  headersAgain: Delivery['headers'] | undefined = undefined;
   /** When and where a child started it: unix seconds, process id; null: not yet. */
   startedAtSeconds: number | null = null;
   pid: number | null = null;

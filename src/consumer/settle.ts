@@ -171,7 +171,8 @@ export class Settler implements RequestListener {
     const fields = { ...this.#fields(request.header), child: exit.index, pid: exit.pid };
     if (loss.kind === 'put-back') {
       this.counts.lost += 1;
-      this.#finish(request, null, null, loss.verdict?.kind === 'again' ? 'ack' : 'requeue', null, null, loss.verdict);
+      if (loss.verdict?.kind === 'requeue') request.headersAgain = loss.verdict.headers;
+      this.#finish(request, null, null, 'requeue', null, null, loss.verdict);
       this.#log.log(loss.level, 'task.worker-lost', loss.text, { ...fields, requeue: !request.lost });
       return;
     }
@@ -295,8 +296,12 @@ export class Settler implements RequestListener {
   #acknowledge(request: Request, action: AckAction, early = false): Promise<unknown> {
     const subscription = this.#subscription;
     if (subscription === null) return nothingToDo;
-    const { delivery } = request;
-    const outcome = action === 'ack' ? subscription.ack(delivery) : subscription.reject(delivery, { requeue: action === 'requeue' });
+    const { delivery, headersAgain: headers } = request;
+    const requeue = action === 'requeue';
+    const outcome =
+      action === 'ack'
+        ? subscription.ack(delivery)
+        : subscription.reject(delivery, requeue && headers ? { requeue, headers } : { requeue });
     return outcome.then((result) => {
       request.acknowledged = result !== 'kept';
       if (result === 'stale') this.#noteStale(request, action, early);

@@ -34,7 +34,7 @@ export function setAside({ settings }: Config, names: WorkerNames, broker: Broke
     log,
   };
   const maxCrashes = settings.worker_max_crashes;
-  // A copy would not be marked as delivered before: only the server marks there.
+  // A message cannot be changed there, and a copy would not be marked as delivered before.
   const notices = broker.features.redelivers === true && maxCrashes > 0 ? new CrashNotices({ broker }) : null;
   return {
     component: notices ?? { name: 'crash notices', start: async () => {}, stop: async () => {} },

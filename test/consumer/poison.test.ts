@@ -164,8 +164,17 @@ t.test('at a cold stop it is the worker that ends children: nothing is counted',
   t.same(bench.broker.settlements, ['requeue']);
 });
 
-t.test('a broker that does not take the copy keeps the message, uncounted', async (t) => {
+t.test('the count goes back with the message, in one step: nothing is published', async (t) => {
   const { bench, crash } = await started(t);
+  await bench.send(bench.message());
+  bench.broker.publish = () => Promise.reject(new Error('there must be no copy'));
+  await crash();
+  t.same(bench.broker.settlements, ['requeue']);
+  t.match(await crash(), { headers: { umbel_crashes: 1 } });
+});
+
+t.test('a broker that does not take what is put aside keeps the message', async (t) => {
+  const { bench, crash, letters } = await started(t, { setAside: { maxCrashes: 1 } });
   await bench.send(bench.message());
   const publish = bench.broker.publish.bind(bench.broker);
   const { UmbelError } = await import('../../src/errors.ts');
@@ -173,7 +182,8 @@ t.test('a broker that does not take the copy keeps the message, uncounted', asyn
   await crash();
   bench.broker.publish = publish;
   t.same(bench.broker.settlements, ['requeue']);
-  t.equal(bench.pool.jobs.length, 1);
+  await crash();
+  t.equal((await letters.visit(() => 'keep')).length, 1);
 });
 
 t.test('from a broadcast queue: counted by this worker, which alone gets it', async (t) => {

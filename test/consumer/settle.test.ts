@@ -82,10 +82,10 @@ const table: readonly Row[] = [
     event: 'task.failed',
   },
   {
-    title: 'late, child died, reject_on_worker_lost: a copy that is counted put back, no result, no failure',
+    title: 'late, child died, reject_on_worker_lost: put back and counted, no result, no failure',
     offer: { ...late, rejectOnWorkerLost: true },
     finish: loseChild,
-    calls: ['publish', 'ack', 'settled'],
+    calls: ['requeue', 'settled'],
     status: null,
     event: 'task.worker-lost',
   },

@@ -13,12 +13,12 @@ import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
 import type { AmqpFailure } from '../../driver/amqp-failure.ts';
 import type { RawMessage } from '../../driver/amqp-raw.ts';
-import { messageOf } from '../../errors.ts';
+import { messageOf, UmbelError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
-import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
 import { AmqpDelivery } from './amqp-delivery.ts';
@@ -206,10 +206,14 @@ export class AmqpSubscription implements Subscription {
     return settled;
   }
 
-  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+  reject(delivery: Delivery, { requeue, headers }: RejectOptions): Promise<SettleOutcome> {
+    if (headers !== undefined)
+      return Promise.reject(
+        new UmbelError('NOT_SUPPORTED', `a message in RabbitMQ cannot be given other headers (queue ${delivery.queue})`),
+      );
     const window = this.#take(delivery);
     if (window === null) return stale;
-    const settled = window.reject(delivery.tag as number, options.requeue);
+    const settled = window.reject(delivery.tag as number, requeue);
     this.#settled();
     return settled;
   }

@@ -151,6 +151,11 @@ export class MemoryHub {
     return isTaken;
   }
 
+  /** It came back as another message: behind all others, as one that was delivered before. */
+  replace(item: MemoryMessage, message: Message): void {
+    this.putBack({ ...item, sequence: this.#sequence++, message, delivered: item.delivered + 1 }, 0);
+  }
+
   /** Ready now, or at `dueAtMs` (unix ms). */
   putBack(item: MemoryMessage, dueAtMs: number): void {
     const waitMs = dueAtMs - this.clock.now();

@@ -1,5 +1,5 @@
 /** One consumption from the memory broker. Owns what it holds; the hub owns the rest. */
-import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import type { MemoryHub, MemoryMessage, MemoryTaker } from './memory-hub.ts';
 
 export class MemorySubscription implements Subscription, MemoryTaker {
@@ -72,10 +72,11 @@ export class MemorySubscription implements Subscription, MemoryTaker {
     return this.#settle(delivery) === null ? 'stale' : 'done';
   }
 
-  async reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
+  async reject(delivery: Delivery, { requeue, headers }: RejectOptions): Promise<SettleOutcome> {
     const item = this.#settle(delivery);
     if (item === null) return 'stale';
-    if (options.requeue) this.#giveBack(item);
+    if (headers !== undefined && requeue) this.#hub.replace(item, { ...item.message, headers });
+    else if (requeue) this.#giveBack(item);
     return 'done';
   }
 

@@ -12,7 +12,7 @@ import type { RedisFailure } from '../../driver/redis-failure.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../std/clock.ts';
-import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
+import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
 import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
 import type { KeyLayout } from './key-layout.ts';
@@ -150,8 +150,8 @@ export class RedisSubscription implements Subscription {
     return outcome;
   }
 
-  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
-    if (!options.requeue) return this.ack(delivery);
+  reject(delivery: Delivery, { requeue, headers }: RejectOptions): Promise<SettleOutcome> {
+    if (!requeue) return this.ack(delivery);
     const tag = String(delivery.tag);
     const held = this.#held.get(tag);
     if (held === undefined || !this.#forget(tag, delivery)) {
@@ -159,7 +159,7 @@ export class RedisSubscription implements Subscription {
       if (!this.#cancelled) this.#broadcasts.requeue(delivery);
       return done;
     }
-    const outcome = this.#unacked.requeue('LPUSH', held.from, [delivery]);
+    const outcome = this.#unacked.requeue('LPUSH', held.from, [delivery], headers);
     this.#settled();
     return outcome.then(
       ([one]) => one ?? 'stale',

@@ -65,12 +65,18 @@ export class UnackedMessages {
     });
   }
 
-  /** Marked redelivered; LPUSH behind all others, RPUSH as the next one. The outcome of each. Enqueued before it returns. */
-  async requeue(push: 'LPUSH' | 'RPUSH', from: QueueList, deliveries: readonly Delivery[]): Promise<SettleOutcome[]> {
+  /** Marked redelivered; LPUSH behind all others, RPUSH as the next one. The outcome of each. Enqueued before it returns. `headers`: instead of their own. */
+  async requeue(
+    push: 'LPUSH' | 'RPUSH',
+    from: QueueList,
+    deliveries: readonly Delivery[],
+    headers?: Delivery['headers'],
+  ): Promise<SettleOutcome[]> {
     const args: string[] = [push];
     for (const delivery of deliveries) {
-      const { exchange, routingKey } = delivery;
-      args.push(String(delivery.tag), encodeEnvelope(delivery, { exchange, routingKey, deliveryTag: randomUUID(), redelivered: true }));
+      const { exchange, routingKey, properties, body } = delivery;
+      const message = headers === undefined ? delivery : { properties, headers, body };
+      args.push(String(delivery.tag), encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered: true }));
     }
     const command = evalCommand(requeueScript, [this.#layout.unacked, this.#layout.unackedIndex, from.key], args);
     try {

@@ -113,12 +113,17 @@ export function hasReady(database: SqliteDatabase, queue: string): boolean {
 
 export type Settlement =
   | { readonly kind: 'ack' | 'requeue' | 'unclaim' | 'setAside' }
-  | { readonly kind: 'defer'; readonly dueAtMs: number };
+  | { readonly kind: 'defer'; readonly dueAtMs: number }
+  /** Another one takes its place, at the end of the queue. */
+  | { readonly kind: 'replace'; readonly queue: string; readonly payload: string; readonly priority: number };
 
 /** false: it is not this owner's (any more); nothing was changed. */
 export function settleMessage(database: SqliteDatabase, id: number, owner: number, settlement: Settlement): boolean {
   if (settlement.kind === 'defer') return database.prepare(sql.defer).run(settlement.dueAtMs, id, owner) === 1;
-  return database.prepare(sql[settlement.kind]).run(id, owner) === 1;
+  if (settlement.kind !== 'replace') return database.prepare(sql[settlement.kind]).run(id, owner) === 1;
+  if (database.prepare(sql.ack).run(id, owner) !== 1) return false;
+  insertMessage(database, settlement.queue, settlement.payload, settlement.priority, null);
+  return true;
 }
 
 /** Is it (still) this owner's? */

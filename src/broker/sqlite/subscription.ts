@@ -7,12 +7,13 @@
  * It claims when it has room and the last claim did not come back short (`#dry`); a dry one waits to be told of new rows.
  * Its own commits never wake it, so an idle worker is idle.
  */
+import { randomUUID } from 'node:crypto';
 import type { SqliteDatabase } from '../../driver/sqlite.ts';
 import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../../driver/sqlite-store.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import { decodeEnvelope } from '../../protocol/virtual-envelope.ts';
-import type { ConsumeParams, Delivery, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
+import { decodeEnvelope, encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { JointSettlement } from './joint-settlement.ts';
 import { type Lease, leaseExists } from './lease.ts';
 import {
@@ -101,8 +102,12 @@ export class SqliteSubscription implements Subscription {
     return this.#settle(delivery, acked);
   }
 
-  reject(delivery: Delivery, options: { readonly requeue: boolean }): Promise<SettleOutcome> {
-    return this.#settle(delivery, options.requeue ? requeued : acked);
+  reject(delivery: Delivery, { requeue, headers }: RejectOptions): Promise<SettleOutcome> {
+    if (!requeue || headers === undefined) return this.#settle(delivery, requeue ? requeued : acked);
+    const { queue, exchange, routingKey, properties, body } = delivery;
+    const message = { properties, headers, body };
+    const payload = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered: true });
+    return this.#settle(delivery, { kind: 'replace', queue, payload, priority: properties.priority ?? 0 });
   }
 
   defer(delivery: Delivery, dueAtMs: number): Promise<SettleOutcome> {

@@ -35,6 +35,46 @@ export const settlementSuite: Suite = (test) => {
     t.equal(await inbox.subscription.ack(second), 'done');
   });
 
+  test('reject with requeue and headers brings it again with these, behind all others, once', async (t, bench) => {
+    const broker = await bench.broker();
+    const queue = await bench.queue(broker, 'a');
+    await publishAll(broker, queue, ['changed', 'other']);
+    const inbox = await openInbox(broker, [queue], 1);
+    const first = await inbox.deliveries.next();
+    const headers = { ...first.headers, crashes: 1 };
+    if (broker.features.redelivers === true) {
+      await t.rejects(inbox.subscription.reject(first, { requeue: true, headers }), { code: 'NOT_SUPPORTED' });
+      t.equal(await inbox.subscription.ack(first), 'done', 'it is still held');
+      return;
+    }
+    t.equal(await inbox.subscription.reject(first, { requeue: true, headers }), 'done');
+    t.equal(await inbox.subscription.reject(first, { requeue: true, headers }), 'stale', 'a second settlement');
+    const other = await inbox.deliveries.next();
+    t.equal(textOf(other), 'other');
+    t.equal(await inbox.subscription.ack(other), 'done');
+    const again = await inbox.deliveries.next();
+    t.equal(textOf(again), 'changed');
+    t.match(again, { redelivered: true, headers, queue, exchange: first.exchange, routingKey: first.routingKey });
+    t.equal(await inbox.subscription.ack(again), 'done');
+    await bench.settleDown(broker);
+    t.equal(inbox.deliveries.size, 0);
+  });
+
+  test('headers of what is no longer held change nothing', async (t, bench) => {
+    const broker = await bench.broker();
+    if (broker.features.redelivers === true) return;
+    const queue = await bench.queue(broker, 'a');
+    await publish(broker, queue, 'one');
+    const inbox = await openInbox(broker, [queue], 1);
+    const held = await inbox.deliveries.next();
+    await inbox.subscription.release();
+    t.equal(await inbox.subscription.reject(held, { requeue: true, headers: { crashes: 1 } }), 'stale');
+    const second = await openInbox(broker, [queue], 2);
+    t.notMatch(await second.deliveries.next(), { headers: { crashes: 1 } });
+    await bench.settleDown(broker);
+    t.equal(second.deliveries.size, 0, 'there is one');
+  });
+
   test('reject without requeue drops it', async (t, bench) => {
     const broker = await bench.broker();
     const queue = await bench.queue(broker, 'a');
