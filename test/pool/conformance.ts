@@ -250,21 +250,26 @@ const severalChildrenSuite: Suite = (test) => {
     'what was sent ahead of a long task is recalled for another child',
     { concurrency: 2 },
     async (t, { gates, run, runMany, proveShort }) => {
-      await proveShort('mostlyShort');
-      await proveShort('mostlyShort');
-      const held = [run('mostlyShort', [gates.path, 'a']), run('mostlyShort', [gates.path, 'b'])];
-      const others = runMany(10, 'mostlyShort');
-      t.ok(
-        others.some(({ job }) => job.child === held[0]!.job.child),
-        'some were sent behind the first',
-      );
-      await gates.arrival('a').then(async (a) => {
-        (await gates.arrival('b')).open();
+      for (let attempt = 1; ; attempt++) {
+        await proveShort('mostlyShort');
+        await proveShort('mostlyShort');
+        const [first, second] = [`a${attempt}`, `b${attempt}`];
+        const held = [run('mostlyShort', [gates.path, first]), run('mostlyShort', [gates.path, second])];
+        const others = runMany(10, 'mostlyShort');
+        const sentBehind = others.some(({ job }) => job.child === held[0]!.job.child);
+        const [a, b] = [await gates.arrival(first), await gates.arrival(second)];
+        b.open();
+        // The machine may have stood still while they were measured: then they are long, and wait here.
+        if (!sentBehind) a.open();
         await Promise.all(others.map(({ end }) => end));
-        t.equal(held[0]!.settled, null, 'the first is still running');
-        a.open();
-      });
-      t.match(await held[0]!.end, { kind: 'succeeded' });
+        if (sentBehind) {
+          t.equal(held[0]!.settled, null, 'the first is still running');
+          a.open();
+        }
+        t.match(await held[0]!.end, { kind: 'succeeded' });
+        if (sentBehind) return;
+        if (attempt === 10) throw new Error('of ten times, some must be sent behind the first once');
+      }
     },
   );
 
