@@ -1,6 +1,6 @@
 /**
- * How many children a message has cost, told among workers: for a broker that marks what it delivers again, and whose mark a copy would lack
- * (RabbitMQ). The message itself goes back unchanged; whoever's child died says so to all, before it does.
+ * How many children a message has cost, told among workers: for a broker where a message cannot be changed (RabbitMQ), and a copy of it would lack the
+ * server's mark. The message itself goes back unchanged; whoever's child died says so to all, before it does.
  *
  * Owns its listener and what was heard, bounded. A worker that was not there then does not know: counting begins anew when all have been
  * restarted.

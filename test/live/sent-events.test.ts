@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import t from 'tap';
 import { EventReceiver, type ReceivedEvent, State, taskHandle } from '../../src/client/umbel.ts';
+import { inGoodTime } from '../in-good-time.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { brokerKinds, openBroker, openProxy } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
@@ -51,17 +52,15 @@ class Heard {
     this.#wake();
   }
 
-  async until(what: string, fits: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new Error(`there must be ${what} within ${waitMs / 1000}s; ${this.#story()}`)), waitMs);
-    try {
-      for (;;) {
-        const found = this.events.find(fits);
-        if (found !== undefined) return found;
-        await Promise.race([new Promise<void>((resolve) => (this.#wake = resolve)), late.promise]);
-      }
-    } finally {
-      clearTimeout(timer);
+  until(what: string, fits: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
+    return inGoodTime(this.#found(fits), () => `There must be ${what}; ${this.#story()}.`, waitMs);
+  }
+
+  async #found(fits: (event: ReceivedEvent) => boolean): Promise<ReceivedEvent> {
+    for (;;) {
+      const found = this.events.find(fits);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 
