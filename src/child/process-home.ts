@@ -5,7 +5,7 @@
  * kernel when the parent dies while this process spins in a loop.
  */
 import type { ChildSettings } from '../ipc/exchange.ts';
-import { compileEarly } from '../os/compile-early.ts';
+import { compileForTasks } from '../os/compile-for-tasks.ts';
 import { prepareForStack } from '../os/inspector-stack.ts';
 import { dieWithParent } from '../os/parent-death.ts';
 import { setProcessTitle } from '../os/process-title.ts';
@@ -17,7 +17,7 @@ import { ChildRuntime } from './runtime.ts';
 
 /** Become a pool child. Returns at once; the process lives until the parent says stop or goes. */
 export function startProcessChild(): void {
-  compileEarly();
+  compileForTasks();
   new ChildRuntime(new ProcessHome());
 }
 

@@ -26,7 +26,7 @@ import { Settler } from '../consumer/settle.ts';
 import { exitStatus, messageOf, type UmbelError } from '../errors.ts';
 import { BootOrder } from '../lifecycle/component.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
-import { compileEarly } from '../os/compile-early.ts';
+import { compileForTasks } from '../os/compile-for-tasks.ts';
 import { lockPath } from '../os/file-lock.ts';
 import { toggleInspector } from '../os/inspector-switch.ts';
 import { setProcessTitle } from '../os/process-title.ts';
@@ -243,7 +243,7 @@ export class WorkerNode {
     const ended = new Promise<Ending>((resolve) => {
       this.#ended = resolve;
     });
-    compileEarly();
+    compileForTasks();
     setProcessTitle(this.#names.nodeName, 'MainProcess');
     this.#listen();
     try {
