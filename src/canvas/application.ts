@@ -171,11 +171,13 @@ export class Application {
     if (size === 0) return this.#apply(body, { args: [[]], kwargs: {}, options: {} }, `${where}.body`);
 
     const groupId = header.groupId ?? this.#newId();
+    // For parts that run on a worker before Celery 5.1.
+    const counted = body.chord_size === undefined ? body : { ...body, chord_size: size };
     const mark = this.publish.length;
     const results: ResultTuple[] = [];
     for (const [index, member] of header.members.entries()) {
       const frozen = mergeSignature(freeze(member, this.#freezing, where), {
-        options: { group_id: groupId, chord: body, group_index: index },
+        options: { group_id: groupId, chord: counted, group_index: index },
       });
       results.push(this.#apply(frozen, { args, kwargs: given.kwargs, options: forHeader }, `${where}.header[${index}]`).result);
     }

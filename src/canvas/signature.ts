@@ -18,6 +18,8 @@ export interface Signature {
   readonly subtask_type: string | null;
   /** Takes no arguments from whoever applies it. */
   readonly immutable: boolean;
+  /** Senders before Celery 5.1 have a place for it, null, in every signature; their workers count by that of a body. Absent: the sender is a newer one. */
+  readonly chord_size?: number | null;
 }
 
 /** What a signature is applied with. */
@@ -40,7 +42,7 @@ export function signature(
 /** A signature out of a message. Absent keys get defaults, unknown ones are left out. Throws MESSAGE_INVALID, naming `where`. */
 export function readSignature(value: unknown, where = 'signature'): Signature {
   if (!isRecord(value)) throw invalid(`a signature must be an object, got ${repr(value, 100)}`, where);
-  const { task, args, kwargs, options, subtask_type, immutable } = value;
+  const { task, args, kwargs, options, subtask_type, immutable, chord_size } = value;
   if (typeof task !== 'string' || task === '') throw invalid(`task must be a non-empty string, got ${repr(task, 100)}`, where);
   if (isGiven(args) && !Array.isArray(args)) throw invalid(`args must be a list, got ${repr(args, 100)}`, where);
   if (isGiven(kwargs) && !isRecord(kwargs)) throw invalid(`kwargs must be an object, got ${repr(kwargs, 100)}`, where);
@@ -55,6 +57,7 @@ export function readSignature(value: unknown, where = 'signature'): Signature {
     options: isRecord(options) ? options : {},
     subtask_type: typeof subtask_type === 'string' && subtask_type !== '' ? subtask_type : null,
     immutable: immutable === true,
+    ...(chord_size === undefined ? {} : { chord_size: typeof chord_size === 'number' ? chord_size : null }),
   };
 }
 

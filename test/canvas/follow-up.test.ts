@@ -184,6 +184,16 @@ t.test('a chord: its header is sent, each part with the body; whoever counts is 
   t.strictSame(children, [[[groupId, null], publish.map(({ id }) => [[id, null], null])]]);
 });
 
+t.test('a body with a place for the size of its chord gets it: workers before Celery 5.1 count by it', async (t) => {
+  const sizes = (body: Signature): unknown[] =>
+    succeed({ chain: [{ ...chord, kwargs: { kwargs: {}, header: [add(1), group(add(2), add(3))], body } }] }).publish.map((task) => {
+      const { chord_size } = task.chord as Signature;
+      return chord_size;
+    });
+  t.strictSame(sizes({ ...add('body'), chord_size: null }), [3, 3, 3]);
+  t.strictSame(sizes(add('body')), [undefined, undefined, undefined], 'no place, no size: as 5.2 sends it');
+});
+
 t.test('what comes after a chord in a chain goes with its body', async (t) => {
   const [last, frozen] = [
     withOptions(add('last'), { task_id: 'last' }),
