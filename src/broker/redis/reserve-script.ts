@@ -6,7 +6,8 @@
  *
  * Scores are whole seconds, rounded up: Redis writes and reads those several times faster than fractions, a quarter of its time here.
  *
- * Keys of another type show before anything is taken: Redis does not take back what a script has done.
+ * Keys of another type and a server without cjson (a Debian package without lua-cjson) show before anything is taken: Redis does not take back
+ * what a script has done.
  *
  * The key in `unacked` is a tag of our own and not the message's delivery tag: one that was delivered before (lease lost, same
  * envelope in two queues) must not be acknowledged by the wrong holder. Exchange and routing key are written as '' and the queue's
@@ -26,6 +27,7 @@ export const mostRejected = 10_000;
  * Reply: -1 when the worker's lease has ended; else a flat list of pairs (list number from 1, text); negative: text was rejected.
  */
 export const reserveScript = redisScript(`
+local decode = cjson.decode
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local id, seq, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -56,7 +58,7 @@ end
 local function valid(text)
   if string.byte(text, 1) ~= 123 then return false end
   if string.find(string.sub(text, -120), '"delivery_tag": ?"[^"\\\\]+"}}$') then return true end
-  local ok, value = pcall(cjson.decode, text)
+  local ok, value = pcall(decode, text)
   return ok and type(value) == 'table'
 end
 
