@@ -26,8 +26,8 @@ const waitMs = 60_000;
 
 /** The client of Python fails by itself, its own worker or ours: it unsubscribes from what it has not subscribed to. */
 function pythonCannotWaitForChords(): string | false {
-  const { name, major } = redisVersion();
-  return name === 'valkey' && major >= 8 ? 'Celery 5.2 cannot wait for chords on Valkey 8 (NOSUB)' : false;
+  const { name, major, minor } = redisVersion();
+  return name === 'valkey' && major === 8 && minor === 0 ? 'Celery 5.2 cannot wait for chords on Valkey 8.0 (NOSUB)' : false;
 }
 
 function tasksModule(url: string, options = ''): string {
