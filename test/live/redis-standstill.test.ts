@@ -3,7 +3,7 @@
  * first goes on it starts none of them.
  *
  * Nothing is left to time: a running task stops its own worker as its first act, so that what was sent ahead of it cannot be recalled, and
- * then blocks its child until the test lets it go.
+ * then blocks its child until the test lets it go. A task before all of them keeps the child until the worker is ready.
  */
 import t, { type Test } from 'tap';
 import { type App, taskHandle } from '../../src/client/umbel.ts';
@@ -21,7 +21,7 @@ const warmUps = 24;
 const waiting = 300;
 
 /** Stops its worker, and blocks its child, pipe and all, at a file that is not there yet; who gets it a second time does neither. */
-const tasksModule = (logPath: string, gate: string, withChildren: boolean): string => `
+const tasksModule = (logPath: string, ready: string, gate: string, withChildren: boolean): string => `
 import { existsSync, openSync, writeSync } from 'node:fs';
 import { task } from 'umbel';
 const log = openSync('${logPath}', 'a');
@@ -29,6 +29,9 @@ const still = new Int32Array(new SharedArrayBuffer(4));
 const note = (what: string, context: { id: string; deliveryInfo: { redelivered: boolean } }): void => {
   const redelivered = context.deliveryInfo.redelivered ? 1 : 0;
   writeSync(log, \`\${what} \${context.id} umbel \${process.ppid} \${process.pid} \${redelivered} \${process.hrtime.bigint()}\\n\`);
+};
+export const hold = (): void => {
+  while (!existsSync('${ready}')) Atomics.wait(still, 0, 0, 5);
 };
 export const step = task({ bind: true, acksLate: true, rejectOnWorkerLost: true }, (context, blocks: boolean): void => {
   note('start', context);
@@ -54,7 +57,7 @@ class Scene {
     this.#url = url;
     this.#logPath = folder.file('runs.log');
     this.log = new RunLog(this.#logPath, hangsAfterMs);
-    folder.write('tasks.ts', tasksModule(this.#logPath, folder.file('gate'), withChildren));
+    folder.write('tasks.ts', tasksModule(this.#logPath, folder.file('ready'), folder.file('gate'), withChildren));
   }
 
   static async open(t: Test, withChildren: boolean): Promise<Scene> {
@@ -87,10 +90,12 @@ async function standStill(t: Test, withChildren: boolean): Promise<void> {
   const scene = await Scene.open(t, withChildren);
   const { log, folder } = scene;
   // All in the queue before anybody takes them, so that they come in one go.
+  await taskHandle<[], void>('tasks.hold').applyAsync({ args: [] });
   for (let n = 0; n < warmUps; n++) await scene.send(`warm-up-${n}`, false);
   await scene.send('running', true);
   for (const id of waitingIds) await scene.send(id, false);
   const first = await scene.worker('first');
+  folder.write('ready', '');
   const [child] = first.children() as [number];
   await log.started(warmUps + 1);
   const heir = await scene.worker('heir');
