@@ -144,7 +144,7 @@ function endOfSuccess(task: PreparedTask, settings: ChildSettings, value: unknow
   } catch (error) {
     return failed(task, settings, error, JSON.stringify(encodeError(error)), `EncodeError(${repr(messageOf(error))})`);
   }
-  const text = settings.wantResultText ? { text: repr(value ?? null) } : null;
+  const text = settings.wantResultText && value !== null && value !== undefined ? { text: repr(value) } : null;
   const meta: SucceededMeta | null = settings.wantArguments ? { ...text, ...argumentsOf(task) } : text;
   const { callbacks, chain, chord } = task.content;
   if (callbacks === null && (chain === null || chain.length === 0) && chord === null && task.trail === undefined)

@@ -19,6 +19,7 @@ import { revokedEvent, sayUnwanted, type UnwantedReason } from './unwanted-task.
 export interface TaskEvents {
   /** Nobody wants any: none is made. */
   readonly enabled: boolean;
+  /** `fields` become the event: they are no longer the caller's. */
   task(type: string, fields: PlainFields): void;
 }
 
@@ -79,12 +80,13 @@ export class TaskNews {
     const { header, label } = request;
     this.meter.ended(header.task, runtimeSeconds);
     if (this.#log.enabled('info')) {
-      const message = `Task ${label} succeeded in ${runtimeSeconds}s: ${meta?.text ?? resultJson}`;
+      const message = `Task ${label} succeeded in ${runtimeSeconds}s: ${knownText(meta, resultJson) ?? resultJson}`;
       this.#log.info('task.succeeded', message, { ...fieldsOf(header), runtime: runtimeSeconds });
     }
     if (!this.#tells(request)) return;
     // The child makes the text only where it was known beforehand that somebody wants it.
-    this.#events.task('task-succeeded', { uuid: header.id, result: meta?.text ?? repr(parseJson(resultJson)), runtime: runtimeSeconds });
+    const result = knownText(meta, resultJson) ?? repr(parseJson(resultJson));
+    this.#events.task('task-succeeded', { uuid: header.id, result, runtime: runtimeSeconds });
   }
 
   failed(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
@@ -167,6 +169,11 @@ export class TaskNews {
 
 /** Nobody listens. */
 export const noEvents: TaskEvents = { enabled: false, task: () => {} };
+
+/** Most tasks return nothing, and their children say nothing of it. */
+function knownText(meta: SucceededMeta | null, resultJson: string): string | undefined {
+  return meta?.text ?? (resultJson === 'null' ? 'None' : undefined);
+}
 
 function fieldsOf(header: TaskHeader): { readonly taskId: string; readonly taskName: string } {
   return { taskId: header.id, taskName: header.task };

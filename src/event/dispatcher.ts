@@ -8,11 +8,10 @@ import type { Broker } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import {
+  becomeEvent,
   type EventOrigin,
   encodeEvents,
-  encodeEventTexts,
-  eventBeginning,
-  eventText,
+  encodePlainEvents,
   makeEvent,
   multiRoutingKey,
   type PlainFields,
@@ -51,8 +50,7 @@ export class EventDispatcher {
   readonly #params: EventDispatcherParams;
   readonly #clock: Clock;
   readonly #maxWaiting: number;
-  /** As text. */
-  #tasks: string[] = [];
+  #tasks: PlainFields[] = [];
   #flush: NodeJS.Immediate | null = null;
   readonly #waiting: Outgoing[] = [];
   #waitingEvents = 0;
@@ -65,7 +63,6 @@ export class EventDispatcher {
   #inFlight = 0;
   #idle: (() => void)[] = [];
   #offsetHours = 0;
-  #beginning = '';
   #offsetAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(params: EventDispatcherParams) {
@@ -109,10 +106,11 @@ export class EventDispatcher {
     if (event !== null) this.send('task-sent', event.fields, event.origin ?? this.#params.origin);
   }
 
-  /** Of a task: goes out at the end of this turn of the event loop, with others. */
+  /** Of a task: goes out at the end of this turn of the event loop, with others. `fields` are no longer the caller's: they become the event. */
   task(type: string, fields: PlainFields): void {
     const nowMs = this.#now();
-    this.#tasks.push(eventText(this.#beginning, type, this.#params.logicalClock.forward(), nowMs, fields));
+    becomeEvent(fields, type, this.#params.origin, this.#params.logicalClock.forward(), nowMs, this.#offsetHours);
+    this.#tasks.push(fields);
     if (this.#tasks.length >= mostInList) this.#flushTasks();
     else this.#flush ??= setImmediate(() => this.#flushTasks());
   }
@@ -123,7 +121,6 @@ export class EventDispatcher {
     if (Math.abs(nowMs - this.#offsetAtMs) > offsetFreshMs) {
       this.#offsetHours = utcOffsetHours(new Date(nowMs));
       this.#offsetAtMs = nowMs;
-      this.#beginning = eventBeginning(this.#params.origin, this.#offsetHours);
     }
     return nowMs;
   }
@@ -134,7 +131,7 @@ export class EventDispatcher {
     if (this.#tasks.length === 0) return;
     const events = this.#tasks;
     this.#tasks = [];
-    const message = encodeEventTexts(events, this.#params.origin.hostname);
+    const message = encodePlainEvents(events, this.#params.origin.hostname);
     this.#publish({ message, routingKey: multiRoutingKey, events: events.length });
   }
 

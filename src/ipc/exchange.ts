@@ -262,7 +262,7 @@ export interface SucceededMeta {
   readonly unsupported?: readonly string[];
   /** The chords it is a part of; absent: none. */
   readonly chordParts?: readonly ChordPartEnd[];
-  /** Display text of the result, when wanted. */
+  /** Display text of the result, when wanted; that of `null` is known. */
   readonly text?: string;
   /** JSON text of the children's tuples; absent: none. */
   readonly children?: string;

@@ -51,22 +51,24 @@ function message(body: Buffer, contentType: string, contentEncoding: string, hos
 }
 
 /** What an event of a task may have beside what all have. */
-export type PlainFields = Readonly<Record<string, string | number | boolean | null>>;
+export type PlainFields = Record<string, string | number | boolean | null>;
 
-/** What the texts of all events of a process begin with, up to the clock. */
-export function eventBeginning({ hostname, pid }: EventOrigin, utcoffset: number): string {
-  return `{"hostname":${JSON.stringify(hostname)},"utcoffset":${utcoffset},"pid":${pid},"clock":`;
+/**
+ * The same event as `makeEvent`, except for the order: what all have is added to `fields` itself. There are three for every task; a copy of each, or its
+ * text piece by piece, takes a busy worker several times as long.
+ */
+export function becomeEvent(fields: PlainFields, type: string, origin: EventOrigin, clock: number, nowMs: number, utcoffset: number): void {
+  fields.hostname = origin.hostname;
+  fields.utcoffset = utcoffset;
+  fields.pid = origin.pid;
+  fields.clock = clock;
+  fields.timestamp = nowMs / 1000;
+  fields.type = type;
 }
 
-/** The same event as `makeEvent`, written down at once: there are three for every task. */
-export function eventText(beginning: string, type: string, clock: number, nowMs: number, fields: PlainFields): string {
-  const own = JSON.stringify(fields);
-  return `${beginning}${clock},${own === '{}' ? '' : `${own.slice(1, -1)},`}"timestamp":${nowMs / 1000},"type":${JSON.stringify(type)}}`;
-}
-
-/** As `encodeEvents` of a list. */
-export function encodeEventTexts(texts: readonly string[], hostname: string): Message {
-  return message(Buffer.from(`[${texts.join(',')}]`), 'application/json', 'utf-8', hostname);
+/** As `encodeEvents` of a list; nothing in it needs a look. */
+export function encodePlainEvents(events: readonly PlainFields[], hostname: string): Message {
+  return message(Buffer.from(JSON.stringify(events)), 'application/json', 'utf-8', hostname);
 }
 
 /** Those in a message; what has no type is left out. Throws CONTENT_DISALLOWED, MESSAGE_UNDECODABLE, NOT_SUPPORTED or MESSAGE_INVALID. */
