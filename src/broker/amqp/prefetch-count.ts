@@ -71,7 +71,7 @@ export class PrefetchCount {
     const { channel, queues, clock } = this.#params;
     if (this.#scheduled || channel() === null || queues() === 0) return;
     const simple = this.#isSimple(queues());
-    const soon = !this.#consumersOnly && (this.#byChannel || !simple || this.#count() >= this.#told * muchMore);
+    const soon = this.#isMuchMore() || (!this.#consumersOnly && (this.#byChannel || !simple));
     if (soon) {
       this.#scheduled = true;
       setImmediate(() => {
@@ -93,6 +93,11 @@ export class PrefetchCount {
     if (!this.#byChannel) return this.#renew(count);
     this.#told = count;
     await used.qos(count, true).catch(() => {});
+  }
+
+  /** Without it, whoever holds nothing but deferred messages would wait for the next one. */
+  #isMuchMore(): boolean {
+    return this.#told > 0 && this.#count() >= this.#told * muchMore;
   }
 
   #isSimple(queues: number): boolean {
@@ -125,7 +130,7 @@ export class PrefetchCount {
       if (count === this.#told) return;
       this.#told = count;
       used.qos(count, true).catch(() => {});
-    } else if (!this.#isSimple(queues())) {
+    } else if (!this.#consumersOnly && !this.#isSimple(queues())) {
       this.#byChannel = true;
       this.#told = count;
       // The new limit first, and then consumers without one.
@@ -133,7 +138,7 @@ export class PrefetchCount {
         await renewed.qos(count, true);
         await renewed.qos(0, false);
       });
-    } else if (count >= this.#told * muchMore) void this.#renew(count);
+    } else if (this.#isMuchMore()) void this.#renew(count);
   }
 
   #late(): void {
