@@ -1,7 +1,8 @@
 /**
  * Real Python Celery beside a test: an application in a folder of its own, scripts against it, workers.
  *
- * Owns the folder and the processes; both end with the test. A script says what it found as lines of JSON.
+ * Owns the folder and the processes; both end with the test. A script says what it found as lines of JSON. CELERY_PYTHON names another Python
+ * than Debian's: one with another Celery.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +14,7 @@ import type { Test } from 'tap';
 import { inGoodTime } from './in-good-time.ts';
 import { endsWithUs } from './test-server.ts';
 
-const python = '/usr/bin/python3';
+const python = process.env.CELERY_PYTHON || '/usr/bin/python3';
 
 /** Why a test with Redis and Celery cannot run here; false when it can. Looks whether they are there, and loads neither. */
 export function celeryMissing(): string | false {

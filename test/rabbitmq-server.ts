@@ -3,6 +3,7 @@
  *
  * Owns the processes and the folder; all end with whoever started them. A start takes seconds. A test that only needs queues takes a virtual host
  * (rabbitmq-vhost.ts); a server of its own is for a test that stops, stands still or sets up the server.
+ * RABBITMQ_SERVER names another `rabbitmq-server` than Debian's: another version, which must become the Erlang machine with its pid, as Debian's does.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -27,7 +28,7 @@ interface Ports {
   readonly epmd: number;
 }
 
-const program = '/usr/lib/rabbitmq/bin/rabbitmq-server';
+const program = process.env.RABBITMQ_SERVER || '/usr/lib/rabbitmq/bin/rabbitmq-server';
 const protocolHeader = Buffer.from([65, 77, 81, 80, 0, 0, 9, 1]);
 
 export class RabbitmqServer extends TestServer {

@@ -23,8 +23,10 @@ t.test('topology', async (t) => {
     await broker.declareQueue({ name: 'kombu' });
     await broker.declareQueue({ name: 'many', arguments: { 'x-max-priority': 5, 'x-message-ttl': 3_600_000 } });
     const queues = await vhost.list('queues', 'name', 'durable', 'auto_delete', 'exclusive', 'arguments');
-    t.match(queues, /^kombu\ttrue\tfalse\tfalse\t\[\]$/m);
-    t.match(queues, /^many\ttrue\tfalse\tfalse\t\[\{<<"x-max-priority">>,\w+,5\},\{<<"x-message-ttl">>,\w+,3600000\}\]$/m);
+    // RabbitMQ 4 adds the type to what was declared without one.
+    const withoutType = queues.replaceAll(/,?\{<<"x-queue-type">>,longstr,<<"classic">>\}/g, '');
+    t.match(withoutType, /^kombu\ttrue\tfalse\tfalse\t\[\]$/m);
+    t.match(withoutType, /^many\ttrue\tfalse\tfalse\t\[\{<<"x-max-priority">>,\w+,5\},\{<<"x-message-ttl">>,\w+,3600000\}\]$/m);
     t.match(await vhost.list('exchanges', 'name', 'type', 'durable', 'auto_delete'), /^kombu\tdirect\ttrue\tfalse$/m);
     t.match(await vhost.list('bindings', 'source_name', 'destination_name', 'routing_key'), /^kombu\tkombu\tkombu$/m);
   });
@@ -128,13 +130,13 @@ t.test('topology', async (t) => {
     const inbox = await openInbox(quorum, ['quorum'], 2);
     const [first, second] = await inbox.deliveries.take(2);
     t.equal(await inbox.subscription.reject(second!, { requeue: true }), 'done');
-    t.equal((await inbox.deliveries.take(1)).length, 1);
+    const third = await inbox.deliveries.next();
     inbox.subscription.setPrefetch(4);
     const more = await inbox.deliveries.take(2);
     t.ok(more.length === 2, 'with a consumer that counts anew');
     t.equal(await inbox.subscription.ack(first!), 'done', 'of the consumer of before');
     for (const delivery of more) await inbox.subscription.ack(delivery);
-    const all = [...more, await inbox.deliveries.next()];
+    const all = [third, ...more, await inbox.deliveries.next()];
     const again = all.find((delivery) => textOf(delivery) === '1');
     t.match(again, { redelivered: true, deliveryCount: 1 });
   });
@@ -163,7 +165,7 @@ t.test('topology', async (t) => {
     await inbox.subscription.release();
     t.match(
       log.lines.find(({ event }) => event === 'broker.differs')?.message,
-      /x-queue-type is 'quorum' of type 'longstr' there and none here$/,
+      /x-queue-type is 'quorum'(?: of type 'longstr')? there and (?:none|'classic') here$/,
     );
     t.strictSame(
       log.lines.filter(({ event, level }) => level === 'error' && event !== 'broker.differs'),
