@@ -90,21 +90,21 @@ export class RpcBackend implements ResultBackend {
   async store(record: ResultRecord): Promise<void> {
     const { replyTo } = record;
     if (replyTo === undefined || replyTo === '') return;
+    const { broker, persistent } = this.#params;
     const message: Message = {
       properties: {
         contentType: 'application/json',
         contentEncoding: 'utf-8',
         correlationId: record.taskId,
-        deliveryMode: this.#params.persistent ? 2 : 1,
+        deliveryMode: persistent ? 2 : 1,
         priority: 0,
       },
       headers: {},
       body: Buffer.from(encodeRpcResult(record)),
     };
-    const { broker } = this.#params;
     for (let failures = 0; ; ) {
       try {
-        return await broker.publish(message, { exchange: '', routingKey: replyTo });
+        return await broker.publish(message, { exchange: '', routingKey: replyTo, confirmLater: !persistent });
       } catch (error) {
         if (!isBrokerAway(error) || this.#stopped || broker.state === 'stopped') throw error;
         const isLost = broker.state === 'lost';

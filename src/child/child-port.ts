@@ -26,6 +26,7 @@ export class ChildPort {
   readonly #carrier: Carrier;
   readonly #writer = new FrameWriter();
   #flushScheduled = false;
+  #flushFollows = false;
 
   constructor(carrier: Carrier) {
     this.#carrier = carrier;
@@ -35,7 +36,7 @@ export class ChildPort {
   send(type: number, id: number, number: number, meta: string, payload: string | Uint8Array | null): void {
     this.#writer.add(type, id, number, meta, payload);
     if (this.#writer.pendingBytes > flushAboveBytes) this.flush();
-    else if (!this.#flushScheduled) {
+    else if (!this.#flushScheduled && !this.#flushFollows) {
       this.#flushScheduled = true;
       setImmediate(() => {
         this.#flushScheduled = false;
@@ -44,8 +45,14 @@ export class ChildPort {
     }
   }
 
+  /** The caller is going to call `flush` in this turn, whatever happens: until then no frame needs a turn of its own. */
+  flushFollows(): void {
+    this.#flushFollows = true;
+  }
+
   /** Everything added is out when this returns. */
   flush(): void {
+    this.#flushFollows = false;
     this.#writer.drainSync((bytes) => {
       this.#carrier.write(bytes, bytes.length, Number.POSITIVE_INFINITY);
     });

@@ -68,23 +68,23 @@ export function prepare(meta: RunMeta, body: Buffer, registry: TaskRegistry): Pr
   const receipt = readReceipt(message);
   if (receipt.kind === 'undecodable') return ended('undecodable', receipt.reason);
   if (receipt.kind !== 'task') return ended('invalid', receipt.kind === 'invalid' ? receipt.reason : 'not a task message');
-  return prepareTask(receipt.header, message, meta, registry);
+  return prepareTask(receipt.header, () => readContent(message, receipt.header.protocol), meta, registry);
 }
 
-/** As `prepare`, for an envelope or frames in the plain form. */
-export function preparePlain(envelope: string | Buffer, registry: TaskRegistry): PreparedTask | TaskEnd {
-  const plain = typeof envelope === 'string' ? readPlainTask(envelope) : readPlainFrames(envelope);
+/** As `prepare`, for a message in the plain form: text of kombu's JSON, or frames as latin1 text. */
+export function preparePlain(envelope: string, registry: TaskRegistry): PreparedTask | TaskEnd {
+  const plain = envelope.startsWith('{') ? readPlainTask(envelope) : readPlainFrames(envelope);
   if (plain === null) return ended('invalid', 'not a plain task message');
-  return prepareTask(plain.header, plain.withoutHeaders, new PlainRun(plain), registry);
+  return prepareTask(plain.header, () => plain.content(), new PlainRun(plain), registry);
 }
 
-function prepareTask(header: TaskHeader, message: Message, meta: RunMeta, registry: TaskRegistry): PreparedTask | TaskEnd {
+function prepareTask(header: TaskHeader, content: () => TaskContent, meta: RunMeta, registry: TaskRegistry): PreparedTask | TaskEnd {
   // Asked again here, because the message may have waited behind others.
   if (header.expiresMs !== null && header.expiresMs <= Date.now()) return ended('expired', 'expired');
   const definition = registry.get(header.task);
   if (definition === undefined) return ended('invalid', `the task modules of this child have no task '${header.task}'`);
   try {
-    return { header, content: readContent(message, header.protocol), meta, definition, registry };
+    return { header, content: content(), meta, definition, registry };
   } catch (error) {
     const invalid = error instanceof UmbelError && error.code === 'MESSAGE_INVALID';
     return ended(invalid ? 'invalid' : 'undecodable', messageOf(error));

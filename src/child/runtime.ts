@@ -56,7 +56,7 @@ const openingBrace = 0x7b;
 
 interface WaitingJob {
   readonly id: number;
-  /** JSON text of a RunMeta, or '' and the body is a message in the plain form: an envelope (text) or frames. */
+  /** JSON text of a RunMeta, or '' and the body is a message in the plain form, as text. */
   readonly meta: string;
   readonly body: Buffer | string;
   readonly startBeforeMs: number;
@@ -91,7 +91,13 @@ export class ChildRuntime {
     this.#home = home;
     const reader = new FrameReader((type, id, number, meta, payload) => this.#onFrame(type, id, number, meta, payload));
     const carrier = home.open({
-      onBytes: (bytes) => reader.push(bytes),
+      onBytes: (bytes) => {
+        reader.push(bytes);
+        if (this.#waitingHead === this.#waiting.length) return;
+        // Within the worker itself the parent's turn comes first.
+        if (home.sharedWithParent) this.#schedulePump();
+        else if (this.#ready && !this.#pumpScheduled) this.#pump();
+      },
       onUncaught: (error) => this.#crash(error),
       onExit: () => {
         this.#over = true;
@@ -109,10 +115,9 @@ export class ChildRuntime {
         this.#waiting.push({
           id,
           meta,
-          body: meta === '' && payload[0] === openingBrace ? payload.toString('utf8') : Buffer.from(payload),
+          body: meta === '' ? payload.toString(payload[0] === openingBrace ? 'utf8' : 'latin1') : Buffer.from(payload),
           startBeforeMs: number,
         });
-        this.#schedulePump();
         return;
       case toChild.settings:
         void this.#configure(JSON.parse(meta) as ChildSettings);
@@ -244,6 +249,7 @@ export class ChildRuntime {
   #pump(): void {
     const settings = this.#settings;
     if (settings === null || this.#over) return;
+    this.#port.flushFollows();
     const began = performance.now();
     const late: number[] = [];
     while (this.#waitingHead < this.#waiting.length && this.#running.size < settings.concurrency) {
@@ -271,7 +277,7 @@ export class ChildRuntime {
   /** False when it is too late for that. */
   #start(job: WaitingJob, settings: ChildSettings): boolean {
     const prepared =
-      job.meta === '' || typeof job.body === 'string'
+      typeof job.body === 'string'
         ? preparePlain(job.body, this.#registry)
         : prepare(parseJson(job.meta) as RunMeta, job.body, this.#registry);
     if (!isPrepared(prepared)) {

@@ -252,9 +252,9 @@ export class Consumer {
         }
         const held = { request, job };
         this.#requests.set(delivery, held);
+        if (!this.rateLimits.takes(held)) this.#params.pool.submit(job);
         this.#timeLimits.note(header);
         this.#params.settler.news.received(request);
-        if (!this.rateLimits.takes(held)) this.#params.pool.submit(job);
         return;
       }
       case 'defer':

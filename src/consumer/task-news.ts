@@ -41,9 +41,9 @@ export class TaskNews {
   }
 
   received(request: Request): void {
-    const { header, label, delivery } = request;
+    const { header, delivery } = request;
     this.meter.received(request);
-    if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${label} received`, fieldsOf(header));
+    if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${request.label} received`, fieldsOf(header));
     if (this.#tells(request) && delivery.wasDeferred !== true) this.#receivedEvent(header);
   }
 
@@ -70,17 +70,17 @@ export class TaskNews {
   }
 
   started(request: Request, pid: number): void {
-    const { header, label } = request;
+    const { header } = request;
     this.meter.started(request);
-    this.#log.debug('task.started', `Task accepted: ${label} pid:${pid}`, fieldsOf(header));
+    if (this.#log.enabled('debug')) this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, fieldsOf(header));
     if (this.#tells(request)) this.#events.task('task-started', { uuid: header.id });
   }
 
   succeeded(request: Request, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
-    const { header, label } = request;
+    const { header } = request;
     this.meter.ended(header.task, runtimeSeconds);
     if (this.#log.enabled('info')) {
-      const message = `Task ${label} succeeded in ${runtimeSeconds}s: ${knownText(meta, resultJson) ?? resultJson}`;
+      const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${knownText(meta, resultJson) ?? resultJson}`;
       this.#log.info('task.succeeded', message, { ...fieldsOf(header), runtime: runtimeSeconds });
     }
     if (!this.#tells(request)) return;

@@ -16,6 +16,7 @@ const bodyFrame = 3;
 const frameEnd = 0xce;
 /** Type, channel, size before the payload; one byte behind it. */
 const before = 7;
+const nothing = Buffer.alloc(0);
 
 /** Returns where a channel (by its number) enters who takes its deliveries. */
 export function takeOverFrames(connection: RawConnection): Map<number, DeliverySink> {
@@ -40,6 +41,20 @@ export function takeOverFrames(connection: RawConnection): Map<number, DeliveryS
   return sinks;
 }
 
+/** amqplib asks the stream for what has come in a later step, and joins it to an empty buffer: here it is taken apart as it comes. */
+export function readAtOnce(connection: RawConnection): void {
+  const { stream } = connection;
+  const [takeApart] = stream.listeners('readable') as (() => void)[];
+  if (takeApart === undefined) throw new Error('amqplib must be reading from its stream');
+  stream.removeAllListeners('readable');
+  stream.on('data', (chunk: Buffer) => {
+    connection.rest = connection.rest.length === 0 ? chunk : Buffer.concat([connection.rest, chunk]);
+    connection.recvSinceLastCheck = true;
+    takeApart();
+  });
+  stream.resume();
+}
+
 /** The next delivery, if it is here as a whole and somebody takes it. */
 function handOver(connection: RawConnection, sinks: ReadonlyMap<number, DeliverySink>): boolean {
   const { rest } = connection;
@@ -57,9 +72,10 @@ function handOver(connection: RawConnection, sinks: ReadonlyMap<number, Delivery
   }
   const tagAt = before + 5;
   const tagEnd = tagAt + (rest[before + 4] ?? 0);
-  const message = new FramedMessage(rest.subarray(0, endAt), headerAt, bodyAt);
+  const isLast = endAt === rest.length;
+  const message = new FramedMessage(isLast ? rest : rest.subarray(0, endAt), headerAt, bodyAt);
   // Before it is handed over: whoever takes it may end this connection.
-  connection.rest = rest.subarray(endAt);
+  connection.rest = isLast ? nothing : rest.subarray(endAt);
   if (sink(rest.toString('latin1', tagAt, tagEnd), message)) return true;
   connection.rest = rest;
   return false;

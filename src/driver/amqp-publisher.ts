@@ -4,8 +4,8 @@
  * A connection of its own, because a server that is short of memory or disk stops reading from connections that publish: acknowledgements and
  * consuming must not stand behind that. It connects with the first message.
  *
- * Owns: two lanes, one channel each. Messages for the default exchange never end their channel; one for an exchange that does not exist
- * ends the channel of all in flight with it, so those have another. A lane sends up to `windowSize` messages ahead of their
+ * Owns: the lanes, one channel each. Messages for the default exchange never end their channel; one for an exchange that does not exist
+ * ends the channel of all in flight with it, so those have another; so have those that are confirmed together. A lane sends up to `windowSize` messages ahead of their
  * confirmations and keeps the others in order. While the server is away or refuses to read, messages wait: for as long as their patience lasts,
  * without limit when it is null. What was in flight when a connection broke is sent again and may arrive twice.
  */
@@ -30,10 +30,18 @@ export interface AmqpPublisherParams {
   readonly clock?: Clock;
 }
 
+/**
+ * How the server is asked whether it has a message. `each`: it says so of each. `together`: it answers one question, a moment later, for all that
+ * were sent before it; on an idle server a confirmation of its own comes between the message and whoever waits for it. `never`: not at all.
+ */
+type Confirmation = 'each' | 'together' | 'never';
+
 interface Item {
   readonly message: RawPublish;
   readonly content: Buffer;
   readonly done: (failure: AmqpFailure | null) => void;
+  /** Of those confirmed together: the question does not wait for others. */
+  readonly soon: boolean;
   /** When its patience began: it was published, or the connection broke. */
   sinceMs: number;
   returned: AmqpFailure | null;
@@ -42,6 +50,8 @@ interface Item {
 
 /** How long the last confirmations may take at the end. */
 const stopGraceMs = 5000;
+/** How long what is confirmed together waits for others. */
+const gatherMs = 1;
 const defaultWindowSize = 2000;
 const defaultMaxWaiting = 100_000;
 const defaultMaxWaitingBytes = 256 * 1024 * 1024;
@@ -53,6 +63,7 @@ export class AmqpPublisher {
   readonly #unconfirmed: Lane | null;
   readonly #toQueues: Lane;
   readonly #toExchanges: Lane;
+  readonly #together: Lane;
   #acquired: Promise<void> | null = null;
   #stopped = false;
   #unlisten: (() => void)[] = [];
@@ -62,10 +73,11 @@ export class AmqpPublisher {
     this.#params = params;
     this.#connection = params.connection;
     this.#clock = params.clock ?? systemClock;
-    const lane = (confirm: boolean): Lane => new Lane(params, this.#clock, confirm, () => this.#armImpatience());
-    this.#unconfirmed = params.confirm ? null : lane(false);
-    this.#toQueues = lane(true);
-    this.#toExchanges = lane(true);
+    const lane = (confirmation: Confirmation): Lane => new Lane(params, this.#clock, confirmation, () => this.#armImpatience());
+    this.#unconfirmed = params.confirm ? null : lane('never');
+    this.#toQueues = lane('each');
+    this.#toExchanges = lane('each');
+    this.#together = lane('together');
   }
 
   get stopped(): boolean {
@@ -74,14 +86,25 @@ export class AmqpPublisher {
 
   /** `done` is called exactly once. */
   publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
+    const unconfirmed = message.mandatory ? null : this.#unconfirmed;
+    this.#add(unconfirmed ?? (message.exchange === '' ? this.#toQueues : this.#toExchanges), message, content, false, done);
+  }
+
+  /**
+   * As `publish`, to a queue, for a message whose confirmation nobody waits for: it comes a millisecond later, with that of others, or `soon`. What the
+   * server then has is in the queue's hands; a queue that refuses it does not say so.
+   */
+  publishTogether(message: RawPublish, content: Buffer, soon: boolean, done: (failure: AmqpFailure | null) => void): void {
+    this.#add(this.#unconfirmed ?? this.#together, message, content, soon, done);
+  }
+
+  #add(lane: Lane, message: RawPublish, content: Buffer, soon: boolean, done: (failure: AmqpFailure | null) => void): void {
     if (this.#stopped) {
       done(new AmqpFailure('stopped', `the connection to RabbitMQ was stopped (${this.#connection.displayUrl})`));
       return;
     }
     if (this.#acquired === null) this.#acquire();
-    const unconfirmed = message.mandatory ? null : this.#unconfirmed;
-    const lane = unconfirmed ?? (message.exchange === '' ? this.#toQueues : this.#toExchanges);
-    lane.add({ message, content, done, sinceMs: this.#clock.monotonic(), returned: null, finished: false });
+    lane.add({ message, content, done, soon, sinceMs: this.#clock.monotonic(), returned: null, finished: false });
   }
 
   /** What was given is with the server, as long as there is one; then the connection is given back. */
@@ -105,7 +128,8 @@ export class AmqpPublisher {
   }
 
   #lanes(): readonly Lane[] {
-    return this.#unconfirmed === null ? [this.#toQueues, this.#toExchanges] : [this.#unconfirmed, this.#toQueues, this.#toExchanges];
+    const lanes = [this.#toQueues, this.#toExchanges, this.#together];
+    return this.#unconfirmed === null ? lanes : [this.#unconfirmed, ...lanes];
   }
 
   /** A connection that goes, or a server that does not read, is not waited for: what is left fails. */
@@ -177,7 +201,7 @@ class Lane {
   readonly #params: AmqpPublisherParams;
   readonly #connection: AmqpConnection;
   readonly #clock: Clock;
-  readonly #confirm: boolean;
+  readonly #confirmation: Confirmation;
   readonly #onWaiting: () => void;
   readonly #windowSize: number;
   #waiting: Item[] = [];
@@ -185,15 +209,19 @@ class Lane {
   #at = 0;
   #waitingBytes = 0;
   readonly #inFlight = new Set<Item>();
+  /** Of these, those no question has been asked for. */
+  #unasked: Item[] = [];
+  #gathering: Timer | undefined;
+  #askingSoon = false;
   #channel: AmqpChannel | null = null;
   #opening = false;
   #drainedWaiters: (() => void)[] = [];
 
-  constructor(params: AmqpPublisherParams, clock: Clock, confirm: boolean, onWaiting: () => void) {
+  constructor(params: AmqpPublisherParams, clock: Clock, confirmation: Confirmation, onWaiting: () => void) {
     this.#params = params;
     this.#connection = params.connection;
     this.#clock = clock;
-    this.#confirm = confirm;
+    this.#confirmation = confirmation;
     this.#onWaiting = onWaiting;
     this.#windowSize = params.windowSize ?? defaultWindowSize;
   }
@@ -229,7 +257,8 @@ class Lane {
 
   /** Resolves when nothing waits or is in flight; also when the connection goes. */
   drained(): Promise<void> {
-    if (this.#isEmpty()) return this.#confirm || this.#channel === null ? Promise.resolve() : this.#channel.barrier().catch(() => {});
+    if (this.#isEmpty())
+      return this.#confirmation !== 'never' || this.#channel === null ? Promise.resolve() : this.#channel.barrier().catch(() => {});
     return new Promise((resolve) => this.#drainedWaiters.push(resolve));
   }
 
@@ -249,6 +278,7 @@ class Lane {
     this.#channel = null;
     const items = [...this.#inFlight, ...this.#takeWaiting()];
     this.#inFlight.clear();
+    this.#unasked = [];
     for (const item of items) this.#finish(item, failure);
     this.#tellDrained();
   }
@@ -256,7 +286,7 @@ class Lane {
   #open(): void {
     this.#opening = true;
     const { epoch } = this.#connection;
-    this.#connection.openChannel({ confirm: this.#confirm }).then(
+    this.#connection.openChannel({ confirm: this.#confirmation === 'each' }).then(
       (channel) => {
         this.#opening = false;
         channel.onReturn((message) => this.#onReturn(message));
@@ -294,13 +324,15 @@ class Lane {
   }
 
   #send(channel: AmqpChannel, item: Item): void {
-    if (!this.#confirm) {
+    if (this.#confirmation !== 'each') {
       try {
         channel.publishUnconfirmed(item.message, item.content);
-        this.#finish(item, null);
       } catch (error) {
         this.#finish(item, error instanceof AmqpFailure ? error : this.#connection.unavailable());
+        return;
       }
+      if (this.#confirmation === 'never') this.#finish(item, null);
+      else this.#askLater(item);
       return;
     }
     this.#inFlight.add(item);
@@ -312,6 +344,36 @@ class Lane {
       if (this.#at < this.#waiting.length && this.#channel === channel) this.#pump(channel);
       this.#tellDrained();
     });
+  }
+
+  #askLater(item: Item): void {
+    this.#inFlight.add(item);
+    this.#unasked.push(item);
+    if (this.#askingSoon) return;
+    if (item.soon) {
+      this.#askingSoon = true;
+      setImmediate(() => {
+        this.#askingSoon = false;
+        this.#ask();
+      });
+    } else this.#gathering ??= this.#clock.setTimer(() => this.#ask(), gatherMs);
+  }
+
+  #ask(): void {
+    this.#clock.clearTimer(this.#gathering);
+    this.#gathering = undefined;
+    const channel = this.#channel;
+    if (channel === null || this.#unasked.length === 0) return;
+    const asked = this.#unasked;
+    this.#unasked = [];
+    const answered = (): void => {
+      if (this.#channel !== channel) return;
+      for (const item of asked) if (this.#inFlight.delete(item)) this.#finish(item, null);
+      this.#pump(channel);
+      this.#tellDrained();
+    };
+    // A channel's end is dealt with as a whole, in #onClose.
+    channel.barrier().then(answered, () => {});
   }
 
   /** Comes before the confirmation of its message, and carries it: the first in flight to the same place. */
@@ -349,6 +411,7 @@ class Lane {
       again.push(item);
     }
     this.#inFlight.clear();
+    this.#unasked = [];
     const waiting = this.#takeWaiting();
     for (const item of [...again, ...waiting]) this.#keep(item);
     if (this.#isEmpty()) this.#tellDrained();

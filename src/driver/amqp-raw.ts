@@ -23,8 +23,22 @@ export interface RawConnection {
   /** By number; null: free again. */
   readonly channels: ({ buffer: RawWritable } | null | undefined)[];
   freshChannel(channel: unknown, options: unknown): number;
+  /** Bytes of a frame, negotiated. */
+  readonly frameMax: number;
+  sendMessage(
+    channel: number,
+    method: unknown,
+    fields: RawPublish,
+    propertiesOf: unknown,
+    properties: RawPublish,
+    content: Buffer,
+  ): boolean;
+  /** Something has been sent since the heartbeat's last look. */
+  sentSinceLastCheck: boolean;
   /** Bytes read and not yet taken apart. */
   rest: Buffer;
+  /** Something has come since the heartbeat's last look. */
+  recvSinceLastCheck: boolean;
   /** The next frame, or false when it has not come in whole. */
   recvFrame(): unknown;
 }
@@ -131,6 +145,7 @@ export const rawMethod = {
   queueDeleteOk: method(50, 41),
   basicQos: method(60, 10),
   basicQosOk: method(60, 11),
+  basicPublish: method(60, 40),
   basicDeliver: method(60, 60),
   basicAck: method(60, 80),
   basicReject: method(60, 90),

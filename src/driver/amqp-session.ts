@@ -6,7 +6,7 @@
 import { type Connection, connect } from 'amqplib/callback_api';
 import { version } from '../std/version.ts';
 import { AmqpFailure, toAmqpFailure, toConnectFailure } from './amqp-failure.ts';
-import { takeOverFrames } from './amqp-frames.ts';
+import { readAtOnce, takeOverFrames } from './amqp-frames.ts';
 import type { DeliverySink, RawChannel, RawConnection } from './amqp-raw.ts';
 import { taggedTable } from './amqp-table.ts';
 import { type AmqpEndpoint, type AmqpLoginMethod, describeEndpoint } from './amqp-url.ts';
@@ -60,6 +60,7 @@ export class AmqpSession {
   private constructor(model: Connection, raw: RawConnection, endpoint: AmqpEndpoint) {
     this.deliveries = takeOverFrames(raw);
     takeOverWrites(raw);
+    readAtOnce(raw);
     this.#model = model;
     this.#raw = raw;
     this.endpoint = endpoint;

@@ -31,10 +31,11 @@ import {
   toChild,
   toParent,
 } from '../ipc/exchange.ts';
-import { FrameReader, FrameWriter } from '../ipc/frame.ts';
+import { FrameReader } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { ChildEnd, ChildKind, ChildLink } from './child-link.ts';
+import { ChildOutbox } from './child-outbox.ts';
 import type { ChildExit, Job, JobKill } from './job.ts';
 import { PendingDumps } from './pending-dumps.ts';
 import { Tenure } from './tenure.ts';
@@ -90,9 +91,8 @@ export class ChildHandle {
   heardBytes = 0;
   #state: ChildState = 'starting';
   readonly #link: ChildLink;
-  readonly #writer = new FrameWriter();
+  readonly #outbox = new ChildOutbox((frames) => this.#state !== 'gone' && this.#link.write(frames));
   readonly #reader: FrameReader;
-  #flushScheduled = false;
   #stopSent = false;
   #startFailure: UmbelError | null = null;
   /** A recall is under way that covers every job sent: a blocked child must not find thousands of them. */
@@ -131,8 +131,7 @@ export class ChildHandle {
     this.jobs.set(job.id, job);
     this.tenure.given += 1;
     this.#recallSent = false;
-    this.#writer.add(toChild.run, job.id, startBeforeMs, job.meta, job.body);
-    this.#scheduleFlush();
+    this.#outbox.add(toChild.run, job.id, startBeforeMs, job.meta, job.body, this.jobs.size === 1);
   }
 
   /** The job that has been running longest, or undefined when none has started. */
@@ -204,19 +203,7 @@ export class ChildHandle {
   }
 
   #send(type: number, id: number, meta: string, payload: Buffer | null): void {
-    if (this.#state === 'gone') return;
-    this.#writer.add(type, id, 0, meta, payload);
-    this.#scheduleFlush();
-  }
-
-  /** One write per turn of the event loop, however many jobs it carries. */
-  #scheduleFlush(): void {
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => {
-      this.#flushScheduled = false;
-      if (this.#state !== 'gone' && this.#writer.pendingBytes > 0) this.#link.write(this.#writer.take());
-    });
+    if (this.#state !== 'gone') this.#outbox.add(type, id, 0, meta, payload);
   }
 
   #onBytes(bytes: Buffer): void {

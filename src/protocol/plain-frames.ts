@@ -9,7 +9,7 @@ import { decodeTable } from '../std/field-table.ts';
 import type { Message, MessageProperties } from './message.ts';
 import { namedHeaders } from './named-headers.ts';
 import { noStamps, type PlainTask } from './plain-task.ts';
-import type { TaskHeader } from './task-message.ts';
+import { readContent, readContentText, type TaskContent, type TaskHeader } from './task-message.ts';
 
 /** Longer ones gain nothing. */
 const longestFrames = 16_384;
@@ -147,7 +147,6 @@ function ownHeader(): void {
 }
 
 class FramesTask implements PlainTask {
-  readonly envelope: Buffer;
   readonly header: TaskHeader;
   readonly contentType = 'application/json';
   readonly exchange: string;
@@ -157,13 +156,17 @@ class FramesTask implements PlainTask {
   readonly correlationId: string;
   readonly replyTo: string;
   readonly #deliveryMode: 1 | 2;
+  /** Bytes as latin1 text. */
+  readonly #text: string;
   readonly #tableAt: number;
   readonly #tableEnd: number;
   readonly #bodyAt: number;
+  #envelope: Buffer | null;
   #headers: Message['headers'] = null;
 
-  constructor(fields: Omit<FramesTask, 'contentType' | 'properties' | 'headers' | 'body' | 'withoutHeaders'> & FramePlaces) {
-    this.envelope = fields.envelope;
+  constructor(fields: FoundFrames) {
+    this.#envelope = fields.envelope;
+    this.#text = fields.text;
     this.header = fields.header;
     this.exchange = fields.exchange;
     this.routingKey = fields.routingKey;
@@ -175,6 +178,11 @@ class FramesTask implements PlainTask {
     this.#tableAt = fields.tableAt;
     this.#tableEnd = fields.tableEnd;
     this.#bodyAt = fields.bodyAt;
+  }
+
+  get envelope(): Buffer {
+    this.#envelope ??= Buffer.from(this.#text, 'latin1');
+    return this.#envelope;
   }
 
   get properties(): MessageProperties {
@@ -197,22 +205,28 @@ class FramesTask implements PlainTask {
     return this.envelope.subarray(this.#bodyAt, this.envelope.length - 1);
   }
 
-  get withoutHeaders(): Message {
-    return { properties: this.properties, headers: null, body: this.body };
+  content(): TaskContent {
+    const body = this.#text.substring(this.#bodyAt, this.#text.length - 1);
+    if (!beyondAscii.test(body)) return readContentText(body);
+    return readContent({ properties: this.properties, headers: null, body: this.body }, 2);
   }
 }
 
-interface FramePlaces {
+interface FoundFrames
+  extends Pick<FramesTask, 'header' | 'exchange' | 'routingKey' | 'priority' | 'deliveryTag' | 'correlationId' | 'replyTo'> {
+  /** null: only the text is here. */
+  readonly envelope: Buffer | null;
+  readonly text: string;
   readonly deliveryMode: 1 | 2;
   readonly tableAt: number;
   readonly tableEnd: number;
   readonly bodyAt: number;
 }
 
-/** The frames must be whole, one behind the other, and no more. null: not of the plain form. */
-export function readPlainFrames(envelope: Buffer): FramesTask | null {
-  if (envelope.length > longestFrames) return null;
-  text = envelope.toString('latin1');
+/** The frames must be whole, one behind the other, and no more: bytes, or bytes as latin1 text. null: not of the plain form. */
+export function readPlainFrames(frames: Buffer | string): FramesTask | null {
+  if (frames.length > longestFrames) return null;
+  text = typeof frames === 'string' ? frames : frames.toString('latin1');
   plain = true;
   // Class and method are known; the consumer's tag is not asked for.
   at = before + 4;
@@ -291,6 +305,7 @@ export function readPlainFrames(envelope: Buffer): FramesTask | null {
     stampedHeaders: null,
     stamps: noStamps,
   };
-  const places = { deliveryMode, tableAt, tableEnd, bodyAt } as const;
-  return new FramesTask({ envelope, header, exchange, routingKey, priority, deliveryTag, correlationId, replyTo, ...places });
+  const envelope = typeof frames === 'string' ? null : frames;
+  const places = { envelope, text, deliveryMode, tableAt, tableEnd, bodyAt } as const;
+  return new FramesTask({ header, exchange, routingKey, priority, deliveryTag, correlationId, replyTo, ...places });
 }

@@ -7,7 +7,7 @@
  */
 import type { Message, MessageProperties } from './message.ts';
 import { namedHeaders } from './named-headers.ts';
-import type { TaskHeader } from './task-message.ts';
+import { readContent, type TaskContent, type TaskHeader } from './task-message.ts';
 import { decodeEnvelope } from './virtual-envelope.ts';
 
 /** Longer ones gain nothing: there the native parser is faster. */
@@ -82,8 +82,8 @@ export interface PlainTask extends Message {
   readonly exchange: string;
   readonly routingKey: string;
   readonly priority: number;
-  /** Enough to read the body: no header says how it is written. */
-  readonly withoutHeaders: Message;
+  /** Of the body: no header says how it is written. Throws as `readContent`. */
+  content(): TaskContent;
 }
 
 class EnvelopeTask implements PlainTask {
@@ -161,8 +161,8 @@ class EnvelopeTask implements PlainTask {
     return Buffer.from(this.#base64, 'base64');
   }
 
-  get withoutHeaders(): Message {
-    return { properties: this.properties, headers: null, body: this.body };
+  content(): TaskContent {
+    return readContent({ properties: this.properties, headers: null, body: this.body }, 2);
   }
 }
 

@@ -47,20 +47,25 @@ export function refusalOf(contentType: string): string {
 export function decodeContent(body: Buffer, contentType: string, contentEncoding: string): unknown {
   switch (contentType) {
     case 'application/json':
-      try {
-        return parseJsonContent(decodeUtf8(body));
-      } catch (error) {
-        if (error instanceof UmbelError) throw error;
-        throw new UmbelError('MESSAGE_UNDECODABLE', `the body must be JSON text as its content type says: ${messageOf(error)}`, {
-          cause: error,
-        });
-      }
+      return decodeJsonText(decodeUtf8(body));
     case 'application/x-yaml':
     case 'application/x-msgpack':
     case 'application/x-python-serialize':
       throw new UmbelError('NOT_SUPPORTED', `decoding must be of json, raw or text content in this version, got ${contentType}`);
     default:
       return decodeText(body, contentEncoding);
+  }
+}
+
+/** Throws MESSAGE_UNDECODABLE. */
+export function decodeJsonText(text: string): unknown {
+  try {
+    return parseJsonContent(text);
+  } catch (error) {
+    if (error instanceof UmbelError) throw error;
+    throw new UmbelError('MESSAGE_UNDECODABLE', `the body must be JSON text as its content type says: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

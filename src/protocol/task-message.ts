@@ -13,7 +13,7 @@ import { compress, decompress } from './compression.ts';
 import { formatIsoTime, parseIsoTime } from './iso-time.ts';
 import { encodeJson } from './json.ts';
 import type { Message, MessageProperties } from './message.ts';
-import { decodeContent } from './serializer.ts';
+import { decodeContent, decodeJsonText } from './serializer.ts';
 
 /** What the headers (or the body of protocol 1) say about a task. */
 export interface TaskHeader {
@@ -226,7 +226,15 @@ function invalid(reason: string): Receipt {
 
 /** The child's reading. Throws MESSAGE_UNDECODABLE, NOT_SUPPORTED (a serializer or compression that is not built) or MESSAGE_INVALID. */
 export function readContent(message: Message, protocol: 1 | 2): TaskContent {
-  const body = decodeBody(message);
+  return contentIn(decodeBody(message), protocol);
+}
+
+/** As `readContent`, of JSON in protocol 2. */
+export function readContentText(body: string): TaskContent {
+  return contentIn(decodeJsonText(body), 2);
+}
+
+function contentIn(body: unknown, protocol: 1 | 2): TaskContent {
   if (Array.isArray(body) && protocol === 2) {
     if (body.length !== 3) throw broken(`the body must have 3 elements (args, kwargs, embed), got ${body.length}`);
     return contentOf(body[0], body[1], body[2]);

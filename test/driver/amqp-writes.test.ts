@@ -6,7 +6,7 @@ import { takeOverWrites } from '../../src/driver/amqp-writes.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-t.test('one write per turn, in the order of sending, whatever the channel', async (t) => {
+t.test('one write per turn, in the order of sending, whatever the channel; after a silence the first goes at once', async (t) => {
   const written: string[] = [];
   const stream = new PassThrough();
   stream._write = (chunk: Buffer, _encoding, done) => {
@@ -30,9 +30,14 @@ t.test('one write per turn, in the order of sending, whatever the channel', asyn
       };
       return this.channels.push({ buffer: { write: never, end } }) - 1;
     },
+    sendMessage: () => false,
   };
-  takeOverWrites(connection as unknown as RawConnection);
+  let nowMs = 1000;
+  takeOverWrites(connection as unknown as RawConnection, () => nowMs);
   const [one, two] = [connection.freshChannel(), connection.freshChannel()].map((number) => connection.channels[number]?.buffer);
+  one?.write(Buffer.from('first'));
+  t.strictSame(written.splice(0), ['first']);
+  nowMs += 1;
   one?.write(Buffer.from('a'));
   two?.write(Buffer.from('b'));
   stream.write('heartbeat');
@@ -42,7 +47,13 @@ t.test('one write per turn, in the order of sending, whatever the channel', asyn
   t.strictSame(written, ['a b heartbeat c']);
   two?.write(Buffer.from('d'));
   await turn();
-  t.strictSame(written, ['a b heartbeat c', 'd']);
+  t.strictSame(written.splice(0), ['a b heartbeat c', 'd']);
+  nowMs += 1.5;
+  two?.write(Buffer.from('e'));
+  one?.write(Buffer.from('f'));
+  t.strictSame(written, ['e']);
+  await turn();
+  t.strictSame(written, ['e', 'f']);
   one?.end();
   t.equal(ended, 1, 'its own stream ends with the channel');
 });

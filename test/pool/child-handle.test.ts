@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { toChild, toParent } from '../../src/ipc/exchange.ts';
-import { FrameWriter } from '../../src/ipc/frame.ts';
+import { FrameReader, FrameWriter } from '../../src/ipc/frame.ts';
 import { type ChildEvents, ChildHandle } from '../../src/pool/child-handle.ts';
+import type { ChildKind, ChildLink } from '../../src/pool/child-link.ts';
 import { type ChildExit, Job } from '../../src/pool/job.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
@@ -31,14 +32,16 @@ function openParrot(
   t: Test,
   says: Buffer,
   events: Partial<ChildEvents> = {},
+  open: ChildKind['open'] | null = null,
 ): { handle: ChildHandle; gone: Promise<Gone>; log: RecordingLog } {
   const gone = Promise.withResolvers<Gone>();
   const log = new RecordingLog();
   const path = join(t.testdir(), 'says');
   writeFileSync(path, says);
+  const kind = processChildren({ execPath: process.execPath, args: ['-e', parrot, path] });
   const handle = new ChildHandle({
     index: 1,
-    kind: processChildren({ execPath: process.execPath, args: ['-e', parrot, path] }),
+    kind: open === null ? kind : { ...kind, open },
     settings: childSettings(1, 1, [fixtureTasks]),
     log,
     childLog: log,
@@ -72,6 +75,44 @@ function job(id: number): Job {
     listener: { onStarted: () => {}, onSucceeded: () => {}, onEnded: () => {}, onWorkerLost: wrong, onReturned: wrong },
   });
 }
+
+t.test('a child with nothing to do is told at once; the others of a turn go together', async (t) => {
+  const writes: number[][] = [];
+  const reader = new FrameReader((type, id) => {
+    if (type === toChild.run) writes.at(-1)?.push(id);
+  });
+  let say: (bytes: Buffer) => void = () => {};
+  const { handle } = openParrot(t, Buffer.alloc(0), {}, (params) => {
+    say = params.events.onBytes;
+    const hear = (bytes: Buffer): void => {
+      writes.push([]);
+      reader.push(bytes);
+    };
+    const never = async (): Promise<never> => {
+      throw new Error('nobody asks');
+    };
+    const inspector = { stack: never, debug: never } as unknown as ChildLink['inspector'];
+    const nothing = (): void => {};
+    return { pid: 1, write: hear, rest: nothing, freeze: async () => false, thaw: nothing, kill: nothing, inspector, jobEnded: nothing };
+  });
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const run = (id: number): void => handle.run(job(id), Number.POSITIVE_INFINITY);
+  await turn();
+  t.strictSame(writes.splice(0), [[]], 'its settings');
+  for (const id of [1, 2, 3]) run(id);
+  t.strictSame(writes, [[1]]);
+  await turn();
+  t.strictSame(writes.splice(0), [[1], [2, 3]]);
+  run(4);
+  t.strictSame(writes, [], 'it is at work');
+  await turn();
+  t.strictSame(writes.splice(0), [[4]]);
+  const writer = new FrameWriter();
+  for (const id of [1, 2, 3, 4]) writer.add(toParent.succeeded, id, 0.001, '', 'null');
+  say(writer.take());
+  run(5);
+  t.strictSame(writes, [[5]]);
+});
 
 t.test('everything a child has said before its end is heard, however busy this process is', async (t) => {
   const count = 3000;

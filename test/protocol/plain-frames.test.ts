@@ -146,6 +146,21 @@ t.test('what umbel sends', async (t) => {
   }
 });
 
+t.test('as text it is the same, and so is its content', async (t) => {
+  for (const kwargs of [{ a: 1 }, { a: 'é"\\' }]) {
+    const frames = sent({ kwargs, args: [1, 'two'] });
+    const [plain, text] = [readPlainFrames(frames), readPlainFrames(frames.toString('latin1'))];
+    t.strictSame(text?.envelope, frames);
+    t.strictSame(text?.body, plain?.body);
+    t.strictSame(text?.headers, plain?.headers);
+    t.match(plain?.content(), { args: [1, 'two'], kwargs });
+    t.strictSame(text?.content(), plain?.content());
+  }
+  const broken = sent();
+  broken[broken.length - 2] = 0x7d;
+  t.throws(() => readPlainFrames(broken)?.content(), { code: 'MESSAGE_UNDECODABLE' });
+});
+
 t.test('what is left to the full reading', async (t) => {
   const others: Partial<OutgoingTask>[] = [
     { etaMs: 1 },

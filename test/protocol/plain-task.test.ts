@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { PlainDelivery } from '../../src/broker/plain-delivery.ts';
 import { readPlainTask } from '../../src/protocol/plain-task.ts';
-import { encodeTask, type OutgoingTask, readContent, readReceipt } from '../../src/protocol/task-message.ts';
+import { encodeTask, type OutgoingTask, readReceipt } from '../../src/protocol/task-message.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../src/protocol/virtual-envelope.ts';
 import { loadVectors, messagesOf, type RedisMessage, type TaskVector } from './vectors.ts';
 
@@ -149,5 +149,5 @@ t.test('whatever happens to the text, the two never disagree', async (t) => {
 
 t.test('the body is read without the headers', async (t) => {
   const plain = readPlainTask(sent({ args: [1, 'two'] }));
-  t.match(plain === null ? null : readContent(plain.withoutHeaders, 2), { args: [1, 'two'], kwargs: { a: 'é"\\' } });
+  t.match(plain?.content(), { args: [1, 'two'], kwargs: { a: 'é"\\' } });
 });

@@ -230,7 +230,7 @@ export class AmqpBroker implements Broker {
   #publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
-      const { mandatory = false, queue } = destination;
+      const { mandatory = false, queue, confirmLater = false } = destination;
       const { exchange, routingKey } = queue === undefined ? destination : { exchange: '', routingKey: queue };
       let wire: RawPublish;
       try {
@@ -238,11 +238,19 @@ export class AmqpBroker implements Broker {
       } catch (error) {
         throw brokerUnavailable(error);
       }
-      this.#publisher.publish(wire, message.body, (failure) => {
+      const done = (failure: AmqpFailure | null): void => {
         if (failure === null) resolve();
         else reject(brokerUnavailable(failure));
-      });
+      };
+      if (confirmLater && exchange === '' && !mandatory) this.#publisher.publishTogether(wire, message.body, this.#isFull(), done);
+      else this.#publisher.publish(wire, message.body, done);
     });
+  }
+
+  /** The server gives nothing more until something is acknowledged, and that may wait for what is published. */
+  #isFull(): boolean {
+    for (const subscription of this.#subscriptions) if (!subscription.hasRoom) return true;
+    return false;
   }
 
   /** Somebody may have deleted the delay queues since: then it goes where it would go without them, and a worker holds it. */

@@ -1,0 +1,46 @@
+/** A message whose confirmation nobody waits for: it is confirmed a little later, and at once when the server gives nothing more until then. */
+import t from 'tap';
+import { AmqpBroker } from '../../../src/broker/amqp/amqp-broker.ts';
+import { FakeClock } from '../../../src/std/clock.ts';
+import { RecordingLog } from '../../driver/recording-log.ts';
+import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
+import { textMessage } from '../inbox.ts';
+import { amqpPlace } from './amqp-place.ts';
+
+// A server takes its time to start on a busy machine.
+t.setTimeout(120_000);
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+t.test('confirmed later, or at once', async (t) => {
+  const vhost = await RabbitmqVhost.open(t);
+  const clock = new FakeClock();
+  const broker = new AmqpBroker({ place: amqpPlace(vhost.url()), log: new RecordingLog(), clock });
+  await broker.start();
+  t.teardown(() => broker.abandon());
+  for (const name of ['tasks', 'replies']) await broker.declareQueue({ name, exchange: '', durable: false });
+  const confirmed: string[] = [];
+  const reply = (text: string): Promise<void> =>
+    broker.publish(textMessage(text), { exchange: '', routingKey: 'replies', confirmLater: true }).then(() => void confirmed.push(text));
+  const first = reply('first');
+  const held = Promise.withResolvers<void>();
+  const subscription = await broker.consume({
+    queues: ['tasks'],
+    prefetch: 2,
+    onDelivery: () => held.resolve(),
+    onLost: () => {},
+    onHeld: () => {},
+  });
+  await broker.publish(textMessage('task'), { exchange: '', routingKey: 'tasks' });
+  await held.promise;
+  t.strictSame(confirmed, [], 'the server has not been asked, since there is room for more');
+  // Its channel may not be open before.
+  for (let isOver = false; !isOver; clock.advance(1)) isOver = await Promise.race([first.then(() => true), turn().then(() => false)]);
+  const second = reply('second');
+  t.strictSame(confirmed, ['first']);
+  subscription.setPrefetch(1);
+  await reply('third');
+  t.strictSame(confirmed, ['first', 'second', 'third'], 'no room: nothing waits for the clock');
+  await second;
+  t.equal(await broker.countReady('replies'), 3);
+});

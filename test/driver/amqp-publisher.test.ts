@@ -1,0 +1,162 @@
+/** Messages that are confirmed together: when the server is asked, and what becomes of them when the channel ends before it answers. */
+import t from 'tap';
+import type { AmqpConnection, AmqpState } from '../../src/driver/amqp.ts';
+import { AmqpFailure } from '../../src/driver/amqp-failure.ts';
+import { AmqpPublisher } from '../../src/driver/amqp-publisher.ts';
+import type { RawPublish } from '../../src/driver/amqp-raw.ts';
+import { FakeClock } from '../../src/std/clock.ts';
+import { RecordingLog } from './recording-log.ts';
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+class FakeChannel {
+  readonly sent: string[] = [];
+  readonly barriers: (() => void)[] = [];
+  closed = false;
+  #onClose: (cause: AmqpFailure) => void = () => {};
+
+  onReturn(): void {}
+
+  onClose(listener: (cause: AmqpFailure) => void): void {
+    this.#onClose = listener;
+  }
+
+  publishUnconfirmed(_message: RawPublish, content: Buffer): void {
+    this.sent.push(content.toString());
+  }
+
+  barrier(): Promise<void> {
+    this.sent.push('?');
+    return new Promise((resolve) => this.barriers.push(resolve));
+  }
+
+  end(): void {
+    this.closed = true;
+    this.#onClose(new AmqpFailure('lost', 'gone'));
+  }
+
+  /** What was sent since the last look; '?': a question. */
+  take(): string {
+    return this.sent.splice(0).join(' ');
+  }
+
+  async answer(): Promise<void> {
+    for (const resolve of this.barriers.splice(0)) resolve();
+    await turn();
+  }
+}
+
+class FakeConnection {
+  readonly state: AmqpState = 'connected';
+  readonly epoch = 1;
+  readonly blocked = null;
+  readonly displayUrl = 'amqp://fake';
+  readonly channels: FakeChannel[] = [];
+  /** Whether each was opened with confirms. */
+  readonly confirms: (boolean | undefined)[] = [];
+
+  get last(): FakeChannel {
+    return this.channels.at(-1) as FakeChannel;
+  }
+
+  onStateChange(): () => void {
+    return () => {};
+  }
+
+  onBlocked(): () => void {
+    return () => {};
+  }
+
+  async acquire(): Promise<void> {}
+
+  async release(): Promise<void> {}
+
+  async openChannel({ confirm }: { confirm?: boolean }): Promise<FakeChannel> {
+    this.confirms.push(confirm);
+    this.channels.push(new FakeChannel());
+    return this.last;
+  }
+}
+
+async function open(confirm = true) {
+  const connection = new FakeConnection();
+  const clock = new FakeClock();
+  const log = new RecordingLog();
+  const publisher = new AmqpPublisher({ connection: connection as unknown as AmqpConnection, confirm, patienceMs: null, log, clock });
+  const done: string[] = [];
+  const send = (text: string, soon = false): void => {
+    const message = { exchange: '', routingKey: 'q', mandatory: false } as RawPublish;
+    publisher.publishTogether(message, Buffer.from(text), soon, (failure) => done.push(failure === null ? text : `${text} failed`));
+  };
+  send('a');
+  await turn();
+  return { connection, clock, publisher, send, done };
+}
+
+t.test('one question for all of a millisecond', async (t) => {
+  const { connection, clock, send, done } = await open();
+  t.strictSame(connection.confirms, [false]);
+  send('b');
+  t.equal(connection.last.take(), 'a b', 'they are sent at once');
+  clock.advance(1);
+  send('c');
+  t.equal(connection.last.take(), '? c');
+  t.strictSame(done, []);
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b'], 'c came behind the question');
+  clock.advance(1);
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b', 'c']);
+  t.equal(clock.pending, 0, 'nothing is asked without need');
+});
+
+t.test('one that is in a hurry takes the others along', async (t) => {
+  const { connection, clock, send, done } = await open();
+  send('b', true);
+  send('c', true);
+  await turn();
+  t.equal(connection.last.take(), 'a b c ?');
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b', 'c']);
+  t.equal(clock.pending, 0);
+});
+
+t.test('what had no answer when the channel ended is sent again, once', async (t) => {
+  const { connection, clock, send, done } = await open();
+  clock.advance(1);
+  send('b');
+  const first = connection.last;
+  first.end();
+  await turn();
+  await turn();
+  t.equal(connection.channels.length, 2);
+  t.equal(connection.last.take(), 'a b');
+  await first.answer();
+  t.strictSame(done, [], 'an answer on a channel that has ended says nothing');
+  clock.advance(1);
+  t.equal(connection.last.take(), '?');
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b']);
+});
+
+t.test('the end waits for the answer', async (t) => {
+  const { connection, clock, publisher, done } = await open();
+  let isOver = false;
+  const stopped = publisher.stop().then(() => {
+    isOver = true;
+  });
+  await turn();
+  clock.advance(1);
+  await turn();
+  t.notOk(isOver);
+  await connection.last.answer();
+  await stopped;
+  t.strictSame(done, ['a']);
+});
+
+t.test('without confirms nothing is asked', async (t) => {
+  const { connection, clock, done } = await open(false);
+  clock.advance(1);
+  t.equal(connection.last.take(), 'a');
+  t.strictSame(done, ['a']);
+});
