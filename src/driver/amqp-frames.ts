@@ -18,19 +18,21 @@ const frameEnd = 0xce;
 const before = 7;
 const nothing = Buffer.alloc(0);
 
-/** Returns where a channel (by its number) enters who takes its deliveries. */
+/** Returns where a channel (by its number) enters who takes its deliveries. With `readAtOnce`. */
 export function takeOverFrames(connection: RawConnection): Map<number, DeliverySink> {
   const sinks = new Map<number, DeliverySink>();
   const others = connection.recvFrame.bind(connection);
   connection.recvFrame = () => {
     while (handOver(connection, sinks));
     const { rest } = connection;
-    if (rest.length <= before) return others();
+    if (rest.length <= before) return false;
     const type = rest[0];
-    if (type !== methodFrame && type !== headerFrame && type !== bodyFrame) return others();
     const size = rest.readUInt32BE(3);
     const end = before + size;
-    if (rest.length <= end || rest[end] !== frameEnd || size > connection.maxFrameSize) return others();
+    if (size > connection.maxFrameSize) return others();
+    // amqplib would ask the stream for more: what that gives comes as data too.
+    if (rest.length <= end) return false;
+    if ((type !== methodFrame && type !== headerFrame && type !== bodyFrame) || rest[end] !== frameEnd) return others();
     if (type === methodFrame && (size < 4 || rest.readUInt32BE(before) !== rawMethod.basicDeliver)) return others();
     const channel = rest.readUInt16BE(1);
     connection.rest = rest.subarray(end + 1);
