@@ -26,7 +26,7 @@ export class ChildPort {
   readonly #carrier: Carrier;
   readonly #writer = new FrameWriter();
   #flushScheduled = false;
-  #flushFollows = false;
+  #gathering = false;
 
   constructor(carrier: Carrier) {
     this.#carrier = carrier;
@@ -36,7 +36,7 @@ export class ChildPort {
   send(type: number, id: number, number: number, meta: string, payload: string | Uint8Array | null): void {
     this.#writer.add(type, id, number, meta, payload);
     if (this.#writer.pendingBytes > flushAboveBytes) this.flush();
-    else if (!this.#flushScheduled && !this.#flushFollows) {
+    else if (!this.#flushScheduled && !this.#gathering) {
       this.#flushScheduled = true;
       setImmediate(() => {
         this.#flushScheduled = false;
@@ -45,14 +45,19 @@ export class ChildPort {
     }
   }
 
-  /** The caller is going to call `flush` in this turn, whatever happens: until then no frame needs a turn of its own. */
-  flushFollows(): void {
-    this.#flushFollows = true;
+  /** What is said meanwhile needs no turn of its own: everything is out when this returns, or throws what `work` has thrown. */
+  gather(work: () => void): void {
+    this.#gathering = true;
+    try {
+      work();
+    } finally {
+      this.flush();
+    }
   }
 
   /** Everything added is out when this returns. */
   flush(): void {
-    this.#flushFollows = false;
+    this.#gathering = false;
     this.#writer.drainSync((bytes) => {
       this.#carrier.write(bytes, bytes.length, Number.POSITIVE_INFINITY);
     });

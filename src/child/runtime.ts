@@ -249,7 +249,11 @@ export class ChildRuntime {
   #pump(): void {
     const settings = this.#settings;
     if (settings === null || this.#over) return;
-    this.#port.flushFollows();
+    this.#port.gather(() => this.#startWaiting(settings));
+    if (this.#stopping) this.#exitWhenIdle();
+  }
+
+  #startWaiting(settings: ChildSettings): void {
     const began = performance.now();
     const late: number[] = [];
     while (this.#waitingHead < this.#waiting.length && this.#running.size < settings.concurrency) {
@@ -266,8 +270,6 @@ export class ChildRuntime {
       this.#waitingHead = 0;
     }
     if (late.length > 0) this.#giveBack(late);
-    this.#port.flush();
-    if (this.#stopping) this.#exitWhenIdle();
   }
 
   #giveBack(jobs: readonly number[]): void {

@@ -65,7 +65,8 @@ export class FrameWriter {
 
   /** A large frame must not cost its memory for ever. */
   #shrink(): void {
-    if (this.#buffer.length > initialCapacityBytes * 16) this.#buffer = Buffer.allocUnsafeSlow(initialCapacityBytes);
+    // What is written may have made its writer add more.
+    if (this.#used === 0 && this.#buffer.length > initialCapacityBytes * 16) this.#buffer = Buffer.allocUnsafeSlow(initialCapacityBytes);
   }
 
   #reserve(bytes: number): void {

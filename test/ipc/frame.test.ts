@@ -178,6 +178,24 @@ t.test('a large frame does not cost its memory for ever', (t) => {
   t.end();
 });
 
+t.test('what is said while a large frame goes out is not lost with its memory', async (t) => {
+  const { frames, reader } = collect();
+  const writer = new FrameWriter();
+  writer.add(1, 1, 0, '', Buffer.alloc(4 * 1024 * 1024));
+  writer.drainSync((bytes) => {
+    reader.push(Buffer.from(bytes));
+    writer.add(2, 2, 0, 'meanwhile', null);
+  });
+  writer.drainSync((bytes) => reader.push(Buffer.from(bytes)));
+  t.strictSame(
+    frames.map(({ id, meta }) => [id, meta]),
+    [
+      [1, ''],
+      [2, 'meanwhile'],
+    ],
+  );
+});
+
 t.test('after a large frame small ones go on', (t) => {
   const writer = new FrameWriter();
   writer.add(1, 0, 0, '', Buffer.alloc(8 * 1024 * 1024));
