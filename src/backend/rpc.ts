@@ -104,6 +104,7 @@ export class RpcBackend implements ResultBackend {
     };
     for (let failures = 0; ; ) {
       try {
+        // All go the same way: those of one task stay in order.
         return await broker.publish(message, { exchange: '', routingKey: replyTo, confirmLater: !persistent });
       } catch (error) {
         if (!isBrokerAway(error) || this.#stopped || broker.state === 'stopped') throw error;

@@ -115,9 +115,10 @@ export function publishFrames(channel: number, message: RawPublish, content: Buf
   return frames.subarray(0, at);
 }
 
-function isCommon({ headers, expiration, messageId, timestamp, type, appId, deliveryMode, priority }: RawPublish): boolean {
-  if (expiration !== undefined || messageId !== undefined || timestamp !== undefined || type !== undefined || appId !== undefined)
-    return false;
+function isCommon(message: RawPublish): boolean {
+  const { headers, expiration, messageId, timestamp, type, userId, appId, deliveryMode, priority } = message;
+  if (expiration !== undefined || messageId !== undefined || timestamp !== undefined) return false;
+  if (type !== undefined || userId !== undefined || appId !== undefined) return false;
   for (const name in headers) if (Object.hasOwn(headers, name)) return false;
   return isByte(deliveryMode) && isByte(priority);
 }

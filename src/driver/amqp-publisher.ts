@@ -91,8 +91,8 @@ export class AmqpPublisher {
   }
 
   /**
-   * As `publish`, to a queue, for a message whose confirmation nobody waits for: it comes a millisecond later, with that of others, or `soon`. What the
-   * server then has is in the queue's hands; a queue that refuses it does not say so.
+   * As `publish`, to a queue, for a message whose confirmation is in no hurry: it comes a millisecond later, with that of others, or `soon`. The server
+   * has then given it to its queue; one that refuses it does not say so.
    */
   publishTogether(message: RawPublish, content: Buffer, soon: boolean, done: (failure: AmqpFailure | null) => void): void {
     this.#add(this.#unconfirmed ?? this.#together, message, content, soon, done);
@@ -128,7 +128,8 @@ export class AmqpPublisher {
   }
 
   #lanes(): readonly Lane[] {
-    const lanes = [this.#toQueues, this.#toExchanges, this.#together];
+    // News of a retry go before its message, also when both have waited.
+    const lanes = [this.#together, this.#toQueues, this.#toExchanges];
     return this.#unconfirmed === null ? lanes : [this.#unconfirmed, ...lanes];
   }
 
@@ -278,7 +279,7 @@ class Lane {
     this.#channel = null;
     const items = [...this.#inFlight, ...this.#takeWaiting()];
     this.#inFlight.clear();
-    this.#unasked = [];
+    this.#forgetUnasked();
     for (const item of items) this.#finish(item, failure);
     this.#tellDrained();
   }
@@ -360,12 +361,10 @@ class Lane {
   }
 
   #ask(): void {
-    this.#clock.clearTimer(this.#gathering);
-    this.#gathering = undefined;
     const channel = this.#channel;
-    if (channel === null || this.#unasked.length === 0) return;
     const asked = this.#unasked;
-    this.#unasked = [];
+    this.#forgetUnasked();
+    if (channel === null || asked.length === 0) return;
     const answered = (): void => {
       if (this.#channel !== channel) return;
       for (const item of asked) if (this.#inFlight.delete(item)) this.#finish(item, null);
@@ -374,6 +373,12 @@ class Lane {
     };
     // A channel's end is dealt with as a whole, in #onClose.
     channel.barrier().then(answered, () => {});
+  }
+
+  #forgetUnasked(): void {
+    this.#clock.clearTimer(this.#gathering);
+    this.#gathering = undefined;
+    if (this.#unasked.length > 0) this.#unasked = [];
   }
 
   /** Comes before the confirmation of its message, and carries it: the first in flight to the same place. */
@@ -411,7 +416,7 @@ class Lane {
       again.push(item);
     }
     this.#inFlight.clear();
-    this.#unasked = [];
+    this.#forgetUnasked();
     const waiting = this.#takeWaiting();
     for (const item of [...again, ...waiting]) this.#keep(item);
     if (this.#isEmpty()) this.#tellDrained();

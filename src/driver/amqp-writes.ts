@@ -42,6 +42,7 @@ function writeTogether(stream: Duplex, now: () => number): void {
   const uncork = (): void => {
     corked = false;
     stream.uncork();
+    lastAtMs = now();
   };
   stream.write = (chunk: unknown): boolean => {
     if (!corked) {

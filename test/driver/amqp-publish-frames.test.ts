@@ -59,6 +59,7 @@ t.test('what is left to amqplib', async (t) => {
     timestamp: wire({ extra: { timestamp: 1 } }),
     type: wire({ extra: { type: 't' } }),
     app: wire({ extra: { app_id: 'a' } }),
+    user: { ...wire({}), userId: 'guest' },
     'a priority that is no byte': wire({ priority: 256 }),
     'a broken one': wire({ priority: 0.5 }),
     'a text that is too long': toWire(reply, '', 'x'.repeat(256), false),

@@ -9,6 +9,9 @@ import { RecordingLog } from './recording-log.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Of all channels, in order. */
+let all: string[] = [];
+
 class FakeChannel {
   readonly sent: string[] = [];
   readonly barriers: (() => void)[] = [];
@@ -23,6 +26,14 @@ class FakeChannel {
 
   publishUnconfirmed(_message: RawPublish, content: Buffer): void {
     this.sent.push(content.toString());
+    all.push(content.toString());
+  }
+
+  /** Confirmed at once. */
+  publish(_message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
+    this.sent.push(content.toString());
+    all.push(content.toString());
+    done(null);
   }
 
   barrier(): Promise<void> {
@@ -49,9 +60,10 @@ class FakeChannel {
 class FakeConnection {
   readonly state: AmqpState = 'connected';
   readonly epoch = 1;
-  readonly blocked = null;
+  blocked: string | null = null;
   readonly displayUrl = 'amqp://fake';
   readonly channels: FakeChannel[] = [];
+  #onBlocked: (reason: string | null) => void = () => {};
   /** Whether each was opened with confirms. */
   readonly confirms: (boolean | undefined)[] = [];
 
@@ -63,9 +75,17 @@ class FakeConnection {
     return () => {};
   }
 
-  onBlocked(): () => void {
+  onBlocked(listener: (reason: string | null) => void): () => void {
+    this.#onBlocked = listener;
     return () => {};
   }
+
+  block(reason: string | null): void {
+    this.blocked = reason;
+    this.#onBlocked(reason);
+  }
+
+  abandon(): void {}
 
   async acquire(): Promise<void> {}
 
@@ -78,11 +98,12 @@ class FakeConnection {
   }
 }
 
-async function open(confirm = true) {
+async function open(confirm = true, windowSize = 2000) {
   const connection = new FakeConnection();
   const clock = new FakeClock();
   const log = new RecordingLog();
-  const publisher = new AmqpPublisher({ connection: connection as unknown as AmqpConnection, confirm, patienceMs: null, log, clock });
+  const place = { connection: connection as unknown as AmqpConnection, patienceMs: null };
+  const publisher = new AmqpPublisher({ ...place, confirm, windowSize, log, clock });
   const done: string[] = [];
   const send = (text: string, soon = false): void => {
     const message = { exchange: '', routingKey: 'q', mandatory: false } as RawPublish;
@@ -127,6 +148,7 @@ t.test('what had no answer when the channel ended is sent again, once', async (t
   send('b');
   const first = connection.last;
   first.end();
+  t.equal(clock.pending, 0, 'there is nobody to ask');
   await turn();
   await turn();
   t.equal(connection.channels.length, 2);
@@ -152,6 +174,57 @@ t.test('the end waits for the answer', async (t) => {
   await connection.last.answer();
   await stopped;
   t.strictSame(done, ['a']);
+});
+
+t.test('who ends waits for no timer', async (t) => {
+  const { clock, publisher, done } = await open();
+  t.equal(clock.pending, 1);
+  publisher.abandon();
+  t.equal(clock.pending, 0);
+  t.strictSame(done, ['a failed']);
+});
+
+t.test('a full window is asked for, and goes on', async (t) => {
+  const { connection, clock, send, done } = await open(true, 3);
+  for (const text of ['b', 'c', 'd', 'e']) send(text);
+  t.equal(connection.last.take(), 'a b c');
+  clock.advance(1);
+  t.equal(connection.last.take(), '?');
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b', 'c']);
+  t.equal(connection.last.take(), 'd e');
+  clock.advance(1);
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b', 'c', 'd', 'e']);
+});
+
+t.test('while the server reads nothing, what is new waits, and what was sent keeps its question', async (t) => {
+  const { connection, clock, send, done } = await open();
+  connection.block('memory');
+  send('b');
+  clock.advance(1);
+  t.equal(connection.last.take(), 'a ?');
+  connection.block(null);
+  t.equal(connection.last.take(), 'b');
+  await connection.last.answer();
+  t.strictSame(done, ['a']);
+  clock.advance(1);
+  await connection.last.answer();
+  t.strictSame(done, ['a', 'b']);
+});
+
+t.test('what is confirmed together has waited in front of the others', async (t) => {
+  const { connection, publisher, send } = await open();
+  const retry = { exchange: '', routingKey: 'q', mandatory: false } as RawPublish;
+  publisher.publish(retry, Buffer.from('task'), () => {});
+  await turn();
+  connection.block('memory');
+  all = [];
+  send('news of a retry');
+  publisher.publish(retry, Buffer.from('retry'), () => {});
+  t.strictSame(all, []);
+  connection.block(null);
+  t.strictSame(all, ['news of a retry', 'retry']);
 });
 
 t.test('without confirms nothing is asked', async (t) => {

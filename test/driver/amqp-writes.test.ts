@@ -43,9 +43,11 @@ t.test('one write per turn, in the order of sending, whatever the channel; after
   stream.write('heartbeat');
   one?.write(Buffer.from('c'));
   t.strictSame(written, []);
+  nowMs += 5;
   await turn();
   t.strictSame(written, ['a b heartbeat c']);
   two?.write(Buffer.from('d'));
+  t.equal(written.length, 1, 'a long turn is no silence');
   await turn();
   t.strictSame(written.splice(0), ['a b heartbeat c', 'd']);
   nowMs += 1.5;

@@ -3,14 +3,14 @@ import t from 'tap';
 import { AmqpBroker } from '../../../src/broker/amqp/amqp-broker.ts';
 import { FakeClock } from '../../../src/std/clock.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
+import { inGoodTime } from '../../in-good-time.ts';
+import { eventually } from '../../pool/eventually.ts';
 import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { textMessage } from '../inbox.ts';
 import { amqpPlace } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
 t.setTimeout(120_000);
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 t.test('confirmed later, or at once', async (t) => {
   const vhost = await RabbitmqVhost.open(t);
@@ -22,6 +22,7 @@ t.test('confirmed later, or at once', async (t) => {
   const confirmed: string[] = [];
   const reply = (text: string): Promise<void> =>
     broker.publish(textMessage(text), { exchange: '', routingKey: 'replies', confirmLater: true }).then(() => void confirmed.push(text));
+  const told = (): string => `the replies must be confirmed, and those are that were: ${confirmed}`;
   const first = reply('first');
   const held = Promise.withResolvers<void>();
   const subscription = await broker.consume({
@@ -32,15 +33,19 @@ t.test('confirmed later, or at once', async (t) => {
     onHeld: () => {},
   });
   await broker.publish(textMessage('task'), { exchange: '', routingKey: 'tasks' });
-  await held.promise;
+  await inGoodTime(held.promise, () => 'the task must come');
   t.strictSame(confirmed, [], 'the server has not been asked, since there is room for more');
   // Its channel may not be open before.
-  for (let isOver = false; !isOver; clock.advance(1)) isOver = await Promise.race([first.then(() => true), turn().then(() => false)]);
+  await eventually(t, 'the first is confirmed', () => {
+    clock.advance(1);
+    return confirmed.length > 0;
+  });
+  await first;
   const second = reply('second');
   t.strictSame(confirmed, ['first']);
   subscription.setPrefetch(1);
-  await reply('third');
+  await inGoodTime(reply('third'), told);
   t.strictSame(confirmed, ['first', 'second', 'third'], 'no room: nothing waits for the clock');
-  await second;
+  await inGoodTime(second, told);
   t.equal(await broker.countReady('replies'), 3);
 });
