@@ -67,6 +67,8 @@ export interface WorkOffParams extends ThroughputParams {
   readonly children?: number;
   readonly more?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Runs beside the worker. Resolves, when it is there, to how to end it. */
+  readonly beside?: (url: string) => Promise<() => Promise<void>>;
 }
 
 /** Tasks per second. Throws unless each was executed exactly once. */
@@ -77,6 +79,7 @@ export async function workOff(params: WorkOffParams): Promise<number> {
   copyFileSync(filled, path);
   mkdirSync(records);
   const url = `sqlite:///${path}`;
+  const end = await params.beside?.(url);
   const worker = new WorkerProcess({
     command: umbel,
     args: ['worker', '-A', benchTasks, '-b', url, '-c', String(children), '-l', 'warning', '-n', `bench-${name}@localhost`, ...more],
@@ -107,6 +110,7 @@ export async function workOff(params: WorkOffParams): Promise<number> {
   }
   database.close();
   const exit = await worker.stop();
+  await end?.();
   if (exit.code !== 0) throw new Error(`the worker must end with status 0, got ${exit.signal ?? exit.code}`);
   return tasks / (Number(emptyAtNs - checkRecords(records, tasks)) / 1e9);
 }

@@ -111,7 +111,9 @@ export class RabbitmqControl {
   }
 
   async closeAllConnections(reason: string): Promise<void> {
-    await this.#done(`rabbit_networking:close_all_connections(${text(reason)})`);
+    // One that ends by itself meanwhile would end the server's own call for all of them, and leave the others open.
+    const close = `try rabbit_networking:close_connection(Pid, ${text(reason)}) catch exit:_ -> ok end`;
+    await this.#done(`lists:foreach(fun(Pid) -> ${close} end, rabbit_networking:connections())`);
   }
 
   /** Bytes, or a fraction of what there is. */

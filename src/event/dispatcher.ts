@@ -141,6 +141,8 @@ export class EventDispatcher {
   }
 
   #wait(outgoing: Outgoing): void {
+    // As text they take half the room.
+    void outgoing.message.body;
     this.#waiting.push(outgoing);
     this.#waitingEvents += outgoing.events;
     if (this.#waitingEvents <= this.#maxWaiting) return;

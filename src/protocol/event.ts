@@ -66,9 +66,17 @@ export function becomeEvent(fields: PlainFields, type: string, origin: EventOrig
   fields.type = type;
 }
 
-/** As `encodeEvents` of a list; nothing in it needs a look. */
+/** As `encodeEvents` of a list; nothing in it needs a look. It becomes text when a broker asks for its body: where nobody listens, none may. */
 export function encodePlainEvents(events: readonly PlainFields[], hostname: string): Message {
-  return message(Buffer.from(JSON.stringify(events)), 'application/json', 'utf-8', hostname);
+  let body: Buffer | null = null;
+  return {
+    properties: { contentType: 'application/json', contentEncoding: 'utf-8', deliveryMode: 1, priority: 0 },
+    headers: { hostname },
+    get body() {
+      body ??= Buffer.from(JSON.stringify(events));
+      return body;
+    },
+  };
 }
 
 /** Those in a message; what has no type is left out. Throws CONTENT_DISALLOWED, MESSAGE_UNDECODABLE, NOT_SUPPORTED or MESSAGE_INVALID. */

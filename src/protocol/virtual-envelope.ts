@@ -29,6 +29,11 @@ export interface DecodedEnvelope {
 
 /** The text to store. Throws TypeError when a header or an extra property is not serializable. */
 export function encodeEnvelope(message: Message, address: EnvelopeAddress): string {
+  return envelopeOf(message, address)();
+}
+
+/** As `encodeEnvelope`, for a text that may never be wanted: the body is looked at when it is. What cannot be written is refused at once. */
+export function envelopeOf(message: Message, address: EnvelopeAddress): () => string {
   const { properties } = message;
   const redelivered = address.redelivered === true;
   const headers = redelivered ? { ...message.headers, redelivered: true } : message.headers;
@@ -38,16 +43,15 @@ export function encodeEnvelope(message: Message, address: EnvelopeAddress): stri
   if (properties.deliveryMode !== undefined) own += `"delivery_mode":${properties.deliveryMode},`;
   if (properties.expiration !== undefined) own += `"expiration":${JSON.stringify(properties.expiration)},`;
   if (properties.extra !== undefined) own += encodeExtra(properties.extra);
-  return (
-    `{"body":"${message.body.toString('base64')}"` +
+  const others =
     `,"content-encoding":${JSON.stringify(properties.contentEncoding)}` +
     `,"content-type":${JSON.stringify(properties.contentType)}` +
     `,"headers":${encodeJson(headers)}` +
     `,"properties":{${own}"delivery_info":{"exchange":${JSON.stringify(address.exchange)}` +
     `,"routing_key":${JSON.stringify(address.routingKey)}${redelivered ? ',"redelivered":true' : ''}}` +
     `,"priority":${properties.priority ?? 0}` +
-    `,"body_encoding":"base64","delivery_tag":${JSON.stringify(address.deliveryTag)}}}`
-  );
+    `,"body_encoding":"base64","delivery_tag":${JSON.stringify(address.deliveryTag)}}}`;
+  return () => `{"body":"${message.body.toString('base64')}"${others}`;
 }
 
 function encodeExtra(extra: Readonly<Record<string, unknown>>): string {

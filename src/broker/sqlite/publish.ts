@@ -1,7 +1,7 @@
 /**
  * One message on its way into the file, as an operation of the group commit.
  *
- * Owns: routing at publish time. Fails, rather than waits, when the file fails: the publisher must know.
+ * Owns: routing at publish time; what nobody takes, as events without a monitor, is not even written as text. Fails, rather than waits, when the file fails: the publisher must know.
  */
 import type { SqliteDatabase, SqliteFailure } from '../../driver/sqlite.ts';
 import { type SqliteOperation, sqliteTopic } from '../../driver/sqlite-store.ts';
@@ -13,7 +13,7 @@ import { brokerUnavailable } from './unavailable.ts';
 
 export class PublishOperation implements SqliteOperation {
   readonly keep = false;
-  readonly #payload: string;
+  readonly #payload: () => string;
   readonly #priority: number;
   readonly #destination: Destination;
   readonly #dueAtMs: number | null;
@@ -23,7 +23,7 @@ export class PublishOperation implements SqliteOperation {
   #isTaken = true;
 
   constructor(
-    payload: string,
+    payload: () => string,
     priority: number,
     destination: Destination,
     nowMs: number,
@@ -48,13 +48,15 @@ export class PublishOperation implements SqliteOperation {
   run(database: SqliteDatabase): void {
     const { exchange, routingKey, queue: only } = this.#destination;
     if (exchange === '' || only !== undefined) {
-      insertMessage(database, only ?? routingKey, this.#payload, this.#priority, this.#dueAtMs);
+      insertMessage(database, only ?? routingKey, this.#payload(), this.#priority, this.#dueAtMs);
       return;
     }
     const { queues, broadcast } = routeMessage(database, exchange, routingKey);
-    for (const queue of queues) insertMessage(database, queue, this.#payload, this.#priority, this.#dueAtMs);
-    if (broadcast) insertBroadcast(database, exchange, routingKey, this.#payload, this.#nowMs);
     this.#isTaken = broadcast || queues.size > 0;
+    if (!this.#isTaken) return;
+    const payload = this.#payload();
+    for (const queue of queues) insertMessage(database, queue, payload, this.#priority, this.#dueAtMs);
+    if (broadcast) insertBroadcast(database, exchange, routingKey, payload, this.#nowMs);
   }
 
   committed(): void {

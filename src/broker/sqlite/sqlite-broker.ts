@@ -16,7 +16,7 @@ import { type SqliteStore, type SqliteStoreState, sqliteTopic } from '../../driv
 import { messageOf, UmbelError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Message } from '../../protocol/message.ts';
-import { encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import { envelopeOf } from '../../protocol/virtual-envelope.ts';
 import { type Clock, systemClock, type Timer } from '../../std/clock.ts';
 import type {
   Broker,
@@ -214,7 +214,7 @@ export class SqliteBroker implements Broker {
     return new Promise((resolve, reject) => {
       if (!this.#state.started) throw this.#notStarted();
       const { exchange, routingKey, redelivered = false } = destination;
-      const payload = encodeEnvelope(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered });
+      const payload = envelopeOf(message, { exchange, routingKey, deliveryTag: randomUUID(), redelivered });
       this.store.enqueue(new PublishOperation(payload, message.properties.priority ?? 0, destination, this.#clock.now(), resolve, reject));
     });
   }

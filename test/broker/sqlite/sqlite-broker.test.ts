@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import t, { type Test } from 'tap';
 import type { BrokerState } from '../../../src/broker/broker.ts';
 import { SqliteBroker } from '../../../src/broker/sqlite/sqlite-broker.ts';
+import type { Message } from '../../../src/protocol/message.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { storeAt, temporaryFolder } from './temporary-store.ts';
@@ -198,4 +199,36 @@ t.test('an idle consumer does not wake itself', async (t) => {
   await broker.store.write(() => {}, { topics: 1 });
   for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve));
   t.equal(commits, 1, 'only the one write of this test');
+});
+
+t.test('what nobody takes is not written as text; what somebody takes is, once', async (t) => {
+  const { broker } = await startBroker(t);
+  let asked = 0;
+  const event = (): Message => {
+    const { properties, headers } = textMessage('');
+    return {
+      properties,
+      headers,
+      get body() {
+        asked += 1;
+        return Buffer.from('event');
+      },
+    };
+  };
+  const to = { exchange: 'events', routingKey: 'task.multi' };
+  await broker.publish(event(), to);
+  t.equal(asked, 0);
+  for (const name of ['one', 'two']) await broker.declareQueue({ name, exchange: 'events', exchangeType: 'topic', routingKey: '#' });
+  const heard = new Promise<Message>((resolve) => {
+    void broker
+      .listen({ exchange: 'events', exchangeType: 'topic', routingKey: 'task.#', onMessage: resolve })
+      .then(() => broker.publish(event(), to));
+  });
+  t.equal(textOf(await heard), 'event');
+  t.strictSame([await broker.countReady('one'), await broker.countReady('two'), asked], [1, 1, 1]);
+  await t.rejects(
+    broker.publish({ ...textMessage('x'), headers: { no: new Map() } }, to),
+    TypeError,
+    'a header that cannot be written is refused',
+  );
 });
