@@ -6,6 +6,7 @@
  */
 import { UmbelError } from '../errors.ts';
 import type { ResultDocument } from '../protocol/result.ts';
+import { ChurnMap } from '../std/churn-map.ts';
 import type { Clock, Timer } from '../std/clock.ts';
 
 interface Waiter {
@@ -18,7 +19,7 @@ const foreverMs = 2 ** 40;
 
 export class ResultWaiters {
   readonly #clock: Clock;
-  readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #waiters = new ChurnMap<string, Set<Waiter>>();
   readonly #onLastLeft: (taskId: string) => void;
 
   /** `onLastLeft`: nobody waits for this task any more. Must not throw. */

@@ -10,6 +10,7 @@ import { isBrokerAway, messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Message } from '../protocol/message.ts';
 import { decodeResultDocument, encodeRpcResult, type ResultDocument, type ResultRecord, readyStates } from '../protocol/result.ts';
+import { ChurnMap } from '../std/churn-map.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { ResultBackend } from './backend.ts';
@@ -41,7 +42,7 @@ export class RpcBackend implements ResultBackend {
   readonly #params: RpcBackendParams;
   readonly #clock: Clock;
   readonly #waiters: ResultWaiters;
-  readonly #known = new Map<string, Known>();
+  readonly #known = new ChurnMap<string, Known>();
   /** Name of the reply queue. */
   readonly #oid = newUuid();
   #subscription: Subscription | null = null;

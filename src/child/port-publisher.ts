@@ -12,6 +12,7 @@ import { encodeJson } from '../protocol/json.ts';
 import { ownHeaders } from '../protocol/named-headers.ts';
 import type { ResultTuple } from '../protocol/result-tuple.ts';
 import { encodeTask } from '../protocol/task-message.ts';
+import { ChurnMap } from '../std/churn-map.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import type { AnyResult, AsyncResult } from '../task/async-result.ts';
 import type { Publisher, SignatureCall, TaskCall } from '../task/publisher.ts';
@@ -33,7 +34,7 @@ interface Waiting {
 export class PortPublisher implements Publisher {
   readonly #port: ChildPort;
   readonly #settings: ChildSettings;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #waiting = new ChurnMap<number, Waiting>();
   #requests = 0;
 
   readonly #registry: () => TaskRegistry;

@@ -24,6 +24,7 @@ import {
 import { FrameReader } from '../ipc/frame.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
+import { ChurnMap } from '../std/churn-map.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
 import type { Retry } from '../task/control-flow.ts';
@@ -78,7 +79,7 @@ export class ChildRuntime {
   #capture: OutputCapture | null = null;
   #waiting: WaitingJob[] = [];
   #waitingHead = 0;
-  readonly #running = new Map<number, RunningJob>();
+  readonly #running = new ChurnMap<number, RunningJob>();
   #ready = false;
   #startFailureSaid = false;
   #stopping = false;

@@ -11,6 +11,7 @@ import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { ChurnMap } from '../std/churn-map.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 import { freePlaces } from './exact-subscription.ts';
 import { jobOf } from './job-of.ts';
@@ -58,7 +59,7 @@ export class Consumer {
   readonly #params: ConsumerParams;
   readonly #log: Logger;
   /** Held requests by delivery. */
-  readonly #requests = new Map<Delivery, Held>();
+  readonly #requests = new ChurnMap<Delivery, Held>();
   readonly #strategy: StrategyParams;
   #subscription: Subscription | null = null;
   #jobIds = 0;

@@ -9,6 +9,7 @@
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import type { ChurnMap } from '../std/churn-map.ts';
 import { OnceOnly, type OnceOnlyParams } from './once-only.ts';
 import type { Request } from './request.ts';
 import type { Decision } from './strategy.ts';
@@ -20,7 +21,7 @@ export interface OrphansParams extends OnceOnlyParams {
 /** Whose requests they are: the consumer. */
 export interface OrphansHome {
   /** Requests by delivery. */
-  readonly held: Map<Delivery, { readonly request: Request; readonly job: { withdrawn: boolean } }>;
+  readonly held: ChurnMap<Delivery, { readonly request: Request; readonly job: { withdrawn: boolean } }>;
   readonly subscription: Pick<Subscription, 'ack' | 'reject'>;
   /** As if it had just come. */
   carryOut(delivery: Delivery): void;

@@ -10,6 +10,7 @@
  * without limit when it is null. What was in flight when a connection broke is sent again and may arrive twice.
  */
 import type { Logger } from '../log/logger.ts';
+import { ChurnSet } from '../std/churn-set.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
 import type { AmqpConnection } from './amqp.ts';
 import type { AmqpChannel } from './amqp-channel.ts';
@@ -209,7 +210,7 @@ class Lane {
   /** Of #waiting, those before this are gone. */
   #at = 0;
   #waitingBytes = 0;
-  readonly #inFlight = new Set<Item>();
+  readonly #inFlight = new ChurnSet<Item>();
   /** Of these, those no question has been asked for. */
   #unasked: Item[] = [];
   #gathering: Timer | undefined;

@@ -34,6 +34,7 @@ import {
 import { FrameReader } from '../ipc/frame.ts';
 import type { Logger } from '../log/logger.ts';
 import { parseJson } from '../protocol/json.ts';
+import { ChurnMap } from '../std/churn-map.ts';
 import type { ChildEnd, ChildKind, ChildLink } from './child-link.ts';
 import { ChildOutbox } from './child-outbox.ts';
 import type { ChildExit, Job, JobKill } from './job.ts';
@@ -75,7 +76,7 @@ export class ChildHandle {
   readonly index: number;
   readonly spawnedAtMs = performance.now();
   /** Jobs sent and not settled, in the order sent. */
-  readonly jobs = new Map<number, Job>();
+  readonly jobs = new ChurnMap<number, Job>();
   readonly tenure = new Tenure();
   /** Settled jobs, over the child's life. */
   processed = 0;

@@ -6,6 +6,7 @@ import { OnceOnly } from '../../src/consumer/once-only.ts';
 import { Orphans, type OrphansParams } from '../../src/consumer/orphans.ts';
 import type { Decision } from '../../src/consumer/strategy.ts';
 import { ownHeaders } from '../../src/protocol/named-headers.ts';
+import { ChurnMap } from '../../src/std/churn-map.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { settled } from './doubles.ts';
 
@@ -65,7 +66,7 @@ t.test('lost with its connection while it is looked at: it runs when it comes ag
   const broker = { features: { redelivers: true } };
   const orphans = new Orphans({ backend, log: new RecordingLog(), broker } as unknown as OrphansParams);
   const subscription = { ack: async () => 'done' as const, reject: async () => 'done' as const };
-  orphans.attach({ held: new Map(), subscription, carryOut: ({ tag, redelivered }) => void done.push(`${tag} ${redelivered}`) });
+  orphans.attach({ held: new ChurnMap(), subscription, carryOut: ({ tag, redelivered }) => void done.push(`${tag} ${redelivered}`) });
   const failing = copy('b');
   const first = copy('a');
   t.ok(orphans.reunite(first, decision));

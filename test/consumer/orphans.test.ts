@@ -5,6 +5,7 @@ import { Orphans } from '../../src/consumer/orphans.ts';
 import { Request } from '../../src/consumer/request.ts';
 import type { Decision } from '../../src/consumer/strategy.ts';
 import type { TaskHeader } from '../../src/protocol/task-message.ts';
+import { ChurnMap } from '../../src/std/churn-map.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { taskOffer } from './doubles.ts';
 
@@ -17,7 +18,7 @@ function bench(redelivers = true) {
   const settled: string[] = [];
   const log = new RecordingLog();
   const orphans = new Orphans({ log, backend: null, broker: { features: { redelivers } } as unknown as Broker });
-  const held = new Map<Delivery, { request: Request; job: { withdrawn: boolean } }>();
+  const held = new ChurnMap<Delivery, { request: Request; job: { withdrawn: boolean } }>();
   const carriedOut: Delivery[] = [];
   const subscription: Pick<Subscription, 'ack' | 'reject'> = {
     ack: async ({ tag }) => {

@@ -8,6 +8,7 @@
  */
 import type { RedisConnection } from '../../driver/redis.ts';
 import { decodeResultDocument, type ResultDocument, readyStates } from '../../protocol/result.ts';
+import { ChurnMap } from '../../std/churn-map.ts';
 import type { Clock } from '../../std/clock.ts';
 import { ResultWaiters } from '../result-waiters.ts';
 import type { ResultKeys } from './result-keys.ts';
@@ -31,7 +32,7 @@ export class ResultWatch {
   readonly #connection: RedisConnection;
   readonly #keys: ResultKeys;
   readonly #waiters: ResultWaiters;
-  readonly #channels = new Map<string, Channel>();
+  readonly #channels = new ChurnMap<string, Channel>();
   /** Tasks to look for at the end of this turn of the event loop. */
   #toLookFor = new Set<string>();
   #stopListening: (() => void) | null = null;

@@ -17,6 +17,7 @@ import { messageOf, UmbelError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
+import { ChurnSet } from '../../std/churn-set.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
@@ -58,7 +59,7 @@ export class AmqpSubscription implements Subscription {
   readonly #queues: Set<string>;
   readonly #consumers: ConsumerSet;
   /** Delivered and not settled. */
-  readonly #held = new Set<Delivery>();
+  readonly #held = new ChurnSet<Delivery>();
   /** Arrived and not yet delivered, in order. */
   #buffer: Delivery[] = [];
   readonly #deferrals: Deferrals;

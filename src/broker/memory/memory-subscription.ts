@@ -1,4 +1,6 @@
 /** One consumption from the memory broker. Owns what it holds; the hub owns the rest. */
+
+import { ChurnMap } from '../../std/churn-map.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import type { MemoryHub, MemoryMessage, MemoryTaker } from './memory-hub.ts';
 
@@ -8,7 +10,7 @@ export class MemorySubscription implements Subscription, MemoryTaker {
   readonly #hub: MemoryHub;
   readonly #params: ConsumeParams;
   readonly #epoch: number;
-  readonly #held = new Map<Delivery, MemoryMessage>();
+  readonly #held = new ChurnMap<Delivery, MemoryMessage>();
   #queues: string[];
   #prefetch: number;
   #paused = false;

@@ -11,6 +11,7 @@ import type { RedisConnection } from '../../driver/redis.ts';
 import type { RedisFailure } from '../../driver/redis-failure.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
+import { ChurnMap } from '../../std/churn-map.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
@@ -58,7 +59,7 @@ export class RedisSubscription implements Subscription {
   readonly #connection: RedisConnection;
   readonly #order: QueueOrder;
   readonly #watched: Watched;
-  readonly #held = new Map<string, Unsettled>();
+  readonly #held = new ChurnMap<string, Unsettled>();
   readonly #unacked: UnackedMessages;
   readonly #broadcasts: BroadcastQueues;
   /** Queues that come by broadcast, and not from a list. */

@@ -13,6 +13,7 @@ import { type SqliteOperation, type SqliteStore, sqliteTopic } from '../../drive
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../protocol/virtual-envelope.ts';
+import { ChurnMap } from '../../std/churn-map.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { JointSettlement } from './joint-settlement.ts';
 import { type Lease, leaseExists } from './lease.ts';
@@ -51,7 +52,7 @@ export class SqliteSubscription implements Subscription {
   readonly #log: Logger;
   readonly #params: ConsumeParams;
   readonly #ended: (subscription: SqliteSubscription) => void;
-  readonly #held = new Map<number, Delivery>();
+  readonly #held = new ChurnMap<number, Delivery>();
   #queues: string[];
   /** The queue whose turn is next. */
   #turn = 0;
