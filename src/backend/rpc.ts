@@ -33,6 +33,8 @@ interface Known {
 
 /** States kept for tasks nobody has asked about yet; the oldest go first. */
 const mostKnown = 100_000;
+/** States the worker tells. One of the task's own has the task wait. */
+const workersOwn: ReadonlySet<string> = new Set([...readyStates, 'STARTED', 'RETRY']);
 const publishRetries = 20;
 const retryDelayMs = 1000;
 
@@ -103,10 +105,11 @@ export class RpcBackend implements ResultBackend {
       headers: {},
       body: Buffer.from(encodeRpcResult(record)),
     };
+    // All go the same way, so that those of one task stay in order.
+    const confirm = persistent ? null : ({ confirm: workersOwn.has(record.status) ? 'later' : 'soon' } as const);
     for (let failures = 0; ; ) {
       try {
-        // All go the same way: those of one task stay in order.
-        return await broker.publish(message, { exchange: '', routingKey: replyTo, confirmLater: !persistent });
+        return await broker.publish(message, { exchange: '', routingKey: replyTo, ...confirm });
       } catch (error) {
         if (!isBrokerAway(error) || this.#stopped || broker.state === 'stopped') throw error;
         const isLost = broker.state === 'lost';

@@ -82,8 +82,11 @@ export interface Destination {
   readonly queue?: string;
   /** A copy of a message that was delivered before: marked so, where a message can say it (not on RabbitMQ, where the server marks). */
   readonly redelivered?: boolean;
-  /** The sender is in no hurry to hear that the broker has it: that may come a few milliseconds later, for many at once. */
-  readonly confirmLater?: boolean;
+  /**
+   * That the broker has it may be heard for many at once: `later`, a few milliseconds after, when the sender is in no hurry, or `soon`. Those of one sender
+   * stay in order, whichever it is. Default: by itself.
+   */
+  readonly confirm?: 'later' | 'soon';
   /** Other processes that wait for it come before the sender's own consumers. Where the server itself takes turns, or all are equally quick, it does nothing. */
   readonly othersFirst?: boolean;
 }

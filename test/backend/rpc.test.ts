@@ -127,6 +127,17 @@ t.test('persistent replies, and results that never expire', async (t) => {
   t.equal(declared[0]?.arguments, undefined);
 });
 
+t.test('confirmed later, or soon where the task waits for it; persistent ones each by itself', async (t) => {
+  for (const persistent of [false, true]) {
+    const { broker, backend } = await open(t, { persistent });
+    const asked: (string | undefined)[] = [];
+    broker.publish = async (_message, { confirm }) => void asked.push(confirm);
+    const states = ['STARTED', 'PROGRESS', 'RETRY', 'SUCCESS', 'FAILURE', 'REVOKED'];
+    for (const state of states) await backend.store({ ...record('a', state, null), replyTo: 'there' });
+    t.strictSame(asked, persistent ? states.map(() => undefined) : ['later', 'soon', 'later', 'later', 'later', 'later']);
+  }
+});
+
 t.test('a task without an address: nothing is sent', async (t) => {
   const { broker, backend } = await open(t);
   let sent = 0;

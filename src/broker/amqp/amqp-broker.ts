@@ -230,7 +230,7 @@ export class AmqpBroker implements Broker {
   #publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
-      const { mandatory = false, queue, confirmLater = false } = destination;
+      const { mandatory = false, queue, confirm } = destination;
       const { exchange, routingKey } = queue === undefined ? destination : { exchange: '', routingKey: queue };
       let wire: RawPublish;
       try {
@@ -242,7 +242,8 @@ export class AmqpBroker implements Broker {
         if (failure === null) resolve();
         else reject(brokerUnavailable(failure));
       };
-      if (confirmLater && exchange === '' && !mandatory) this.#publisher.publishTogether(wire, message.body, this.#isFull(), done);
+      if (confirm !== undefined && exchange === '' && !mandatory)
+        this.#publisher.publishTogether(wire, message.body, confirm === 'soon' || this.#isFull(), done);
       else this.#publisher.publish(wire, message.body, done);
     });
   }

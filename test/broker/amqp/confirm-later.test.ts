@@ -20,8 +20,8 @@ t.test('confirmed later, or at once', async (t) => {
   t.teardown(() => broker.abandon());
   for (const name of ['tasks', 'replies']) await broker.declareQueue({ name, exchange: '', durable: false });
   const confirmed: string[] = [];
-  const reply = (text: string): Promise<void> =>
-    broker.publish(textMessage(text), { exchange: '', routingKey: 'replies', confirmLater: true }).then(() => void confirmed.push(text));
+  const reply = (text: string, confirm: 'later' | 'soon' = 'later'): Promise<void> =>
+    broker.publish(textMessage(text), { exchange: '', routingKey: 'replies', confirm }).then(() => void confirmed.push(text));
   const told = (): string => `the replies must be confirmed, and those are that were: ${confirmed}`;
   const first = reply('first');
   const held = Promise.withResolvers<void>();
@@ -47,5 +47,10 @@ t.test('confirmed later, or at once', async (t) => {
   await inGoodTime(reply('third'), told);
   t.strictSame(confirmed, ['first', 'second', 'third'], 'no room: nothing waits for the clock');
   await inGoodTime(second, told);
-  t.equal(await broker.countReady('replies'), 3);
+  subscription.setPrefetch(2);
+  const fourth = reply('fourth');
+  await inGoodTime(reply('fifth', 'soon'), told);
+  t.strictSame(confirmed.slice(3), ['fourth', 'fifth'], 'in a hurry: neither does that, nor what came before it');
+  await fourth;
+  t.equal(await broker.countReady('replies'), 5);
 });
