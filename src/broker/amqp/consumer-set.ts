@@ -103,13 +103,17 @@ export class ConsumerSet {
     if (channel.closed) throw new AmqpFailure('channel', 'the channel ended while consuming was begun');
   }
 
-  /** Others in the place of all there are; `before` is done first. What the old ones had under way still arrives. */
+  /**
+   * Others in the place of all there are; `before` is done first. What the old ones had under way still arrives. Each begins before the old one ends:
+   * with its last consumer the server would delete a queue declared with auto_delete, and all that waits in it.
+   */
   renew(before: (channel: AmqpChannel) => Promise<void> = async () => {}): Promise<void> {
     return this.#inTurn(async (channel) => {
       await before(channel);
       for (const consumer of [...this.#consumers.values()]) {
         if (!this.#params.wanted().has(consumer.queue) || this.#params.channel() !== channel) continue;
-        this.#consumers.delete(consumer.queue);
+        if (consumer.ended) this.#consumers.delete(consumer.queue);
+        else await this.#consume(channel, consumer.queue);
         await channel.cancel(consumer.tag);
       }
       await this.#alignOn(channel);

@@ -115,7 +115,7 @@ export class AmqpSubscription implements Subscription {
       ...params,
       noAck: params.consume.noAck === true,
       channel: () => (this.#opening ? null : this.#channel),
-      wanted: () => (this.#paused || this.#cancelled ? noQueues : this.#queues),
+      wanted: () => this.#wanted(),
       belongs: (queue) => !this.#cancelled && this.#queues.has(queue),
       onMessage: (consumer, message) => this.#onMessage(consumer, message),
       onRefused: () => {
@@ -162,6 +162,14 @@ export class AmqpSubscription implements Subscription {
       if (topology.hasSingleActiveConsumer(queue) || topology.declaration(queue).noDeclare === true) return false;
     }
     return true;
+  }
+
+  /** In a pause, those that the server would delete with their last consumer, and all that waits in them: what comes from them waits here. */
+  #wanted(): ReadonlySet<string> {
+    if (this.#cancelled) return noQueues;
+    if (!this.#paused) return this.#queues;
+    const { topology } = this.#params;
+    return new Set([...this.#queues].filter((queue) => topology.declaration(queue).autoDelete === true));
   }
 
   get heldUntilMs(): number {

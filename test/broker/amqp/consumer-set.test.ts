@@ -91,6 +91,18 @@ t.test('a queue that is wanted again before its consumer has ended gets another 
   t.strictSame(bench.take(), ['cancel umbel-3', 'cancel umbel-2', 'consume b']);
 });
 
+t.test('others take the place of consumers before those end: a queue may go with its last one', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('a').add('b');
+  await bench.set.align();
+  bench.take();
+  await bench.set.renew(async () => void bench.calls.push('before'));
+  t.strictSame(bench.take(), ['before', 'consume a', 'cancel umbel-1', 'consume b', 'cancel umbel-2']);
+  bench.set.end('a');
+  await bench.set.renew();
+  t.strictSame(bench.take(), ['cancel umbel-3', 'consume b', 'cancel umbel-4', 'consume a'], 'one that was ended first makes room');
+});
+
 t.test('a queue that cannot be declared any more is left out, said once, and tried again; the others are consumed from', async (t) => {
   const bench = new Bench();
   bench.wanted.add('good').add('bad');

@@ -121,6 +121,28 @@ t.test('topology', async (t) => {
     await inbox.subscription.release();
   });
 
+  t.test('a queue that the server deletes with its last consumer stays in a pause, and with another prefetch', async (t) => {
+    await broker.declareQueue({ name: 'fleeting', autoDelete: true });
+    for (let number = 0; number < 12; number++) await send(`${number}`, 'fleeting');
+    const inbox = await openInbox(broker, ['fleeting'], 2);
+    const held = await inbox.deliveries.take(2);
+    inbox.subscription.setPrefetch(4);
+    held.push(...(await inbox.deliveries.take(2)));
+    inbox.subscription.pause();
+    for (const delivery of held) t.equal(await inbox.subscription.ack(delivery), 'done');
+    t.equal(inbox.deliveries.size, 0, 'what comes in a pause waits');
+    inbox.subscription.resume();
+    const last = await inbox.deliveries.take(4);
+    // Deferred ones do not count: the count goes over to the channel, and others take the place of the consumer.
+    await inbox.subscription.defer(last[0]!, Date.now() + 60_000);
+    last.push(...(await inbox.deliveries.take(1)));
+    for (const delivery of last.slice(1)) await inbox.subscription.ack(delivery);
+    const rest = await inbox.deliveries.take(3);
+    const all = new Set([...held, ...last, ...rest].map(textOf));
+    t.equal(all.size, 12, 'all have come, each once');
+    await inbox.subscription.release();
+  });
+
   t.test('a quorum queue: counted per consumer, deliveries counted, the prefetch can change', async (t) => {
     const quorum = amqpBroker(vhost.url());
     t.teardown(() => quorum.stop());
