@@ -93,7 +93,7 @@ chain(js(), py('chain-2'), js(), py('chain-4', priority=9), js(), group(py('chai
 chord([js(), py('part')], note.s().set(queue='py', task_id='f-body')).apply_async()
 chord([js(), js()], chain(py('body-chain-1'), js(), py('body-chain-2'))).apply_async()
 chain(js(), chord([py('inner-part-1'), py('inner-part-2')], py('inner-body'))).apply_async()
-js().apply_async(headers={'custom': custom, 'mine': 7}, stamped_headers=['mine'], link=py('stamped'))
+js().apply_async(headers={'custom': custom, 'mine': 7}, stamped_headers=['mine'], mine=7, link=py('stamped'))
 `;
 const followUpIds = [
   ...['link', 'link-mutable', 'group-1', 'group-2', 'errback', 'errback-2', 'chain-2', 'chain-4', 'chain-group-1', 'chain-group-2'],
