@@ -29,20 +29,24 @@ export async function measureWatched({ umbel, folder, tasks, rounds }: WatchedPa
   await fill(filled, tasks);
   const base = { umbel, folder, tasks, filled, results: false };
   const socket = join(folder, 'health.sock');
-  let withoutPerSecond = 0;
-  let watchedPerSecond = 0;
-  let monitoredPerSecond = 0;
-  const watch = ['-E'];
   const env = { UMBEL_WORKER_HEALTH_LISTEN: socket };
+  const watched = { ...base, more: ['-E'], env };
+  const ways = [
+    { what: 'unwatched', params: base },
+    { what: 'watched', params: watched },
+    { what: 'monitored', params: { ...watched, beside: (url: string) => monitor(umbel, url) } },
+  ];
+  const best = new Map<string, number>();
   for (let round = 0; round < rounds; round += 1) {
-    withoutPerSecond = Math.max(withoutPerSecond, await workOff({ ...base, name: `unwatched-${round}` }));
-    const probe = setInterval(() => read(socket), everyMs);
-    watchedPerSecond = Math.max(watchedPerSecond, await workOff({ ...base, name: `watched-${round}`, more: watch, env }));
-    const name = `monitored-${round}`;
-    const monitored = await workOff({ ...base, name, more: watch, env, beside: (url) => monitor(umbel, url) });
-    monitoredPerSecond = Math.max(monitoredPerSecond, monitored);
-    clearInterval(probe);
+    // There and back: whoever comes first, after a pause, is a few hundredths faster.
+    for (const { what, params } of round % 2 === 0 ? ways : ways.toReversed()) {
+      const probe = params === base ? undefined : setInterval(() => read(socket), everyMs);
+      const perSecond = await workOff({ ...params, name: `${what}-${round}` });
+      clearInterval(probe);
+      best.set(what, Math.max(best.get(what) ?? 0, perSecond));
+    }
   }
+  const [withoutPerSecond = 0, watchedPerSecond = 0, monitoredPerSecond = 0] = ways.map(({ what }) => best.get(what));
   return { withoutPerSecond, watchedPerSecond, monitoredPerSecond };
 }
 
