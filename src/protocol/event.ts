@@ -16,6 +16,8 @@ export interface EventOrigin {
   readonly pid: number;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** Hours west of UTC, as Python has it. */
 export function utcOffsetHours(now: Date): number {
   // As integers: 0 - 0 and not -0.
@@ -68,12 +70,15 @@ export function becomeEvent(fields: PlainFields, type: string, origin: EventOrig
 
 /** As `encodeEvents` of a list; nothing in it needs a look. It becomes text when a broker asks for its body: where nobody listens, none may. */
 export function encodePlainEvents(events: readonly PlainFields[], hostname: string): Message {
-  let body: Buffer | null = null;
+  // Let go of as soon as it is text.
+  let unread: readonly PlainFields[] | null = events;
+  let body = nothing;
   return {
     properties: { contentType: 'application/json', contentEncoding: 'utf-8', deliveryMode: 1, priority: 0 },
     headers: { hostname },
     get body() {
-      body ??= Buffer.from(JSON.stringify(events));
+      if (unread !== null) body = Buffer.from(JSON.stringify(unread));
+      unread = null;
       return body;
     },
   };
