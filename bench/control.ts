@@ -40,7 +40,7 @@ export async function measureControl({ umbel, folder, tasks }: ControlParams): P
     for (const teardown of teardowns) await teardown();
   }
   say('throughput with and without events and metrics …');
-  const { withoutPerSecond, watchedPerSecond, monitoredPerSecond } = await measureWatched({ umbel, folder, tasks, rounds: 6 });
+  const { withoutPerSecond, watchedPerSecond, monitoredPerSecond } = await measureWatched({ umbel, folder, tasks, rounds: 10 });
   rows.push({
     what: 'no-op tasks, events (-E) and metrics on',
     measured: rate(watchedPerSecond),

@@ -104,16 +104,27 @@ export class RabbitmqControl {
     await this.#done(`rabbit_auth_backend_internal:change_password(${binary(name)}, ${binary(password)}, <<"test">>)`);
   }
 
-  /** To do everything there. */
-  async allow(user: string, vhost = '/'): Promise<void> {
-    const all = '<<".*">>, <<".*">>, <<".*">>';
-    await this.#done(`rabbit_auth_backend_internal:set_permissions(${binary(user)}, ${binary(vhost)}, ${all}, <<"test">>)`);
+  /** To write and read everything there, and to declare what `configure` fits. */
+  async allow(user: string, vhost = '/', configure = '.*'): Promise<void> {
+    const rights = `${binary(configure)}, <<".*">>, <<".*">>`;
+    await this.#done(`rabbit_auth_backend_internal:set_permissions(${binary(user)}, ${binary(vhost)}, ${rights}, <<"test">>)`);
   }
 
   async closeAllConnections(reason: string): Promise<void> {
     // One that ends by itself meanwhile would end the server's own call for all of them, and leave the others open.
     const close = `try rabbit_networking:close_connection(Pid, ${text(reason)}) catch exit:_ -> ok end`;
     await this.#done(`lists:foreach(fun(Pid) -> ${close} end, rabbit_networking:connections())`);
+  }
+
+  /** Those to publish over. */
+  async closePublishingConnections(reason: string): Promise<void> {
+    const close = `try rabbit_networking:close_connection(Pid, ${text(reason)}) catch exit:_ -> ok end`;
+    const named = `[{client_properties, Properties}] = rabbit_networking:connection_info(Pid, [client_properties]),
+      case lists:keyfind(<<"connection_name">>, 1, Properties) of
+        {_, longstr, Name} -> case binary:match(Name, <<"(publishing)">>) of nomatch -> ok; _ -> ${close} end;
+        _ -> ok
+      end`;
+    await this.#done(`lists:foreach(fun(Pid) -> ${named} end, rabbit_networking:connections())`);
   }
 
   /** Bytes, or a fraction of what there is. */

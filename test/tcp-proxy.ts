@@ -7,6 +7,8 @@ export class TcpProxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #server: Server | null = null;
   #frozen = false;
+  /** Looks at what clients send; true: that goes nowhere, and all is cut. */
+  cutsAt: (chunk: Buffer) => boolean = () => false;
 
   private constructor(target: number) {
     this.#target = target;
@@ -68,7 +70,8 @@ export class TcpProxy {
       from.on('error', end);
       from.on('close', end);
       from.on('data', (chunk: Buffer) => {
-        if (!this.#frozen) to.write(chunk);
+        if (from === client && this.cutsAt(chunk)) this.cut();
+        else if (!this.#frozen) to.write(chunk);
       });
       if (this.#frozen) from.pause();
     }

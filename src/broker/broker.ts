@@ -249,7 +249,8 @@ export interface Broker {
   start(): Promise<void>;
   /** Flush what was promised, then disconnect. Idempotent, safe before `start`. */
   stop(): Promise<void>;
-  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void;
+  /** Returns what ends it. */
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void;
   /** Give up a connection that looks well and make another: 'lost', with all that a loss means, then 'connected'. Only when connected. */
   reconnect(reason: string): void;
   declareQueue(queue: QueueDeclaration): Promise<void>;

@@ -82,11 +82,20 @@ export class DeadLetters {
   /** Resolves when the broker has it for good. */
   async put(message: Message, cause: DeadCause): Promise<void> {
     const { broker, queue } = this.#params;
-    await this.#declare();
     const headers = { ...withoutOwn(message.headers), [ownHeaders.dead]: JSON.stringify(cause) };
     // Nobody waits for its time any more.
     const { expiration: _expiration, ...properties } = message.properties;
-    await broker.publish({ ...message, properties, headers }, { exchange: '', routingKey: queue, mandatory: true });
+    const letter = { ...message, properties, headers };
+    const send = async (): Promise<void> => {
+      await this.#declare();
+      await broker.publish(letter, { exchange: '', routingKey: queue, mandatory: true });
+    };
+    await send().catch((error: unknown) => {
+      if (!(error instanceof UmbelError && error.code === 'BROKER_REFUSED')) throw error;
+      // Somebody may have deleted it.
+      this.#declared = null;
+      return send();
+    });
   }
 
   /** Show each letter, oldest first, and do with it what is said. Resolves to what was said, in order. */

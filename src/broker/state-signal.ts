@@ -19,8 +19,10 @@ export class StateSignal {
     return this.#value === 'connected' || this.#value === 'lost';
   }
 
-  onChange(listener: (state: BrokerState, cause: Error | null) => void): void {
+  /** Returns what ends it. */
+  onChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** `cause` null: it was asked for, or all is well. */

@@ -6,10 +6,13 @@
  * restarted.
  */
 import type { Broker, Listener } from '../broker/broker.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
 import type { Message } from '../protocol/message.ts';
 
 export interface CrashNoticesParams {
   readonly broker: Broker;
+  readonly log: Logger;
   /** Messages remembered. Default: 1000. */
   readonly maxRemembered?: number;
 }
@@ -58,12 +61,22 @@ export class CrashNotices {
     this.#crashes.delete(taskId);
   }
 
-  /** Known here from now on; resolves when the broker has it for the others. */
+  /**
+   * Known here from now on; resolves when the broker has it for the others, or will not have it: the message goes back all the same. (After a restart of
+   * the server the exchange is not there until one of its listeners is back.)
+   */
   async tell(taskId: string, crashes: number, notBeforeMs = 0): Promise<void> {
+    const { broker, log } = this.#params;
     this.#remember(taskId, { count: crashes, notBeforeMs });
     const body = Buffer.from(JSON.stringify({ id: taskId, crashes, not_before: notBeforeMs }));
     const properties = { contentType: 'application/json', contentEncoding: 'utf-8', deliveryMode: 1 as const };
-    await this.#params.broker.publish({ properties, headers: null, body }, { exchange, routingKey: '' });
+    try {
+      await broker.publish({ properties, headers: null, body }, { exchange, routingKey: '' });
+    } catch (error) {
+      log.warning('task.crash-untold', `Other workers do not hear that task ${taskId} has ended ${crashes} children: ${messageOf(error)}`, {
+        taskId,
+      });
+    }
   }
 
   /** Nobody but workers publishes there; what is no notice is none. */

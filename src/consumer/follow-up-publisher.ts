@@ -2,8 +2,8 @@
  * Publishing what follows from a finished task, for as long as it takes.
  *
  * A follow-up that is given up is work lost: the message it came from may be acknowledged already, and if not, its task would
- * run once more. So while the broker is away this waits for it; what the broker refuses while it is there is given up after
- * a few tries. Never decides what to publish.
+ * run once more. So while the broker is away this waits for it, also when only the way to publish is (RabbitMQ has a connection of its own for that);
+ * what the broker refuses while it is there is given up after a few tries. Never decides what to publish.
  */
 import type { ResultBackend } from '../backend/backend.ts';
 import { startChords } from '../backend/start-chords.ts';
@@ -54,13 +54,13 @@ export class FollowUpPublisher {
   async #publishOne({ meta, body }: FollowUp): Promise<void> {
     const { headers, properties, taskName, taskId, route, dueAtMs } = meta;
     const request = { taskName, taskId, route, dueAtMs, retry: false } as const;
-    for (let refusals = 0; ; ) {
+    for (let tries = 1, refusals = 0; ; tries += 1) {
       try {
         return await this.#params.producer.publish({ headers, properties, body }, request);
       } catch (error) {
         if (!isTransient(error)) throw error;
         const { state } = this.#params.broker;
-        if (state === 'connected') refusals += 1;
+        if (state === 'connected' && !isLost(error)) refusals += 1;
         if (state === 'stopped' || refusals >= maxRefusals) throw error;
         const about = { taskId: meta.taskId, taskName: meta.taskName };
         this.#params.log.warning(
@@ -68,7 +68,7 @@ export class FollowUpPublisher {
           `Task ${meta.taskName}[${meta.taskId}] could not be sent, trying again: ${messageOf(error)}`,
           about,
         );
-        await (state === 'connected' ? this.#pause(refusals) : this.#brokerBack());
+        await (state === 'connected' ? this.#pause(tries) : this.#brokerBack());
       }
     }
   }
@@ -77,10 +77,14 @@ export class FollowUpPublisher {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  #pause(refusals: number): Promise<void> {
-    const delayMs = backoffDelayMs({ attempt: refusals - 1, baseMs: firstRetryMs, maxMs: longestRetryMs });
+  #pause(tries: number): Promise<void> {
+    const delayMs = backoffDelayMs({ attempt: tries - 1, baseMs: firstRetryMs, maxMs: longestRetryMs });
     return new Promise((resolve) => this.#clock.setTimer(resolve, delayMs));
   }
+}
+
+function isLost(error: unknown): boolean {
+  return error instanceof UmbelError && error.code === 'BROKER_LOST';
 }
 
 function isTransient(error: unknown): boolean {

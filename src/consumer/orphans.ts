@@ -20,8 +20,8 @@ export interface OrphansParams extends OnceOnlyParams {
 
 /** Whose requests they are: the consumer. */
 export interface OrphansHome {
-  /** Requests by delivery. */
-  readonly held: ChurnMap<Delivery, { readonly request: Request; readonly job: { withdrawn: boolean } }>;
+  /** Requests by delivery. A job without a child has ended, when its request is active, and is being recorded. */
+  readonly held: ChurnMap<Delivery, { readonly request: Request; readonly job: { withdrawn: boolean; readonly child: unknown } }>;
   readonly subscription: Pick<Subscription, 'ack' | 'reject'>;
   /** As if it had just come. */
   carryOut(delivery: Delivery): void;
@@ -102,7 +102,8 @@ export class Orphans {
     if (early && this.goesOn(request)) return;
     request.lost = true;
     const key = keyOf(request.header);
-    this.#running.delete(key);
+    // Put back, it may run anew by then.
+    if (this.#running.get(key) === request) this.#running.delete(key);
     // Its end is recorded: before a late acknowledgement it always is, after an early one where it was let go on.
     if (action !== 'requeue' && (!early || this.#params.broker.features.redelivers === true)) remember(this.#ended, key, action);
   }
@@ -132,7 +133,7 @@ export class Orphans {
     const action = this.#ended.get(key) ?? (request !== undefined && !request.offer.acksLate ? 'ack' : undefined);
     if (action === undefined) return false;
     this.#ended.delete(key);
-    this.#settle(delivery, header, action);
+    this.#settle(delivery, header, action, null);
     this.#say(header, 'has ended here');
     return true;
   }
@@ -151,15 +152,19 @@ export class Orphans {
     held?.delete(request.delivery);
     if (entry !== undefined) held?.set(delivery, entry);
     request.delivery = delivery;
-    if (request.acknowledged) this.#settle(delivery, request.header, 'ack');
-    this.#say(request.header, 'is running here');
+    if (request.acknowledged) this.#settle(delivery, request.header, 'ack', request);
+    this.#say(request.header, entry?.job.child === null ? 'has ended here' : 'is running here');
   }
 
-  #settle(delivery: Delivery, header: TaskHeader, action: FinalAction): void {
+  /** Its task has ended, or runs on as this request. In vain, the message comes once more: then that is still known. */
+  #settle(delivery: Delivery, header: TaskHeader, action: FinalAction, runs: Request | null): void {
     const subscription = this.#home?.subscription;
     const settled = action === 'ack' ? subscription?.ack(delivery) : subscription?.reject(delivery, { requeue: false });
-    settled?.catch((error: unknown) =>
-      this.#params.log.error('message.settle-failed', `Couldn't ack '${header.id}', reason: ${messageOf(error)}`),
+    settled?.then(
+      (outcome) => {
+        if (outcome === 'stale' && !(runs !== null && this.goesOn(runs))) remember(this.#ended, keyOf(header), action);
+      },
+      (error: unknown) => this.#params.log.error('message.settle-failed', `Couldn't ack '${header.id}', reason: ${messageOf(error)}`),
     );
   }
 

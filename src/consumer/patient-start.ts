@@ -22,27 +22,31 @@ export async function patiently<T>(broker: Broker, step: () => Promise<T>, clock
   let unexplained = 0;
   let changes = 0;
   let wake = (): void => {};
-  broker.onStateChange(() => {
+  const unlisten = broker.onStateChange(() => {
     changes += 1;
     wake();
   });
-  for (;;) {
-    const before = changes;
-    try {
-      return await step();
-    } catch (error) {
-      if (!(error instanceof UmbelError && error.code.startsWith('BROKER_'))) throw error;
-      if (changes === before && broker.state !== 'lost') {
-        // With the connection as it was, it is the broker that says no.
-        if (error.code !== 'BROKER_LOST' || ++unexplained > mostUnexplained) throw error;
-        await new Promise<void>((resolve) => clock.setTimer(resolve, unexplainedPauseMs));
+  try {
+    for (;;) {
+      const before = changes;
+      try {
+        return await step();
+      } catch (error) {
+        if (!(error instanceof UmbelError && error.code.startsWith('BROKER_'))) throw error;
+        if (changes === before && broker.state !== 'lost') {
+          // With the connection as it was, it is the broker that says no.
+          if (error.code !== 'BROKER_LOST' || ++unexplained > mostUnexplained) throw error;
+          await new Promise<void>((resolve) => clock.setTimer(resolve, unexplainedPauseMs));
+        }
+        while (broker.state === 'lost') {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+        if (broker.state !== 'connected') throw error;
       }
-      while (broker.state === 'lost') {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-      if (broker.state !== 'connected') throw error;
     }
+  } finally {
+    unlisten();
   }
 }

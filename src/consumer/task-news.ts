@@ -5,9 +5,8 @@
  */
 import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { LogFields, Logger } from '../log/logger.ts';
-import type { PlainFields } from '../protocol/event.ts';
 import { type ExceptionDocument, errorText } from '../protocol/exception.ts';
-import { formatIsoTime } from '../protocol/iso-time.ts';
+import type { PlainFields } from '../protocol/gathered-events.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { repr } from '../std/safe-repr.ts';
@@ -19,7 +18,11 @@ import { revokedEvent, sayUnwanted, type UnwantedReason } from './unwanted-task.
 export interface TaskEvents {
   /** Nobody wants any: none is made. */
   readonly enabled: boolean;
-  /** `fields` become the event: they are no longer the caller's. */
+  received(task: TaskHeader): void;
+  started(taskId: string): void;
+  /** `result` as text. */
+  succeeded(taskId: string, result: string, runtimeSeconds: number): void;
+  /** Any other. */
   task(type: string, fields: PlainFields): void;
 }
 
@@ -44,7 +47,7 @@ export class TaskNews {
     const { header, delivery } = request;
     this.meter.received(request);
     if (this.#log.enabled('info')) this.#log.info('task.received', `Task ${request.label} received`, fieldsOf(header));
-    if (this.#tells(request) && delivery.wasDeferred !== true) this.#receivedEvent(header);
+    if (this.#tells(request) && delivery.wasDeferred !== true) this.#events.received(header);
   }
 
   /** Here, and to be run later. Monitors hear of it now, as from Celery. */
@@ -52,28 +55,14 @@ export class TaskNews {
     const { header, dueAtMs } = task;
     const text = `Task ${header.task}[${header.id}] received, due ${new Date(dueAtMs).toISOString()}`;
     this.#log.debug('task.deferred', text, fieldsOf(header));
-    if (this.#tells(task)) this.#receivedEvent(header);
-  }
-
-  #receivedEvent(header: TaskHeader): void {
-    this.#events.task('task-received', {
-      uuid: header.id,
-      name: header.shadow ?? header.task,
-      args: header.argsrepr ?? '',
-      kwargs: header.kwargsrepr ?? '',
-      root_id: header.rootId,
-      parent_id: header.parentId,
-      retries: header.retries,
-      eta: header.etaMs === null ? null : formatIsoTime(header.etaMs),
-      expires: header.expiresMs === null ? null : formatIsoTime(header.expiresMs),
-    });
+    if (this.#tells(task)) this.#events.received(header);
   }
 
   started(request: Request, pid: number): void {
     const { header } = request;
     this.meter.started(request);
     if (this.#log.enabled('debug')) this.#log.debug('task.started', `Task accepted: ${request.label} pid:${pid}`, fieldsOf(header));
-    if (this.#tells(request)) this.#events.task('task-started', { uuid: header.id });
+    if (this.#tells(request)) this.#events.started(header.id);
   }
 
   succeeded(request: Request, runtimeSeconds: number, meta: SucceededMeta | null, resultJson: string): void {
@@ -86,7 +75,7 @@ export class TaskNews {
     if (!this.#tells(request)) return;
     // The child makes the text only where it was known beforehand that somebody wants it.
     const result = knownText(meta, resultJson) ?? repr(parseJson(resultJson));
-    this.#events.task('task-succeeded', { uuid: header.id, result, runtime: runtimeSeconds });
+    this.#events.succeeded(header.id, result, runtimeSeconds);
   }
 
   failed(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
@@ -168,7 +157,7 @@ export class TaskNews {
 }
 
 /** Nobody listens. */
-export const noEvents: TaskEvents = { enabled: false, task: () => {} };
+export const noEvents: TaskEvents = { enabled: false, received: () => {}, started: () => {}, succeeded: () => {}, task: () => {} };
 
 /** Most tasks return nothing, and their children say nothing of it. */
 function knownText(meta: SucceededMeta | null, resultJson: string): string | undefined {

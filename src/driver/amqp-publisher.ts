@@ -27,6 +27,11 @@ export interface AmqpPublisherParams {
   /** More may not wait. */
   readonly maxWaiting?: number;
   readonly maxWaitingBytes?: number;
+  /**
+   * Done on each further connection before anything is sent: its server may lack what the last one had, and messages for a queue that is not there vanish.
+   * Never rejects.
+   */
+  prepare?(): Promise<void>;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -66,6 +71,9 @@ export class AmqpPublisher {
   readonly #toExchanges: Lane;
   readonly #together: Lane;
   #acquired: Promise<void> | null = null;
+  /** The connection that has been, or is being, prepared. */
+  #preparedEpoch = 0;
+  #prepared: Promise<void> = Promise.resolve();
   #stopped = false;
   #unlisten: (() => void)[] = [];
   #impatience: Timer | undefined;
@@ -74,7 +82,8 @@ export class AmqpPublisher {
     this.#params = params;
     this.#connection = params.connection;
     this.#clock = params.clock ?? systemClock;
-    const lane = (confirmation: Confirmation): Lane => new Lane(params, this.#clock, confirmation, () => this.#armImpatience());
+    const lane = (confirmation: Confirmation): Lane =>
+      new Lane(params, this.#clock, confirmation, { onWaiting: () => this.#armImpatience(), prepared: (epoch) => this.#prepare(epoch) });
     this.#unconfirmed = params.confirm ? null : lane('never');
     this.#toQueues = lane('each');
     this.#toExchanges = lane('each');
@@ -126,6 +135,15 @@ export class AmqpPublisher {
     this.#stopped = true;
     this.#end();
     this.#connection.abandon();
+  }
+
+  /** Once for all lanes. */
+  #prepare(epoch: number): Promise<void> {
+    if (epoch > this.#preparedEpoch) {
+      this.#preparedEpoch = epoch;
+      this.#prepared = epoch === 1 ? Promise.resolve() : (this.#params.prepare?.() ?? Promise.resolve());
+    }
+    return this.#prepared;
   }
 
   #lanes(): readonly Lane[] {
@@ -194,6 +212,13 @@ export class AmqpPublisher {
   }
 }
 
+interface LaneOwner {
+  /** Something waits for a server that is away. */
+  onWaiting(): void;
+  /** Resolves when something may be sent over the connection of this epoch. Never rejects. */
+  prepared(epoch: number): Promise<void>;
+}
+
 /**
  * One channel and what goes over it.
  *
@@ -204,7 +229,7 @@ class Lane {
   readonly #connection: AmqpConnection;
   readonly #clock: Clock;
   readonly #confirmation: Confirmation;
-  readonly #onWaiting: () => void;
+  readonly #owner: LaneOwner;
   readonly #windowSize: number;
   #waiting: Item[] = [];
   /** Of #waiting, those before this are gone. */
@@ -219,12 +244,12 @@ class Lane {
   #opening = false;
   #drainedWaiters: (() => void)[] = [];
 
-  constructor(params: AmqpPublisherParams, clock: Clock, confirmation: Confirmation, onWaiting: () => void) {
+  constructor(params: AmqpPublisherParams, clock: Clock, confirmation: Confirmation, owner: LaneOwner) {
     this.#params = params;
     this.#connection = params.connection;
     this.#clock = clock;
     this.#confirmation = confirmation;
-    this.#onWaiting = onWaiting;
+    this.#owner = owner;
     this.#windowSize = params.windowSize ?? defaultWindowSize;
   }
 
@@ -246,7 +271,7 @@ class Lane {
     }
     this.#waiting.push(item);
     this.#waitingBytes += item.content.length;
-    if (this.#connection.state !== 'connected') this.#onWaiting();
+    if (this.#connection.state !== 'connected') this.#owner.onWaiting();
     this.wake();
   }
 
@@ -288,7 +313,8 @@ class Lane {
   #open(): void {
     this.#opening = true;
     const { epoch } = this.#connection;
-    this.#connection.openChannel({ confirm: this.#confirmation === 'each' }).then(
+    const opened = this.#owner.prepared(epoch).then(() => this.#connection.openChannel({ confirm: this.#confirmation === 'each' }));
+    opened.then(
       (channel) => {
         this.#opening = false;
         channel.onReturn((message) => this.#onReturn(message));
@@ -306,7 +332,7 @@ class Lane {
         if (this.#connection.state === 'connected' && this.#connection.epoch === epoch) {
           this.end(error instanceof AmqpFailure ? error : this.#connection.unavailable());
         } else {
-          this.#onWaiting();
+          this.#owner.onWaiting();
           this.wake();
         }
       },
@@ -425,7 +451,7 @@ class Lane {
     else
       setImmediate(() => {
         if (this.#connection.state === 'connected') this.wake();
-        else this.#onWaiting();
+        else this.#owner.onWaiting();
       });
   }
 

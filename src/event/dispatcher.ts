@@ -7,19 +7,11 @@
 import type { Broker } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import {
-  becomeEvent,
-  type EventOrigin,
-  encodeEvents,
-  encodePlainEvents,
-  makeEvent,
-  multiRoutingKey,
-  type PlainFields,
-  routingKeyOf,
-  utcOffsetHours,
-} from '../protocol/event.ts';
+import { type EventOrigin, encodeEvents, makeEvent, multiRoutingKey, routingKeyOf, utcOffsetHours } from '../protocol/event.ts';
+import { EventsMessage, GatheredEvents, type PlainFields } from '../protocol/gathered-events.ts';
 import type { Message } from '../protocol/message.ts';
 import { type SentTask, sentEvent } from '../protocol/sent-event.ts';
+import type { TaskHeader } from '../protocol/task-message.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 
@@ -50,7 +42,7 @@ export class EventDispatcher {
   readonly #params: EventDispatcherParams;
   readonly #clock: Clock;
   readonly #maxWaiting: number;
-  #tasks: PlainFields[] = [];
+  #gathered: GatheredEvents | null = null;
   #flush: NodeJS.Immediate | null = null;
   readonly #waiting: Outgoing[] = [];
   #waitingEvents = 0;
@@ -62,7 +54,7 @@ export class EventDispatcher {
   #started = false;
   #inFlight = 0;
   #idle: (() => void)[] = [];
-  #offsetHours = 0;
+  #offset = 0;
   #offsetAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(params: EventDispatcherParams) {
@@ -88,15 +80,15 @@ export class EventDispatcher {
 
   /** Resolves when everything is sent that can be. */
   async stop(): Promise<void> {
-    this.#flushTasks();
+    this.#sendGathered();
     this.#started = false;
     if (this.#inFlight > 0 && this.#params.broker.state === 'connected') await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   /** Of a worker or a client; `origin`: of a process that has no connection of its own. */
   send(type: string, fields: Readonly<Record<string, unknown>>, origin = this.#params.origin): void {
-    const nowMs = this.#now();
-    const event = makeEvent(type, origin, this.#params.logicalClock.forward(), nowMs, this.#offsetHours, fields);
+    const nowMs = this.#clock.now();
+    const event = makeEvent(type, origin, this.#params.logicalClock.forward(), nowMs, this.#offsetHours(nowMs), fields);
     this.#publish({ message: encodeEvents(event, origin.hostname), routingKey: routingKeyOf(type), events: 1 });
   }
 
@@ -106,33 +98,48 @@ export class EventDispatcher {
     if (event !== null) this.send('task-sent', event.fields, event.origin ?? this.#params.origin);
   }
 
-  /** Of a task: goes out at the end of this turn of the event loop, with others. `fields` are no longer the caller's: they become the event. */
+  // Of tasks: these go out at the end of this turn of the event loop, with others.
+
+  received(task: TaskHeader): void {
+    this.#gathering().received(task, this.#params.logicalClock.forward(), this.#clock.now());
+  }
+
+  started(taskId: string): void {
+    this.#gathering().started(taskId, this.#params.logicalClock.forward(), this.#clock.now());
+  }
+
+  succeeded(taskId: string, result: string, runtimeSeconds: number): void {
+    this.#gathering().succeeded(taskId, result, runtimeSeconds, this.#params.logicalClock.forward(), this.#clock.now());
+  }
+
+  /** Any other. */
   task(type: string, fields: PlainFields): void {
-    const nowMs = this.#now();
-    becomeEvent(fields, type, this.#params.origin, this.#params.logicalClock.forward(), nowMs, this.#offsetHours);
-    this.#tasks.push(fields);
-    if (this.#tasks.length >= mostInList) this.#flushTasks();
-    else this.#flush ??= setImmediate(() => this.#flushTasks());
+    this.#gathering().other(type, fields, this.#params.logicalClock.forward(), this.#clock.now());
   }
 
-  /** Unix milliseconds. The offset of the time zone is looked at now and then. */
-  #now(): number {
-    const nowMs = this.#clock.now();
-    if (Math.abs(nowMs - this.#offsetAtMs) > offsetFreshMs) {
-      this.#offsetHours = utcOffsetHours(new Date(nowMs));
-      this.#offsetAtMs = nowMs;
-    }
-    return nowMs;
+  #gathering(): GatheredEvents {
+    if (this.#gathered !== null && this.#gathered.size >= mostInList) this.#sendGathered();
+    if (this.#gathered !== null) return this.#gathered;
+    this.#flush ??= setImmediate(() => this.#sendGathered());
+    this.#gathered = new GatheredEvents(this.#params.origin, this.#offsetHours(this.#clock.now()));
+    return this.#gathered;
   }
 
-  #flushTasks(): void {
+  #sendGathered(): void {
     if (this.#flush !== null) clearImmediate(this.#flush);
     this.#flush = null;
-    if (this.#tasks.length === 0) return;
-    const events = this.#tasks;
-    this.#tasks = [];
-    const message = encodePlainEvents(events, this.#params.origin.hostname);
-    this.#publish({ message, routingKey: multiRoutingKey, events: events.length });
+    const gathered = this.#gathered;
+    this.#gathered = null;
+    if (gathered !== null) this.#publish({ message: new EventsMessage(gathered), routingKey: multiRoutingKey, events: gathered.size });
+  }
+
+  /** West of UTC. Looked at now and then. */
+  #offsetHours(nowMs: number): number {
+    if (Math.abs(nowMs - this.#offsetAtMs) > offsetFreshMs) {
+      this.#offset = utcOffsetHours(new Date(nowMs));
+      this.#offsetAtMs = nowMs;
+    }
+    return this.#offset;
   }
 
   #publish(outgoing: Outgoing): void {

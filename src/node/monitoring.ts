@@ -15,7 +15,8 @@ import { Heartbeat } from '../event/heartbeat.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Producer } from '../producer/producer.ts';
-import type { PlainFields } from '../protocol/event.ts';
+import type { PlainFields } from '../protocol/gathered-events.ts';
+import type { TaskHeader } from '../protocol/task-message.ts';
 import type { StateDb } from '../statedb/state-db.ts';
 import { LamportClock } from '../std/lamport-clock.ts';
 import { Neighbours } from './neighbours.ts';
@@ -85,6 +86,18 @@ export class Monitoring implements TaskEvents, CustomEvents {
 
   get enabled(): boolean {
     return this.#enabled;
+  }
+
+  received(task: TaskHeader): void {
+    this.#dispatcher.received(task);
+  }
+
+  started(taskId: string): void {
+    this.#dispatcher.started(taskId);
+  }
+
+  succeeded(taskId: string, result: string, runtimeSeconds: number): void {
+    this.#dispatcher.succeeded(taskId, result, runtimeSeconds);
   }
 
   task(type: string, fields: PlainFields): void {

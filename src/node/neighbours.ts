@@ -9,13 +9,13 @@ import type { Broker } from '../broker/broker.ts';
 import { Application } from '../canvas/application.ts';
 import { messageOfTask } from '../client/task-of-signature.ts';
 import type { Settings } from '../config/settings-table.ts';
-import { patient } from '../consumer/patient-start.ts';
+import { patiently } from '../consumer/patient-start.ts';
 import type { Revokes } from '../consumer/revokes.ts';
 import { CommandFailure } from '../control/command-failure.ts';
 import { ControlClient } from '../control/control-client.ts';
 import { mingle } from '../control/mingle.ts';
 import { isSqliteUrl } from '../driver/sqlite-url.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, UmbelError } from '../errors.ts';
 import type { EventDispatcher } from '../event/dispatcher.ts';
 import { Gossip } from '../event/gossip.ts';
 import type { Component } from '../lifecycle/component.ts';
@@ -23,6 +23,7 @@ import type { Logger } from '../log/logger.ts';
 import type { Producer } from '../producer/producer.ts';
 import type { LamportClock } from '../std/lamport-clock.ts';
 import { newUuid } from '../std/new-uuid.ts';
+import { dispensable } from './dispensable.ts';
 
 export interface NeighboursParams {
   readonly settings: Settings;
@@ -99,7 +100,7 @@ export class Neighbours {
     return {
       name: 'mingle',
       start: async () => {
-        await ask();
+        await patiently(broker, () => unbroken(broker, ask));
         running = true;
       },
       stop: async () => {
@@ -110,7 +111,9 @@ export class Neighbours {
   }
 
   get gossiping(): Component {
-    return this.#gossip === null ? nothing('gossip') : patient(this.#params.broker, this.#gossip);
+    const { broker, log } = this.#params;
+    if (this.#gossip === null) return nothing('gossip');
+    return dispensable({ broker, without: 'This worker hears nothing of others', log }, this.#gossip);
   }
 
   /** Throws CommandFailure. */
@@ -140,6 +143,16 @@ export class Neighbours {
     if (chords.length > 0) await startChords(backend, chords);
     await Promise.all(messages.map(({ message, request }) => producer.publish(message, request)));
   }
+}
+
+/** Rejects with BROKER_LOST when the connection breaks meanwhile: who was asked, or has answered, may not have been heard. */
+async function unbroken(broker: Broker, ask: () => Promise<void>): Promise<void> {
+  let broke = false;
+  const unlisten = broker.onStateChange(() => {
+    broke = true;
+  });
+  await ask().finally(unlisten);
+  if (broke) throw new UmbelError('BROKER_LOST', 'the connection to the broker broke while the neighbours were asked');
 }
 
 function nothing(name: string): Component {

@@ -5,12 +5,12 @@
  * also while it waits for its broker; remote control comes last, when all it is about is there.
  */
 import { readListenPlace } from '../config/listen-kind.ts';
-import { patient } from '../consumer/patient-start.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { Mailbox } from '../control/mailbox.ts';
 import { Panel } from '../control/panel.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { SdNotify } from '../os/sd-notify.ts';
+import { dispensable } from './dispensable.ts';
 import { health } from './health.ts';
 import { controlSocketPath, localControl } from './local-control.ts';
 import { builtinCommands, remoteCommands } from './module-commands.ts';
@@ -58,5 +58,6 @@ export function operation(params: OperationParams): Operation {
     queueTtlMs: settings.control_queue_ttl * 1000,
     log,
   });
-  return { ...here, remote: [patient(broker, mailbox)] };
+  const without = 'Remote control does not reach this worker, umbel ctl does';
+  return { ...here, remote: [dispensable({ broker, without, log }, mailbox)] };
 }

@@ -9,6 +9,7 @@ import { UnknownTasks } from '../consumer/unknown-tasks.ts';
 import { UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
+import { dispensable } from './dispensable.ts';
 import type { WorkerNames } from './worker-params.ts';
 
 export interface SetAside {
@@ -35,9 +36,12 @@ export function setAside({ settings }: Config, names: WorkerNames, broker: Broke
   };
   const maxCrashes = settings.worker_max_crashes;
   // A message cannot be changed there, and a copy would not be marked as delivered before.
-  const notices = broker.features.redelivers === true && maxCrashes > 0 ? new CrashNotices({ broker }) : null;
+  const notices = broker.features.redelivers === true && maxCrashes > 0 ? new CrashNotices({ broker, log }) : null;
   return {
-    component: notices ?? { name: 'crash notices', start: async () => {}, stop: async () => {} },
+    component:
+      notices === null
+        ? { name: 'crash notices', start: async () => {}, stop: async () => {} }
+        : dispensable({ broker, without: 'How many children a message has ended is not heard from other workers', log }, notices),
     poison: new Poison({ ...base, maxCrashes, notices }),
     unknownTasks: (settler) =>
       new UnknownTasks({

@@ -16,8 +16,6 @@ export interface EventOrigin {
   readonly pid: number;
 }
 
-const nothing = Buffer.alloc(0);
-
 /** Hours west of UTC, as Python has it. */
 export function utcOffsetHours(now: Date): number {
   // As integers: 0 - 0 and not -0.
@@ -50,38 +48,6 @@ export function encodeEvents(content: Event | readonly Event[], hostname: string
 
 function message(body: Buffer, contentType: string, contentEncoding: string, hostname: string): Message {
   return { properties: { contentType, contentEncoding, deliveryMode: 1, priority: 0 }, headers: { hostname }, body };
-}
-
-/** What an event of a task may have beside what all have. */
-export type PlainFields = Record<string, string | number | boolean | null>;
-
-/**
- * The same event as `makeEvent`, except for the order: what all have is added to `fields` itself. There are three for every task; a copy of each, or its
- * text piece by piece, takes a busy worker several times as long.
- */
-export function becomeEvent(fields: PlainFields, type: string, origin: EventOrigin, clock: number, nowMs: number, utcoffset: number): void {
-  fields.hostname = origin.hostname;
-  fields.utcoffset = utcoffset;
-  fields.pid = origin.pid;
-  fields.clock = clock;
-  fields.timestamp = nowMs / 1000;
-  fields.type = type;
-}
-
-/** As `encodeEvents` of a list; nothing in it needs a look. It becomes text when a broker asks for its body: where nobody listens, none may. */
-export function encodePlainEvents(events: readonly PlainFields[], hostname: string): Message {
-  // Let go of as soon as it is text.
-  let unread: readonly PlainFields[] | null = events;
-  let body = nothing;
-  return {
-    properties: { contentType: 'application/json', contentEncoding: 'utf-8', deliveryMode: 1, priority: 0 },
-    headers: { hostname },
-    get body() {
-      if (unread !== null) body = Buffer.from(JSON.stringify(unread));
-      unread = null;
-      return body;
-    },
-  };
 }
 
 /** Those in a message; what has no type is left out. Throws CONTENT_DISALLOWED, MESSAGE_UNDECODABLE, NOT_SUPPORTED or MESSAGE_INVALID. */

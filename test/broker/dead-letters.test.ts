@@ -3,6 +3,7 @@ import t, { type Test } from 'tap';
 import type { Delivery } from '../../src/broker/broker.ts';
 import { type DeadCause, DeadLetters } from '../../src/broker/dead-letters.ts';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
+import { UmbelError } from '../../src/errors.ts';
 import { encodeTask } from '../../src/protocol/task-message.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 
@@ -55,6 +56,24 @@ t.test('what is looked at stays, in its order', async (t) => {
     );
   }
   t.equal(await broker.countReady('umbel.dead'), 3);
+});
+
+t.test('the queue is deleted: it is declared again, and what is put aside then is there', async (t) => {
+  const { letters, broker } = await started(t);
+  await letters.put(messageOf('a'), cause);
+  await broker.deleteQueue('umbel.dead');
+  // As RabbitMQ; in memory a queue is there as soon as something is sent to it.
+  const { publish, declareQueue } = broker;
+  broker.publish = () => Promise.reject(new UmbelError('BROKER_REFUSED', 'no queue takes the message'));
+  broker.declareQueue = async (queue) => {
+    Object.assign(broker, { publish, declareQueue });
+    await broker.declareQueue(queue);
+  };
+  await letters.put(messageOf('b'), { ...cause, id: 'b' });
+  t.same(
+    (await letters.visit(() => 'keep')).map(({ letter }) => letter.id),
+    ['b'],
+  );
 });
 
 t.test('retry: back in its queue as it was sent, not counted and without a bound on its life', async (t) => {

@@ -17,6 +17,18 @@ t.test('tells of changes, each listener once and in order, and of nothing else',
   t.end();
 });
 
+t.test('who has ended it hears no more, the others do', (t) => {
+  const state = new StateSignal();
+  const heard: string[] = [];
+  const end = state.onChange((value) => void heard.push(`1 ${value}`));
+  state.onChange((value) => void heard.push(`2 ${value}`));
+  state.set('connecting', null);
+  end();
+  state.set('connected', null);
+  t.strictSame(heard, ['1 connecting', '2 connecting', '2 connected']);
+  t.end();
+});
+
 t.test('started: from the first connection to the end, losses included', (t) => {
   const state = new StateSignal();
   const seen = (['connecting', 'connected', 'lost', 'connected', 'stopped'] as const).map((value) => {

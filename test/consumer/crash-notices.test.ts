@@ -3,6 +3,8 @@ import t, { type Test } from 'tap';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { MemoryHub } from '../../src/broker/memory/memory-hub.ts';
 import { CrashNotices } from '../../src/consumer/crash-notices.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
+import { RefusingBroker } from './doubles.ts';
 
 async function workers(t: Test, maxRemembered = 10) {
   const hub = new MemoryHub();
@@ -10,7 +12,7 @@ async function workers(t: Test, maxRemembered = 10) {
     [1, 2].map(async () => {
       const broker = new MemoryBroker({ hub });
       await broker.start();
-      const notices = new CrashNotices({ broker, maxRemembered });
+      const notices = new CrashNotices({ broker, log: new RecordingLog(), maxRemembered });
       await notices.start();
       t.teardown(async () => {
         await notices.stop();
@@ -53,4 +55,15 @@ t.test('garbage is no notice, and memory has a bound', async (t) => {
     ['x', 'a', 'b', 'c'].map((id) => two!.notices.crashesOf(id)),
     [0, 0, 1, 1],
   );
+});
+
+t.test('one that nobody can be told is said, and known here', async (t) => {
+  const log = new RecordingLog();
+  const notices = new CrashNotices({ broker: new RefusingBroker(), log });
+  await notices.tell('bad', 2, 7000);
+  t.strictSame([notices.crashesOf('bad'), notices.notBeforeMs('bad')], [2, 7000]);
+  t.match(await log.event('task.crash-untold'), {
+    level: 'warning',
+    message: /task bad has ended 2 children: no exchange 'umbel\.crashes'/,
+  });
 });

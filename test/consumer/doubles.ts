@@ -7,9 +7,11 @@ import type { JoinOutcome } from '../../src/backend/group-join.ts';
 import type { ChordOutcome, ChordPart, GroupStore } from '../../src/backend/group-store.ts';
 import type { Broker, BrokerFeatures, BrokerState, Delivery, Destination, SettleOutcome, Subscription } from '../../src/broker/broker.ts';
 import { DeadLetters } from '../../src/broker/dead-letters.ts';
+import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { Poison, type PoisonParams } from '../../src/consumer/poison.ts';
 import type { Settler } from '../../src/consumer/settle.ts';
 import { UnknownTasks, type UnknownTasksParams } from '../../src/consumer/unknown-tasks.ts';
+import { UmbelError } from '../../src/errors.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import type { ChildExit, Job } from '../../src/pool/job.ts';
@@ -169,7 +171,7 @@ export class RecordingBroker implements Broker {
   };
   readonly published: { readonly message: Message; readonly destination: Destination }[] = [];
   readonly #recorder: Recorder;
-  readonly #listeners: ((state: BrokerState, cause: Error | null) => void)[] = [];
+  readonly #listeners = new Set<(state: BrokerState, cause: Error | null) => void>();
   #state: BrokerState = 'connected';
 
   constructor(recorder: Recorder) {
@@ -189,8 +191,9 @@ export class RecordingBroker implements Broker {
 
   async stop(): Promise<void> {}
 
-  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#listeners.push(listener);
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   reconnect(reason: string): void {
@@ -238,6 +241,13 @@ export class RecordingBroker implements Broker {
 
   diagnose(): Promise<never> {
     return notHere();
+  }
+}
+
+/** It has the exchange of the crash notices no more, as RabbitMQ after a restart. */
+export class RefusingBroker extends MemoryBroker {
+  override publish(): Promise<void> {
+    return Promise.reject(new UmbelError('BROKER_REFUSED', "no exchange 'umbel.crashes'"));
   }
 }
 

@@ -1,13 +1,13 @@
 /** Tasks whose messages are delivered again while they run here, or after they ended here: known again, and by nothing else. */
 import t from 'tap';
-import type { Broker, Delivery, Subscription } from '../../src/broker/broker.ts';
+import type { Broker, Delivery, SettleOutcome, Subscription } from '../../src/broker/broker.ts';
 import { Orphans } from '../../src/consumer/orphans.ts';
 import { Request } from '../../src/consumer/request.ts';
 import type { Decision } from '../../src/consumer/strategy.ts';
 import type { TaskHeader } from '../../src/protocol/task-message.ts';
 import { ChurnMap } from '../../src/std/churn-map.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
-import { taskOffer } from './doubles.ts';
+import { settled as promised, taskOffer } from './doubles.ts';
 
 let tags = 0;
 const delivery = (redelivered = true): Delivery => ({ tag: ++tags, redelivered }) as unknown as Delivery;
@@ -17,17 +17,19 @@ const header = (id: string, retries = 0): TaskHeader =>
 function bench(redelivers = true) {
   const settled: string[] = [];
   const log = new RecordingLog();
+  /** What settling comes to. */
+  const outcome: { is: SettleOutcome } = { is: 'done' };
   const orphans = new Orphans({ log, backend: null, broker: { features: { redelivers } } as unknown as Broker });
-  const held = new ChurnMap<Delivery, { request: Request; job: { withdrawn: boolean } }>();
+  const held = new ChurnMap<Delivery, { request: Request; job: { withdrawn: boolean; child: object | null } }>();
   const carriedOut: Delivery[] = [];
   const subscription: Pick<Subscription, 'ack' | 'reject'> = {
     ack: async ({ tag }) => {
       settled.push(`ack ${tag}`);
-      return 'done';
+      return outcome.is;
     },
     reject: async ({ tag }) => {
       settled.push(`drop ${tag}`);
-      return 'done';
+      return outcome.is;
     },
   };
   const active = (id: string, acksLate = true): Request => {
@@ -35,7 +37,7 @@ function bench(redelivers = true) {
     const request = new Request({ delivery: delivery(), header: header(id), offer, listener: {} as never });
     request.state = 'active';
     request.acknowledged = !acksLate;
-    held.set(request.delivery, { request, job: { withdrawn: false } });
+    held.set(request.delivery, { request, job: { withdrawn: false, child: {} } });
     return request;
   };
   /** One that the pool is asked to give back. */
@@ -48,7 +50,7 @@ function bench(redelivers = true) {
   };
   orphans.attach({ held, subscription, carryOut: (one) => carriedOut.push(one) });
   const reunite = (one: Delivery, of: TaskHeader): boolean => orphans.reunite(one, { kind: 'run', header: of } as unknown as Decision);
-  return { orphans, settled, log, held, active, leaving, reunite, carriedOut };
+  return { orphans, settled, outcome, log, held, active, leaving, reunite, carriedOut };
 }
 
 t.test('a running task gets its message back', async (t) => {
@@ -67,6 +69,17 @@ t.test('a running task gets its message back', async (t) => {
   t.strictSame(settled, [], 'to be acknowledged when it ends');
   t.equal(reunite(delivery(), header('a')), false, 'once');
   t.match((await log.event('task.redelivered')).message, /running here: it is not started a second time/);
+});
+
+t.test('one that has ended, and whose result cannot be stored yet, gets its message back and is not said to run', async (t) => {
+  const { orphans, log, held, active, reunite } = bench();
+  const request = active('a');
+  orphans.goesOn(request);
+  held.get(request.delivery)!.job.child = null;
+  const again = delivery();
+  t.equal(reunite(again, header('a')), true);
+  t.equal(request.delivery, again, 'to be acknowledged when its result is stored');
+  t.match((await log.event('task.redelivered')).message, /has ended here: it is not started a second time/);
 });
 
 t.test('what has not begun does not go on, nor does anything where lost means that somebody has it', async (t) => {
@@ -112,6 +125,34 @@ t.test('one that ended and could not say so is not run again, and one that is to
   );
   t.strictSame(settled, [`ack ${deliveries[0]!.tag}`, `drop ${deliveries[1]!.tag}`]);
   t.equal(reunite(delivery(), requests[0]!.header), false, 'once: what comes after that is another message');
+});
+
+t.test('what is acknowledged in vain when it has come again is still known when it comes once more', async (t) => {
+  const { orphans, settled, outcome, active, reunite } = bench();
+  const [running, over] = [active('running', false), active('over')];
+  orphans.stale(running, 'ack', true);
+  orphans.stale(over, 'drop', false);
+  outcome.is = 'stale';
+  const again = [delivery(), delivery()];
+  t.equal(reunite(again[0]!, running.header), true);
+  t.equal(reunite(again[1]!, over.header), true);
+  await promised();
+  outcome.is = 'done';
+  t.equal(reunite(delivery(), running.header), true, 'it runs here');
+  t.equal(reunite(delivery(), over.header), true, 'it has ended here');
+  await promised();
+  t.equal(settled.length, 4);
+  t.same([reunite(delivery(), running.header), reunite(delivery(), over.header)], [false, false], 'and no more than that');
+});
+
+t.test('the message of one that was put back and runs anew belongs to the new run', async (t) => {
+  const { orphans, active, reunite } = bench();
+  const [before, now] = [active('a'), active('a')];
+  orphans.goesOn(now);
+  orphans.stale(before, 'requeue', false);
+  const again = delivery();
+  t.equal(reunite(again, now.header), true);
+  t.equal(now.delivery, again);
 });
 
 t.test('messages that went elsewhere do not pile up', async (t) => {

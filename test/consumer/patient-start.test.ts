@@ -9,6 +9,8 @@ import { FakeClock } from '../../src/std/clock.ts';
 class Link {
   readonly signal = new StateSignal();
   readonly broker: Broker;
+  /** Who hears of its state. */
+  listeners = 0;
 
   constructor() {
     const { signal } = this;
@@ -17,7 +19,14 @@ class Link {
       get state(): BrokerState {
         return signal.value;
       },
-      onStateChange: (listener: Parameters<Broker['onStateChange']>[0]) => signal.onChange(listener),
+      onStateChange: (listener: Parameters<Broker['onStateChange']>[0]) => {
+        const end = signal.onChange(listener);
+        this.listeners += 1;
+        return () => {
+          end();
+          this.listeners -= 1;
+        };
+      },
     } as Broker;
   }
 }
@@ -42,8 +51,10 @@ void t.test('a step whose connection breaks is taken again when there is one', a
   const taken = patiently(link.broker, async () => (steps.shift() as () => Promise<string>)());
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(steps.length, 2, 'waits while the connection is lost');
+  t.equal(link.listeners, 1);
   link.signal.set('connected', null);
   t.equal(await taken, 'done');
+  t.equal(link.listeners, 0, 'and listens no more');
 });
 
 void t.test('a connection that is given up ends the waiting', async (t) => {
@@ -70,6 +81,7 @@ void t.test('what the broker itself refuses, and what has nothing to do with it,
       error,
     );
     t.equal(steps, 1);
+    t.equal(link.listeners, 0);
   }
 });
 

@@ -1,11 +1,12 @@
 /** A message that ends child after child, and messages of tasks nobody knows: on the memory broker, with a pool that the test plays. */
 import t from 'tap';
 import { DeadLetters } from '../../src/broker/dead-letters.ts';
-import type { CrashNotices } from '../../src/consumer/crash-notices.ts';
+import { CrashNotices } from '../../src/consumer/crash-notices.ts';
 import type { ChildExit } from '../../src/pool/job.ts';
 import { FakeClock } from '../../src/std/clock.ts';
+import { RecordingLog } from '../driver/recording-log.ts';
 import { Bench, type BenchOptions } from './consumer-bench.ts';
-import { settled, taskOffer } from './doubles.ts';
+import { RefusingBroker, settled, taskOffer } from './doubles.ts';
 
 const poisonous = taskOffer('tasks.add', { acksLate: true, rejectOnWorkerLost: true });
 const exit: ChildExit = {
@@ -122,6 +123,16 @@ t.test('where the count is told, so is the time', async (t) => {
   told.set('late', { count: 2, notBeforeMs: bench.clock.now() + 60_001 });
   await bench.send(bench.message({ id: 'late' }));
   await bench.pool.holding(2);
+});
+
+t.test('that nobody can be told is no reason to fail the task: the message goes back', async (t) => {
+  const notices = new CrashNotices({ broker: new RefusingBroker(), log: new RecordingLog() });
+  const { bench, crash, backend } = await started(t, { setAside: { notices } });
+  await bench.send(bench.message({ id: 'bad' }));
+  await crash();
+  t.strictSame(bench.broker.settlements, ['requeue']);
+  t.equal((await bench.pool.holding(1))[0]?.suspect, true, 'it runs again');
+  t.equal(await backend.get('bad'), null);
 });
 
 t.test('a count nobody can have written counts as none', async (t) => {

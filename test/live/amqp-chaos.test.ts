@@ -16,7 +16,7 @@ import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
 import { RabbitmqServer } from '../rabbitmq-server.ts';
 import { RedisServer } from '../redis-server.ts';
 import { TcpProxy } from '../tcp-proxy.ts';
-import { ChaosFleet, elapsed } from './chaos-fleet.ts';
+import { anyKills, ChaosFleet, elapsed } from './chaos-fleet.ts';
 import { planEvents, planWork, publish, pythonTasks, wrongResults } from './chaos-plan.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
@@ -195,6 +195,7 @@ void t.test(`${taskCount} tasks in RabbitMQ under two umbel workers and a Python
   const start = proxies.map((proxy, at) => (): LiveWorker => {
     const name = `chaos-${at}`;
     const env = {
+      ...anyKills,
       CHAOS_LOG: logPath,
       UMBEL_WORKER_CHILD_CONCURRENCY: String(slots),
       UMBEL_BROKER_HEARTBEAT: String(heartbeatSeconds),
@@ -290,7 +291,9 @@ void t.test(`${taskCount} tasks in RabbitMQ under two umbel workers and a Python
   t.same(ends, [0, 0, 0], 'the last workers ended well');
   const queues = await server.control.list('queues', ['name', 'messages']);
   t.match(queues, /^celery\t0$/m, 'nothing is left in RabbitMQ');
+  t.notMatch(queues, /^umbel\.dead\b/m, 'nothing was put aside');
   if (t.passing()) return;
+  for (const id of lost.slice(0, few)) t.comment(fleet.historyOf(id));
   const told = fleet.workers.map((worker, at) => `worker ${at} (${worker.pid}) wrote:\n${worker.lines.slice(-40).join('\n')}`);
   t.comment(`repeat with CHAOS_SEED=${random.seed}\n${told.join('\n')}`);
   t.comment(`killed: ${JSON.stringify([...fleet.killedAtMs])}; breaks: ${JSON.stringify(chaos.breaks)}`);

@@ -114,6 +114,30 @@ void t.test('connection loss', async (t) => {
     });
   });
 
+  t.test('in the middle of its start, at each part that needs the broker', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'at-its-start');
+    const proxy = await TcpProxy.start(t, server.port);
+    // Notices of crashes, mingling, the queue, gossip, remote control.
+    const breaksAt = ['umbel.crashes', 'reply.celery.pidbox', scene.queue, 'celeryev', 'celery.pidbox'];
+    proxy.cutsAt = (chunk) => {
+      const breaks = breaksAt[0] !== undefined && chunk.includes(breaksAt[0]);
+      if (breaks) breaksAt.shift();
+      return breaks;
+    };
+    const env = { UMBEL_WORKER_ENABLE_MINGLE: 'true' };
+    const worker = await scene.start(['-c', '1'], env, `amqp://guest:guest@127.0.0.1:${proxy.port}//`).ready();
+    t.same(breaksAt, [], 'it broke at each');
+    const asked = worker.events.slice(
+      0,
+      worker.events.findIndex(({ event }) => event === 'mingle.alone'),
+    );
+    t.equal(asked.filter(({ event }) => event === 'broker.lost').length, 2, 'the neighbours are asked again before tasks are taken');
+    const result = await scene.call('late', 'afterwards');
+    scene.open('afterwards');
+    t.equal(await result.get(get), 'first');
+    t.same(await worker.stop(), { code: 0, signal: null });
+  });
+
   t.test('channel closed by the server in mid-task', async (t) => {
     const env = async (...calls: readonly string[]): Promise<void> => void (await server.control.evaluate(calls.join(', ')));
     await env('application:set_env(rabbit, consumer_timeout, 6000)', 'application:set_env(rabbit, channel_tick_interval, 200)');
@@ -225,6 +249,23 @@ void t.test('connection loss', async (t) => {
     );
     t.equal(await running.get(get), 'first');
     t.equal(worker.all('amqp.unreachable').length, 1, 'said once');
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+  });
+
+  t.test('a user who may declare nothing: what is there is used, and remote control, gossip and notices are done without', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'undeclared');
+    // It declares the queue.
+    const task = await scene.call('late', 'works');
+    scene.open('works');
+    await server.control.addUser('tenant', 'secret');
+    await server.control.allow('tenant', '/', '^$');
+    const worker = await scene.start(['-c', '1'], {}, `amqp://tenant:secret@127.0.0.1:${server.port}//`).ready();
+    const said = worker.all('broker.denied').map(({ message }) => message);
+    for (const without of ['How many children a message has ended', 'This worker hears nothing of others', 'Remote control does not reach'])
+      t.equal(said.filter((line) => line.startsWith(without)).length, 1, without);
+    t.match(said.join('\n'), /^queue undeclared could not be declared and is used if it is there: ACCESS_REFUSED/m);
+    t.same(worker.all('broker.channel-lost'), [], 'nobody listens anew');
+    t.equal(await task.get(get), 'first');
     t.strictSame(await worker.stop(), { code: 0, signal: null });
   });
 

@@ -9,6 +9,9 @@ import { childrenOf, isRunning, type LiveWorker } from './live-worker.ts';
 import { monotonicMs, type RunLog } from './run-log.ts';
 import type { SeededRandom } from './seeded-random.ts';
 
+/** A long task is in the way of three kills now and then: for that it must not be put aside. That it is counted, and waits for that, is as ever. */
+export const anyKills = { UMBEL_WORKER_MAX_CRASHES: '1000' } as const;
+
 /** Workers may be starting, or stand still beyond their lease. */
 const replacedWithinMs = 60_000;
 
@@ -30,6 +33,7 @@ export class ChaosFleet {
   brokerBack: Promise<unknown> = Promise.resolve();
   publishing: Promise<unknown> = Promise.resolve();
   readonly workers: LiveWorker[];
+  readonly #killed: LiveWorker[] = [];
   readonly #params: ChaosFleetParams;
   #python: Promise<ChildProcess>;
   readonly #standing = new Set<Promise<void>>();
@@ -65,7 +69,17 @@ export class ChaosFleet {
     const worker = this.workers[which] as LiveWorker;
     this.killedAtMs.set(worker.pid, monotonicMs());
     await worker.stop('SIGKILL');
+    this.#killed.push(worker);
     this.workers[which] = (this.#params.start[which] as () => LiveWorker)();
+  }
+
+  /** What everybody has said of a task, also those that were killed since. Times of the log of runs are monotonic: now is `monotonicMs()`. */
+  historyOf(taskId: string): string {
+    const ran = this.#params.log.lines.filter((line) => line.taskId === taskId).map((line) => JSON.stringify(line));
+    const said = [...this.#killed, ...this.workers].flatMap(({ pid, lines }) =>
+      lines.filter((line) => line.includes(`"${taskId}"`)).map((line) => `${pid}: ${line}`),
+    );
+    return [`${taskId}, ${new Date().toISOString()} is ${monotonicMs()}`, ...ran, ...said].join('\n  ');
   }
 
   /** One that works, if any does; of this worker, if it has one. */

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RedisServer } from '../redis-server.ts';
-import { ChaosFleet, elapsed } from './chaos-fleet.ts';
+import { anyKills, ChaosFleet, elapsed } from './chaos-fleet.ts';
 import { planEvents, planWork, publish, pythonTasks, wrongResults } from './chaos-plan.ts';
 import { judge } from './holder-verdict.ts';
 import { LiveFolder } from './live-folder.ts';
@@ -149,6 +149,7 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
   const start = ['a', 'b'].map((name) => (): LiveWorker => {
     const options = { visibility_timeout: visibilityTimeoutSeconds, client_name: `chaos-${name}` };
     const env = {
+      ...anyKills,
       CHAOS_LOG: logPath,
       UMBEL_WORKER_CHILD_CONCURRENCY: String(slots),
       UMBEL_BROKER_TRANSPORT_OPTIONS: JSON.stringify(options),
@@ -220,7 +221,9 @@ void t.test(`${taskCount} tasks in Redis under two umbel workers and a Python wo
   t.same(ends, [0, 0, 0], 'the last workers ended well');
   const left = [server.cli('HLEN', 'unacked'), server.cli('ZCARD', 'unacked_index'), server.cli('LLEN', 'celery')];
   t.same(left, ['0', '0', '0'], 'nothing is left in Redis');
+  t.equal(server.cli('LLEN', 'umbel.dead'), '0', 'nothing was put aside');
   if (t.passing()) return;
+  for (const id of lost.slice(0, few)) t.comment(fleet.historyOf(id));
   const told = fleet.workers.map((worker, at) => `worker ${at} (${worker.pid}) wrote:\n${worker.lines.slice(-40).join('\n')}`);
   t.comment(`repeat with CHAOS_SEED=${random.seed}\n${told.join('\n')}`);
   t.comment(`killed: ${JSON.stringify([...fleet.killedAtMs])}; stood still: ${JSON.stringify(fleet.standstills)}`);

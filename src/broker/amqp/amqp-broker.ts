@@ -30,6 +30,7 @@ import type {
 } from '../broker.ts';
 import type { DiagnosisParams, RabbitmqReport } from '../broker-report.ts';
 import type { OperatorChannel } from '../operator-channel.ts';
+import { StateSignal } from '../state-signal.ts';
 import { AmqpListener } from './amqp-listener.ts';
 import { AmqpOperatorChannel } from './amqp-operator-channel.ts';
 import { DelayQueues } from './delay-queues.ts';
@@ -94,9 +95,8 @@ export class AmqpBroker implements Broker {
   readonly #nativeDelay: NativeDelay;
   readonly #subscriptions = new Set<AmqpSubscription>();
   readonly #listeners = new Set<AmqpListener>();
-  readonly #stateListeners = new Set<(state: BrokerState, cause: Error | null) => void>();
   #publisher: AmqpPublisher;
-  #state: BrokerState = 'stopped';
+  readonly #state = new StateSignal();
   /** Start and stop take turns. */
   #turn: Promise<void> = Promise.resolve();
   #unlisten: (() => void) | null = null;
@@ -125,40 +125,35 @@ export class AmqpBroker implements Broker {
   }
 
   get state(): BrokerState {
-    return this.#state;
+    return this.#state.value;
   }
 
-  /** For others who publish, such as rpc results; ends with the broker. */
-  get publisher(): AmqpPublisher {
-    return this.#publisher;
-  }
-
-  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#stateListeners.add(listener);
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
+    return this.#state.onChange(listener);
   }
 
   start(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.#state !== 'stopped') return;
-      this.#setState('connecting', null);
+      if (this.#state.value !== 'stopped') return;
+      this.#state.set('connecting', null);
       try {
         await this.connection.acquire();
       } catch (error) {
         const unavailable = brokerUnstarted(error);
-        this.#setState('stopped', unavailable);
+        this.#state.set('stopped', unavailable);
         throw unavailable;
       }
       this.#unlisten = this.connection.onStateChange((state, cause) => this.#onConnection(state, cause));
       if (this.#publisher.stopped) this.#publisher = this.#newPublisher();
-      this.#setState(this.connection.state === 'lost' ? 'lost' : 'connected', null);
+      this.#state.set(this.connection.state === 'lost' ? 'lost' : 'connected', null);
     });
   }
 
   stop(): Promise<void> {
     // One that is still looking for a server would keep us waiting for as long as there is none.
-    if (this.#state === 'connecting' && this.connection.state === 'connecting') this.connection.abandon();
+    if (this.#state.value === 'connecting' && this.connection.state === 'connecting') this.connection.abandon();
     return this.#inTurn(async () => {
-      if (this.#state === 'stopped') return;
+      if (this.#state.value === 'stopped') return;
       // Without a connection nothing can be given back, and need not: the server did so when it was lost.
       const connected = this.connection.state === 'connected';
       const endings = [this.#publisher.stop(), ...(connected ? this.#endings() : [])];
@@ -170,7 +165,7 @@ export class AmqpBroker implements Broker {
       this.#unlisten = null;
       this.#abandonAll();
       await this.connection.release();
-      this.#setState('stopped', null);
+      this.#state.set('stopped', null);
     });
   }
 
@@ -183,7 +178,7 @@ export class AmqpBroker implements Broker {
   }
 
   reconnect(reason: string): void {
-    if (this.#state === 'connected') this.connection.reconnect(reason);
+    if (this.#state.value === 'connected') this.connection.reconnect(reason);
   }
 
   /** As a crash would: nothing is given back, nothing is said. For tests. */
@@ -193,7 +188,7 @@ export class AmqpBroker implements Broker {
     this.connection.abandon();
     this.#publisher.abandon();
     this.#abandonAll();
-    this.#setState('stopped', null);
+    this.#state.set('stopped', null);
   }
 
   async declareQueue(queue: QueueDeclaration): Promise<void> {
@@ -229,7 +224,7 @@ export class AmqpBroker implements Broker {
 
   #publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+      if (!this.#state.started) throw this.#notStarted();
       const { mandatory = false, queue, confirm } = destination;
       const { exchange, routingKey } = queue === undefined ? destination : { exchange: '', routingKey: queue };
       let wire: RawPublish;
@@ -355,13 +350,23 @@ export class AmqpBroker implements Broker {
       connectionName: connectionName === null ? null : `${connectionName} (publishing)`,
     };
     const { confirmPublish = true, publishPatienceMs = defaultPatienceMs } = this.#options;
+    const connection = new AmqpConnection({ place, options: { ...options, ...own }, forPublishing: true, log, clock: this.#clock });
     return new AmqpPublisher({
-      connection: new AmqpConnection({ place, options: { ...options, ...own }, forPublishing: true, log, clock: this.#clock }),
+      connection,
+      prepare: () => this.#declareAgain(connection),
       confirm: confirmPublish,
       patienceMs: publishPatienceMs,
       log,
       clock: this.#clock,
     });
+  }
+
+  /** Everything that is declared here, as far as it can be; what is wrong with it is said for the other connection. */
+  async #declareAgain(connection: AmqpConnection): Promise<void> {
+    const topology = new Topology({ connection, log: null });
+    const queues = this.topology.known.filter(({ noDeclare, exclusive }) => noDeclare !== true && exclusive !== true);
+    for (const queue of queues) await topology.declare(queue).catch(() => {});
+    if (queues.length > 0) await topology.run((channel) => channel.close()).catch(() => {});
   }
 
   #countsPerConsumer(queues: Iterable<string>): boolean {
@@ -406,7 +411,7 @@ export class AmqpBroker implements Broker {
   }
 
   #mustBeStarted(): void {
-    if (this.#state === 'stopped' || this.#state === 'connecting') throw this.#notStarted();
+    if (!this.#state.started) throw this.#notStarted();
   }
 
   async #ask<T>(operation: () => Promise<T>): Promise<T> {
@@ -431,24 +436,24 @@ export class AmqpBroker implements Broker {
   }
 
   #onConnection(state: AmqpState, cause: AmqpFailure | null): void {
-    if (this.#state === 'stopped') return;
+    if (this.#state.value === 'stopped') return;
     switch (state) {
       case 'connected':
         this.#delayQueues.reconnected();
         this.#nativeDelay.reconnected();
-        this.#setState('connected', null);
+        this.#state.set('connected', null);
         this.#resume();
         return;
       case 'lost':
         if (cause?.kind === 'global-qos') this.#noteQuorum();
-        this.#setState('lost', cause === null ? null : brokerUnavailable(cause));
+        this.#state.set('lost', cause === null ? null : brokerUnavailable(cause));
         return;
       case 'connecting':
         return;
       case 'stopped':
         // It gave up reconnecting.
         this.#abandonAll();
-        this.#setState('stopped', cause === null ? null : brokerUnavailable(cause));
+        this.#state.set('stopped', cause === null ? null : brokerUnavailable(cause));
         return;
     }
   }
@@ -465,11 +470,5 @@ export class AmqpBroker implements Broker {
       if (this.connection.state === 'connected')
         this.#log.warning('broker.redeclare', `Queues could not be declared again: ${messageOf(error)}`);
     });
-  }
-
-  #setState(state: BrokerState, cause: Error | null): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    for (const listener of this.#stateListeners) listener(state, cause);
   }
 }

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
+import type { AmqpFailure } from '../../driver/amqp-failure.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
@@ -49,9 +50,14 @@ export class AmqpListener implements Listener {
       return;
     }
     this.#channel = channel;
+    const beginning = { over: false, failure: null as AmqpFailure | null };
     channel.onClose((cause) => {
       if (this.#channel !== channel) return;
       this.#channel = null;
+      if (!beginning.over) {
+        beginning.failure = cause;
+        return;
+      }
       if (cause.kind !== 'lost') this.#params.log.error('broker.channel-lost', `${cause.message}. Listening to ${exchange} anew`);
       this.#later();
     });
@@ -73,6 +79,8 @@ export class AmqpListener implements Listener {
         listen.onMessage({ properties: fromWire(properties), headers: properties.headers ?? null, body: content }, fields.routingKey);
       }
     });
+    beginning.over = true;
+    if (beginning.failure !== null) throw beginning.failure;
     this.#retries = 0;
   }
 

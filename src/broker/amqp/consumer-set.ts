@@ -104,11 +104,15 @@ export class ConsumerSet {
   }
 
   /**
-   * Others in the place of all there are; `before` is done first. What the old ones had under way still arrives. Each begins before the old one ends:
-   * with its last consumer the server would delete a queue declared with auto_delete, and all that waits in it.
+   * Others in the place of all there are; `before` is done before they begin. What the old ones had under way still arrives. Each begins before the old one
+   * ends: with its last consumer the server would delete a queue declared with auto_delete, and all that waits in it. `endFirst`: all end before `before`.
    */
-  renew(before: (channel: AmqpChannel) => Promise<void> = async () => {}): Promise<void> {
+  renew(before: (channel: AmqpChannel) => Promise<void> = async () => {}, endFirst = false): Promise<void> {
     return this.#inTurn(async (channel) => {
+      for (const consumer of endFirst ? [...this.#consumers.values()] : []) {
+        this.#consumers.delete(consumer.queue);
+        await channel.cancel(consumer.tag);
+      }
       await before(channel);
       for (const consumer of [...this.#consumers.values()]) {
         if (!this.#params.wanted().has(consumer.queue) || this.#params.channel() !== channel) continue;
@@ -144,6 +148,8 @@ export class ConsumerSet {
   }
 
   async #consume(channel: AmqpChannel, queue: string): Promise<void> {
+    // A step that was under way as it ended must not leave one behind that the next channel would take for its own.
+    if (channel.closed) throw new AmqpFailure('channel', `the channel ended before queue ${queue} was consumed from`);
     const consumer: Consumer = { queue, tag: `umbel-${++this.#tagNumber}`, ended: false };
     this.#consumers.set(queue, consumer);
     const { consumerArguments = {} } = this.#params.topology.declaration(queue);
@@ -154,6 +160,7 @@ export class ConsumerSet {
         else this.#params.onMessage(consumer, message);
       });
     } catch (error) {
+      if (this.#consumers.get(queue) === consumer) this.#consumers.delete(queue);
       if (error instanceof AmqpFailure && (error.kind === 'not-found' || error.kind === 'locked' || error.kind === 'denied')) {
         this.#refusedBy(queue, error);
       }

@@ -4,7 +4,11 @@
  * RabbitMQ can count the channel (`global`) or each consumer. Counting the channel is exact with any number of queues and changes at once, but asks a
  * process of its own for every delivery: a third of what a message costs the server. So a single queue with nothing deferred is counted by its
  * consumer, where another count takes another consumer; as soon as deferred messages are to be left out of the count, or there are several queues, it is
- * the channel. So it is where a single active consumer must stay. Quorum queues and RabbitMQ 4 have the consumer's count only.
+ * the channel. So it is where a single active consumer must stay, or a queue would go with its last consumer. Quorum queues and RabbitMQ 4 have the
+ * consumer's count only.
+ *
+ * Whoever tells RabbitMQ the count of consumers takes the channel's from it: then a consumer without a count of its own
+ * gets all that is in the queue. So the channel's count comes after it, and such a consumer ends before.
  *
  * Owns what the server was told last. More than that may be on its way after a change; what is too much waits in the subscription.
  */
@@ -23,10 +27,10 @@ export interface PrefetchCountParams {
   setAside(): number;
   /** Consumed from; 0 while paused or cancelled. */
   queues(): number;
-  /** None of them minds that: a single active consumer that leaves does not come back to its place. */
+  /** None of them minds that: a single active consumer that leaves does not come back to its place, and some queues go with their last one. */
   mayRenew(): boolean;
-  /** Other consumers in the place of all there are; `before` is done first. Never rejects. */
-  renew(before: (channel: AmqpChannel) => Promise<void>): Promise<void>;
+  /** Other consumers in the place of all there are; `before` is done before they begin, and with `endFirst` after those have ended. Never rejects. */
+  renew(before: (channel: AmqpChannel) => Promise<void>, endFirst?: boolean): Promise<void>;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -133,10 +137,9 @@ export class PrefetchCount {
     } else if (!this.#consumersOnly && !this.#isSimple(queues())) {
       this.#byChannel = true;
       this.#told = count;
-      // The new limit first, and then consumers without one.
       void renew(async (renewed) => {
-        await renewed.qos(count, true);
         await renewed.qos(0, false);
+        await renewed.qos(this.#told, true);
       });
     } else if (this.#isMuchMore()) void this.#renew(count);
   }
@@ -151,17 +154,16 @@ export class PrefetchCount {
       if (count !== this.#told) void this.#renew(count);
     } else if (!this.#consumersOnly && this.#isSimple(queues())) {
       this.#byChannel = false;
-      // Consumers with a limit first.
-      void this.#renew(count).then(() => {
+      void this.#renew(count, true).then(() => {
         if (channel() === used && !this.#byChannel) used.qos(0, true).catch(() => {});
       });
     }
   }
 
   /** A count per consumer holds for consumers that begin after it was set. */
-  #renew(count: number): Promise<void> {
+  #renew(count: number, endFirst = false): Promise<void> {
     this.#told = count;
-    return this.#params.renew((channel) => channel.qos(count, false));
+    return this.#params.renew((channel) => channel.qos(count, false), endFirst);
   }
 }
 

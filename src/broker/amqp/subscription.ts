@@ -109,7 +109,7 @@ export class AmqpSubscription implements Subscription {
       queues: () => (this.#paused || this.#cancelled ? 0 : this.#queues.size),
       // The channel's count changes at once, without other consumers.
       mayRenew: () => params.consume.exact !== true && this.#queuesMayBeLeft(),
-      renew: (before) => this.#consumers.renew(before),
+      renew: (before, endFirst) => this.#consumers.renew(before, endFirst),
     });
     this.#consumers = new ConsumerSet({
       ...params,
@@ -159,7 +159,8 @@ export class AmqpSubscription implements Subscription {
   #queuesMayBeLeft(): boolean {
     const { topology } = this.#params;
     for (const queue of this.#queues) {
-      if (topology.hasSingleActiveConsumer(queue) || topology.declaration(queue).noDeclare === true) return false;
+      if (topology.hasSingleActiveConsumer(queue) || topology.isAutoDelete(queue) || topology.declaration(queue).noDeclare === true)
+        return false;
     }
     return true;
   }
@@ -169,7 +170,7 @@ export class AmqpSubscription implements Subscription {
     if (this.#cancelled) return noQueues;
     if (!this.#paused) return this.#queues;
     const { topology } = this.#params;
-    return new Set([...this.#queues].filter((queue) => topology.declaration(queue).autoDelete === true));
+    return new Set([...this.#queues].filter((queue) => topology.isAutoDelete(queue)));
   }
 
   get heldUntilMs(): number {

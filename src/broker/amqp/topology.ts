@@ -16,14 +16,15 @@ import type { ExchangeType, QueueDeclaration } from '../broker.ts';
 
 export interface TopologyParams {
   readonly connection: AmqpConnection;
-  readonly log: Logger;
+  /** null: what differs is said by somebody else. */
+  readonly log: Logger | null;
 }
 
 type Step<T> = (channel: AmqpChannel) => Promise<T>;
 
 export class Topology {
   readonly #connection: AmqpConnection;
-  readonly #log: Logger;
+  readonly #log: Logger | null;
   readonly #known = new Map<string, QueueDeclaration>();
   #channel: AmqpChannel | null = null;
   #turn: Promise<unknown> = Promise.resolve();
@@ -32,6 +33,7 @@ export class Topology {
   /** Queues that others declared so. */
   readonly #singleActive = new Set<string>();
   readonly #quorum = new Set<string>();
+  readonly #autoDelete = new Set<string>();
 
   constructor(params: TopologyParams) {
     this.#connection = params.connection;
@@ -59,11 +61,16 @@ export class Topology {
     return this.#singleActive.has(queue) || this.#known.get(queue)?.arguments?.['x-single-active-consumer'] === true;
   }
 
+  /** The server deletes it with its last consumer: its declaration says so, or the server said that it is there like that. */
+  isAutoDelete(queue: string): boolean {
+    return this.#autoDelete.has(queue) || this.#known.get(queue)?.autoDelete === true;
+  }
+
   /** Rejects with an AmqpFailure, or BROKER_REFUSED for a queue that is to be there and is not. */
   async declare(queue: QueueDeclaration): Promise<void> {
     this.#known.set(queue.name, queue);
     if (queue.noDeclare === true) {
-      await this.#mustExist(queue.name);
+      await this.#mustExist(queue.name, 'it is not declared here');
       return;
     }
     const { name, exchange = name, exchangeType = 'direct', exchangeDurable = true, routingKey = name } = queue;
@@ -136,8 +143,9 @@ export class Topology {
       const { argument, current } = differenceIn(error);
       if (argument === 'x-single-active-consumer' && current.includes('true')) this.#singleActive.add(name);
       if (argument === 'x-queue-type' && /'(quorum|stream)'/.test(current)) this.#quorum.add(name);
+      if (argument === 'auto_delete' && current.includes('true')) this.#autoDelete.add(name);
       // A user who may not declare may well consume.
-      if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name);
+      if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name, 'the user of the URL may not declare it');
     }
   }
 
@@ -149,11 +157,11 @@ export class Topology {
     }
   }
 
-  async #mustExist(queue: string): Promise<void> {
+  async #mustExist(queue: string, why: string): Promise<void> {
     if ((await this.look(queue)) !== null) return;
     throw new UmbelError(
       'BROKER_REFUSED',
-      `queue ${queue} must exist on the server, because it is not declared here; there is none (${this.#connection.displayUrl})`,
+      `queue ${queue} must exist on the server, because ${why}; there is none (${this.#connection.displayUrl})`,
     );
   }
 
@@ -172,8 +180,8 @@ export class Topology {
   #sayOnce(event: 'broker.differs' | 'broker.denied', message: string): void {
     if (this.#said.has(message)) return;
     this.#said.add(message);
-    if (event === 'broker.differs') this.#log.error(event, message);
-    else this.#log.warning(event, message);
+    if (event === 'broker.differs') this.#log?.error(event, message);
+    else this.#log?.warning(event, message);
   }
 }
 

@@ -17,6 +17,11 @@ export function brokerUnstarted(failure: unknown): UmbelError {
   return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${what}: ${messageOf(failure)}`, { cause: failure });
 }
 
+/** What was asked for is not for the user of the URL, now or later. */
+export function lacksRight(error: unknown): boolean {
+  return error instanceof UmbelError && error.cause instanceof AmqpFailure && error.cause.kind === 'denied';
+}
+
 function codeOf(failure: AmqpFailure): ErrorCode {
   switch (failure.kind) {
     case 'lost':

@@ -77,8 +77,8 @@ export class MemoryBroker implements Broker {
     this.#state.set('stopped', null);
   }
 
-  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#state.onChange(listener);
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
+    return this.#state.onChange(listener);
   }
 
   /** There is none to lose; what is held stays valid. */

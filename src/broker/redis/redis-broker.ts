@@ -146,8 +146,8 @@ export class RedisBroker implements Broker {
     return this.#state.value;
   }
 
-  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): void {
-    this.#state.onChange(listener);
+  onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
+    return this.#state.onChange(listener);
   }
 
   start(): Promise<void> {

@@ -4,6 +4,7 @@ import { AmqpListener } from '../../../src/broker/amqp/amqp-listener.ts';
 import type { Topology } from '../../../src/broker/amqp/topology.ts';
 import type { AmqpConnection } from '../../../src/driver/amqp.ts';
 import type { AmqpChannel } from '../../../src/driver/amqp-channel.ts';
+import { AmqpFailure } from '../../../src/driver/amqp-failure.ts';
 import { FakeClock } from '../../../src/std/clock.ts';
 import { settled } from '../../consumer/doubles.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
@@ -50,4 +51,43 @@ t.test('two starts, of before a loss and of after it: the second channel is clos
   ]);
   await listener.stop();
   t.ok(channels.every(({ closed }) => closed));
+});
+
+t.test('a channel that ends while it begins: who starts it is told, and nothing else happens', async (t) => {
+  const denied = new AmqpFailure('denied', 'the user lacks a right');
+  const log = new RecordingLog();
+  const clock = new FakeClock();
+  let opened = 0;
+  const listener = (onConsume: (end: (cause: AmqpFailure) => void) => Promise<void>) => {
+    const connection = {
+      state: 'connected',
+      openChannel: async () => {
+        opened += 1;
+        let end = (_cause: AmqpFailure): void => {};
+        return {
+          onClose: (told: typeof end) => {
+            end = told;
+          },
+          declareQueue: async (name: string) => ({ name, messages: 0, consumers: 0 }),
+          bindQueue: async () => {},
+          consume: () => onConsume((cause) => end(cause)),
+        } as unknown as AmqpChannel;
+      },
+    } as unknown as AmqpConnection;
+    const listen = { exchange: '', exchangeType: 'direct' as const, routingKey: '', onMessage: () => {} };
+    return new AmqpListener({ connection, topology: {} as Topology, listen, log, clock, stopped: () => {} });
+  };
+  const refused = listener((end) => {
+    end(denied);
+    return Promise.reject(denied);
+  });
+  await t.rejects(refused.start(), denied);
+  // Its last answer and its end came in one piece.
+  const late = listener(async (end) => end(denied));
+  await t.rejects(late.start(), denied);
+  await settled();
+  clock.advance(60_000);
+  await settled();
+  t.equal(opened, 2, 'neither begins by itself');
+  t.same(log.lines, []);
 });

@@ -19,18 +19,11 @@ class Bench {
   readonly refused = new Map<string, Error>();
   readonly set: ConsumerSet;
   readonly connection = { state: 'connected', epoch: 1 };
+  channel: AmqpChannel;
   #cancelling: Promise<void> = Promise.resolve();
 
   constructor() {
-    const channel = {
-      closed: false,
-      consume: async (queue: string, { noAck }: { noAck: boolean }) =>
-        void this.calls.push(`consume ${queue}${noAck ? ' without acks' : ''}`),
-      cancel: async (tag: string) => {
-        await this.#cancelling;
-        this.calls.push(`cancel ${tag}`);
-      },
-    };
+    this.channel = this.#newChannel();
     const ensure = async (queue: string): Promise<void> => {
       const failure = this.refused.get(queue);
       if (failure !== undefined) throw failure;
@@ -40,7 +33,7 @@ class Bench {
       connection: this.connection as AmqpConnection,
       topology: { ensure, declaration: (name: string) => ({ name }) } as unknown as Topology,
       noAck: false,
-      channel: () => channel as unknown as AmqpChannel,
+      channel: () => this.channel,
       wanted: () => this.wanted,
       belongs: (queue) => this.wanted.has(queue),
       onMessage: () => {},
@@ -55,6 +48,29 @@ class Bench {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#cancelling = promise;
     return resolve;
+  }
+
+  /** The channel ends, and there is another. */
+  anotherChannel(): AmqpChannel {
+    Object.assign(this.channel, { closed: true });
+    this.set.clear();
+    this.channel = this.#newChannel();
+    return this.channel;
+  }
+
+  #newChannel(): AmqpChannel {
+    const channel = {
+      closed: false,
+      consume: async (queue: string, { noAck }: { noAck: boolean }) => {
+        if (channel.closed) throw failure('channel');
+        this.calls.push(`consume ${queue}${noAck ? ' without acks' : ''}`);
+      },
+      cancel: async (tag: string) => {
+        await this.#cancelling;
+        this.calls.push(`cancel ${tag}`);
+      },
+    };
+    return channel as unknown as AmqpChannel;
   }
 
   take(): string[] {
@@ -98,9 +114,32 @@ t.test('others take the place of consumers before those end: a queue may go with
   bench.take();
   await bench.set.renew(async () => void bench.calls.push('before'));
   t.strictSame(bench.take(), ['before', 'consume a', 'cancel umbel-1', 'consume b', 'cancel umbel-2']);
+  await bench.set.renew(async () => void bench.calls.push('before'), true);
+  t.strictSame(
+    bench.take(),
+    ['cancel umbel-3', 'cancel umbel-4', 'before', 'consume a', 'consume b'],
+    'where the old ones would be in the way',
+  );
   bench.set.end('a');
   await bench.set.renew();
-  t.strictSame(bench.take(), ['cancel umbel-3', 'consume b', 'cancel umbel-4', 'consume a'], 'one that was ended first makes room');
+  t.strictSame(bench.take(), ['cancel umbel-5', 'consume b', 'cancel umbel-6', 'consume a'], 'one that was ended first makes room');
+});
+
+t.test('a step that was under way as its channel ended leaves no consumer behind', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('red');
+  await bench.set.align();
+  t.same(bench.take(), ['consume red']);
+  // The last answer and the end of the channel come in one piece: the step goes on after both.
+  const answer = bench.holdCancels();
+  const renewed = bench.set.renew();
+  await settled();
+  answer();
+  const channel = bench.anotherChannel();
+  await renewed;
+  t.same(bench.take(), ['consume red', 'cancel umbel-1']);
+  await bench.set.begin(channel);
+  t.same(bench.take(), ['consume red'], 'on the new one');
 });
 
 t.test('a queue that cannot be declared any more is left out, said once, and tried again; the others are consumed from', async (t) => {

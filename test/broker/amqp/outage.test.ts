@@ -167,6 +167,40 @@ t.test('outages', async (t) => {
     t.equal(await broker.countReady('refused'), 1);
   });
 
+  t.test('another connection to publish over: a queue that is not there any more is declared before anything is sent', async (t) => {
+    const { broker, log } = await started(t, server.url(), {
+      connection: { connectionName: 'again' },
+      options: { publishPatienceMs: null },
+    });
+    const { broker: other } = await started(t, server.url());
+    await broker.declareQueue({ name: 'again' });
+    await publish(broker, 'again', 'x');
+    await other.deleteQueue('again');
+    await server.control.closePublishingConnections('test');
+    await log.event('amqp.publisher-lost');
+    await publish(broker, 'again', 'y');
+    t.equal(await other.countReady('again'), 1, 'it was confirmed, and would be nowhere');
+  });
+
+  t.test('a user who may not declare uses the queues that are there, and is told why others must be', async (t) => {
+    const { broker: owner } = await started(t, server.url());
+    await owner.declareQueue({ name: 'theirs' });
+    await server.control.addUser('tenant', 'right');
+    await server.control.allow('tenant', '/', '^$');
+    const { broker, log } = await started(t, `amqp://tenant:right@127.0.0.1:${server.port}//`);
+    await broker.declareQueue({ name: 'theirs' });
+    t.match((await log.event('broker.denied')).message, /theirs could not be declared and is used if it is there/);
+    await publish(broker, 'theirs', 'x');
+    t.equal(await broker.countReady('theirs'), 1);
+    await t.rejects(broker.declareQueue({ name: 'nobodys' }), {
+      code: 'BROKER_REFUSED',
+      message: /^queue nobodys must exist on the server, because the user of the URL may not declare it; there is none/,
+    });
+    await t.rejects(broker.declareQueue({ name: 'nobodys', noDeclare: true }), {
+      message: /because it is not declared here; there is none/,
+    });
+  });
+
   t.test('a server restart: durable messages, listeners and consuming come back, transient messages do not', async (t) => {
     const { broker } = await started(t, server.url(), { options: { publishPatienceMs: null } });
     for (const name of ['restart', 'mixed']) await broker.declareQueue({ name });
@@ -209,7 +243,13 @@ t.test('outages', async (t) => {
   t.test('without patience publishing fails while the server is away', async (t) => {
     const { broker } = await started(t, server.url(), { options: { publishPatienceMs: 50 } });
     await broker.declareQueue({ name: 'impatient' });
-    await publish(broker, 'impatient', 'x');
+    // Its connection may take longer than the patience lasts; what was given up is not sent.
+    const sent = (): Promise<boolean> =>
+      publish(broker, 'impatient', 'x').then(
+        () => true,
+        () => false,
+      );
+    await eventually(t, 'there is a connection to publish over', sent);
     await server.stop();
     await t.rejects(publish(broker, 'impatient', 'y'), { code: 'BROKER_LOST' });
     await t.rejects(broker.declareQueue({ name: 'impatient' }), { code: 'BROKER_LOST' });

@@ -2,6 +2,7 @@
 import t from 'tap';
 import type { Message } from '../../../src/protocol/message.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
+import { eventually } from '../../pool/eventually.ts';
 import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
@@ -140,6 +141,36 @@ t.test('topology', async (t) => {
     const rest = await inbox.deliveries.take(3);
     const all = new Set([...held, ...last, ...rest].map(textOf));
     t.equal(all.size, 12, 'all have come, each once');
+    await inbox.subscription.release();
+  });
+
+  t.test('deferred messages come and go: no more than the prefetch count is ever under way beside them', async (t) => {
+    const prefetch = 4;
+    await broker.declareQueue({ name: 'deep' });
+    await Promise.all(Array.from({ length: 1000 }, (_, number) => send(`${number}`, 'deep')));
+    const unsettled = async (): Promise<number> =>
+      Number(/^deep\t(\d+)$/m.exec(await vhost.list('queues', 'name', 'messages_unacknowledged'))?.[1]);
+    /** Counts of their own of the consumers there are. */
+    const counts = async (): Promise<string> =>
+      vhost.control.evaluate(
+        `[proplists:get_value(prefetch_count, C) || C <- rabbit_amqqueue:consumers_all(<<"${vhost.name}">>),
+          element(4, proplists:get_value(queue_name, C)) =:= <<"deep">>]`,
+      );
+    const inbox = await openInbox(broker, ['deep'], prefetch);
+    for (let round = 0; round < 2; round++) {
+      const [first, ...others] = await inbox.deliveries.take(prefetch);
+      // It makes room for another, and the count goes over to the channel.
+      t.equal(await inbox.subscription.defer(first!, Date.now() + 300), 'done');
+      others.push(await inbox.deliveries.next());
+      await eventually(t, 'what is deferred is left out', async () => (await counts()) !== `[${prefetch}]`);
+      t.ok((await unsettled()) <= prefetch + 1, 'one is deferred');
+      for (const delivery of others) t.equal(await inbox.subscription.ack(delivery), 'done');
+      const due = await inbox.deliveries.take(prefetch);
+      await eventually(t, 'consumers count again', async () => (await counts()) === `[${prefetch}]`);
+      const left = await unsettled();
+      t.ok(left <= 2 * prefetch + 1, `a new consumer does not count what the last one has: ${left}`);
+      for (const delivery of due) t.equal(await inbox.subscription.ack(delivery), 'done');
+    }
     await inbox.subscription.release();
   });
 
