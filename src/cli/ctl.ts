@@ -3,13 +3,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
-import { path, text } from '../config/kind.ts';
+import { path as pathKind, text } from '../config/kind.ts';
 import type { ControlCommand } from '../control/command.ts';
 import { argumentsFrom, usageOf } from '../control/command-line.ts';
 import { type LocalCommand, localCommands } from '../control/local-commands.ts';
 import { renderReply } from '../control/render-reply.ts';
 import { askLine } from '../driver/line-server.ts';
-import { exitStatus, UmbelError } from '../errors.ts';
+import { isListening } from '../driver/socket-path.ts';
+import { exitStatus, messageOf, UmbelError } from '../errors.ts';
 import { controlSocketPath, runtimeFolder } from '../node/local-control.ts';
 import { builtinCommands, remoteCommands } from '../node/module-commands.ts';
 import { encodeJson, parseJson } from '../protocol/json.ts';
@@ -29,7 +30,7 @@ const nodeName = valueOption({
 const socket = valueOption({
   names: ['--socket'],
   argument: 'PATH',
-  kind: path(),
+  kind: pathKind(),
   doc: 'Its socket, where it is not in the usual folder.',
 });
 const timeout = timeoutOption('Wait so long.', '5');
@@ -45,10 +46,13 @@ export const command: Command = {
   async run(ctx) {
     const [name = '', ...words] = ctx.args;
     const asked = await findCommand(ctx, name);
-    const request = { method: name, arguments: argumentsFrom(asked, words) };
+    const wanted = wantedNode(ctx);
+    const request = { method: name, arguments: argumentsFrom(asked, words), ...(wanted === undefined ? null : { node: wanted }) };
     const timeoutMs = (ctx.option(timeout) ?? asked.timeoutSeconds ?? 5) * 1000;
-    const answer = await askLine(ctx.option(socket) ?? findSocket(ctx), encodeJson(request), timeoutMs);
-    const { node, value } = parseJson(answer) as { readonly node: string; readonly value: unknown };
+    const path = ctx.option(socket) ?? (await findSocket(ctx));
+    const answer = await askLine(path, encodeJson(request), timeoutMs);
+    const { node, value, another } = parseJson(answer) as { readonly node: string; readonly value: unknown; readonly another?: true };
+    if (another === true) throw new UmbelError('LOCAL_UNREACHABLE', `the socket ${path} must be that of ${wanted}, got that of ${node}`);
     if (ctx.option(json) === true) ctx.stdout(encodeJson({ [node]: value }));
     else if (name === 'why' && isDone(value)) ctx.stdout(value.ok);
     else ctx.stdout(renderReply(node, value, true));
@@ -85,21 +89,35 @@ function isCalled(name: string): (command: ControlCommand) => boolean {
 }
 
 /** Throws USAGE, or LOCAL_UNREACHABLE. */
-function findSocket(ctx: CommandContext): string {
+async function findSocket(ctx: CommandContext): Promise<string> {
   const config = configAtHand(ctx);
   const folder = runtimeFolder(ctx.env);
-  const node = ctx.option(nodeName);
+  const node = wantedNode(ctx);
   const named = config === null ? null : socketOf(config, node, ctx.env);
-  if (named !== null && (node !== undefined || existsSync(named))) return named;
+  if (named !== null) {
+    const others = existsSync(named) || folder === null ? [] : await nodesIn(folder);
+    if (node !== undefined || others.length === 0) return named;
+    // Another one is not what was meant: the command may be to stop it.
+    throw new UmbelError('LOCAL_UNREACHABLE', `no worker answers on ${named}; with -n there are ${others.join(', ')}`);
+  }
   if (folder === null)
     throw new UmbelError('USAGE', 'no runtime folder is known (XDG_RUNTIME_DIR): name the socket of the worker with --socket');
   if (node !== undefined) return join(folder, `${node}.sock`);
-  const sockets = socketsIn(folder);
-  const [only, ...others] = sockets;
+  const nodes = await nodesIn(folder);
+  const [only, ...others] = nodes;
   if (only === undefined) throw new UmbelError('LOCAL_UNREACHABLE', `no worker has a socket in ${folder}; name it with --socket`);
-  if (others.length > 0)
-    throw new UmbelError('USAGE', `which worker? Name it with -n: ${sockets.map((file) => file.replace(/\.sock$/, '')).join(', ')}`);
-  return join(folder, only);
+  if (others.length > 0) throw new UmbelError('USAGE', `which worker? Name it with -n: ${nodes.join(', ')}`);
+  return join(folder, `${only}.sock`);
+}
+
+/** As a worker reads its own -n: `mail@%h`, or a host alone. Throws NAME_INVALID. */
+function wantedNode(ctx: CommandContext): string | undefined {
+  const name = ctx.option(nodeName);
+  try {
+    return name === undefined ? undefined : parseNodeName(name, hostname());
+  } catch (error) {
+    throw new UmbelError('NAME_INVALID', messageOf(error), { cause: error });
+  }
 }
 
 /** null: there is none, or it is wrong; what runs must be asked all the same. */
@@ -122,7 +140,15 @@ function socketOf(config: Config, node: string | undefined, env: NodeJS.ProcessE
   }
 }
 
-function socketsIn(folder: string): string[] {
+/** Those whose sockets are there, and where there are several, only those that listen: workers that were killed have left theirs. */
+async function nodesIn(folder: string): Promise<readonly string[]> {
+  const nodes = socketsIn(folder).map((file) => file.slice(0, -'.sock'.length));
+  if (nodes.length < 2) return nodes;
+  const living = await Promise.all(nodes.map((node) => isListening(join(folder, `${node}.sock`))));
+  return nodes.filter((_, index) => living[index]);
+}
+
+function socketsIn(folder: string): readonly string[] {
   try {
     return readdirSync(folder).filter((file) => file.endsWith('.sock'));
   } catch {

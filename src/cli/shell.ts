@@ -85,8 +85,9 @@ async function runLines(ctx: CommandContext, shell: Shell, lines: Iterable<strin
       statement = '';
       if (ended.value !== undefined) ctx.stdout(typeof ended.value === 'string' ? ended.value : inspect(ended.value, { depth: 6 }));
     }
-    if (statement.trim() !== '') throw new SyntaxError('the last statement is not complete');
-    return exitStatus.ok;
+    if (statement.trim() === '') return exitStatus.ok;
+    ctx.problem('Uncaught SyntaxError: the last statement is not complete');
+    return exitStatus.failure;
   } catch (error) {
     ctx.problem(`Uncaught ${inspect(error)}`);
     return exitStatus.failure;

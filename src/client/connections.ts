@@ -160,6 +160,12 @@ function openBroker(params: ConnectionParams, store: StoreOf, redis: RedisOf): B
   throw unknownScheme('broker.url', url, 'BROKER_URL_INVALID');
 }
 
+/** Where results are kept: with the embedded broker in its file, unless told otherwise. null: that file in its usual place. */
+export function resultsUrl(brokerUrl: string | null, backendUrl: string | null): string | null {
+  if (backendUrl !== null) return backendUrl;
+  return brokerUrl === null || isSqliteUrl(brokerUrl) || brokerUrl === 'memory://' ? brokerUrl : 'disabled';
+}
+
 function openBackend(params: ConnectionParams, store: StoreOf, redis: RedisOf): ResultBackend | null {
   const { backendUrl, brokerUrl, resultExpiresMs } = params;
   const { chordJoinTimeoutMs, chordSizeTimeoutMs } = params;
@@ -167,8 +173,7 @@ function openBackend(params: ConnectionParams, store: StoreOf, redis: RedisOf): 
     ...(chordJoinTimeoutMs === undefined ? null : { chordJoinTimeoutMs }),
     ...(chordSizeTimeoutMs === undefined ? null : { chordSizeTimeoutMs }),
   };
-  const embedded = brokerUrl === null || isSqliteUrl(brokerUrl);
-  const url = backendUrl ?? (embedded ? brokerUrl : brokerUrl === 'memory://' ? 'memory://' : 'disabled');
+  const url = resultsUrl(brokerUrl, backendUrl);
   if (url === 'disabled' || url === 'disabled://') return null;
   if (url === 'memory://') return new MemoryBackend({ resultExpiresMs, ...chords });
   if (url === null || isSqliteUrl(url)) return new SqliteBackend({ store: store(url, 'BACKEND_URL_INVALID'), resultExpiresMs, ...chords });

@@ -1,5 +1,6 @@
 /** Arguments of commands as they come from anybody: read into what a command needs, or refused in the words of Python. */
 import { pythonText } from '../std/python-repr.ts';
+import type { CommandArgument } from './command.ts';
 import { CommandFailure } from './command-failure.ts';
 
 /** A text, or a list of texts; what is no text is read as one, but for lists and objects in its place. */
@@ -52,6 +53,38 @@ export function countOf(name: string, value: unknown): number {
   const number = numberOrNull(name, value);
   if (number !== null && Number.isInteger(number) && number >= 0) return number;
   throw new CommandFailure('ValueError', `${name} must be a whole number from 0, got ${shown(value)}`);
+}
+
+/** Arguments as a module declares them, whoever sent them. What has no type, and what is the default, is taken as it is. Throws CommandFailure. */
+export function declaredValues(
+  declared: readonly CommandArgument[],
+  args: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const read: Record<string, unknown> = { ...args };
+  for (const argument of declared) {
+    const { name, type, rest } = argument;
+    const value = args[name];
+    if (type === undefined || ('default' in argument && value === argument.default)) continue;
+    read[name] = rest === true ? [value].flat().map((one) => declaredValue(name, type, one)) : declaredValue(name, type, value);
+  }
+  return read;
+}
+
+function declaredValue(name: string, type: NonNullable<CommandArgument['type']>, value: unknown): unknown {
+  switch (type) {
+    case 'text':
+      return textOf(name, value);
+    case 'boolean':
+      if (/^(true|yes|on|1)$/i.test(String(value))) return true;
+      if (/^(false|no|off|0)$/i.test(String(value))) return false;
+      throw new CommandFailure('ValueError', `${name} must be true or false, got ${shown(value)}`);
+    case 'integer':
+    case 'number': {
+      const number = numberOrNull(name, value);
+      if (number !== null && (type === 'number' || Number.isInteger(number))) return number;
+      throw new CommandFailure('ValueError', `${name} must be ${type === 'integer' ? 'a whole number' : 'a number'}, got ${shown(value)}`);
+    }
+  }
 }
 
 function shown(value: unknown): string {

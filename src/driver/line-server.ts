@@ -73,9 +73,13 @@ export class LineServer {
       pending = end === -1 ? pending + chunk.length : chunk.length - end;
       if (pending > longestLine) socket.destroy();
     });
+    // Whoever asks twice takes the first line for the first answer.
+    let written = Promise.resolve();
     createInterface({ input: socket, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
-      void this.#params.answer(line).then((answer) => {
-        if (!socket.destroyed) socket.write(`${answer}\n`);
+      const answer = this.#params.answer(line);
+      written = written.then(async () => {
+        const text = await answer;
+        if (!socket.destroyed) socket.write(`${text}\n`);
       });
     });
   }

@@ -1,4 +1,4 @@
-/** A path for a Unix socket: what a process that is gone left there is removed, and nothing else. */
+/** A path for a Unix socket: whether somebody listens there. What a process that is gone left there is removed, and nothing else. */
 import { statSync, unlinkSync } from 'node:fs';
 import { createConnection } from 'node:net';
 
@@ -11,13 +11,14 @@ export async function freeSocketPath(path: string): Promise<void> {
   unlinkSync(path);
 }
 
-function isListening(path: string): Promise<boolean> {
+/** Also when it cannot be asked: it may not be ours, or be too busy to answer. */
+export function isListening(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path);
     socket.once('connect', () => {
       socket.destroy();
       resolve(true);
     });
-    socket.once('error', () => resolve(false));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
   });
 }

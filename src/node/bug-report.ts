@@ -1,6 +1,7 @@
 /** What a report of a problem should tell: versions, the machine, the transport, the settings without their secrets. */
 import { availableParallelism, release, totalmem } from 'node:os';
 import { isSea } from 'node:sea';
+import { resultsUrl } from '../client/connections.ts';
 import type { Config } from '../config/config.ts';
 import { messageOf } from '../errors.ts';
 import { encodeJson } from '../protocol/json.ts';
@@ -29,8 +30,9 @@ export interface BugReport {
   readonly config_file: string | null;
   /** Why the configuration cannot be read; null: it can. */
   readonly config_problem: string | null;
-  /** Of the broker, without its password; null: the embedded one in its usual place. */
+  /** URL of the broker, without its password; null: the embedded one in its usual place. */
   readonly transport: string | null;
+  /** Where results are kept, told as the broker is; 'disabled': nowhere. */
   readonly results: string | null;
   /** Those that differ from their defaults, by Celery's names. */
   readonly settings: Readonly<Record<string, unknown>>;
@@ -51,7 +53,8 @@ type Configured = Omit<BugReport, 'software' | 'platform'>;
 function configured(load: () => Config): Configured {
   try {
     const config = load();
-    const { broker_url: broker, result_backend: results } = config.settings;
+    const { broker_url: broker, result_backend: backend } = config.settings;
+    const results = resultsUrl(broker, backend);
     return {
       config_file: config.file,
       config_problem: null,
@@ -81,9 +84,7 @@ export function bugReportText({
     `platform -> system:${platform.system} arch:${platform.arch}`,
     `            kernel version:${platform.kernel} cpus:${platform.cpus} memory:${Math.round(platform.memory_bytes / 1048576)}MB`,
     `config   -> ${problem === null ? (file ?? 'no file') : `it cannot be read: ${problem}`}`,
-    ...(problem === null
-      ? [`settings -> transport:${transport ?? 'embedded'} results:${results ?? (transport === null ? 'embedded' : 'disabled')}`]
-      : []),
+    ...(problem === null ? [`settings -> transport:${transport ?? 'embedded'} results:${results ?? 'embedded'}`] : []),
     '',
     ...Object.entries(settings).map(([name, value]) => `${name}: ${encodeJson(value)}`),
     '',

@@ -1,7 +1,7 @@
 /**
  * Remote control without a broker: a Unix socket that answers every inspect and control command, and some that are for this machine alone.
  *
- * A line is a request, { method, arguments }; its answer a line, { node, value }. Owns the socket and the memory of when the broker went away.
+ * A line is a request, { method, arguments, node? }; its answer a line, { node, value }, or { node, another: true } when another node was meant. Owns the socket and the memory of when the broker went away.
  */
 import { accessSync, constants } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -76,7 +76,9 @@ export function localControl({ path, panel, surface, log }: LocalControlParams):
 async function answer(line: string, panel: Panel, surface: WorkerSurface, log: Logger): Promise<string> {
   const { nodeName: node } = surface;
   try {
-    const request = parseJson(line) as { readonly method?: unknown; readonly arguments?: unknown } | null;
+    const request = parseJson(line) as { readonly method?: unknown; readonly arguments?: unknown; readonly node?: unknown } | null;
+    // Several workers may have been told the same path, and whoever names one of them must not stop another.
+    if (typeof request?.node === 'string' && request.node !== node) return encodeJson({ node, another: true });
     const method = String(request?.method ?? '');
     const args = typeof request?.arguments === 'object' && request.arguments !== null ? { ...request.arguments } : {};
     const local = localCommands.find(({ name }) => name === method);

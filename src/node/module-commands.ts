@@ -6,6 +6,7 @@
 import { embedApi } from '../child/embed-api.ts';
 import type { Config } from '../config/config.ts';
 import type { ControlCommand } from '../control/command.ts';
+import { declaredValues } from '../control/command-values.ts';
 import { controlCommands } from '../control/control-commands.ts';
 import { inspectCommands } from '../control/inspect-commands.ts';
 import { UmbelError } from '../errors.ts';
@@ -45,6 +46,6 @@ function commandOf(exportName: string, { kind, options, run }: ModuleCommand): C
     ...(aliases === undefined ? null : { aliases }),
     ...(signature === undefined ? null : { signature }),
     ...(timeoutSeconds === undefined ? null : { timeoutSeconds }),
-    run,
+    run: (surface, given) => run(surface, declaredValues(args, given)),
   };
 }

@@ -9,7 +9,7 @@ export interface ControlCommandArgument {
   readonly name: string;
   /** Absent: it must be given. */
   readonly default?: unknown;
-  /** How a word of the command line is read. Default: 'text'. */
+  /** What it must be, from the command line or from another program; text is read as that. Default: anything, a text on the command line. */
   readonly type?: 'text' | 'integer' | 'number' | 'boolean';
   /** It takes all words that are left, as a list. */
   readonly rest?: boolean;

@@ -59,6 +59,19 @@ t.test('a configuration that cannot be read is what is reported', async (t) => {
   t.match(stdout, 'software -> umbel:');
 });
 
+t.test('where results are kept without a setting: in the file of the embedded broker, nowhere beside a server', async (t) => {
+  const places = [
+    ['sqlite:////srv/shop/umbel.db', 'sqlite:////srv/shop/umbel.db'],
+    ['memory://', 'memory://'],
+    ['amqp://mq.example//', 'disabled'],
+  ] as const;
+  for (const [url, results] of places) {
+    const cwd = folderWith(t, `[broker]\nurl = "${url}"\n`);
+    t.match((await runInMemory(['report'], { cwd })).stdout, `settings -> transport:${url} results:${results}\n`);
+    t.match(JSON.parse((await runInMemory(['report', '-j'], { cwd })).stdout), { transport: url, results });
+  }
+});
+
 t.test('without a file', async (t) => {
   const cwd = folderWith(t, '');
   rmSync(join(cwd, 'umbel.toml'));

@@ -1,6 +1,6 @@
 /** A socket for lines: who may use it, what is left behind, what garbage does. */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -53,4 +53,31 @@ t.test('an answer that does not come in time', async (t) => {
   t.teardown(() => server.stop());
   await server.start();
   await t.rejects(askLine(path, 'anybody?', 20), { code: 'LOCAL_UNREACHABLE', message: /nothing within 0\.02 s/ });
+});
+
+t.test('two questions in one piece: both are looked at at once, and answered in their order', async (t) => {
+  const path = place(t);
+  let second = () => {};
+  const asked = new Promise<void>((resolve) => {
+    second = resolve;
+  });
+  // The first is answered once the second was asked, and later than that.
+  const server = new LineServer({
+    path,
+    answer: async (line) => {
+      if (line === 'two') second();
+      else await asked.then(() => new Promise((resolve) => setImmediate(resolve)));
+      return line.toUpperCase();
+    },
+  });
+  t.teardown(() => server.stop());
+  await server.start();
+  const socket = createConnection(path, () => socket.write('one\ntwo\n'));
+  t.teardown(() => socket.destroy());
+  let answers = '';
+  for await (const chunk of socket) {
+    answers += String(chunk);
+    if (answers.split('\n').length > 2) break;
+  }
+  t.equal(answers, 'ONE\nTWO\n');
 });

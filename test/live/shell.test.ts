@@ -50,7 +50,7 @@ app === celery`);
     const { status, stdout, stderr } = await piped('1 + 1\nnobody\n3\n');
     t.same([status, stdout], [1, '2\n']);
     t.match(stderr, /^Uncaught ReferenceError: nobody is not defined/);
-    t.match(await piped('function f() {\n'), { status: 1, stderr: /the last statement is not complete/ });
+    t.match(await piped('function f() {\n'), { status: 1, stderr: /^Uncaught SyntaxError: the last statement is not complete\n$/ });
     t.match(await shell('1', '-A', 'nowhere.ts'), { status: 65, stderr: /nowhere\.ts/ });
   });
 
