@@ -28,12 +28,12 @@ export const command: Command = {
       config,
       env: ctx.env,
       reloadConfig: () => ctx.loadConfig(),
-      onReady: (banner) => {
+      onBanner: (banner) => {
         if (!ctx.quiet) ctx.stdout(banner);
         const warning = rootWarning();
         if (warning !== null) ctx.stderr(`umbel: ${warning}`);
-        isReady();
       },
+      onReady: isReady,
     });
     return node.run();
   },

@@ -60,8 +60,10 @@ export interface WorkerNodeParams {
   readonly env: NodeJS.ProcessEnv;
   /** Reads the configuration anew; throws when it is bad. For HUP. */
   reloadConfig(): Config;
-  /** Takes the banner. */
-  onReady(banner: string): void;
+  /** Before the line that says that it is ready, as Celery has it. */
+  onBanner(banner: string): void;
+  /** What it has said until then is where it belongs. */
+  onReady(): void;
 }
 
 /** What settling, ending children and giving back may take beyond the time of the tasks. */
@@ -262,11 +264,13 @@ export class WorkerNode {
   #ready(): void {
     if (this.#state === 'new') this.#enter('running');
     const { settings } = this.#params.config;
-    this.#params.onReady(workerBanner({ settings, names: this.#names, pool: this.#pool, broker: this.#broker, backend: this.#backend }));
+    this.#params.onBanner(workerBanner({ settings, names: this.#names, pool: this.#pool, broker: this.#broker, backend: this.#backend }));
     this.#log.info('worker.ready', `${this.#names.nodeName} ready.`, { pid: process.pid, concurrency: this.#names.pool.concurrency });
     sayNoTasks(this.#pool.tasks, this.#names.taskPaths, this.#log);
     sayUnused(settings.task_annotations, this.#pool.tasks, this.#log);
+    this.#log.flushSync();
     this.#notify.ready(`${this.#names.nodeName} ready`);
+    this.#params.onReady();
     if (this.#restartWanted) void this.#tryRestart();
   }
 

@@ -10,7 +10,10 @@ t.test('of this process', async (t) => {
   t.ok(Math.abs(started - performance.timeOrigin) < 1000, `started ${started}, node says ${performance.timeOrigin}`);
   t.ok(Math.abs((processRssBytes(process.pid) ?? 0) - process.memoryUsage.rss()) < 20e6);
   t.ok((resourceUsage().utime ?? 0) > 0);
-  t.equal(resourceUsage().maxrss, process.resourceUsage().maxRSS);
+  // It may grow between one look and the next.
+  const before = process.resourceUsage().maxRSS;
+  const { maxrss = 0 } = resourceUsage();
+  t.ok(maxrss >= before && maxrss <= process.resourceUsage().maxRSS, `${maxrss} KiB, ${before} just before`);
   t.ok(cpuCount() >= 1);
 });
 
