@@ -43,6 +43,7 @@ export class AmqpChannel {
   #closed: AmqpFailure | null = null;
   #cause: AmqpFailure | null = null;
   #closing = false;
+  #answers = 0;
   /** Who takes what comes for a consumer, by its tag. */
   readonly #consumers = new Map<string, (message: RawMessage | null) => void>();
   readonly #listeners: ((cause: AmqpFailure) => void)[] = [];
@@ -63,6 +64,11 @@ export class AmqpChannel {
 
   get closed(): boolean {
     return this.#closed !== null;
+  }
+
+  /** Requests that the server has answered: as long as this grows, it gets on. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** Called once, when the channel is no more, unless `close` ended it; in the same turn when that is so already. */
@@ -247,6 +253,7 @@ export class AmqpChannel {
       }
       try {
         start((error, value) => {
+          this.#answers += 1;
           if (error === null) resolve(value);
           else reject(this.#failed(error));
         });

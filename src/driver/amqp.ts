@@ -57,6 +57,8 @@ export class AmqpConnection {
   readonly displayUrl: string;
   /** Equal for connections to the same place. */
   readonly key: string;
+  /** How long a server may take to answer a connection. */
+  readonly connectTimeoutMs: number;
   readonly #log: Logger;
   readonly #blockedListeners = new Set<(reason: string | null) => void>();
   readonly #link: ServerLink<AmqpEndpoint, AmqpSession, AmqpFailure>;
@@ -67,6 +69,7 @@ export class AmqpConnection {
     this.#log = log;
     this.displayUrl = place.endpoints.map(describeEndpoint).join(';');
     this.key = placeKey(place);
+    this.connectTimeoutMs = options.connectTimeoutMs;
     this.#link = new ServerLink({
       service: 'RabbitMQ',
       endpoints: place.endpoints,

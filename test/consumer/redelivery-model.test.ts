@@ -306,7 +306,7 @@ class ModelRun {
   }
 
   #reconnect(): void {
-    if (!this.broker.connection.reconnect()) return;
+    if (!this.broker.connection.comeBack()) return;
     this.broker.enter('connected');
     this.broker.reconnected();
   }

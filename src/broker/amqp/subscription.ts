@@ -7,7 +7,8 @@
  *   closed ──open──► opening ──► open ──channel or connection lost──► closed          ended: cancelled and nothing held, or released
  *
  * What arrives and is not wanted right now (a pause, more consumers than the prefetch allows for) waits here undelivered. What the server is told of
- * the prefetch is prefetch-count.ts; until when what is held is ours is channel-lease.ts.
+ * the prefetch is prefetch-count.ts; until when what is held is ours is channel-lease.ts; when a channel is opened, and for how long that may take, is
+ * channel-opening.ts.
  */
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
@@ -16,14 +17,14 @@ import type { RawMessage } from '../../driver/amqp-raw.ts';
 import { messageOf, UmbelError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { readPlainFrames } from '../../protocol/plain-frames.ts';
-import { backoffDelayMs } from '../../std/backoff.ts';
 import { ChurnSet } from '../../std/churn-set.ts';
-import type { Clock, Timer } from '../../std/clock.ts';
+import type { Clock } from '../../std/clock.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
 import { AmqpDelivery } from './amqp-delivery.ts';
 import { ChannelLease } from './channel-lease.ts';
+import { type Attempt, ChannelOpening } from './channel-opening.ts';
 import { type Consumer, ConsumerSet } from './consumer-set.ts';
 import { Deferrals } from './deferrals.ts';
 import type { DelayQueues } from './delay-queues.ts';
@@ -46,8 +47,6 @@ export interface AmqpSubscriptionParams {
   ended(subscription: AmqpSubscription): void;
 }
 
-const firstRetryMs = 100;
-const lastRetryMs = 5000;
 const noQueues: ReadonlySet<string> = new Set();
 const stale: Promise<SettleOutcome> = Promise.resolve('stale');
 const done: Promise<SettleOutcome> = Promise.resolve('done');
@@ -68,7 +67,6 @@ export class AmqpSubscription implements Subscription {
   #channel: AmqpChannel | null = null;
   #window: AckWindow | null = null;
   #epoch = 0;
-  #opening = false;
   #started = false;
   #paused = false;
   #cancelled = false;
@@ -80,8 +78,7 @@ export class AmqpSubscription implements Subscription {
   /** Messages that came, and refusals that were logged. */
   #activity = 0;
   readonly #lease: ChannelLease;
-  #retryTimer: Timer | undefined;
-  #retries = 0;
+  readonly #opening: ChannelOpening;
   /** Less is to come, which the server has not confirmed: an acknowledgement that overtook it would let one message more come. */
   #narrowing: Promise<unknown> | null = null;
   #saidParking = false;
@@ -100,9 +97,23 @@ export class AmqpSubscription implements Subscription {
         if (this.#started) params.consume.onHeld();
       },
     });
+    this.#opening = new ChannelOpening({
+      ...params,
+      isWanted: () => !this.#cancelled,
+      hasChannel: () => this.#channel !== null,
+      open: (attempt) => this.#open(attempt),
+      answers: () => params.topology.answers + (this.#channel?.answers ?? 0),
+      opened: (isFirst) => this.#opened(isFirst),
+      failed: (error) => {
+        if (params.connection.state !== 'connected') return;
+        const what = `No channel to consume from ${this.queues.join(', ')}`;
+        this.#log.error('broker.consume-failed', `${what}: ${messageOf(error)}. Trying again`);
+      },
+      what: () => this.queues.join(', '),
+    });
     this.#count = new PrefetchCount({
       ...params,
-      channel: () => (this.#opening ? null : this.#channel),
+      channel: () => (this.#opening.isUnderWay ? null : this.#channel),
       prefetch: () => this.#prefetch,
       deferred: () => this.#deferrals.size + this.#parking,
       setAside: () => this.#setAside,
@@ -114,7 +125,7 @@ export class AmqpSubscription implements Subscription {
     this.#consumers = new ConsumerSet({
       ...params,
       noAck: params.consume.noAck === true,
-      channel: () => (this.#opening ? null : this.#channel),
+      channel: () => (this.#opening.isUnderWay ? null : this.#channel),
       wanted: () => this.#wanted(),
       belongs: (queue) => !this.#cancelled && this.#queues.has(queue),
       onMessage: (consumer, message) => this.#onMessage(consumer, message),
@@ -180,7 +191,7 @@ export class AmqpSubscription implements Subscription {
   /** Rejects with an AmqpFailure; then it has no channel. Nothing is delivered in this turn of the event loop. */
   async start(): Promise<void> {
     try {
-      await this.#open();
+      await this.#opening.first();
     } catch (error) {
       this.#cancelled = true;
       this.#drop();
@@ -195,9 +206,10 @@ export class AmqpSubscription implements Subscription {
   /** There is a connection again. */
   reconnected(): void {
     this.#started = true;
-    this.#retries = 0;
     this.#consumers.forgive();
-    this.#reopen();
+    // One that has not heard of its end belongs to the connection before.
+    if (this.#channel !== null) this.#drop();
+    this.#opening.anew();
   }
 
   /** The broker stops, or was dropped: without a word to the server. */
@@ -293,7 +305,7 @@ export class AmqpSubscription implements Subscription {
   /** Other consumers on the same channel. */
   async rebuild(): Promise<void> {
     if (this.#cancelled) return;
-    if (this.#channel === null) this.#reopen();
+    if (this.#channel === null) this.#opening.now();
     else await this.#consumers.renew();
   }
 
@@ -339,7 +351,7 @@ export class AmqpSubscription implements Subscription {
       const what = cause.kind === 'timeout' ? 'broker.consumer-timeout' : 'broker.channel-lost';
       this.#log.error(what, `${cause.message}. What was held comes again; consuming goes on with another channel`);
     }
-    this.#retryLater();
+    this.#opening.soon();
   }
 
   /** Forget everything of this channel; what was delivered is lost. */
@@ -360,69 +372,51 @@ export class AmqpSubscription implements Subscription {
   }
 
   #stopTimers(): void {
-    this.#clock.clearTimer(this.#retryTimer);
+    this.#opening.stop();
     this.#lease.stop();
   }
 
-  /** In a later turn: when it is the connection that has gone, that is known by then, and its return wakes us. */
-  #retryLater(): void {
-    if (this.#cancelled) return;
-    const delayMs = this.#retries === 0 ? 0 : backoffDelayMs({ attempt: this.#retries - 1, baseMs: firstRetryMs, maxMs: lastRetryMs });
-    this.#retries += 1;
-    this.#clock.clearTimer(this.#retryTimer);
-    this.#retryTimer = this.#clock.setTimer(() => this.#reopen(), delayMs);
-  }
-
-  #reopen(): void {
-    if (this.#cancelled || this.#opening || this.#channel !== null || this.#params.connection.state !== 'connected') return;
-    this.#open().then(
-      () => {
-        this.#retries = 0;
-        this.#log.info('broker.consuming', `Consuming again from ${this.#consumers.queues.join(', ')}`);
-      },
-      (error: unknown) => {
-        if (this.#cancelled) return;
-        if (this.#params.connection.state === 'connected')
-          this.#log.error(
-            'broker.consume-failed',
-            `No channel to consume from ${this.queues.join(', ')}: ${messageOf(error)}. Trying again`,
-          );
-        this.#retryLater();
-      },
-    );
-  }
-
-  async #open(): Promise<void> {
-    this.#opening = true;
+  async #open(attempt: Attempt): Promise<void> {
+    const { connection } = this.#params;
+    // Those that are not there any more would end the channel.
+    for (const queue of this.#queues) if (this.#epoch > 0) await this.#consumers.ensure(queue);
+    const channel = await connection.openChannel();
+    if (this.#cancelled || attempt.isOver) {
+      void channel.close();
+      return;
+    }
+    this.#channel = channel;
+    this.#epoch = this.#params.nextEpoch();
+    this.#window = new AckWindow(channel, this.#clock);
+    this.#window.prefetch = this.#prefetch;
+    let cause: AmqpFailure | null = null;
+    channel.onClose((failure) => {
+      cause = failure;
+      this.#lost(channel, failure);
+    });
+    if (cause !== null) throw cause;
     try {
-      const { connection } = this.#params;
-      // Those that are not there any more would end the channel.
-      for (const queue of this.#queues) if (this.#epoch > 0) await this.#consumers.ensure(queue);
-      const channel = await connection.openChannel();
-      if (this.#cancelled) {
-        void channel.close();
-        return;
-      }
-      this.#channel = channel;
-      this.#epoch = this.#params.nextEpoch();
-      this.#window = new AckWindow(channel, this.#clock);
-      this.#window.prefetch = this.#prefetch;
-      let cause: AmqpFailure | null = null;
-      channel.onClose((failure) => {
-        cause = failure;
-        this.#lost(channel, failure);
-      });
-      if (cause !== null) throw cause;
       const sentAtMs = this.#clock.monotonic();
       await this.#count.begin(channel, this.#params.countsPerConsumer(this.#queues), this.#queues.size);
-      if (this.#channel === channel) this.#lease.begin(channel, sentAtMs);
+      if (this.#channel !== channel) throw cause ?? connection.unavailable();
+      this.#lease.begin(channel, sentAtMs);
       await this.#consumers.begin(channel);
-    } finally {
-      this.#opening = false;
+    } catch (error) {
+      // One that is not closed would be taken for one that is consumed from.
+      if (this.#channel === channel) {
+        this.#drop();
+        void channel.close();
+      }
+      throw error;
     }
+  }
+
+  #opened(isFirst: boolean): void {
+    if (this.#channel === null) return;
     // For what was wanted meanwhile.
     void this.#consumers.align();
     this.#count.recount();
+    if (!isFirst) this.#log.info('broker.consuming', `Consuming again from ${this.#consumers.queues.join(', ')}`);
   }
 
   #onMessage(consumer: Consumer, raw: RawMessage): void {

@@ -28,6 +28,7 @@ export class Topology {
   readonly #known = new Map<string, QueueDeclaration>();
   #channel: AmqpChannel | null = null;
   #turn: Promise<unknown> = Promise.resolve();
+  #answers = 0;
   /** Differences said already. */
   readonly #said = new Set<string>();
   /** Queues that others declared so. */
@@ -38,6 +39,11 @@ export class Topology {
   constructor(params: TopologyParams) {
     this.#connection = params.connection;
     this.#log = params.log;
+  }
+
+  /** Operations that are over: as long as this grows, the server gets on. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** Queues declared here, in their order. */
@@ -125,7 +131,10 @@ export class Topology {
   /** One operation, on a channel that nobody else uses meanwhile. Rejects with an AmqpFailure. */
   run<T>(step: Step<T>): Promise<T> {
     const turn = this.#turn.then(async () => step(await this.#open()));
-    this.#turn = turn.catch(() => {});
+    const answered = (): void => {
+      this.#answers += 1;
+    };
+    this.#turn = turn.then(answered, answered);
     return turn;
   }
 

@@ -24,11 +24,19 @@ export class ModelConnection {
   readonly server = new ModelServer();
   readonly heartbeatSeconds = 0;
   state: 'connected' | 'lost' = 'connected';
+  readonly connectTimeoutMs = 4000;
+  /** Why it was given up from this side. */
+  readonly givenUp: string[] = [];
   epoch = 1;
 
   async openChannel(): Promise<AmqpChannel> {
     await turn();
     this.#mustBeUp();
+    if (this.server.nextUnanswered === 'opening') {
+      this.server.nextUnanswered = null;
+      // The driver rejects it when the connection ends; the subscription must not need that.
+      return new Promise(() => {});
+    }
     return this.server.open().driver;
   }
 
@@ -40,8 +48,14 @@ export class ModelConnection {
     return true;
   }
 
+  /** The subscription gives it up. */
+  reconnect(reason: string): void {
+    this.givenUp.push(reason);
+    this.cut();
+  }
+
   /** false: it is there. */
-  reconnect(): boolean {
+  comeBack(): boolean {
     if (this.server.up) return false;
     this.server.up = true;
     this.state = 'connected';
@@ -51,7 +65,13 @@ export class ModelConnection {
 
   subscribe(params: SubscribeParams): AmqpSubscription {
     const ensure = async (): Promise<void> => this.#mustBeUp();
-    const topology = { ensure, declaration: (name: string) => ({ name }), hasSingleActiveConsumer: () => false, isAutoDelete: () => false };
+    const topology = {
+      ensure,
+      answers: 0,
+      declaration: (name: string) => ({ name }),
+      hasSingleActiveConsumer: () => false,
+      isAutoDelete: () => false,
+    };
     return new AmqpSubscription({
       ...params,
       connection: this as unknown as AmqpConnection,

@@ -50,6 +50,8 @@ export class ModelServer {
   /** What no client may do. */
   readonly faults: string[] = [];
   up = true;
+  /** The next channel gets no answer: to its opening, or to anything after it. */
+  nextUnanswered: 'opening' | 'channel' | null = null;
 
   queue(name: string): ModelMessage[] {
     const queue = this.queues.get(name) ?? [];
@@ -82,7 +84,8 @@ export class ModelServer {
   }
 
   open(): ModelChannel {
-    const channel = new ModelChannel(this, this.channels.length + 1);
+    const channel = new ModelChannel(this, this.channels.length + 1, this.nextUnanswered === 'channel');
+    this.nextUnanswered = null;
     this.channels.push(channel);
     return channel;
   }
@@ -109,6 +112,9 @@ export class ModelChannel {
   readonly number: number;
   /** The client's view. */
   closed = false;
+  readonly isUnanswered: boolean;
+  /** As the driver counts them. */
+  answers = 0;
   readonly #server: ModelServer;
   readonly #toServer: Step[] = [];
   readonly #toClient: Step[] = [];
@@ -123,9 +129,10 @@ export class ModelChannel {
   readonly #consumers = new Map<string, ModelConsumer>();
   readonly #unacked = new Map<number, Unacked>();
 
-  constructor(server: ModelServer, number: number) {
+  constructor(server: ModelServer, number: number, isUnanswered: boolean) {
     this.#server = server;
     this.number = number;
+    this.isUnanswered = isUnanswered;
   }
 
   /** As a channel of the driver. */
@@ -150,7 +157,7 @@ export class ModelChannel {
 
   /** One frame of the client arrives at the server. */
   arriveAtServer(): void {
-    this.#toServer.shift()?.();
+    if (!this.isUnanswered) this.#toServer.shift()?.();
   }
 
   arriveAtClient(): void {
@@ -258,6 +265,7 @@ export class ModelChannel {
         work();
         this.#toClient.push(() => {
           this.#pending.delete(reject);
+          this.answers += 1;
           resolve();
         });
       });

@@ -130,6 +130,43 @@ t.test('outages', async (t) => {
     t.equal(textOf(await inbox.deliveries.next()), 'there again');
   });
 
+  t.test('no answer as consuming begins, on a connection that looks well: another one, also at the start', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const basicConsume = Buffer.from([0, 60, 0, 20]);
+    const standStillAtConsume = (): void => {
+      proxy.cutsAt = (chunk) => {
+        if (chunk.includes(basicConsume)) proxy.freeze();
+        return false;
+      };
+    };
+    const goOn = (): void => {
+      proxy.cutsAt = () => false;
+      proxy.thaw();
+    };
+    // Without heartbeats nobody else would ever notice.
+    const url = `amqp://127.0.0.1:${proxy.port}//?heartbeat=0`;
+    const { broker, log, states } = await started(t, url, { connection: { connectTimeoutMs: 2000 } });
+    const { broker: other } = await started(t, server.url());
+    await broker.declareQueue({ name: 'silence' });
+    standStillAtConsume();
+    await t.rejects(openInbox(broker, ['silence']), {
+      code: 'BROKER_LOST',
+      message: /no answer within 2 s while consuming from silence was begun/,
+    });
+    t.match(await log.event('broker.unanswered'), { level: 'error', message: /^RabbitMQ: no answer within 2 s .* Connecting anew$/ });
+    goOn();
+    await eventually(t, 'there is another connection', () => broker.state === 'connected');
+    const inbox = await openInbox(broker, ['silence']);
+    standStillAtConsume();
+    const before = states.length;
+    broker.reconnect('a test');
+    await eventually(t, 'it is noticed', () => log.lines.filter(({ event }) => event === 'broker.unanswered').length === 2);
+    goOn();
+    await publish(other, 'silence', 'after all');
+    t.equal(textOf(await inbox.deliveries.next()), 'after all');
+    t.strictSame(states.slice(before), ['lost', 'connected', 'lost', 'connected']);
+  });
+
   t.test('a message that is larger than the server takes fails alone', async (t) => {
     // RabbitMQ 4 looks at what it has read at its start.
     const limit = (bytes: number) =>
