@@ -9,9 +9,9 @@ import type { AmqpChannel } from '../../driver/amqp-channel.ts';
 import type { AmqpFailure } from '../../driver/amqp-failure.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import { backoffDelayMs } from '../../std/backoff.ts';
-import type { Clock, Timer } from '../../std/clock.ts';
+import type { Clock } from '../../std/clock.ts';
 import type { Listener, ListenParams } from '../broker.ts';
+import { type Attempt, ChannelOpening } from './channel-opening.ts';
 import type { Topology } from './topology.ts';
 import { fromWire } from './wire-message.ts';
 
@@ -29,38 +29,89 @@ const queueArguments = { 'x-expires': 60_000 };
 
 export class AmqpListener implements Listener {
   readonly #params: AmqpListenerParams;
+  readonly #opening: ChannelOpening;
   #channel: AmqpChannel | null = null;
   #stopped = false;
-  #retries = 0;
-  #timer: Timer | undefined;
 
   constructor(params: AmqpListenerParams) {
     this.#params = params;
+    const { connection, topology, log, listen } = params;
+    this.#opening = new ChannelOpening({
+      ...params,
+      isWanted: () => !this.#stopped,
+      hasChannel: () => this.#channel !== null,
+      open: (attempt) => this.#open(attempt),
+      answers: () => topology.answers + (this.#channel?.answers ?? 0),
+      opened: () => {},
+      failed: (error) => {
+        if (connection.state === 'connected')
+          log.error('broker.listen-failed', `Cannot listen to exchange ${listen.exchange}: ${messageOf(error)}. Trying again`);
+      },
+      what: () => `listening to exchange ${listen.exchange}`,
+    });
   }
 
   /** Rejects with an AmqpFailure. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#opening.first();
+  }
+
+  reconnected(): void {
+    // One that has not heard of its end belongs to the connection before.
+    this.#channel = null;
+    this.#opening.anew();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#opening.stop();
+    const channel = this.#channel;
+    this.#channel = null;
+    this.#params.stopped(this);
+    await channel?.close();
+  }
+
+  /** Without a word to the server. */
+  abandon(): void {
+    this.#stopped = true;
+    this.#channel = null;
+    this.#opening.stop();
+  }
+
+  async #open(attempt: Attempt): Promise<void> {
     const { connection, topology, listen } = this.#params;
-    const { exchange, exchangeType, routingKey, exchangeDurable = exchangeType === 'topic' } = listen;
+    const { exchange, exchangeType, exchangeDurable = exchangeType === 'topic' } = listen;
     if (exchange !== '') await topology.declareExchange(exchange, exchangeType, exchangeDurable);
     const channel = await connection.openChannel();
-    // Another start, from before a loss, may have come first.
-    if (this.#stopped || this.#channel !== null) {
+    if (this.#stopped || attempt.isOver) {
       void channel.close();
       return;
     }
     this.#channel = channel;
-    const beginning = { over: false, failure: null as AmqpFailure | null };
+    let failure: AmqpFailure | null = null;
     channel.onClose((cause) => {
+      failure = cause;
       if (this.#channel !== channel) return;
       this.#channel = null;
-      if (!beginning.over) {
-        beginning.failure = cause;
-        return;
-      }
+      if (!attempt.isOver) return;
       if (cause.kind !== 'lost') this.#params.log.error('broker.channel-lost', `${cause.message}. Listening to ${exchange} anew`);
-      this.#later();
+      this.#opening.soon();
     });
+    try {
+      await this.#begin(channel);
+    } catch (error) {
+      if (this.#channel === channel) {
+        this.#channel = null;
+        void channel.close();
+      }
+      throw error;
+    }
+    if (failure !== null) throw failure;
+  }
+
+  async #begin(channel: AmqpChannel): Promise<void> {
+    const { listen } = this.#params;
+    const { exchange, routingKey } = listen;
     const known = listen.queue;
     const { name: queue, consumers } = await channel.declareQueue(known?.name ?? `umbel.listen.${randomUUID()}`, {
       durable: false,
@@ -79,53 +130,11 @@ export class AmqpListener implements Listener {
         listen.onMessage({ properties: fromWire(properties), headers: properties.headers ?? null, body: content }, fields.routingKey);
       }
     });
-    beginning.over = true;
-    if (beginning.failure !== null) throw beginning.failure;
-    this.#retries = 0;
-  }
-
-  reconnected(): void {
-    if (this.#channel === null) this.#again();
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    this.#params.clock.clearTimer(this.#timer);
-    const channel = this.#channel;
-    this.#channel = null;
-    this.#params.stopped(this);
-    await channel?.close();
-  }
-
-  /** Without a word to the server. */
-  abandon(): void {
-    this.#stopped = true;
-    this.#channel = null;
-    this.#params.clock.clearTimer(this.#timer);
   }
 
   #lost(channel: AmqpChannel): void {
-    if (this.#channel !== channel) return;
+    if (this.#channel !== channel || this.#stopped) return;
     this.#channel = null;
-    this.#later();
-  }
-
-  #later(): void {
-    if (this.#stopped) return;
-    const delayMs = this.#retries === 0 ? 0 : backoffDelayMs({ attempt: this.#retries, baseMs: 100, maxMs: 5000 });
-    this.#retries += 1;
-    this.#params.clock.clearTimer(this.#timer);
-    this.#timer = this.#params.clock.setTimer(() => this.#again(), delayMs);
-  }
-
-  /** Without a connection its return wakes us. */
-  #again(): void {
-    const { connection, log, listen } = this.#params;
-    if (this.#stopped || connection.state !== 'connected') return;
-    this.start().catch((error: unknown) => {
-      if (this.#stopped || connection.state !== 'connected') return;
-      log.error('broker.listen-failed', `Cannot listen to exchange ${listen.exchange}: ${messageOf(error)}. Trying again`);
-      this.#later();
-    });
+    this.#opening.soon();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * How a subscription comes to its channel: opened, and opened again after each loss, one attempt at a time.
+ * How a subscription or a listener comes to its channel: opened, and opened again after each loss, one attempt at a time.
  *
  * Owns the attempt under way, when the next one comes, and the patience with a server that answers nothing on a connection that looks well: then that
  * connection is given up for another. Nothing else would notice before the heartbeats do, and they do not where only this channel is stuck.
@@ -27,7 +27,7 @@ export interface ChannelOpeningParams {
   opened(isFirst: boolean): void;
   /** It is tried again. Not called for the first attempt. */
   failed(error: unknown): void;
-  /** For people: what is to be consumed from. */
+  /** For people: 'consuming from mail'. */
   what(): string;
   readonly log: Logger;
   readonly clock: Clock;
@@ -121,7 +121,7 @@ export class ChannelOpening {
     try {
       await Promise.race([open(attempt), givenUp]);
       // Whoever heard of its end meanwhile found this attempt under way.
-      if (isWanted() && !hasChannel()) throw new AmqpFailure('lost', `the channel to consume from ${what()} ended as it was opened`);
+      if (isWanted() && !hasChannel()) throw new AmqpFailure('lost', `the channel for ${what()} ended as it was opened`);
       this.#stalls = 0;
     } finally {
       endWatch();
@@ -135,7 +135,7 @@ export class ChannelOpening {
     if (attempt === null) return;
     this.#attempt = null;
     attempt.isOver = true;
-    attempt.giveUp(new GivenUp('lost', `consuming from ${this.#params.what()} was not begun: ${why}`));
+    attempt.giveUp(new GivenUp('lost', `${this.#params.what()} was not begun: ${why}`));
   }
 
   /** Returns what ends it. */
@@ -153,7 +153,7 @@ export class ChannelOpening {
       if (silentLooks < looks) return;
       silentLooks = 0;
       this.#stalls += 1;
-      const why = `no answer within ${patienceMs / 1000} s while consuming from ${what()} was begun`;
+      const why = `no answer within ${patienceMs / 1000} s while ${what()} was begun`;
       log.error('broker.unanswered', `RabbitMQ: ${why}, over a connection that looks well. Connecting anew`);
       connection.reconnect(why);
     };

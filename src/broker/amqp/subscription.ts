@@ -109,7 +109,7 @@ export class AmqpSubscription implements Subscription {
         const what = `No channel to consume from ${this.queues.join(', ')}`;
         this.#log.error('broker.consume-failed', `${what}: ${messageOf(error)}. Trying again`);
       },
-      what: () => this.queues.join(', '),
+      what: () => `consuming from ${this.queues.join(', ')}`,
     });
     this.#count = new PrefetchCount({
       ...params,

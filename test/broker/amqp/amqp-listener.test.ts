@@ -9,7 +9,7 @@ import { FakeClock } from '../../../src/std/clock.ts';
 import { settled } from '../../consumer/doubles.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 
-t.test('two starts, of before a loss and of after it: the second channel is closed', async (t) => {
+t.test('attempts of before a loss and of after it: what comes late is closed, and a start is told', async (t) => {
   const declared: (() => void)[] = [];
   const channels: { name: number; closed: boolean; consumers: number }[] = [];
   const connection = {
@@ -40,17 +40,29 @@ t.test('two starts, of before a loss and of after it: the second channel is clos
   });
   const first = listener.start();
   listener.reconnected();
+  await t.rejects(first, { kind: 'lost', message: /listening to exchange x was not begun: the connection it had begun on is no more/ });
+  const second = listener.start();
   await settled();
   t.equal(declared.length, 2);
-  for (const resolve of declared) resolve();
-  await first;
+  declared[1]?.();
+  await second;
+  // Two losses: who was asked after the first of them answers last.
+  listener.reconnected();
+  listener.reconnected();
+  t.equal(declared.length, 4);
+  declared[3]?.();
+  await settled();
+  declared[0]?.();
+  declared[2]?.();
   await settled();
   t.same(channels, [
     { name: 0, closed: false, consumers: 1 },
-    { name: 1, closed: true, consumers: 0 },
+    { name: 1, closed: false, consumers: 1 },
+    { name: 2, closed: true, consumers: 0 },
+    { name: 3, closed: true, consumers: 0 },
   ]);
   await listener.stop();
-  t.ok(channels.every(({ closed }) => closed));
+  t.ok(channels[1]?.closed);
 });
 
 t.test('a channel that ends while it begins: who starts it is told, and nothing else happens', async (t) => {

@@ -34,7 +34,7 @@ function bench<C extends Clock = FakeClock>(clock: C = new FakeClock() as unknow
     answers: () => state.answers,
     opened: (isFirst) => void told.push(isFirst ? 'first' : 'again'),
     failed: (error) => void told.push(String(error)),
-    what: () => 'mail',
+    what: () => 'consuming from mail',
     log,
     clock,
   });
@@ -118,7 +118,7 @@ t.test('the first attempt is its caller’s: it rejects, also when there is anot
   await t.rejects(refused, { message: 'refused' });
   const overtaken = opening.first();
   opening.anew();
-  await t.rejects(overtaken, { kind: 'lost', message: /mail was not begun: the connection it had begun on is no more/ });
+  await t.rejects(overtaken, { kind: 'lost', message: /consuming from mail was not begun: the connection it had begun on is no more/ });
   await clock.advanceAsync(60_000);
   t.equal(attempts.length, 2);
   t.strictSame(told, []);
@@ -147,7 +147,7 @@ t.test('a channel that has ended by the time it is there: another attempt', asyn
   attempts[0]?.end();
   state.hasChannel = false;
   await clock.advanceAsync(1);
-  t.match(told, [/the channel to consume from mail ended as it was opened/]);
+  t.match(told, [/the channel for consuming from mail ended as it was opened/]);
   t.equal(attempts.length, 2);
   attempts[1]?.end();
   await clock.advanceAsync(1);
