@@ -5,8 +5,9 @@
  * own words and an answer on its port, never a wait for time. What kind of server it is, is the subclass's.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { randomInt } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { connect, createServer, type ListenOptions, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -152,15 +153,50 @@ export function endsWithUs(
   child.once('exit', () => watchdog.kill('SIGKILL'));
 }
 
-export function freePort(): Promise<number> {
+/**
+ * A port at which nobody else will listen as long as this process lives. It is none of those that the kernel gives to whoever asks for any: such a one is
+ * soon somebody else's when the server takes its time to start, or is stopped for a while. And no other test gets it.
+ */
+export async function freePort(): Promise<number> {
+  const [first, end] = quietPorts();
+  for (;;) {
+    const port = randomInt(first, end);
+    if ((await claim(port)) && (await listens({ port, host: '127.0.0.1' }, (server) => server.close()))) return port;
+  }
+}
+
+/** The last one is not among them. */
+function quietPorts(): readonly [number, number] {
+  const [first = 32_768, last = 60_999] = (textOf('/proc/sys/net/ipv4/ip_local_port_range') ?? '').match(/\d+/g)?.map(Number) ?? [];
+  // Where the kernel gives away nearly all of them, the claim has to be enough.
+  if (first < 12_000) return last < 64_000 ? [last + 1, 65_536] : [10_000, 65_536];
+  return [10_000, first];
+}
+
+/** By an abstract name of the machine's: it is free again when this process has ended, however that ends. Elsewhere than on Linux there are none. */
+function claim(port: number): Promise<boolean> {
+  if (process.platform !== 'linux') return Promise.resolve(true);
+  return listens({ path: `\0umbel-test-port-${port}` }, (server) => server.unref());
+}
+
+function listens(where: ListenOptions, then: (server: Server) => void): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
+    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(false) : reject(error)));
+    server.once('close', () => resolve(true));
+    server.listen(where, () => {
+      then(server);
+      if (server.listening) resolve(true);
     });
   });
+}
+
+function textOf(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
 }
 
 function answers(host: string, port: number, greeting: string | Buffer): Promise<void> {
