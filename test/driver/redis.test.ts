@@ -160,7 +160,7 @@ t.test('CLIENT KILL: a reply that got lost is uncertain; kept ones are sent agai
 
 t.test('a server that stands still: the connection is given up after the socket timeout', async (t) => {
   const server = await RedisServer.start(t);
-  const { connection, state } = link(t, server.url(), { socketTimeoutMs: 300, connectTimeoutMs: 300 });
+  const { connection, state } = link(t, server.url(), { socketTimeoutMs: 300, connectTimeoutMs: 300, startRetries: null });
   await connection.acquire();
   server.pause();
   const lost = state('lost');
@@ -173,7 +173,7 @@ t.test('a server that stands still: the connection is given up after the socket 
 
 t.test('an idle connection is looked after', async (t) => {
   const server = await RedisServer.start(t);
-  const { connection, state } = link(t, server.url(), { socketTimeoutMs: 200, healthCheckIntervalMs: 100 });
+  const { connection, state } = link(t, server.url(), { socketTimeoutMs: 1000, healthCheckIntervalMs: 100 });
   await connection.acquire();
   const lost = state('lost');
   server.pause();

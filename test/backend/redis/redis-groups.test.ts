@@ -43,6 +43,12 @@ const counted = { kind: 'counted' };
 const key = (groupId: string, suffix: string) => `celery-taskset-meta-${groupId}${suffix}`;
 const keysOf = (groupId: string) => server.cli('KEYS', `*${groupId}*`).split('\n').filter(Boolean).sort();
 
+/** From when it was written; a busy machine may have taken its time since. */
+function livesADay(name: string): boolean {
+  const seconds = Number(server.cli('TTL', name));
+  return seconds > 86_300 && seconds <= 86_400;
+}
+
 interface ChordVector {
   readonly name: string;
   readonly group_id?: string;
@@ -71,7 +77,7 @@ for (const file of ['results-redis.json', 'results-redis-5.6.3.json']) {
     }
     for (const { key, type, value, members } of flying?.keys ?? []) {
       t.equal(server.cli('TYPE', key), type);
-      t.ok(Math.abs(Number(server.cli('TTL', key)) - 86_400) <= 2, `${key} expires`);
+      t.ok(livesADay(key), `${key} expires`);
       if (value !== undefined) t.equal(server.cli('GET', key), value);
       if (members !== undefined) {
         t.strictSame(
@@ -433,7 +439,7 @@ t.test('groups are saved and restored as Celery does', async (t) => {
   t.equal(await groups.restoreGroup(groupId), null);
   await groups.saveGroup(groupId, tuple as ResultTuple);
   t.strictSame(JSON.parse(server.cli('GET', saved?.key ?? '')), JSON.parse(saved?.raw ?? ''));
-  t.ok(Math.abs(Number(server.cli('TTL', saved?.key ?? '')) - 86_400) <= 2);
+  t.ok(livesADay(saved?.key ?? ''));
   server.cli('SET', key('broken', ''), 'x');
   await t.rejects(groups.restoreGroup('broken'), { code: 'MESSAGE_UNDECODABLE' });
 });

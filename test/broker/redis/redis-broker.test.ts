@@ -271,15 +271,17 @@ t.test('a server that stood still has no dead workers', async (t) => {
 
 t.test('what is held is renewed in the index, deferred messages too', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { visibilityTimeoutMs: 800, sweepIntervalMs: 500 } });
-  const other = await started(t, server, { broker: { visibilityTimeoutMs: 800, sweepIntervalMs: 500 } });
+  // A process that stands still for longer than this may lose what it holds.
+  const visibilityTimeoutMs = 1500;
+  const broker = await started(t, server, { broker: { visibilityTimeoutMs, sweepIntervalMs: 500 } });
+  const other = await started(t, server, { broker: { visibilityTimeoutMs, sweepIntervalMs: 500 } });
   await send(broker, 'celery', 'running');
   await send(broker, 'celery', 'scheduled');
   const inbox = await openInbox(broker, ['celery'], 2);
   const [running, scheduled] = await inbox.deliveries.take(2);
-  await inbox.subscription.defer(scheduled!, Date.now() + 3000);
+  await inbox.subscription.defer(scheduled!, Date.now() + 3 * visibilityTimeoutMs);
   const rival = await openInbox(other, ['celery']);
-  // Nearly four visibility timeouts; the rival sweeps once a second.
+  // The rival sweeps all the time.
   const again = await inbox.deliveries.next();
   t.equal(textOf(again), 'scheduled');
   t.equal(again.redelivered, false);
@@ -310,7 +312,7 @@ t.test('what a Python worker held for too long comes back', async (t) => {
     ['old', now - 10, entry('old', '', 'jobs')],
     ['topic', now - 8, entry('topic', 'work', 'a.b', 3)],
     ['young', now + 100, entry('young', '', 'jobs')],
-    ['not due', now - 15, entry('not due', '', 'jobs', 0, new Date((now + 7) * 1000).toISOString())],
+    ['not due', now - 15, entry('not due', '', 'jobs', 0, new Date((now + 100) * 1000).toISOString())],
     ['broken', now - 9, 'nonsense'],
     ['pair', now - 9, '[1,2]'],
     ['empty', now - 9, '[{}, "work", "jobs"]'],
@@ -337,7 +339,7 @@ t.test('what a Python worker held for too long comes back', async (t) => {
   t.equal(server.cli('LRANGE', '_umbel.rejected.jobs', '0', '-1'), '{}', 'as it was, whatever stood around it');
   await log.event('broker.restored');
   t.equal(server.cli('EXISTS', 'unacked_mutex'), '0');
-  t.equal(server.cli('ZSCORE', 'unacked_index', 'not due'), String(now + 7), 'what waits for its time ages from then on');
+  t.equal(server.cli('ZSCORE', 'unacked_index', 'not due'), String(now + 100), 'what waits for its time ages from then on');
 });
 
 const idOf = (message: Message): string => String(message.headers?.id);
@@ -440,6 +442,17 @@ t.test('a reservation whose reply got lost is found again', async (t) => {
   t.equal(server.cli('LLEN', 'celery'), '3');
 });
 
+/** What a busy machine makes of a round trip it makes of a wake-up as well. */
+async function roundTripMs(broker: RedisBroker): Promise<number> {
+  const trips: number[] = [];
+  for (let n = 0; n < 21; n++) {
+    const askedAtMs = performance.now();
+    await broker.countReady('queue0');
+    trips.push(performance.now() - askedAtMs);
+  }
+  return trips.sort((a, b) => a - b)[10]!;
+}
+
 t.test('16 queues of 4 priorities: two connections, woken within milliseconds', async (t) => {
   const server = await RedisServer.start(t);
   const broker = await started(t, server);
@@ -459,14 +472,7 @@ t.test('16 queues of 4 priorities: two connections, woken within milliseconds', 
   }
   waits.sort((a, b) => a - b);
   t.comment(`publish to delivery: p50 ${waits[100]?.toFixed(2)} ms, p99 ${waits[197]?.toFixed(2)} ms`);
-  const trips: number[] = [];
-  for (let n = 0; n < 21; n++) {
-    const askedAtMs = performance.now();
-    await producer.countReady('queue0');
-    trips.push(performance.now() - askedAtMs);
-  }
-  // What a busy machine makes of a round trip it makes of a wake-up as well.
-  const boundMs = Math.max(20, 10 * trips.sort((a, b) => a - b)[10]!);
+  const boundMs = Math.max(20, 10 * (await roundTripMs(producer)));
   t.ok(waits[100]! < boundMs, 'far below the look once a second that a lost wake-up would wait for');
 });
 
@@ -486,7 +492,8 @@ t.test('a server without client tracking is polled', async (t) => {
     await inbox.subscription.ack(delivery);
   }
   waits.sort((a, b) => a - b);
-  t.ok(waits[12]! < 10, `it looks more often while messages come, got ${waits[12]} ms`);
+  const boundMs = Math.max(10, 10 * (await roundTripMs(broker)));
+  t.ok(waits[12]! < boundMs, `it looks more often while messages come, got ${waits[12]} ms`);
 });
 
 t.test('the subscriber’s connection dies while it is idle', async (t) => {
