@@ -179,15 +179,19 @@ t.test('a file that fails again and again is tried less and less often', async (
 
 t.test('a lock held by another process', async (t) => {
   const path = folderFor(t).path('a.db');
-  const store = new SqliteStore({ path, synchronous: 'normal', busyTimeoutMs: 150, log: new RecordingLog() });
-  await store.acquire(schema);
+  // Longer than a busy machine takes for the end of the lock.
+  const patient = storeAt(path);
+  await patient.acquire(schema);
   const other = new DatabaseSync(path);
   other.exec('BEGIN IMMEDIATE');
-  const waiting = store.write(insert('waited'));
-  t.strictSame(await store.read(names), [], 'readers are not kept waiting');
+  const waiting = patient.write(insert('waited'));
+  t.strictSame(await patient.read(names), [], 'readers are not kept waiting');
   other.exec('COMMIT');
   await waiting;
+  await patient.release(schema);
 
+  const store = new SqliteStore({ path, synchronous: 'normal', busyTimeoutMs: 150, log: new RecordingLog() });
+  await store.acquire(schema);
   other.exec('BEGIN IMMEDIATE');
   const kept = store.write(insert('kept'), { keep: true });
   await t.rejects(store.write(insert('too late')), { kind: 'busy', message: /locked by another process/ });

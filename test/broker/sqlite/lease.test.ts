@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { SqliteBroker } from '../../../src/broker/sqlite/sqlite-broker.ts';
 import { FakeClock } from '../../../src/std/clock.ts';
 import { ended } from '../../child-end.ts';
@@ -15,6 +15,22 @@ function startHolder(path: string, count: number, leaseMs: number): { child: Chi
   const child = spawn(process.execPath, [script, path, 'celery', String(count), String(leaseMs)], { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
   return { child, line: async () => String((await lines.next()).value) };
+}
+
+/** For how long this process has stood still since: what is measured has stood still with it. */
+function standstill(t: Test): () => number {
+  const everyMs = 20;
+  let lastMs = performance.now();
+  let stoodMs = 0;
+  const look = (): number => {
+    const nowMs = performance.now();
+    stoodMs += Math.max(0, nowMs - lastMs - everyMs);
+    lastMs = nowMs;
+    return stoodMs;
+  };
+  const timer = setInterval(look, everyMs);
+  t.teardown(() => clearInterval(timer));
+  return look;
 }
 
 t.test('kill -9: redelivered within two seconds, marked, in the old order', async (t) => {
@@ -33,12 +49,14 @@ t.test('kill -9: redelivered within two seconds, marked, in the old order', asyn
   const free = await inbox.deliveries.take(2);
   t.strictSame(free.map(textOf), ['3', '4']);
   const killedAtMs = performance.now();
+  const stoodStillMs = standstill(t);
   holder.child.kill('SIGKILL');
   await ended(holder.child);
   for (const delivery of free) await inbox.subscription.ack(delivery);
   inbox.subscription.setPrefetch(0);
   const back = await inbox.deliveries.take(3);
-  t.ok(performance.now() - killedAtMs < 2000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
+  const afterMs = performance.now() - killedAtMs - stoodStillMs();
+  t.ok(afterMs < 2000, `after ${Math.round(afterMs)} ms`);
   t.strictSame(back.map(textOf), ['0', '1', '2']);
   t.ok(back.every((delivery) => delivery.redelivered && delivery.deliveryCount === 1));
   await log.event('broker.reclaimed');

@@ -16,8 +16,8 @@ brokerConformance(t, {
       create: async () => new SqliteBroker({ store: storeAt(path, log), leaseMs: 60_000, log }),
       createDoomed: async () => {
         const store = storeAt(path, log);
-        // In this very process, so that only the lease can tell that it is dead.
-        const broker = new SqliteBroker({ store, leaseMs: 600, log });
+        // In this very process, so that only the lease can tell that it is dead; over before an heir judges anybody.
+        const broker = new SqliteBroker({ store, leaseMs: 1800, log });
         await broker.start();
         return { broker, crash: async () => store.abandon() };
       },
