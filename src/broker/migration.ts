@@ -57,6 +57,9 @@ export interface MigrationResult {
 /** So many are under way at a time, when each makes room for the next. */
 const window = 200;
 
+/** Silence is waited for in so many parts: while this process stood still it has not listened, and one part of it has passed, however long that was. */
+const quietParts = 10;
+
 export class Migration {
   readonly #params: MigrationParams;
   readonly #clock: Clock;
@@ -134,10 +137,11 @@ export class Migration {
     if (this.#failure !== null) throw this.#failure;
   }
 
-  #waitOn(): void {
+  #waitOn(parts = quietParts): void {
     const { timeoutMs } = this.#params;
     this.#clock.clearTimer(this.#quiet);
-    if (timeoutMs !== null && !this.#ended) this.#quiet = this.#clock.setTimer(() => this.#quietNow(), timeoutMs);
+    if (timeoutMs === null || this.#ended) return;
+    this.#quiet = this.#clock.setTimer(() => (parts > 1 ? this.#waitOn(parts - 1) : this.#quietNow()), timeoutMs / quietParts);
   }
 
   /** A destination that is slow is not a source that is empty. */

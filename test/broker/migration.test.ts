@@ -205,3 +205,16 @@ t.test('a source that is slow to begin is not one that is empty', async (t) => {
   t.match(await result, { count: 2 });
   t.same(await textsIn(destination, 'q'), ['0', '1']);
 });
+
+t.test('a process that stood still has not listened: what has come meanwhile is moved', async (t) => {
+  const { source, destination, migration } = await scene(t);
+  const texts = Array.from({ length: 1000 }, (_, index) => String(index));
+  await send(source, 'q', texts);
+  const timeoutMs = 20;
+  const standStill = (): void => {
+    for (const untilMs = performance.now() + 3 * timeoutMs; performance.now() < untilMs; );
+  };
+  const result = migration([['q', { name: 'q' }]], { timeoutMs, onMigrated: ({ count }) => count % 100 === 0 && standStill() }).run();
+  t.match(await result, { count: 1000, left: 0 });
+  t.same(await textsIn(destination, 'q'), texts);
+});
