@@ -7,7 +7,7 @@ import { certificates, noCertificates } from './certificates.ts';
 import { RecordingLog } from './recording-log.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 t.test('TLS', { skip: noCertificates }, async (t) => {
   const path = certificates(t, 'rabbit.test');

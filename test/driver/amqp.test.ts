@@ -8,7 +8,7 @@ import { freePort } from '../test-server.ts';
 import { RecordingLog } from './recording-log.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 function link(t: Test, url: string, options: Partial<AmqpConnectOptions> = {}): { connection: AmqpConnection; log: RecordingLog } {
   const log = new RecordingLog();

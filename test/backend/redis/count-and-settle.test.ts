@@ -181,7 +181,7 @@ t.test('the reply to a claim of a run got lost: it is still the first', async (t
 });
 
 t.test('600 parts of 60 chords while connections break and scripts are forgotten', async (t) => {
-  t.setTimeout(120_000);
+  t.setTimeout(240_000);
   const server = await RedisServer.start(t, journaled);
   const worker = await work(t, server.url());
   const groups = groupsOf(worker);

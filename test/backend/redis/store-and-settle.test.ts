@@ -34,7 +34,7 @@ t.test('one MULTI', async (t) => {
 });
 
 t.test('2,500 that wait through an outage', async (t) => {
-  t.setTimeout(120_000);
+  t.setTimeout(240_000);
   const server = await RedisServer.start(t, journaled);
   const worker = await work(t, server.url());
   const ids = names(2500);
@@ -59,7 +59,7 @@ t.test('2,500 that wait through an outage', async (t) => {
 });
 
 t.test('scripts are forgotten in mid-run', async (t) => {
-  t.setTimeout(120_000);
+  t.setTimeout(240_000);
   const server = await RedisServer.start(t, journaled);
   const worker = await work(t, server.url());
   const ids = names(2000);

@@ -5,7 +5,7 @@ import { brokerConformance } from '../conformance.ts';
 import { amqpBroker } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 t.test('amqp', async (t) => {
   const vhost = await RabbitmqVhost.open(t);

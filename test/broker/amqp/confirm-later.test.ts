@@ -10,7 +10,7 @@ import { textMessage } from '../inbox.ts';
 import { amqpPlace } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 t.test('confirmed later, or at once', async (t) => {
   const vhost = await RabbitmqVhost.open(t);

@@ -14,7 +14,7 @@ import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 t.test('the routing key says the seconds in 28 words', async (t) => {
   t.equal(nativeDelayRoutingKey(5, 'q'), `${'0.'.repeat(25)}1.0.1.q`);

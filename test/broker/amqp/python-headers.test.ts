@@ -7,7 +7,7 @@ import { openInbox, textMessage } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 t.test('headers with py-amqp', { skip: celeryMissing() }, async (t) => {
   const vhost = await RabbitmqVhost.open(t);

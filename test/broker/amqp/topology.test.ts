@@ -8,7 +8,7 @@ import { openInbox, textMessage, textOf } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 const withHeaders = (text: string, headers: Record<string, unknown>): Message => ({ ...textMessage(text), headers });
 

@@ -13,7 +13,7 @@ import { openInbox, textMessage } from '../inbox.ts';
 import { amqpBroker } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
-t.setTimeout(120_000);
+t.setTimeout(240_000);
 
 /** amqplib's codec, which it does not export: what it is given by toWire it writes by this. */
 const codec = new URL('../../../node_modules/amqplib/lib/defs.js', import.meta.url);

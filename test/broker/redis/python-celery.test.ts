@@ -44,7 +44,7 @@ const publish = (broker: RedisBroker, queue: string, message: Message): Promise<
 const noted = (broker: RedisBroker): Promise<unknown> =>
   broker.connection.call('BLPOP', 'ran', 25).then((reply) => (Array.isArray(reply) ? reply[1] : reply));
 
-t.test('real Python Celery', { skip: celeryMissing(), timeout: 120_000 }, async (t) => {
+t.test('real Python Celery', { skip: celeryMissing(), timeout: 240_000 }, async (t) => {
   const server = await RedisServer.start(t);
   // A database for each: a Python worker that is killed at the end may leave something behind.
   let db = 0;

@@ -42,7 +42,7 @@ function spin(micros: number): void {
 }
 
 t.test(`${times} messages and more, each at a random instant while the watch is armed again`, async (t) => {
-  t.setTimeout(120_000);
+  t.setTimeout(240_000);
   const random = SeededRandom.fromEnvironment('WATCH_SEED');
   t.comment(`WATCH_SEED=${random.seed}`);
   const server = await RedisServer.start(t);
