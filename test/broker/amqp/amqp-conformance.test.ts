@@ -13,8 +13,7 @@ t.test('amqp', async (t) => {
     name: 'amqp',
     drawsLots: true,
     open: async () => ({
-      // A busy machine may take its time to connect.
-      create: async () => amqpBroker(vhost.url(), { options: { publishPatienceMs: 30_000 } }),
+      create: async () => amqpBroker(vhost.url()),
       // Not even the end of its connection is heard: the server misses two heartbeats.
       createDoomed: async () => {
         const proxy = await TcpProxy.start(t, vhost.port);

@@ -17,7 +17,10 @@ export function amqpPlace(url: string): AmqpPlace {
   return place;
 }
 
-export function amqpBroker(url: string, options: PlaceOptions = {}): AmqpBroker {
-  const { log = new RecordingLog(), ...others } = options;
-  return new AmqpBroker({ place: amqpPlace(url), log, ...others });
+/** The connection to publish over is made with the first message, and a busy machine may take its time for it: longer than a message would wait. */
+const patience: AmqpBrokerOptions = { publishPatienceMs: 30_000 };
+
+export function amqpBroker(url: string, params: PlaceOptions = {}): AmqpBroker {
+  const { log = new RecordingLog(), options, ...others } = params;
+  return new AmqpBroker({ place: amqpPlace(url), log, options: { ...patience, ...options }, ...others });
 }
