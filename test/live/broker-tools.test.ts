@@ -12,6 +12,7 @@ import { eventually } from '../pool/eventually.ts';
 import { celeryMissing, PythonCelery } from '../python-celery.ts';
 import { RabbitmqVhost } from '../rabbitmq-vhost.ts';
 import { RedisServer } from '../redis-server.ts';
+import { TcpProxy } from '../tcp-proxy.ts';
 import { endsWithUs } from '../test-server.ts';
 import { type BrokerKind, brokerKinds } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
@@ -275,8 +276,10 @@ async function killed(t: Test, places: Places): Promise<void> {
       const ids = Array.from({ length: count }, (_, index) => `id${index}`);
       await Promise.all(ids.map((id) => source.publish(textMessage(id), { exchange: '', routingKey: 'celery' })));
       // On Redis the killed one is found out by somebody who has been there for a whole lease.
-      const args = ['--config', config, 'migrate', '-a', '-t', from === 'redis' ? '8' : '1', '-Q', 'celery', sourceUrl, destinationUrl];
-      await t.resolves(killedAfter(folder, args, 200));
+      const options = ['--config', config, 'migrate', '-a', '-t', from === 'redis' ? '8' : '1', '-Q', 'celery'];
+      // Through this process: while it is busy with something else, the migration cannot come to its end either.
+      const way = to === 'sqlite' ? [await throughUs(t, sourceUrl), destinationUrl] : [sourceUrl, await throughUs(t, destinationUrl)];
+      await t.resolves(killedAfter(folder, [...options, ...way], 200));
       const arrived = new Map<string, number>();
       const collect = async (): Promise<number> => {
         for (const delivery of await takeAll(destination, 'celery'))
@@ -286,7 +289,7 @@ async function killed(t: Test, places: Places): Promise<void> {
       const first = await collect();
       t.ok(first >= 200 && first < count, `it was in the middle: ${first}`);
       await eventually(t, 'all have arrived', async () => {
-        t.match(await folder.umbel(args), { status: 0 });
+        t.match(await folder.umbel([...options, sourceUrl, destinationUrl]), { status: 0 });
         return (await collect()) === count;
       });
       const repeated = [...arrived.values()].reduce((sum, times) => sum + times, 0) - count;
@@ -294,6 +297,13 @@ async function killed(t: Test, places: Places): Promise<void> {
       t.equal(await source.countReady('celery'), 0);
     });
   }
+}
+
+/** Another way to the same server. */
+async function throughUs(t: Test, url: string): Promise<string> {
+  const place = new URL(url);
+  place.port = String((await TcpProxy.start(t, Number(place.port))).port);
+  return place.href;
 }
 
 /** Resolves when it has been killed, after it has said so many lines. */
