@@ -154,6 +154,8 @@ void t.test('connection loss', async (t) => {
     const worker = await scene.start(['-c', '3'], env).ready();
     const results = [await scene.call('obedient', 'obedient'), await scene.call('late', 'deaf'), await scene.call('early', 'early')];
     await worker.count('task.started', 3);
+    // What a child has accepted it may not have begun yet, and the deaf one will be killed.
+    await eventually(t, 'all run', () => scene.starts().length === 3);
     await server.control.closeAllConnections('maintenance');
     await worker.count('task.cancelled', 2);
     await worker.event('broker.consuming');

@@ -28,13 +28,15 @@ import { appendFileSync } from 'node:fs';
 import { task } from 'umbel';
 const late = { acksLate: true, rejectOnWorkerLost: true };
 const note = (file, ...values) => appendFileSync(process.env[file], values.join(' ') + '\\n');
+/** As it was at the start: a child that begins a body as its worker is killed has another parent by then. */
+const worker = process.ppid;
 export const part = task({ name: 'part', ...late }, async (value, ms) => {
   note('PARTS', value);
   await new Promise((resolve) => setTimeout(resolve, ms));
   return value;
 });
 export const body = task({ name: 'body', bind: true, ...late }, (context, values, chord) => {
-  note('BODIES', chord, process.ppid, context.deliveryInfo.redelivered === true);
+  note('BODIES', chord, worker, context.deliveryInfo.redelivered === true);
   return values.reduce((sum, value) => sum + value, 0);
 });
 `;

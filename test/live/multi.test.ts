@@ -1,6 +1,7 @@
 /** `umbel multi` and workers in the background, on the embedded broker: start, wait for a running task, restart, nodes that fail. */
 import { mkdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { eventually } from '../pool/eventually.ts';
 import { BackgroundFolder } from './background-folder.ts';
 import { liveTasks } from './live-tasks.ts';
 import { allGone, isRunning, processesIn } from './live-worker.ts';
@@ -35,6 +36,8 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
 
   const { stdout: sent } = await folder.umbel(['call', 'tasks.gate', '--args', JSON.stringify([folder.file('gate')])]);
   const id = sent.trim();
+  const isTaken = (): boolean => ['w1', 'w2'].some((name) => folder.read(`log/${name}.log`).includes(`tasks.gate[${id}] received`));
+  await eventually(t, 'one of them has it', isTaken);
   const stopping = folder.start(multi('stopwait', 'w1', 'w2', ...options));
   const says = await stopping.line(/runs tasks\.gate/);
   t.match(says, new RegExp(`\\((${first.join('|')})\\) runs tasks\\.gate\\[${id}\\]`), 'what it waits for');
@@ -59,8 +62,10 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
     [],
   );
 
+  const third = folder.pids();
   const killed = await folder.umbel(multi('kill', 'w1', 'w2', ...options));
   t.equal(named(killed.stdout), 'Sending KILL to node w1@host (PID)\nSending KILL to node w2@host (PID)\n');
+  t.same(await allGone(third), [], 'which it has not waited for');
   const down = await folder.umbel(multi('stopwait', 'w1', 'w2', 'w3', ...options));
   t.equal(down.status, 0);
   t.match(down.stdout, /^> w1@.*: DOWN \(stale pidfile .*w1\.pid, pid \d+\)\n> w2@.*stale.*\n> w3@.*: DOWN\n$/);
