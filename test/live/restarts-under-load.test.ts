@@ -141,7 +141,8 @@ async function hangUp(t: Test, scene: Scene, times: number): Promise<void> {
   const { folder, log } = scene;
   t.match(await scene.umbel('worker', '-D', '-n', 'w1@%h', '-c', '2'), { status: 0 });
   const [pid = 0] = folder.pids();
-  const worker = folder.follow('log/w1.log');
+  // What it has written is read before the first HUP: its first `ready` would pass for the one after that.
+  const worker = await folder.follow('log/w1.log').ready();
   // More than the worker runs, so that some are always in reserve.
   scene.load(8);
   await log.startedByAll([pid]);
