@@ -1,5 +1,5 @@
 /** HUP: the same pid, the new configuration and task code, nothing lost; and what is bad is refused while the worker carries on. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { startNotifyReceiver } from '../os/notify-receiver.ts';
 import { eventually } from '../pool/eventually.ts';
@@ -89,7 +89,10 @@ export const add = (x: number, y: number) => x + y;
   await worker.event('worker.restart');
   await worker.count('worker.ready', 2);
 
+  // It cannot be over before the last of them.
+  rmSync(folder.file('go'));
   for (let n = 0; n < 3; n += 1) worker.kill('SIGHUP');
+  writeFileSync(folder.file('go'), '');
   await worker.count('worker.ready', 3);
   t.equal((await folder.umbel(['call', 'tasks.add', '--args', '[2, 2]', '--wait'])).stdout, '4\n');
   t.equal(worker.all('worker.restart').length, 2);

@@ -81,8 +81,8 @@ void t.test('a worker killed with everything in it: the other does its work', as
     await first.event('task.received', ({ taskId }) => taskId === id);
   }
   const second = await folder.worker(['-A', 'tasks.ts', '-c', '1', '-n', 'second@h']).ready();
+  await first.stop('SIGKILL');
   writeFileSync(folder.file('open'), '');
-  first.kill('SIGKILL');
   t.equal(await outcome(scene, 'running'), 'redelivered');
   t.equal(await outcome(scene, 'reserved-1'), 2);
   t.equal(await outcome(scene, 'reserved-2'), 2);
