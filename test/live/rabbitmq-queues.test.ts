@@ -25,7 +25,8 @@ export const hang = task({ name: 'hang', bind: true, acksLate: true }, async (co
 `;
 
 t.test('queues', { skip: celeryMissing() }, async (t) => {
-  const url = (await RabbitmqVhost.open(t)).url();
+  const vhost = await RabbitmqVhost.open(t);
+  const url = vhost.url();
   const folder = new LiveFolder(t);
   folder.write('tasks.mjs', tasks);
   folder.write(
@@ -71,6 +72,11 @@ def note(self, file, text):
       .rest();
     for (const [text, priority] of calls)
       await client.call({ task: 'note', args: [folder.file('theirs'), text], kwargs: {}, options: { queue: 'py', priority } });
+    // Python's client waits for no confirmation.
+    await eventually(t, 'all wait', async () => {
+      const counts = (await vhost.list('queues', 'name', 'messages')).split('\n');
+      return ['main\t4', 'py\t4'].every((count) => counts.includes(count));
+    });
     const worker = await folder.worker(['-A', 'tasks.mjs', '-c', '1', '-O', 'fair', '--prefetch-multiplier', '1', '-Q', 'main']).ready();
     const python = await celery.worker(['py']);
     await eventually(t, 'all have run', () => lines('ours').length === 4 && lines('theirs').length === 4);
