@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { CallOptions } from '../../src/task/call-options.ts';
+import { eventually } from '../pool/eventually.ts';
 import { type LiveScene, openScene } from './live-scene.ts';
 
 const tasks = `
@@ -136,11 +137,8 @@ void t.test('retry', async (t) => {
   t.match(worker.all('task.retried')[0], { level: 'info', message: `Task tasks.flaky[${id}] retry: Retry in 0.2s: TypeError('try 0')` });
   const waiting = await send(scene, 'flaky', [1, 600]);
   await worker.event('task.retried', ({ taskId }) => taskId === waiting);
-  let state = '';
-  const deadline = performance.now() + 20_000;
   // The line is written before the state is durable.
-  while (state !== 'RETRY\n' && performance.now() < deadline) state = (await folder.umbel(['result', waiting, '--state'])).stdout;
-  t.equal(state, 'RETRY\n');
+  await eventually(t, 'its state is RETRY', async () => (await folder.umbel(['result', waiting, '--state'])).stdout === 'RETRY\n');
   t.strictSame(await outcome(scene, id), { retries: 2, id, args: [2, 0.2] });
   const started = await worker.count('task.started', 3, ({ taskId }) => taskId === id);
   t.equal(started.length, 3);
@@ -171,19 +169,16 @@ void t.test('a state of its own is seen by umbel result --state', async (t) => {
   const { folder, worker } = scene;
   const id = await send(scene, 'progress', [folder.file('go')]);
   await worker.event('task.started', ({ taskId }) => taskId === id);
-  let state = '';
-  const deadline = performance.now() + 20_000;
-  while (state !== 'PROGRESS\n' && performance.now() < deadline) state = (await folder.umbel(['result', id, '--state'])).stdout;
-  t.equal(state, 'PROGRESS\n');
+  const isIn = async (task: string, state: string): Promise<boolean> =>
+    (await folder.umbel(['result', task, '--state'])).stdout === `${state}\n`;
+  await eventually(t, 'its state is PROGRESS', () => isIn(id, 'PROGRESS'));
   t.equal((await folder.umbel(['result', id])).status, 75, 'it is not the result');
   writeFileSync(folder.file('go'), '');
   t.strictSame(await folder.umbel(['result', id, '--wait']), { status: 0, signal: null, stdout: '"done"\n', stderr: '' });
 
   const tracked = await send(scene, 'tracked', [folder.file('go2')]);
   await worker.event('task.started', ({ taskId }) => taskId === tracked);
-  state = '';
-  while (state !== 'STARTED\n' && performance.now() < deadline) state = (await folder.umbel(['result', tracked, '--state'])).stdout;
-  t.equal(state, 'STARTED\n');
+  await eventually(t, 'its state is STARTED', () => isIn(tracked, 'STARTED'));
   writeFileSync(folder.file('go2'), '');
   t.equal(await outcome(scene, tracked), null);
   await worker.stop();

@@ -132,7 +132,7 @@ function offeredByZsh(line: string): string[] {
   const run = spawnSync('zsh', ['-f', '-c', zshScript, 'zsh', join(folder, 'completion'), line], {
     encoding: 'utf8',
     env,
-    timeout: 20_000,
+    timeout: 60_000,
   });
   if (run.status !== 0) throw new Error(`zsh ended with ${run.signal ?? run.status}: ${run.stdout}${run.stderr}`);
   return [...run.stdout.matchAll(/<([^<>]+)>/g)].map(([, word]) => String(word)).filter((word) => word !== 'ready' && word !== 'end');
