@@ -22,7 +22,8 @@ for node in $names; do
     stopwait | kill) [ ! -f "$file" ] || { kill -9 "$(cat "$file")"; rm "$file"; } ;;
     start | restart)
       [ ! -f "$file" ] || { kill -9 "$(cat "$file")"; rm "$file"; }
-      setsid sh "$here/node" "$file.hup" >/dev/null 2>&1 </dev/null & echo $! > "$file" ;;
+      # Read up to the end of its output: it is there for signals then.
+      pid=$(setsid sh "$here/node" "$file.hup" 2>/dev/null </dev/null & echo $!); echo "$pid" > "$file" ;;
   esac
 done
 exit "\${STAND_IN_STATUS:-0}"
@@ -30,6 +31,7 @@ exit "\${STAND_IN_STATUS:-0}"
 
 /** Lives until it is killed, or a moment longer than its folder; leaves a file behind for each HUP. */
 const node = `trap 'echo hup >> "$1"' HUP
+exec > /dev/null
 while [ -e "$0" ]; do sleep 1 & wait $!; kill $! 2>/dev/null; done
 `;
 
