@@ -133,6 +133,12 @@ t.test('the package from its installation to its purge', { skip }, async (t) => 
     t.equal(service('start').status, 0);
     t.match(service('kill'), { status: 0, text: /Sending KILL to node w1/ });
     await eventually(t, 'they are gone', () => ownedProcesses() === '0');
+    // For the script they live until the first process has taken them in.
+    await eventually(
+      t,
+      'and their numbers, too',
+      () => root.run('for pid in $(cat /run/umbel/*.pid); do [ ! -e /proc/$pid ] || exit 1; done').status === 0,
+    );
     t.match(service('status'), { status: 1, text: /w1 is dead/ });
     t.equal(service('start').status, 0, 'with stale pid files');
     t.equal(call('version'), '4');
