@@ -1,8 +1,9 @@
 /**
  * Follows the TAP that `tap run --reporter=tap` prints, line by line: prints one line per test file, everything a failing file said,
  * and sums up. tap's own closing line holds the numbers of assertions; what it does not count as a failure is added here: a file
- * that did not report, and a file that ran no assertion.
+ * that did not report, and a file that ran no assertion. At the end it says in short what has failed.
  */
+import { TapFailures } from './tap-failures.ts';
 
 export interface Counts {
   readonly passed: number;
@@ -14,6 +15,7 @@ export class TapSummary {
   readonly #print: (line: string) => void;
   readonly #reported = new Set<string>();
   readonly #problems: string[] = [];
+  readonly #failures = new TapFailures();
   /** Lines of the current file, kept until it is known whether it failed. */
   #held: string[] = [];
   /** Inside the diagnostics of a failed file. */
@@ -29,6 +31,7 @@ export class TapSummary {
   }
 
   line(line: string): void {
+    this.#failures.line(line);
     if (line.startsWith('# Subtest: ')) {
       this.#held = [line];
       this.#failing = false;
@@ -64,6 +67,7 @@ export class TapSummary {
     if (this.#totals === null) this.#problems.push('tap ended before its summary');
     const failed = Math.max(this.#totals?.failed ?? 0, this.#failedFiles) + this.#problems.length;
     if (failed === 0 && tapStatus !== 0) this.#problems.push(`tap ended with status ${tapStatus} although every assertion passed`);
+    for (const line of this.#failures.summary()) this.#print(line);
     for (const problem of this.#problems) this.#print(`not ok - ${problem}`);
     return { passed: this.#totals?.passed ?? 0, failed: failed === 0 ? this.#problems.length : failed };
   }

@@ -1,7 +1,7 @@
 /**
  * `make test`: every check, then every test: `node scripts/test.ts [test file or glob …]` (with arguments: only those tests).
  *
- * Ends with one line, `N passed, M failed`, over all checks and all assertions of all test files, also written to
+ * Ends with what has failed, in short, and one line, `N passed, M failed`, over all checks and all assertions of all test files, also written to
  * .tap/run/summary, and exits 1 when anything failed, a test file did not report, or nothing ran.
  * Owns the RabbitMQ server that the tests of a run share, which starts while the checks run and ends with the run, however that ends. Every other server
  * is a test's own.
@@ -51,6 +51,9 @@ async function sharedServers(files: readonly string[]): Promise<Readonly<Record<
   });
 }
 
+/** Said again at the end. */
+const failedChecks: string[] = [];
+
 /** Each check counts as one; all of them run, whatever the first ones say. The executable is built meanwhile: it takes as long as all the others. */
 async function runChecks(): Promise<Counts> {
   const counts = { passed: 0, failed: 0 };
@@ -58,7 +61,8 @@ async function runChecks(): Promise<Counts> {
     if (done) counts.passed += 1;
     else {
       counts.failed += 1;
-      console.log(`not ok - make ${target}`);
+      failedChecks.push(`not ok - make ${target}`);
+      console.log(failedChecks.at(-1));
     }
   };
   const built = make('bin');
@@ -101,6 +105,7 @@ if (files.length === 0) {
   total.failed += tests.failed;
 }
 for (const teardown of teardowns) await teardown();
+for (const line of failedChecks) console.log(line);
 const summary = `${total.passed} passed, ${total.failed} failed`;
 writeFileSync(join(runFolder, 'summary'), `${summary}\n`);
 console.log(summary);
