@@ -8,13 +8,13 @@ const chatty = `
 const { createLogger } = await import(${JSON.stringify(new URL('../../src/log/create-logger.ts', import.meta.url).href)});
 const log = createLogger({ level: 'info', format: 'text', processName: 'MainProcess' });
 const text = 'x'.repeat(1000);
+process.on('SIGTERM', () => { log.info('x', 'bye'); process.exit(5); });
 for (let i = 0; i < 8_000; i++) {
   log.info('x', text);
   if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
 }
 console.log('logged');
 setInterval(() => {}, 1000);
-process.on('SIGTERM', () => { log.info('x', 'bye'); process.exit(5); });
 `;
 
 function start(t: Test, via: readonly string[]): ChildProcessByStdio<null, Readable, Readable> {
@@ -39,11 +39,12 @@ function pipeThrough(): string {
   return `
 import os, signal, subprocess, sys, threading
 r, w = os.pipe()
-child = subprocess.Popen(sys.argv[1:], stderr=w)
-os.close(w)
+go = threading.Event()
+# Before anybody can say that it is time for them.
 signal.signal(signal.SIGTERM, lambda *_: child.terminate())
 signal.signal(signal.SIGUSR2, lambda *_: go.set())
-go = threading.Event()
+child = subprocess.Popen(sys.argv[1:], stderr=w)
+os.close(w)
 def copy():
     go.wait()
     while True:

@@ -82,7 +82,7 @@ os.waitpid(pid, 0)
      const say = (meaning) => () => { appendFileSync(${JSON.stringify(`${folder}/said`)}, meaning); process.exit(0); };
      // The kernel sends CONT along with HUP, and it may arrive first.
      listenSignals({ handlers: { warm: say('warm'), restart: say('restart'), resume: () => {} } });
-     setTimeout(() => process.exit(1), 10_000);
+     setTimeout(() => process.exit(1), 60_000);
      console.log('listening');`,
     { via: ['python3', '-c', terminal] },
   );

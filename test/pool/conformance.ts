@@ -236,7 +236,11 @@ const oneChildSuite: Suite = (test) => {
     // One long execution ends the good opinion.
     const long = run('mostlyShort', [gates.path, 'long']);
     const arrival = await gates.arrival('long');
-    await eventually(t, 'it has been running for a while', () => performance.now() - long.job.startedAtMs > 2 * longAboveMs);
+    await eventually(
+      t,
+      'it has been running for a while',
+      () => long.hasStarted && performance.now() - long.job.startedAtMs > 2 * longAboveMs,
+    );
     arrival.open();
     await long.end;
     const after = runMany(20, 'mostlyShort');
@@ -442,8 +446,10 @@ const stuckSuite: Suite = (test) => {
     (await gates.arrival('spinning')).open();
     const reports = await eventually(t, 'the spinning child cannot answer', async () => {
       const now = await pool.report();
-      // A child that is still loading its modules, or kept waiting by a busy machine, does not answer either.
-      return now.filter(({ doing }) => doing === null).length === 1 && now.every(({ state }) => state === 'ready') ? now : undefined;
+      // A child that is still loading its modules, or kept waiting by a busy machine, does not answer either; and the spinning one answers until it spins.
+      const answers = now.flatMap(({ doing }) => (doing === null ? [] : [doing.jobs[0]?.taskId]));
+      const others = answers.length === 2 && answers.includes(undefined) && answers.includes(waiting.job.taskId);
+      return others && now.every(({ state }) => state === 'ready') ? now : undefined;
     });
     const find = (id: string | undefined): ChildReport | undefined =>
       reports.find(({ doing }) => (doing === null ? 'spinning' : doing.jobs[0]?.taskId) === id);

@@ -32,7 +32,7 @@ const stuck = { taskPaths: [join(import.meta.dirname, 'fixture/stuck/tasks.ts')]
 const killed = (end: JobEnd) => (end.kind === 'lost' ? (end.exit.killed ?? null) : null);
 
 t.test('a task stuck in anything is killed, and where it stood is known', async (t) => {
-  const bench = await PoolBench.started(t, create, { ...stuck, concurrency: 6, timeLimit: { hardSeconds: 3, softSeconds: null } });
+  const bench = await PoolBench.started(t, create, { ...stuck, concurrency: 6, timeLimit: { hardSeconds: 4, softSeconds: null } });
   const path = join(t.testdir(), 'fifo');
   execFileSync('mkfifo', [path]);
   const shapes: readonly (readonly [string, RegExp | null])[] = [
@@ -48,10 +48,10 @@ t.test('a task stuck in anything is killed, and where it stood is known', async 
     const end = await run.end;
     t.match(end, { kind: 'lost', exit: { signal: 'SIGKILL' } }, shape);
     const kill = killed(end);
-    t.match(kill, { outcome: { kind: 'time-limit', limitSeconds: 3 } });
+    t.match(kill, { outcome: { kind: 'time-limit', limitSeconds: 4 } });
     t.equal(kill?.job, run.job);
     const line = bench.log.lines.find(({ event, fields }) => event === 'task.hard-limit' && fields?.taskId === run.job.taskId);
-    t.match(line, { level: 'error', message: `Hard time limit (3s) exceeded for tasks.${shape}[${run.job.taskId}]` });
+    t.match(line, { level: 'error', message: `Hard time limit (4s) exceeded for tasks.${shape}[${run.job.taskId}]` });
     const stack = kill?.outcome.kind === 'time-limit' ? kill.outcome.stack : undefined;
     if (where === null) t.equal(stack, null, 'one that waits has no stack');
     else for (const text of [stack?.join('\n'), line?.message]) t.match(text, where, shape);
@@ -66,11 +66,12 @@ t.test('a task stuck in anything is killed, and where it stood is known', async 
 
 t.test('others in the same child: who ran hears why, who did not start is run elsewhere', async (t) => {
   const bench = await PoolBench.started(t, create, { ...stuck, childConcurrency: 3 });
-  const culprit = bench.run('waiting', [], { hardTimeLimitSeconds: 0.5 });
   const beside = bench.run('mostlyShort', [bench.gates.path, 'beside']);
   await bench.gates.arrival('beside');
   const waiting = bench.run('mostlyShort', [bench.gates.path, 'third']);
   await bench.gates.arrival('third');
+  // The last to begin: its time is over soon, and the others must run by then.
+  const culprit = bench.run('waiting', [], { hardTimeLimitSeconds: 0.5 });
   const unstarted = bench.run('add', [1, 2]);
   t.equal(killed(await culprit.end)?.job, culprit.job);
   for (const { end } of [beside, waiting]) t.equal(killed(await end)?.job, culprit.job, 'ended because of the other one');
