@@ -9,12 +9,17 @@ export class PendingDumps {
   ask(timeoutMs: number, send: (request: number) => void): Promise<DumpMeta | null> {
     const request = ++this.#requests;
     return new Promise((resolve) => {
+      let late: NodeJS.Immediate | undefined;
       const timer = setTimeout(() => {
-        this.#answers.delete(request);
-        resolve(null);
+        // This process may have stood still, and the answer be there: it is heard before what is said here.
+        late = setImmediate(() => {
+          this.#answers.delete(request);
+          resolve(null);
+        });
       }, timeoutMs);
       this.#answers.set(request, (meta) => {
         clearTimeout(timer);
+        clearImmediate(late);
         this.#answers.delete(request);
         resolve(meta);
       });

@@ -68,7 +68,8 @@ export class Terminator {
     child.retire();
     if (mayBegin(child)) {
       child.recall();
-      ending.timer = this.#clock.setTimer(() => void this.#strike(ending), answerMs);
+      // This process may have stood still, and the answer be there: it is heard first.
+      ending.timer = this.#clock.setTimer(() => setImmediate(() => void this.#strike(ending)), answerMs);
     } else void this.#strike(ending);
   }
 

@@ -123,6 +123,31 @@ t.test('it does not answer: SIGKILL, whatever the signal was', async (t) => {
   t.equal(clock.pending, 0);
 });
 
+t.test('it has answered while nobody listened: it is not blocked', async (t) => {
+  const { clock, jobs, terminator, job, told, child } = bench();
+  const victim = job(1);
+  job(2, false);
+  terminator.terminate(victim, term);
+  clock.advance(250);
+  jobs.delete(2);
+  terminator.recalled(child);
+  await turn();
+  t.strictSame(told(), ['retire', 'recall', 'kill 15 for task-1, terminated']);
+});
+
+t.test('it has ended while nobody listened: nothing is done to it', async (t) => {
+  const { clock, terminator, job, told, child } = bench();
+  const victim = job(1);
+  job(2, false);
+  terminator.terminate(victim, term);
+  clock.advance(250);
+  Object.assign(child, { state: 'gone' });
+  child.jobs.clear();
+  terminator.gone(child);
+  await turn();
+  t.strictSame(told(), ['retire', 'recall']);
+});
+
 t.test('it answers that one has begun meanwhile: that one may go on with it', async (t) => {
   const { jobs, terminator, job, told, child, log } = bench();
   const victim = job(1);
