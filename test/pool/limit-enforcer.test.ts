@@ -12,7 +12,7 @@ import { FakeClock } from '../../src/std/clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { eventually } from './eventually.ts';
 import { jobOfType } from './job-of-type.ts';
-import { type JobEnd, PoolBench, type PoolFactory } from './pool-bench.ts';
+import { type JobEnd, PoolBench, type PoolFactory, type Run } from './pool-bench.ts';
 
 delete process.env.NODE_OPTIONS;
 process.env.NODE_COMPILE_CACHE ??= t.testdir();
@@ -27,6 +27,9 @@ const create: PoolFactory = (params) =>
     childLog: () => params.log,
   });
 const stuck = { taskPaths: [join(import.meta.dirname, 'fixture/stuck/tasks.ts')] };
+
+/** Times at which a machine that is too busy to take a stack in time, which is then the answer, is asked again. */
+const moreLooks = 3;
 
 /** Why the pool ended the child of a job. */
 const killed = (end: JobEnd) => (end.kind === 'lost' ? (end.exit.killed ?? null) : null);
@@ -43,16 +46,31 @@ t.test('a task stuck in anything is killed, and where it stood is known', async 
     ['fifo', /native code/],
     ['waiting', null],
   ];
-  const runs = shapes.map(([shape, where]) => ({ shape, where, run: bench.run(shape, shape === 'fifo' ? [path] : []) }));
-  for (const { shape, where, run } of runs) {
-    const end = await run.end;
+  const start = (shape: string): Run => bench.run(shape, shape === 'fifo' ? [path] : []);
+  const stackOf = (end: JobEnd) => {
+    const outcome = killed(end)?.outcome;
+    return outcome?.kind === 'time-limit' ? outcome.stack : undefined;
+  };
+  const wasMissed = (stack: readonly string[] | null | undefined, where: RegExp | null): boolean =>
+    /^no (?:answer|stack): /.test(stack?.[0] ?? '') && where?.test(stack?.join('\n') ?? '') !== true;
+  const runs = shapes.map(([shape, where]) => ({ shape, where, first: start(shape) }));
+  let again = 0;
+  for (const { shape, where, first } of runs) {
+    let run = first;
+    let end = await run.end;
+    // Beside fewer that spin.
+    for (let looks = moreLooks; looks > 0 && wasMissed(stackOf(end), where); looks -= 1) {
+      again += 1;
+      run = start(shape);
+      end = await run.end;
+    }
     t.match(end, { kind: 'lost', exit: { signal: 'SIGKILL' } }, shape);
     const kill = killed(end);
     t.match(kill, { outcome: { kind: 'time-limit', limitSeconds: 4 } });
     t.equal(kill?.job, run.job);
     const line = bench.log.lines.find(({ event, fields }) => event === 'task.hard-limit' && fields?.taskId === run.job.taskId);
     t.match(line, { level: 'error', message: `Hard time limit (4s) exceeded for tasks.${shape}[${run.job.taskId}]` });
-    const stack = kill?.outcome.kind === 'time-limit' ? kill.outcome.stack : undefined;
+    const stack = stackOf(end);
     if (where === null) t.equal(stack, null, 'one that waits has no stack');
     else for (const text of [stack?.join('\n'), line?.message]) t.match(text, where, shape);
   }
@@ -61,7 +79,7 @@ t.test('a task stuck in anything is killed, and where it stood is known', async 
     bench.log.lines.some(({ event }) => event === 'child.lost'),
     'none of them was lost',
   );
-  t.equal(bench.log.lines.filter(({ event }) => event === 'child.killed').length, 6);
+  t.equal(bench.log.lines.filter(({ event }) => event === 'child.killed').length, 6 + again);
 });
 
 t.test('others in the same child: who ran hears why, who did not start is run elsewhere', async (t) => {
@@ -132,12 +150,17 @@ t.test('a soft limit alone ends a task that cannot be told of it, and its child 
 
 t.test('a blocked task is looked at when its soft limit is over', async (t) => {
   const bench = await PoolBench.started(t, create, stuck);
-  const run = bench.run('loop', [], { softTimeLimitSeconds: 0.2, hardTimeLimitSeconds: 6 });
-  t.match(await bench.log.event('task.blocked'), {
-    level: 'warning',
-    message: /tasks\.loop\[.*cannot hear of its soft time limit:\n.*loop .*stuck.tasks\.ts:8/s,
-  });
-  t.match(await run.end, { kind: 'lost' });
+  for (let looks = moreLooks; ; looks -= 1) {
+    const run = bench.run('loop', [], { softTimeLimitSeconds: 0.2, hardTimeLimitSeconds: 6 });
+    t.match(await run.end, { kind: 'lost' });
+    const said = bench.log.lines.find(({ event, fields }) => event === 'task.blocked' && fields?.taskId === run.job.taskId);
+    if (looks > 0 && /limit:\nno (?:answer|stack): /.test(said?.message ?? '')) continue;
+    t.match(said, {
+      level: 'warning',
+      message: /tasks\.loop\[.*cannot hear of its soft time limit:\n.*loop .*stuck.tasks\.ts:8/s,
+    });
+    return;
+  }
 });
 
 t.test('a soft limit is told to the modules of the author, not to the packages they use', async (t) => {
