@@ -64,7 +64,8 @@ async function run(node: MultiNode, env: NodeJS.ProcessEnv): Promise<StartResult
         child.stderr?.destroy();
         resolve({ status: status ?? 1, signal, said });
       };
-      const timer = setTimeout(finish, drainMs);
+      // This process may have stood still, and what it has written be there.
+      const timer = setTimeout(() => setImmediate(finish), drainMs);
       child.on('close', finish);
     });
   });
