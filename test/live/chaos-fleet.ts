@@ -58,11 +58,15 @@ export class ChaosFleet {
     await Promise.all(this.#standing);
   }
 
-  /** Everybody is on their feet; then all end in good order. */
+  /** Everybody is on their feet, the one that was started last too, which has no ear for TERM before; then all end in good order. */
   async end(): Promise<unknown[]> {
     await this.onTheirFeet();
     const python = await this.endPython();
-    return [...(await Promise.all(this.workers.map(async (worker) => (await worker.stop()).code))), python];
+    const ends = this.workers.map(async (worker) => {
+      const { code, signal } = await (await worker.ready()).stop();
+      return code ?? signal;
+    });
+    return [...(await Promise.all(ends)), python];
   }
 
   async killWorker(which: number): Promise<void> {

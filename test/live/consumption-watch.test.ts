@@ -61,6 +61,15 @@ class Bench {
     return taskHandle<[number, number], number>('tasks.add').delay(x, y);
   }
 
+  /**
+   * From here on the worker's commands are rewritten. A reservation that was under way has been served by then: it would take the
+   * next message from the queue whatever becomes of those after it.
+   */
+  rewrite(rewrite: Rewrite): void {
+    this.proxy.rewrite = rewrite;
+    this.server.cli('PING');
+  }
+
   /** A task that runs until the file is there, with late acknowledgement. */
   async gate(name: 'lateGate' | 'requeuedGate', file: string): Promise<void> {
     await taskHandle<[string], string>(`tasks.${name}`).delay(this.folder.file(file));
@@ -73,11 +82,11 @@ t.test('a standstill that a new subscription heals', async (t) => {
   const bench = await Bench.start(t);
   const worker = await bench.worker();
   const anew = new Set<number>();
-  bench.proxy.rewrite = (words, { number }) => {
+  bench.rewrite((words, { number }) => {
     // What is tracked is given up when it is consumed anew.
     if (words[0] === 'CLIENT' && words[1] === 'TRACKING' && words[2] === 'OFF') anew.add(number);
     return isReservation(words) && !anew.has(number) ? refuseReservation : words;
-  };
+  });
   const result = await bench.add(1, 2);
   t.equal(await result.get({ timeoutMs: 30_000 }), 3);
   t.strictSame(stepsOf(worker), ['rebuild']);
@@ -92,7 +101,7 @@ t.test('a standstill that a new connection heals; what runs is not disturbed', a
   await bench.gate('lateGate', 'open');
   await worker.event('task.started');
   const { length } = bench.proxy.connections;
-  bench.proxy.rewrite = (words, { number }) => (isReservation(words) && number <= length ? refuseReservation : words);
+  bench.rewrite((words, { number }) => (isReservation(words) && number <= length ? refuseReservation : words));
   const result = await bench.add(1, 2);
   t.equal(await result.get({ timeoutMs: 30_000 }), 3);
   t.strictSame(stepsOf(worker), ['rebuild', 'reconnect']);
@@ -121,7 +130,7 @@ t.test('a standstill that nothing heals: 75, what runs is finished, the queue is
   const worker = await bench.worker();
   await bench.gate('lateGate', 'open');
   await worker.event('task.started');
-  bench.proxy.rewrite = neverReserve;
+  bench.rewrite(neverReserve);
   for (let n = 0; n < 5; n++) await bench.add(n, n);
   const fatal = await worker.event('worker.fatal');
   t.match(fatal, { level: 'critical', code: 'CONSUMPTION_STUCK' });
@@ -144,7 +153,7 @@ t.test('the end does not wait longer for tasks than it may: they go back', async
   const worker = await bench.worker([], { UMBEL_WORKER_CONSUMPTION_EXIT_TIMEOUT: '0.2' });
   await bench.gate('requeuedGate', 'never');
   await worker.event('task.started');
-  bench.proxy.rewrite = neverReserve;
+  bench.rewrite(neverReserve);
   await bench.add(1, 1);
   t.strictSame(await worker.end(), { code: 75, signal: null });
   t.match(worker.all('worker.stop').at(-1), { mode: 'cold', message: /1 tasks still running/ });
