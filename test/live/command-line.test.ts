@@ -166,7 +166,8 @@ void t.test('what a task failed with, and where a task is sent', async (t) => {
   const worker = await folder.worker(['-A', 'tasks.ts', '-c', '1', '-Q', 'mail']).ready();
   const sent = await folder.umbel(['call', 'tasks.fails', '--exchange', 'letters', '--routing-key', 'letter.a', '--serializer', 'json']);
   const id = sent.stdout.trim();
-  await worker.event('task.failed', ({ taskId }) => taskId === id);
+  // The line in the log does not wait for the result to be stored.
+  t.match(await folder.umbel(['result', id, '--wait']), { status: 1, stdout: /^$/, stderr: /^FAILURE: RangeError: too far/ });
   const { stdout, status } = await folder.umbel(['result', id, '--traceback']);
   t.equal(status, 0);
   t.match(stdout, /^RangeError: too far\n {4}at .*tasks\.ts/);
