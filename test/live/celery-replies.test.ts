@@ -57,8 +57,10 @@ for node in nodes:
 for queue in nodes.values():
     app.send_task('proj.add', [1, 2], queue=queue)
     for id, when in (('runs', None), ('waits', None), ('later', 300)): app.send_task('proj.wait', ['${file}'], task_id=id + queue, queue=queue, countdown=when)
-for node in nodes:
-    while not look(node).reserved()[node] or not look(node).scheduled()[node] or not look(node).active()[node]: pass
+# The one before them may be running still.
+def runs(node, queue): return ['runs' + queue] == [task['id'] for task in look(node).active()[node]]
+for node, queue in nodes.items():
+    while not look(node).scheduled()[node] or not runs(node, queue) or not look(node).reserved()[node]: pass
 def cli(node, words):
     out = io.StringIO()
     with contextlib.redirect_stdout(out): celery.main(args=['-A', 'tasks', words[0], '-d', node, '-t', '30', *words[1:]], standalone_mode=False)
