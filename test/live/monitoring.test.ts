@@ -4,9 +4,10 @@
  */
 import t from 'tap';
 import { taskHandle } from '../../src/client/umbel.ts';
-import { celeryMissing, PythonCelery } from '../python-celery.ts';
+import { celeryMissing, ended, PythonCelery } from '../python-celery.ts';
 import { openBroker, serverKinds } from './live-broker.ts';
 import { LiveFolder } from './live-folder.ts';
+import type { LiveWorker } from './live-worker.ts';
 import { startedApp } from './started-client.ts';
 
 t.setTimeout(300_000);
@@ -26,6 +27,20 @@ export const raise_level = controlCommand(
   async (worker, { n }) => ({ ok: 'level is ' + (level += n) }),
 );
 `;
+
+/**
+ * Neighbours have a second to answer one who starts, on a file a quarter of one. Who was asked while the machine had no time for it has told nothing: then
+ * one that starts after that asks again. So often at most.
+ */
+const mostTries = 5;
+
+async function mingled(start: () => LiveWorker): Promise<LiveWorker> {
+  for (let tries = 1; ; tries += 1) {
+    const worker = await start().ready();
+    if (worker.all('mingle.alone').length === 0 || tries === mostTries) return worker;
+    await worker.stop();
+  }
+}
 
 for (const kind of serverKinds) {
   void t.test(`beside Python: ${kind}`, { skip: celeryMissing() }, async (t) => {
@@ -53,12 +68,12 @@ def revoked_at(node):
         if replies: return replies[node]
 while 'before-us' not in revoked_at('snake@here'): app.control.revoke('before-us')
 say('revoked')
-sys.stdin.readline()
-say(revoked_at('second@here'))
+for line in sys.stdin: say(revoked_at(line.strip()))
 `);
     t.equal(await control.next(), 'revoked');
-    const worker = await start('worker@here').ready();
-    await worker.event('mingle.synced', ({ nodes }) => nodes === 1);
+    const worker = await mingled(() => start('worker@here'));
+    t.match(worker.all('mingle.synced'), [{ nodes: 1 }]);
+    let second = '';
     const asked = await folder.umbel(['-b', broker, 'inspect', 'revoked', '-d', 'worker@here', '-t', '30', '-j']);
     t.same(JSON.parse(asked.stdout), { 'worker@here': ['before-us'] }, 'a revoke made before our start is known after it');
     const add = taskHandle<[number, number], number>('proj.add');
@@ -71,11 +86,18 @@ say(revoked_at('second@here'))
 
     await t.test('a Python worker that starts later knows what we know, and each sees the other', async (t) => {
       await folder.umbel(['-b', broker, 'control', 'revoke', 'ours', '-d', 'worker@here', '-t', '30']);
-      await python.worker(['python-only'], ['-n', 'second@here'], true);
-      await worker.event('gossip.joined', ({ hostname }) => hostname === 'second@here');
-      control.say('go');
-      const known = (await control.next()) as string[];
-      t.same([...known].sort(), ['before-us', 'ours']);
+      for (let tries = 1; ; tries += 1) {
+        second = `second${tries}@here`;
+        const later = await python.worker(['python-only'], ['-n', second], true);
+        await worker.event('gossip.joined', ({ hostname }) => hostname === second);
+        control.say(second);
+        const known = (await control.next()) as string[];
+        if (known.includes('ours') || tries === mostTries) {
+          t.same(known.toSorted(), ['before-us', 'ours']);
+          return;
+        }
+        await ended(later, 'SIGTERM');
+      }
     });
 
     await t.test("Celery's State sees worker and tasks", async (t) => {
@@ -181,8 +203,8 @@ say(out.getvalue())
       await worker.event('gossip.elected');
       await worker.event('task.succeeded', ({ taskId }) => taskId === 'elected');
       t.equal(worker.all('task.received').filter(({ taskId }) => taskId === 'elected').length, 1);
-      const nodes = await folder.umbel(['-b', broker, 'status', '-t', '10', '-j', '-d', 'worker@here,second@here,snake@here']);
-      t.match(JSON.parse(nodes.stdout.split('\n')[0] ?? ''), { 'worker@here': {}, 'second@here': {}, 'snake@here': {} });
+      const nodes = await folder.umbel(['-b', broker, 'status', '-t', '10', '-j', '-d', `worker@here,${second},snake@here`]);
+      t.match(JSON.parse(nodes.stdout.split('\n')[0] ?? ''), { 'worker@here': {}, [second]: {}, 'snake@here': {} });
     });
 
     t.match(await worker.stop(), { code: 0 });
@@ -199,7 +221,7 @@ void t.test('two on one file: the second knows at its start what was revoked on 
   t.equal(first.all('mingle.alone').length, 1);
   const revoked = await folder.umbel(['control', 'revoke', 'before-it', '-d', 'first@here', '-t', '30']);
   t.match(revoked, { status: 0, stdout: /tasks before-it flagged as revoked/ });
-  const second = await start('second@here').ready();
+  const second = await mingled(() => start('second@here'));
   t.match(second.all('mingle.synced'), [{ nodes: 1 }]);
   // Nobody else is left who could know of it.
   await first.stop('SIGKILL');
