@@ -1,6 +1,7 @@
 /** Log files by process, their rotation, and what tasks write: each line with its task, wherever it comes from. */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
 import t from 'tap';
+import { eventually } from '../pool/eventually.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LogEvent } from './live-worker.ts';
 
@@ -71,8 +72,9 @@ void t.test("-n worker1@example.com -c 2 -f '%n%I.log' gives each process its fi
   const client = await folder.client();
   const args = ['-A', 'tasks.ts', '-n', 'worker1@example.com', '-c', '2', '-f', '%n%I.log', '-l', 'info', '-O', 'fair'];
   const worker = folder.start(['worker', ...args]);
-  // The banner comes when everything is ready.
+  // The banner comes when one child is ready. The other makes its file as it starts, and may still do so when all tasks have run.
   await worker.line(/concurrency: 2 \(prefork\)/);
+  await eventually(t, 'each child has its file', () => [1, 2].every((index) => existsSync(folder.file(`worker1-${index}.log`))));
   for (let n = 0; n < 20; n += 1) {
     const called = await client.call<null>({ task: 'tasks.logs', args: [`n${n}`], kwargs: {}, options: { taskId: `t${n}` } });
     await called.get({ timeoutMs: 20_000 });
