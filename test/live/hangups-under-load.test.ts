@@ -1,7 +1,7 @@
 /** One worker in the background is restarted in place by HUP while tasks keep coming: fifty times in a row on the embedded broker, fewer on the others. */
 import t, { type Test } from 'tap';
 import { allGone } from './live-worker.ts';
-import { RestartScene, tasks } from './restart-scene.ts';
+import { RestartScene } from './restart-scene.ts';
 
 async function hangUp(t: Test, scene: RestartScene, times: number): Promise<void> {
   const { folder, log } = scene;
@@ -13,7 +13,7 @@ async function hangUp(t: Test, scene: RestartScene, times: number): Promise<void
   scene.load(8);
   await log.startedByAll([pid]);
   for (let version = 1; version <= times; version += 1) {
-    folder.write('tasks.js', tasks(version));
+    scene.deploy(version);
     const since = worker.now();
     process.kill(pid, 'SIGHUP');
     t.equal((await worker.event('worker.ready', () => true, since)).pid, pid);
@@ -23,8 +23,10 @@ async function hangUp(t: Test, scene: RestartScene, times: number): Promise<void
   await scene.verdict(t);
   t.same([...new Set(log.lines.map((line) => line.worker))], [pid], 'one process has done it all');
   t.equal(worker.all('worker.restart').length, times);
+  // Each restart has said so as well.
+  const since = worker.now();
   process.kill(pid, 'SIGTERM');
-  await worker.event('worker.stopped');
+  await worker.event('worker.stopped', () => true, since);
   t.same(await allGone([pid]), []);
   t.same(folder.pids(), []);
 }

@@ -38,6 +38,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Program and arguments to put before umbel. */
   readonly via?: readonly string[];
+  /** For one that does the work of many. */
+  readonly limitMs?: number;
 }
 
 export class LiveFolder {
@@ -139,7 +141,7 @@ export class LiveFolder {
     started.stderr?.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    const timer = setTimeout(() => started.kill('SIGKILL'), commandTimeoutMs);
+    const timer = setTimeout(() => started.kill('SIGKILL'), options.limitMs ?? commandTimeoutMs);
     return new Promise((resolve, reject) => {
       started.on('error', reject);
       started.on('close', (status, signal) => {

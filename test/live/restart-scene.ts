@@ -3,7 +3,7 @@
  *
  * Owns the folder of the workers, the tasks that were sent, and what is known of each.
  */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { Test } from 'tap';
 import type { App } from '../../src/client/umbel.ts';
@@ -13,7 +13,7 @@ import { RunLog } from './run-log.ts';
 import { startedApp } from './started-client.ts';
 
 /** Notes every start and end in the file RUN_LOG names, and gives back which version of the code it is. */
-export const tasks = (version: number): string => `import { openSync, writeSync } from 'node:fs';
+const tasks = (version: number): string => `import { openSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { task } from 'umbel';
 const log = openSync(process.env.RUN_LOG, 'a');
@@ -28,6 +28,8 @@ export const work = task({ bind: true, acksLate: true }, async (context, ms) => 
 `;
 /** While something is waited for, no task starts or ends for so long: it hangs. */
 const hangsAfterMs = 60_000;
+/** A command that starts five nodes one after the other waits for fifteen processes, each of which takes a busy machine seconds. */
+const commandLimitMs = 200_000;
 
 export class RestartScene {
   readonly folder: BackgroundFolder;
@@ -50,7 +52,6 @@ export class RestartScene {
     const folder = new BackgroundFolder(t);
     const { url } = await openBroker(t, kind, folder);
     const backend = kind === 'rabbitmq' ? folder.sqliteUrl('results.db') : url;
-    folder.write('tasks.js', tasks(0));
     folder.write('runs', '');
     // `umbel multi` makes them, a worker does not.
     for (const name of ['run', 'log']) mkdirSync(folder.file(name));
@@ -61,12 +62,18 @@ export class RestartScene {
     t.teardown(() => log.close());
     const app = await startedApp(t, { broker: url, backend });
     const scene = new RestartScene(folder, log, app, kind === 'sqlite' ? url.replace(/^sqlite:\/\/\//, '') : null);
+    scene.deploy(0);
     t.teardown(() => (scene.#over = true));
     return scene;
   }
 
+  /** In one step: a worker is ready when one child is, and another that still starts must not read half a module. */
+  deploy(version: number): void {
+    renameSync(this.folder.write('tasks.new', tasks(version)), this.folder.file('tasks.js'));
+  }
+
   umbel(...args: readonly string[]) {
-    return this.folder.umbel(args, { env: { RUN_LOG: this.folder.file('runs') } });
+    return this.folder.umbel(args, { env: { RUN_LOG: this.folder.file('runs') }, limitMs: commandLimitMs });
   }
 
   /** One more; its result, which is the version of the code that has run it. */
