@@ -112,8 +112,8 @@ export class LiveWorker {
   }
 
   /** The first line, JSON or not, that matches. */
-  line(pattern: RegExp): Promise<string> {
-    return this.#wait(`must write a line like ${pattern}`, () => this.lines.find((line) => pattern.test(line)));
+  line(pattern: RegExp, limitMs = waitMs): Promise<string> {
+    return this.#wait(`must write a line like ${pattern}`, () => this.lines.find((line) => pattern.test(line)), limitMs);
   }
 
   /** All events with this name so far. */
@@ -139,7 +139,7 @@ export class LiveWorker {
     for (const waiter of this.#waiters) if (waiter.look()) this.#waiters.delete(waiter);
   }
 
-  #wait<T>(what: string, find: () => T | undefined): Promise<T> {
+  #wait<T>(what: string, find: () => T | undefined, limitMs = waitMs): Promise<T> {
     const found = find();
     if (found !== undefined) return Promise.resolve(found);
     if (this.#end !== null)
@@ -150,7 +150,7 @@ export class LiveWorker {
         this.#waiters.delete(waiter);
         reject(new Error(this.#story(`${what}, but ${why}`)));
       };
-      const timer = setTimeout(() => fail(`did not within ${waitMs / 1000}s`), waitMs);
+      const timer = setTimeout(() => fail(`did not within ${limitMs / 1000}s`), limitMs);
       const waiter: Waiter = {
         look: () => {
           const now = find();

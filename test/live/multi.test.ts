@@ -39,7 +39,8 @@ void t.test('two nodes: start, run, wait for a task, restart, kill', async (t) =
   const isTaken = (): boolean => ['w1', 'w2'].some((name) => folder.read(`log/${name}.log`).includes(`tasks.gate[${id}] received`));
   await eventually(t, 'one of them has it', isTaken);
   const stopping = folder.start(multi('stopwait', 'w1', 'w2', ...options));
-  const says = await stopping.line(/runs tasks\.gate/);
+  // What it says has its end when it says more, ten seconds later, and each time it asks it starts a program.
+  const says = await stopping.line(/runs tasks\.gate/, 60_000);
   t.match(says, new RegExp(`\\((${first.join('|')})\\) runs tasks\\.gate\\[${id}\\]`), 'what it waits for');
   folder.write('gate', '');
   t.match(await stopping.end(), { code: 0 });
