@@ -73,7 +73,7 @@ import { Reject, task } from 'umbel';
 export const note = task({ name: 'both.note', bind: true, acksLate: true }, (context, how) => {
   if (how === 'reject') throw new Reject();
   if (how === 'boom') throw new TypeError('boom');
-  if (how === 'retry' && context.retries === 0) return context.retry({ countdown: 8 });
+  if (how === 'retry' && context.retries === 0) return context.retry({ countdown: 15 });
   return how;
 });
 `;
@@ -207,10 +207,10 @@ queue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "py
       });
     };
     await haveRun(wanted);
-    // Held here until they are due, and put off by a retry; given back at the end.
-    await call('held', { queue: 'hand1', countdown: 8 });
+    // Held here until they are due, and put off by a retry; given back at the end. Parked for eight seconds first: so long both must be there to be seen.
+    await call('held', { queue: 'hand1', countdown: 15 });
     await call('retry', { queue: 'hand1' }, 'retry');
-    await call('parked', { queue: 'hand2', countdown: 8 });
+    await call('parked', { queue: 'hand2', countdown: 15 });
     await call('parked-retry', { queue: 'hand2' }, 'retry');
     for (const [one, ids] of [
       [worker, ['held', 'retry']],
@@ -219,7 +219,7 @@ queue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "py
       for (const id of ids) await one.event('task.deferred', ({ taskId }) => taskId === id);
     if (kind === 'rabbitmq') {
       const { topology } = raw as AmqpBroker;
-      await eventually(t, 'both are parked in the broker', async () => (await topology.look('umbel.delayed.4s'))?.messages === 2);
+      await eventually(t, 'both are parked in the broker', async () => (await topology.look('umbel.delayed.8s'))?.messages === 2);
     }
     for (const one of [worker, parking]) t.match(await one.stop(), { code: 0 });
     await celery.script(`for queue in ['hand1', 'hand2']: assert app.control.add_consumer(queue, reply=True, timeout=20, limit=1)`).rest();
