@@ -35,7 +35,7 @@ export const tsum = task({ name: 'tsum', acksLate: true }, (values) => values.re
 void t.test('600 parts, killed connections, forgotten scripts', { skip: celeryMissing() }, async (t: Test) => {
   t.setTimeout(180_000);
   const server = await RedisServer.start(t, {
-    config: { appendonly: 'yes', appendfsync: 'everysec', 'auto-aof-rewrite-percentage': '0' },
+    config: { appendonly: 'yes', appendfsync: 'no', 'auto-aof-rewrite-percentage': '0' },
   });
   const url = server.url();
   const folder = new LiveFolder(t);

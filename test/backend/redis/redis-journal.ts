@@ -2,7 +2,8 @@
  * What a Redis server did, step by step, from its append-only file: every command that changed something, in the steps that were atomic.
  *
  * So a test sees what was visible at every instant, and after a crash at any of them, without having to look in time. The server must run with
- * `appendonly yes` and must not have rewritten the file.
+ * `appendonly yes` and must not have rewritten the file; and with `appendfsync` no or always, which write before they answer: with `everysec` the last
+ * commands are in the file up to two seconds after their replies, when the disk is slow.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
