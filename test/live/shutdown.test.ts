@@ -35,8 +35,11 @@ interface Place {
   readonly config?: string;
   /** What is not due is not delivered at all, if the client says so. */
   readonly keepsScheduled?: boolean;
-  /** The broker answers nobody any more, until the returned function is called. */
-  hold(): () => void;
+  /**
+   * The broker answers nobody any more, until the returned function is called. A worker that does not wait for its answer before it ends its tasks can
+   * store no result either: it would, before the next signal comes.
+   */
+  hold(results: string): () => void;
 }
 
 async function openPlace(t: Test, kind: BrokerKind): Promise<Place> {
@@ -44,10 +47,15 @@ async function openPlace(t: Test, kind: BrokerKind): Promise<Place> {
   const place = await openBroker(t, kind, folder);
   const proxied = await openProxy(t, place);
   if (proxied === null) {
-    const hold = () => {
-      const lock = new DatabaseSync(folder.file('broker.db'), { timeout: 10_000 });
-      lock.exec('BEGIN EXCLUSIVE');
-      return () => lock.close();
+    const hold = (results: string) => {
+      const locks = [folder.file('broker.db'), results].map((file) => {
+        const lock = new DatabaseSync(file, { timeout: 10_000 });
+        lock.exec('BEGIN EXCLUSIVE');
+        return lock;
+      });
+      return () => {
+        for (const lock of locks) lock.close();
+      };
     };
     return { broker: place.url, keepsScheduled: true, hold };
   }
@@ -187,7 +195,7 @@ for (const kind of brokerKinds) {
     await t.test('hard', async (t) => {
       const scene = await Scene.open(t, place);
       const worker = await scene.busy();
-      const release = scene.place.hold();
+      const release = scene.place.hold(scene.folder.file('results.db'));
       worker.kill('SIGQUIT');
       await worker.event('worker.stop', ({ mode }) => mode === 'cold');
       worker.kill('SIGQUIT');
