@@ -49,6 +49,10 @@ results = [
 ]
 `;
 
+/** Times at which a machine that was too busy to take a stack in time, which is then the answer, is asked again. */
+const moreLooks = 3;
+const wasMissed = (traceback: unknown): boolean => /^TimeLimitExceeded: 4\nno (?:answer|stack): /.test(String(traceback));
+
 /** As the classes of a Python worker. */
 const get = `
 for result in results:
@@ -70,16 +74,30 @@ for (const kind of brokerKinds) {
     t.strictSame(visible.includes('add'), kind === 'redis', 'at the start, of a limit longer than the visibility timeout');
 
     const python = new PythonCelery(t, client(pythonUrl, kind === 'sqlite' ? 'disabled://' : backend));
+    const app = kind === 'sqlite' ? await startedApp(t, { broker: url }) : null;
+    /** What Python sends by this script comes to, as Python sees it; on the embedded broker as our client does. */
+    const outcomes = async (sent: string, ids: readonly string[]): Promise<unknown[][]> => {
+      if (app === null) return (await python.script(sent + get).rest()) as unknown[][];
+      await python.script(sent).rest();
+      return Promise.all(
+        ids.map(async (id) => {
+          const value = await app.result(id).get({ timeoutMs: 60_000, propagate: false });
+          const error = value as { remoteName: string; remoteModule: string; remoteTraceback: string | null; message: string };
+          return value instanceof Error ? [id, error.remoteName, error.message, error.remoteTraceback] : [id, value];
+        }),
+      );
+    };
     const seen = new Map<unknown, readonly unknown[]>();
-    if (kind === 'sqlite') {
-      await python.script(send).rest();
-      const app = await startedApp(t, { broker: url });
-      for (const id of ['cleansUp', 'goesOn', 'spins', 'late', 'rejected', 'add']) {
-        const value = await app.result(id).get({ timeoutMs: 60_000, propagate: false });
-        const error = value as { remoteName: string; remoteModule: string; remoteTraceback: string | null; message: string };
-        seen.set(id, value instanceof Error ? [error.remoteName, error.message, error.remoteTraceback] : [value]);
-      }
-    } else for (const [id, ...how] of (await python.script(send + get).rest()) as unknown[][]) seen.set(id, how);
+    const all = await outcomes(send, ['cleansUp', 'goesOn', 'spins', 'late', 'rejected', 'add']);
+    for (const [id, ...how] of all) seen.set(id, how);
+    let spins = 'spins';
+    let killed = 3;
+    for (let looks = moreLooks; looks > 0 && wasMissed(seen.get('spins')?.at(-1)); looks -= 1) {
+      spins = `spins-${looks}`;
+      killed += 1;
+      const [again] = await outcomes(`\nresults = [app.send_task('spins', task_id='${spins}', time_limit=4)]\n`, [spins]);
+      seen.set('spins', again?.slice(1) ?? []);
+    }
 
     t.strictSame(seen.get('add'), [3]);
     t.strictSame(seen.get('cleansUp'), [['cleaned up', true, [60, 0.5]]]);
@@ -99,13 +117,13 @@ for (const kind of brokerKinds) {
     t.match(await worker.event('task.soft-limit', ({ taskId }) => taskId === 'goesOn'), {
       message: 'Soft time limit (0.5s) exceeded for goesOn[goesOn]',
     });
-    t.match(await worker.event('task.hard-limit', ({ taskId }) => taskId === 'spins'), {
-      message: /^Hard time limit \(4s\) exceeded for spins\[spins\]:\n +at .*tasks\.mjs/,
+    t.match(await worker.event('task.hard-limit', ({ taskId }) => taskId === spins), {
+      message: /^Hard time limit \(4s\) exceeded for spins\[spins[-\d]*\]:\n +at .*tasks\.mjs/,
     });
     t.strictSame(worker.all('child.lost'), []);
-    await worker.count('child.killed', 3);
+    await worker.count('child.killed', killed);
     t.match(await worker.stop(), { code: 0 });
-    t.match(worker.all('worker.stopped')[0], { failed: 4, succeeded: 2, lost: 0 });
+    t.match(worker.all('worker.stopped')[0], { failed: killed + 1, succeeded: 2, lost: 0 });
     // What was acknowledged, or rejected for good, does not come again.
     const next = await folder.worker(args).ready();
     t.match(await next.stop(), { code: 0 });
