@@ -109,6 +109,8 @@ async function standStill(t: Test, withChildren: boolean): Promise<void> {
   const reserved = waitingIds.filter((id) => taken.has(id));
   t.ok(reserved.length >= reserve, `it stood still with ${reserved.length} in reserve`);
   const before = log.end().length;
+  // A machine that stood still before may have made it say so then.
+  const since = first.now();
 
   // The child first: what lies in it, it has to know for itself. Then the parent, whose child has nothing to do.
   folder.write('gate', '');
@@ -134,7 +136,10 @@ async function standStill(t: Test, withChildren: boolean): Promise<void> {
     const inherited = [heir.pid, true];
     t.same(starts, id === 'running' ? [[first.pid, false], inherited] : [inherited], `${id}: the heir's, marked`);
   }
-  t.ok(first.all('pool.held-back').length <= 1, 'said once, if anything could have been started before it was known to be lost');
+  t.ok(
+    first.events.slice(since).filter(({ event }) => event === 'pool.held-back').length <= 1,
+    'said once, if anything could have been started before it was known to be lost',
+  );
   t.equal((await first.stop()).code, 0);
 }
 
