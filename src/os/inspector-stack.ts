@@ -135,6 +135,13 @@ class StackSession {
     this.#pauseId = this.#send('Debugger.pause');
   }
 
+  /** This process may have stood still, and the word that the other one has paused be there: it is heard first. */
+  #onSilence(): void {
+    setImmediate(() => {
+      if (this.#frames === undefined && !this.#settled) this.#onIdle();
+    });
+  }
+
   #onIdle(): void {
     this.#frames = [];
     this.#send('Debugger.disable');
@@ -143,7 +150,7 @@ class StackSession {
 
   #onMessage(message: InspectorMessage): void {
     const { id, method, params } = message;
-    if (id !== undefined && id === this.#pauseId) this.#idle = setTimeout(() => this.#onIdle(), idleMs);
+    if (id !== undefined && id === this.#pauseId) this.#idle = setTimeout(() => this.#onSilence(), idleMs);
     if (method === 'Debugger.scriptParsed' && params?.scriptId !== undefined) {
       this.#urls.set(params.scriptId, params.url ?? '');
       return;

@@ -76,6 +76,28 @@ t.test('a process that spins', async (t) => {
   await endsUnharmed(t, script);
 });
 
+t.test('a process that spins, and is looked at by one that stands still in the middle', async (t) => {
+  const script = busyScript(t, spinning);
+  await script.line(/^working/);
+  const wsUrl = await openInspector(script);
+  const { setTimeout: later } = globalThis;
+  let stoodStill = 0;
+  const standing = (listener: () => void, ms: number): NodeJS.Timeout => {
+    const timer = later(listener, ms);
+    // The time after which one that has not paused is taken to be idle.
+    if (ms === 100) {
+      stoodStill += 1;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    }
+    return timer;
+  };
+  t.intercept(globalThis, 'setTimeout', { value: standing });
+  const frames = await takeStack({ wsUrl, timeoutMs: 5000 });
+  t.equal(stoodStill, 1);
+  t.match(frames.slice(0, 2), [{ functionName: 'spin' }, { functionName: 'task' }]);
+  await endsUnharmed(t, script);
+});
+
 t.test('a process in a regular expression that backtracks', async (t) => {
   const script = busyScript(t, "function match() { return /(a+)+$/.test('a'.repeat(36) + 'b'); } match();");
   await script.line(/^working/);
