@@ -450,8 +450,8 @@ const stuckSuite: Suite = (test) => {
       const now = await pool.report();
       // A child that is still loading its modules, or kept waiting by a busy machine, does not answer either; and the spinning one answers until it spins.
       const answers = now.flatMap(({ doing }) => (doing === null ? [] : [doing.jobs[0]?.taskId]));
-      // Nor is there always time for a stack.
-      if (pool.pids.length > 0 && now.some(({ stack }) => /^no (?:answer|stack): /.test(stack?.[0] ?? ''))) return undefined;
+      // Nor is there always time for a stack; and one that is kept from running for a moment looks idle in it.
+      if (pool.pids.length > 0 && now.some(({ stack }) => /^no (?:answer|stack): |\(idle: /.test(stack?.[0] ?? ''))) return undefined;
       const others = answers.length === 2 && answers.includes(undefined) && answers.includes(waiting.job.taskId);
       return others && now.every(({ state }) => state === 'ready') ? now : undefined;
     });
