@@ -475,7 +475,8 @@ t.test('joining waits for a document that is late, as long as it may', async (t)
       [['j2', null], null],
     ],
   ];
-  const backend = await open(t);
+  // The look for the subscription takes a process, and a busy machine its time for that.
+  const backend = await open(t, { chordJoinTimeoutMs: 60_000 });
   const { groups } = backend;
   await groups.saveGroup('join', group);
   await groups.setChordSize('join', 1);

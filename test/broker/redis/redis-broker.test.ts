@@ -66,6 +66,8 @@ t.test('keys are where kombu has them', async (t) => {
   t.equal(server.cli('GET', 'somebody'), 'else');
   await t.rejects(broker.purgeQueue('unacked'), { code: 'BROKER_REFUSED', message: /unacked/ }, 'what is held is no queue');
   await send(broker, 'celery', 'held', { priority: 6 });
+  const serverSeconds = (): number => Number(server.cli('TIME').split('\n')[0]);
+  const beforeSeconds = serverSeconds();
   const inbox = await openInbox(broker, ['celery']);
   const delivery = await inbox.deliveries.next();
   const tag = String(delivery.tag);
@@ -73,8 +75,9 @@ t.test('keys are where kombu has them', async (t) => {
   const [envelope, exchange, routingKey] = JSON.parse(server.cli('HGET', 'unacked', tag));
   t.equal(decodeEnvelope(JSON.stringify(envelope)).message.headers?.id, 'held');
   t.strictSame([exchange, routingKey], ['', 'celery']);
-  const [seconds] = server.cli('TIME').split('\n');
-  t.ok(Math.abs(Number(server.cli('ZSCORE', 'unacked_index', tag)) - Number(seconds)) < 5, 'the age is in seconds of the server');
+  const score = Number(server.cli('ZSCORE', 'unacked_index', tag));
+  // Rounded up to whole ones.
+  t.ok(score >= beforeSeconds && score <= serverSeconds() + 1, 'the age is in seconds of the server');
   await inbox.subscription.ack(delivery);
   t.equal(server.cli('EXISTS', 'unacked', 'unacked_index'), '0');
   await broker.stop();
@@ -199,9 +202,8 @@ t.test('kill -9: others give back what it held, marked and in the old order', as
   t.strictSame(free.map(textOf), ['3', '4']);
   holder.child.kill('SIGKILL');
   await ended(holder.child);
-  const killedAtMs = performance.now();
-  await log.event('broker.restored');
-  t.ok(performance.now() - killedAtMs < 5000, `after ${Math.round(performance.now() - killedAtMs)} ms`);
+  // By its lease, long before the visibility timeout of an hour. Whoever stood still meanwhile judges nobody for a whole lease.
+  t.match(await log.event('broker.restored'), { message: /^Restored 3 unacknowledged messages of a worker that died/ });
   for (const delivery of free) await inbox.subscription.ack(delivery);
   const back = await inbox.deliveries.take(2);
   inbox.subscription.setPrefetch(0);
@@ -272,14 +274,14 @@ t.test('a server that stood still has no dead workers', async (t) => {
 t.test('what is held is renewed in the index, deferred messages too', async (t) => {
   const server = await RedisServer.start(t);
   // A process that stands still for longer than this may lose what it holds.
-  const visibilityTimeoutMs = 1500;
+  const visibilityTimeoutMs = 5000;
   const broker = await started(t, server, { broker: { visibilityTimeoutMs, sweepIntervalMs: 500 } });
   const other = await started(t, server, { broker: { visibilityTimeoutMs, sweepIntervalMs: 500 } });
   await send(broker, 'celery', 'running');
   await send(broker, 'celery', 'scheduled');
   const inbox = await openInbox(broker, ['celery'], 2);
   const [running, scheduled] = await inbox.deliveries.take(2);
-  await inbox.subscription.defer(scheduled!, Date.now() + 3 * visibilityTimeoutMs);
+  await inbox.subscription.defer(scheduled!, Date.now() + 1.5 * visibilityTimeoutMs);
   const rival = await openInbox(other, ['celery']);
   // The rival sweeps all the time.
   const again = await inbox.deliveries.next();
@@ -346,7 +348,8 @@ const idOf = (message: Message): string => String(message.headers?.id);
 
 t.test('a tag that somebody took is told', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { visibilityTimeoutMs: 2000 } });
+  // Renewed after a quarter of it; a process that stands still for as long as this may lose what it holds.
+  const broker = await started(t, server, { broker: { visibilityTimeoutMs: 6000 } });
   await send(broker, 'celery', 'a');
   await send(broker, 'celery', 'b');
   const inbox = await openInbox(broker, ['celery'], 2);
@@ -381,6 +384,7 @@ t.test('the server restarts: deliveries stay valid, acknowledgements are kept, c
   await server.start();
   const backAtMs = performance.now();
   t.equal(await acked, 'done');
+  const ackedMs = performance.now() - backAtMs;
   server.cli(
     'LPUSH',
     'celery',
@@ -389,8 +393,11 @@ t.test('the server restarts: deliveries stay valid, acknowledgements are kept, c
       .replace(/^\[/, '')
       .replace(/,"","celery"\]$/, ''),
   );
+  const sentAtMs = performance.now();
   const third = await inbox.deliveries.next();
-  t.ok(performance.now() - backAtMs < 5000, `after ${Math.round(performance.now() - backAtMs)} ms`);
+  const cameMs = performance.now() - sentAtMs;
+  // Without the processes of redis-cli in between, which a busy machine is slow to start.
+  t.ok(ackedMs < 5000 && cameMs < 5000, `after ${Math.round(ackedMs)} and ${Math.round(cameMs)} ms`);
   t.equal(await inbox.subscription.ack(two!), 'done');
   t.equal(await inbox.subscription.ack(third), 'done');
   t.equal(inbox.lost.size, 0);
@@ -442,16 +449,14 @@ t.test('a reservation whose reply got lost is found again', async (t) => {
   t.equal(server.cli('LLEN', 'celery'), '3');
 });
 
-/** What a busy machine makes of a round trip it makes of a wake-up as well. */
+/** What a busy machine makes of a round trip it makes of a wake-up as well, if both are measured at the same time. */
 async function roundTripMs(broker: RedisBroker): Promise<number> {
-  const trips: number[] = [];
-  for (let n = 0; n < 21; n++) {
-    const askedAtMs = performance.now();
-    await broker.countReady('queue0');
-    trips.push(performance.now() - askedAtMs);
-  }
-  return trips.sort((a, b) => a - b)[10]!;
+  const askedAtMs = performance.now();
+  await broker.countReady('queue0');
+  return performance.now() - askedAtMs;
 }
+
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 t.test('16 queues of 4 priorities: two connections, woken within milliseconds', async (t) => {
   const server = await RedisServer.start(t);
@@ -462,6 +467,7 @@ t.test('16 queues of 4 priorities: two connections, woken within milliseconds', 
   await producer.countReady('queue0');
   t.equal(server.cli('CLIENT', 'LIST').split('\n').length, 2 + 1 + 1, 'two here, one of the producer, and redis-cli');
   const waits: number[] = [];
+  const trips: number[] = [];
   for (let n = 0; n < 200; n++) {
     const sentAtMs = performance.now();
     await producer.publish(textMessage(String(n), { priority: n % 10 }), { exchange: '', routingKey: queues[n % 16]! });
@@ -469,11 +475,10 @@ t.test('16 queues of 4 priorities: two connections, woken within milliseconds', 
     waits.push(performance.now() - sentAtMs);
     t.equal(textOf(delivery), String(n));
     await inbox.subscription.ack(delivery);
+    trips.push(await roundTripMs(producer));
   }
-  waits.sort((a, b) => a - b);
-  t.comment(`publish to delivery: p50 ${waits[100]?.toFixed(2)} ms, p99 ${waits[197]?.toFixed(2)} ms`);
-  const boundMs = Math.max(20, 10 * (await roundTripMs(producer)));
-  t.ok(waits[100]! < boundMs, 'far below the look once a second that a lost wake-up would wait for');
+  t.comment(`publish to delivery: p50 ${median(waits).toFixed(2)} ms, p99 ${waits.toSorted((a, b) => a - b)[197]?.toFixed(2)} ms`);
+  t.ok(median(waits) < Math.max(20, 10 * median(trips)), 'far below the look once a second that a lost wake-up would wait for');
 });
 
 t.test('a server without client tracking is polled', async (t) => {
@@ -483,6 +488,7 @@ t.test('a server without client tracking is polled', async (t) => {
   const inbox = await openInbox(broker, ['celery'], 4);
   await log.event('redis.polling');
   const waits: number[] = [];
+  const trips: number[] = [];
   for (let n = 0; n < 25; n++) {
     const sentAtMs = performance.now();
     await send(broker, 'celery', String(n));
@@ -490,10 +496,9 @@ t.test('a server without client tracking is polled', async (t) => {
     waits.push(performance.now() - sentAtMs);
     t.equal(textOf(delivery), String(n));
     await inbox.subscription.ack(delivery);
+    trips.push(await roundTripMs(broker));
   }
-  waits.sort((a, b) => a - b);
-  const boundMs = Math.max(10, 10 * (await roundTripMs(broker)));
-  t.ok(waits[12]! < boundMs, `it looks more often while messages come, got ${waits[12]} ms`);
+  t.ok(median(waits) < Math.max(10, 10 * median(trips)), `it looks more often while messages come, got ${median(waits)} ms`);
 });
 
 t.test('the subscriber’s connection dies while it is idle', async (t) => {
