@@ -122,8 +122,16 @@ export const settlementSuite: Suite = (test) => {
     const { subscription } = inbox;
     const firstMs = subscription.heldUntilMs;
     t.ok(firstMs > systemClock.monotonic(), 'certain for a while, by the clock of the machine');
-    await eventually(t, 'it moves on', () => subscription.heldUntilMs > firstMs || firstMs === Number.POSITIVE_INFINITY);
-    t.equal(inbox.held.size, 0, 'it had not passed, so there is nothing to tell');
+    let lookedMs = systemClock.monotonic();
+    let standstillMs = 0;
+    await eventually(t, 'it moves on', () => {
+      const nowMs = systemClock.monotonic();
+      standstillMs = Math.max(standstillMs, nowMs - lookedMs);
+      lookedMs = nowMs;
+      return subscription.heldUntilMs > firstMs || firstMs === Number.POSITIVE_INFINITY;
+    });
+    // On a machine that stood still it may have passed, and then that is told.
+    if (standstillMs < 500) t.equal(inbox.held.size, 0, 'it had not passed, so there is nothing to tell');
     const untilMs = subscription.heldUntilMs;
     await crash();
     const heir = await openInbox(broker, [queue], 1);
