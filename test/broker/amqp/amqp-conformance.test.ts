@@ -14,10 +14,10 @@ t.test('amqp', async (t) => {
     drawsLots: true,
     open: async () => ({
       create: async () => amqpBroker(vhost.url()),
-      // Not even the end of its connection is heard: the server misses two heartbeats.
+      // Not even the end of its connection is heard: the server misses two heartbeats, of two seconds for a machine that stands still before it is doomed.
       createDoomed: async () => {
         const proxy = await TcpProxy.start(t, vhost.port);
-        const doomed = amqpBroker(`${vhost.url({ port: proxy.port })}?heartbeat=1`);
+        const doomed = amqpBroker(`${vhost.url({ port: proxy.port })}?heartbeat=2`);
         await doomed.start();
         const crash = async (): Promise<void> => {
           proxy.freeze();

@@ -92,8 +92,9 @@ t.test('outages', async (t) => {
   t.test('stopping does not wait for a server that answers nothing, though no heartbeat finds it out', async (t) => {
     const proxy = await TcpProxy.start(t, server.port);
     const log = new RecordingLog();
-    // Twenty times faster, that the test need not wait for it.
-    const fast: Clock = { ...systemClock, setTimer: (fire, ms, options) => systemClock.setTimer(fire, ms / 20, options) };
+    // Twenty times faster once the server is silent, that the test need not wait for it. Before that it may take its time.
+    let speed = 1;
+    const fast: Clock = { ...systemClock, setTimer: (fire, ms, options) => systemClock.setTimer(fire, ms / speed, options) };
     const broker = new AmqpBroker({
       place: amqpPlace(`amqp://127.0.0.1:${proxy.port}//?heartbeat=0`),
       log,
@@ -106,6 +107,7 @@ t.test('outages', async (t) => {
     const inbox = await openInbox(broker, ['silent']);
     await inbox.deliveries.next();
     proxy.freeze();
+    speed = 20;
     await broker.stop();
     t.equal(broker.state, 'stopped');
     t.match(await log.event('broker.stop'), { message: /did not stop cleanly: no answer within 7 s/ });
@@ -344,8 +346,8 @@ t.test('outages', async (t) => {
     await eventually(t, 'it passes', () => systemClock.monotonic() > subscription.heldUntilMs);
     const before = held;
     server.resume();
-    await eventually(t, 'said again', () => held > before);
-    t.ok(subscription.heldUntilMs > systemClock.monotonic());
+    // Together: between one look and the next a busy machine may stand still until it has passed once more.
+    await eventually(t, 'said again, and so it is', () => held > before && subscription.heldUntilMs > systemClock.monotonic());
   });
 
   t.test('a half-open connection is found out as well, and the other end gets its messages back', async (t) => {
