@@ -154,10 +154,11 @@ t.test('nothing in a set-up that is well', async (t) => {
 });
 
 t.test('a module that computes or waits for ever is found in its time', async (t) => {
-  const cwd = setUp(t, '[worker]\nproc_alive_timeout = 4', { 'tasks.mjs': 'export function a() {}\nlet n = 0;\nfor (;;) n += 1;\n' });
+  // A busy machine takes seconds to start the process that the module loads in.
+  const cwd = setUp(t, '[worker]\nproc_alive_timeout = 8', { 'tasks.mjs': 'export function a() {}\nlet n = 0;\nfor (;;) n += 1;\n' });
   const busy = await look(['check'], { cwd });
   t.same(busy.codes, ['TASK_MODULE_BROKEN']);
-  t.match(busy.findings[0]?.text, /did not load within 4 s: it is busy at .*tasks\.mjs:3:\d+/);
+  t.match(busy.findings[0]?.text, /did not load within 8 s: it is busy at .*tasks\.mjs:3:\d+/);
   writeFileSync(join(cwd, 'tasks.mjs'), 'await new Promise((resolve) => setTimeout(resolve, 60_000));\nexport function a() {}\n');
   const waits = await look(['check'], { cwd });
   t.match(waits.findings, [{ code: 'TASK_MODULE_BROKEN', text: /tasks\.mjs did not load: a top-level await in it has not settled/ }]);

@@ -36,8 +36,9 @@ t.test('what holds no password is unchanged', async (t) => {
 });
 
 t.test('a long text without an end does not take long', async (t) => {
-  const started = performance.now();
+  const before = process.cpuUsage();
   maskUrl(`redis://:${'a:'.repeat(20_000)}`);
   maskUrl(`${'amqp://u:p'.repeat(5_000)}`);
-  t.ok(performance.now() - started < 2_000);
+  const { user, system } = process.cpuUsage(before);
+  t.ok(user + system < 2e6, 'of the processor: the machine may stand still meanwhile');
 });
