@@ -35,6 +35,8 @@ import { type TimeLimit, TimeLimits } from './time-limits.ts';
 export const stopGraceMs = 2000;
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
+/** For all children together, as long as their rate does not ask for more: what is held beyond that has a ping wait. */
+const mostGrown = 256;
 
 export interface ChildPoolParams {
   readonly concurrency: number;
@@ -186,10 +188,12 @@ export class ChildPool implements Pool {
   }
 
   get usefulReserve(): number {
-    let reserve = 0;
-    for (const child of this.#children.values())
-      reserve += Math.max(this.#params.childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
-    return Math.max(reserve, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
+    const { childConcurrency } = this.#params;
+    let doubled = 0;
+    for (const child of this.#children.values()) doubled += Math.max(childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
+    // By the rate alone a pool would stay slow whose broker is far away; twice what it has lets it grow.
+    const grown = Math.max(this.#children.size * childConcurrency, Math.min(doubled, mostGrown));
+    return Math.max(grown, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
   }
 
   async start(): Promise<void> {

@@ -16,11 +16,27 @@ t.test('it grows with the jobs done and falls when nothing happens', async (t) =
   done(64, 10);
   t.equal(rate.usefulReserve, 0, 'nor after the first');
   done(640, 40);
-  t.equal(rate.usefulReserve, 512, '16 a millisecond, for 25 milliseconds, in steps');
+  t.equal(rate.usefulReserve, 256, '16 a millisecond, for 12 milliseconds, in steps');
   done(128, 1280);
-  t.equal(rate.usefulReserve, 4);
-  done(640, 40);
-  t.equal(rate.usefulReserve, 512);
+  t.equal(rate.usefulReserve, 1);
+  done(1280, 80);
+  t.equal(rate.usefulReserve, 256);
   nowMs += 60_000;
   t.equal(rate.usefulReserve, 0, 'of long ago');
+});
+
+t.test('bursts have the rate of the whole', async (t) => {
+  let nowMs = 1000;
+  t.intercept(performance, 'now', { value: () => nowMs });
+  const rate = new DoneRate();
+  const seen = new Set<number>();
+  for (let burst = 0; burst < 100; burst += 1) {
+    nowMs += 25;
+    for (let job = 0; job < 256; job += 1) {
+      nowMs += 0.002;
+      rate.note();
+      if (burst > 2 && job % 64 === 0) seen.add(rate.usefulReserve);
+    }
+  }
+  t.same([...seen].sort(), [128], '10 a millisecond, and 500 in a burst');
 });
