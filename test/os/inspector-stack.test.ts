@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { connect } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { formatStack, inspectorUrlFromStderrLine, isInspectorNotice, StackTimeout, takeStack } from '../../src/os/inspector-stack.ts';
@@ -76,26 +77,44 @@ t.test('a process that spins', async (t) => {
   await endsUnharmed(t, script);
 });
 
-t.test('a process that spins, and is looked at by one that stands still in the middle', async (t) => {
-  const script = busyScript(t, spinning);
-  await script.line(/^working/);
-  const wsUrl = await openInspector(script);
-  const { setTimeout: later } = globalThis;
-  let stoodStill = 0;
-  const standing = (listener: () => void, ms: number): NodeJS.Timeout => {
-    const timer = later(listener, ms);
-    // The time after which one that has not paused is taken to be idle.
-    if (ms === 100) {
-      stoodStill += 1;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+t.test('that the process has paused is heard by one that stood still until it would take it for idle', async (t) => {
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => listener.close());
+  const near = connect((listener.address() as AddressInfo).port, '127.0.0.1');
+  const [far] = (await once(listener, 'connection')) as [Socket];
+  t.teardown(() => near.destroy());
+  /** Its word that it has paused is in the socket before we stand still. */
+  class Inspector extends EventTarget {
+    static readonly OPEN = 1;
+    readonly readyState = 1;
+    constructor() {
+      super();
+      near.on('data', (word) => {
+        if (String(word) === 'open') this.dispatchEvent(new Event('open'));
+        else this.say({ method: 'Debugger.paused', params: { callFrames: [frame] } });
+      });
+      far.write('open');
     }
-    return timer;
-  };
-  t.intercept(globalThis, 'setTimeout', { value: standing });
-  const frames = await takeStack({ wsUrl, timeoutMs: 5000 });
-  t.equal(stoodStill, 1);
-  t.match(frames.slice(0, 2), [{ functionName: 'spin' }, { functionName: 'task' }]);
-  await endsUnharmed(t, script);
+    say(message: object): void {
+      this.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(message) }));
+    }
+    send(text: string): void {
+      const { id, method } = JSON.parse(text);
+      if (method === 'Debugger.resume' || method === 'Runtime.evaluate') this.dispatchEvent(new Event('close'));
+      if (method !== 'Debugger.pause') return;
+      far.write('paused');
+      queueMicrotask(() => {
+        this.say({ id, result: {} });
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+      });
+    }
+    close(): void {}
+  }
+  const frame = { callFrameId: '1', functionName: 'spin', location: { scriptId: '1', lineNumber: 0 } };
+  t.intercept(globalThis, 'WebSocket', { value: Inspector });
+  const [first] = await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 });
+  t.equal(first?.functionName, 'spin');
 });
 
 t.test('a process in a regular expression that backtracks', async (t) => {
