@@ -36,7 +36,7 @@ export const stopGraceMs = 2000;
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
 /** For all children together, as long as their rate does not ask for more: what is held beyond that has a ping wait. */
-const mostGrown = 256;
+const mostGrown = 64;
 
 export interface ChildPoolParams {
   readonly concurrency: number;
@@ -187,13 +187,13 @@ export class ChildPool implements Pool {
     return new Map([...this.#children].map(([index, child]) => [index, child.processed + child.jobs.size]));
   }
 
-  get usefulReserve(): number {
+  usefulReserve(horizonMs: number): number {
     const { childConcurrency } = this.#params;
     let doubled = 0;
     for (const child of this.#children.values()) doubled += Math.max(childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
     // By the rate alone a pool would stay slow whose broker is far away; twice what it has lets it grow.
     const grown = Math.max(this.#children.size * childConcurrency, Math.min(doubled, mostGrown));
-    return Math.max(grown, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
+    return Math.max(grown, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve(horizonMs)));
   }
 
   async start(): Promise<void> {

@@ -80,6 +80,7 @@ export class AmqpBroker implements Broker {
     delayedDelivery: false,
     countsDeliveries: false,
     redelivers: true,
+    pushes: true,
     shared: true,
     visibilityTimeoutMs: null,
   };
