@@ -234,8 +234,6 @@ export interface BrokerFeatures {
   readonly countsDeliveries: boolean;
   /** Deliveries lost with a connection come again, to anybody (RabbitMQ). Otherwise what is lost has been given to somebody (a lease ran out). */
   readonly redelivers?: boolean;
-  /** The server sends by itself as much as may be held (RabbitMQ). Otherwise it is asked for what comes next. */
-  readonly pushes?: boolean;
   /** Other processes can use the same broker (memory cannot). */
   readonly shared: boolean;
   /** What a Python worker holds for longer goes to somebody else as well; null: it does not for that. */

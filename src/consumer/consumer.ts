@@ -51,10 +51,6 @@ export interface ConsumerParams {
 
 /** Settlements between two looks at the prefetch count. */
 const tuneEvery = 64;
-/** Work that bridges the way to the server and back, on a busy machine too. What is held beyond it is only in the way, of a ping for one. */
-const pushedHorizonMs = 4;
-/** As above where the next messages are asked for, the cheaper the more of them at once. */
-const askedHorizonMs = 6;
 /** How long the broker may take to take everything back at the end. */
 const releaseGraceMs = 10_000;
 
@@ -202,12 +198,11 @@ export class Consumer {
   }
 
   #wantedPrefetch(): number {
-    const { broker, pool, childConcurrency, prefetchMultiplier, adaptivePrefetch, exactPrefetch } = this.#params;
+    const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch, exactPrefetch } = this.#params;
     if (exactPrefetch) return freePlaces(pool.sizeLimit * childConcurrency, this.#requests.values());
     if (prefetchMultiplier === 0) return 0;
     const base = Math.max(1, pool.sizeLimit * childConcurrency * prefetchMultiplier);
-    if (!adaptivePrefetch) return base;
-    return Math.max(base, pool.usefulReserve(broker.features.pushes === true ? pushedHorizonMs : askedHorizonMs));
+    return adaptivePrefetch ? Math.max(base, pool.usefulReserve) : base;
   }
 
   #tunePrefetch(): void {

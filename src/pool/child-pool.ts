@@ -187,13 +187,13 @@ export class ChildPool implements Pool {
     return new Map([...this.#children].map(([index, child]) => [index, child.processed + child.jobs.size]));
   }
 
-  usefulReserve(horizonMs: number): number {
+  get usefulReserve(): number {
     const { childConcurrency } = this.#params;
     let doubled = 0;
     for (const child of this.#children.values()) doubled += Math.max(childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
     // By the rate alone a pool would stay slow whose broker is far away; twice what it has lets it grow.
     const grown = Math.max(this.#children.size * childConcurrency, Math.min(doubled, mostGrown));
-    return Math.max(grown, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve(horizonMs)));
+    return Math.max(grown, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
   }
 
   async start(): Promise<void> {

@@ -4,6 +4,8 @@
 const sample = 64;
 /** A measurement takes at least so long: jobs end in bursts, as they are acknowledged and answered together, and a burst has any rate. */
 const shortestMs = 20;
+/** Worth of work that bridges the way to the broker and back, on a busy machine too. What is held beyond it is only in the way of others. */
+const horizonMs = 6;
 
 export class DoneRate {
   /** Of this measurement. */
@@ -24,8 +26,8 @@ export class DoneRate {
     this.#beganAtMs = nowMs;
   }
 
-  /** What is done in so many milliseconds, in steps, so that small changes of the rate are none of the reserve. */
-  usefulReserve(horizonMs: number): number {
+  /** In steps, so that small changes of the rate are none of the reserve. */
+  get usefulReserve(): number {
     const done = (this.#previousCount + this.#count) / (performance.now() - this.#previousAtMs);
     const reserve = done * horizonMs;
     return reserve < 1 ? 0 : 2 ** Math.round(Math.log2(reserve));

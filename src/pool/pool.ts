@@ -46,8 +46,8 @@ export interface Pool {
   readonly tasks: ReadonlyMap<string, TaskOffer>;
   /** Jobs waiting, sent and running. */
   readonly jobCount: number;
-  /** Jobs worth holding in reserve so that no child waits, where so many milliseconds pass until there are more: grows as tasks prove short. */
-  usefulReserve(horizonMs: number): number;
+  /** Jobs worth holding in reserve so that no child waits: grows as tasks prove short. */
+  readonly usefulReserve: number;
   /** Process ids of the children that live now; none when they are no processes. */
   readonly pids: readonly number[];
   /** Tasks sent to each child that lives now and not taken back, by process index. */

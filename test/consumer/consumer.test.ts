@@ -319,7 +319,7 @@ t.test('the prefetch follows the pool', async (t) => {
 t.test('adaptive: more while tasks prove short, less again when they do not', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1, adaptivePrefetch: true });
   t.equal(bench.consumer.prefetch, 4);
-  bench.pool.reserve = 50;
+  bench.pool.usefulReserve = 50;
   await bench.sendMany(400);
   const done = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) {
@@ -331,18 +331,14 @@ t.test('adaptive: more while tasks prove short, less again when they do not', as
   await done(64);
   t.equal(bench.consumer.prefetch, 50);
   t.equal(bench.pool.jobs.length, 50);
-  bench.pool.reserve = 2;
+  bench.pool.usefulReserve = 2;
   await done(64);
   t.equal(bench.consumer.prefetch, 4, 'never below the multiplier');
-  t.equal(bench.pool.horizonMs, 6, 'a broker that is asked for the next messages');
-  t.intercept(bench.broker, 'features', { value: { ...bench.broker.features, pushes: true } });
-  await done(64);
-  t.equal(bench.pool.horizonMs, 4, 'and one that sends them by itself');
 });
 
 t.test('not adaptive: what the multiplier says', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1 });
-  bench.pool.reserve = 50;
+  bench.pool.usefulReserve = 50;
   await bench.sendMany(200);
   for (let index = 0; index < 130; index += 1) {
     bench.pool.succeed((await bench.pool.holding(1))[0]!);

@@ -366,9 +366,7 @@ export class FakePool implements Pool {
   readonly features = { resize: true, terminate: true, memoryLimits: true };
   size: number;
   tasks: ReadonlyMap<string, TaskOffer>;
-  reserve = 0;
-  /** Of the last question. */
-  horizonMs = 0;
+  usefulReserve = 0;
   readonly pids: readonly number[] = [];
   readonly written: ReadonlyMap<number, number> = new Map();
   readonly jobs: Job[] = [];
@@ -380,11 +378,6 @@ export class FakePool implements Pool {
   constructor(size: number, offers: readonly TaskOffer[]) {
     this.size = size;
     this.tasks = new Map(offers.map((offer) => [offer.name, offer]));
-  }
-
-  usefulReserve(horizonMs: number): number {
-    this.horizonMs = horizonMs;
-    return this.reserve;
   }
 
   get jobCount(): number {

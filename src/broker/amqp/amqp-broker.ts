@@ -80,7 +80,6 @@ export class AmqpBroker implements Broker {
     delayedDelivery: false,
     countsDeliveries: false,
     redelivers: true,
-    pushes: true,
     shared: true,
     visibilityTimeoutMs: null,
   };
