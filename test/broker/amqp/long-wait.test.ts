@@ -131,6 +131,6 @@ t.test('long waits', async (t) => {
     await one.publish(textMessage('quick'), { exchange: '', routingKey: 'quick' });
     t.equal(textOf(await inbox.deliveries.next()), 'quick');
     t.equal(await inbox.subscription.ack(again), 'done');
-    t.equal(one.connection.epoch, 1, 'the connection is the same');
+    t.equal(one.connection.epoch, 1, `the connection is the same: ${log.lines.map(({ event, message }) => `${event}: ${message}`).join('; ')}`);
   });
 });
