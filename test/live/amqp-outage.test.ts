@@ -143,7 +143,7 @@ void t.test('connection loss', async (t) => {
 
   t.test('channel closed by the server in mid-task', async (t) => {
     const env = async (...calls: readonly string[]): Promise<void> => void (await server.control.evaluate(calls.join(', ')));
-    await env('application:set_env(rabbit, consumer_timeout, 6000)', 'application:set_env(rabbit, channel_tick_interval, 200)');
+    await env('application:set_env(rabbit, consumer_timeout, 6000)', 'application:set_env(rabbit, channel_tick_interval, 3000)');
     await survives(t, server, {
       channelOnly: /consumer timeout/,
       // Read when a channel begins: the next one has none.

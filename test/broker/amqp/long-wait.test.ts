@@ -109,7 +109,8 @@ t.test('long waits', async (t) => {
 
   t.test('a task that runs beyond the consumer timeout: another channel, and the others go on', async (t) => {
     const limit = (ms: number) => server.control.evaluate(`application:set_env(rabbit, consumer_timeout, ${ms})`);
-    await server.control.evaluate('application:set_env(rabbit, channel_tick_interval, 200)');
+    // At each tick the server closes a channel that has not yet said that it is closed; amqplib takes the second time for an error of the connection.
+    await server.control.evaluate('application:set_env(rabbit, channel_tick_interval, 3000)');
     await limit(1000);
     const log = new RecordingLog();
     const one = broker(600_000, log);
@@ -131,6 +132,10 @@ t.test('long waits', async (t) => {
     await one.publish(textMessage('quick'), { exchange: '', routingKey: 'quick' });
     t.equal(textOf(await inbox.deliveries.next()), 'quick');
     t.equal(await inbox.subscription.ack(again), 'done');
-    t.equal(one.connection.epoch, 1, `the connection is the same: ${log.lines.map(({ event, message }) => `${event}: ${message}`).join('; ')}`);
+    t.equal(
+      one.connection.epoch,
+      1,
+      `the connection is the same: ${log.lines.map(({ event, message }) => `${event}: ${message}`).join('; ')}`,
+    );
   });
 });
