@@ -116,7 +116,7 @@ note.apply_async((9,), queue='mail', countdown=3600)
     await publish(broker, 'held', taskMessage('tasks.note', ['held'], 'held-id'));
     const inbox = await openInbox(broker, ['held'], 1);
     await inbox.deliveries.next();
-    // kombu's own sweep, as a worker calls it, for one and a half visibility timeouts.
+    // kombu's own sweep, as a worker calls it, for two visibility timeouts.
     const sweep = `
 import time
 with app.connection_for_read() as connection:
@@ -138,7 +138,7 @@ with app.connection_for_read() as connection:
 `;
     const script = celery.script(sweep);
     t.equal(await script.next(), 'ready');
-    script.say(String(1.5 * timeoutSeconds));
+    script.say(String(2.25 * timeoutSeconds));
     t.equal(await script.next(), 0, 'renewed, so never too old');
     broker.connection.abandon();
     script.say(String(6 * timeoutSeconds));
