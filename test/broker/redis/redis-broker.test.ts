@@ -1,44 +1,24 @@
-/** What is particular to Redis: the layout of keys, leases, losses, waking up. */
+/** What is particular to Redis: the layout of keys, losses, waking up. */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { signOfLifeScript } from '../../../src/broker/redis/lease-scripts.ts';
 import type { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
 import type { Message } from '../../../src/protocol/message.ts';
 import { decodeEnvelope, encodeEnvelope } from '../../../src/protocol/virtual-envelope.ts';
-import { systemClock } from '../../../src/std/clock.ts';
-import { ended } from '../../child-end.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
-import { eventually } from '../../pool/eventually.ts';
 import { loadVectors, messagesOf, type RedisMessage, type TaskVector } from '../../protocol/vectors.ts';
 import { monitor } from '../../redis-monitor.ts';
 import { RedisServer } from '../../redis-server.ts';
 import { Arrivals, openInbox, textMessage, textOf } from '../inbox.ts';
-import { type PlaceOptions, redisBroker } from './redis-place.ts';
+import { startedBroker } from './redis-place.ts';
 
 const step = (queue: string, priority: number): string => `${queue}\x06\x16${priority}`;
 const send = (broker: RedisBroker, queue: string, text: string, properties: Partial<Message['properties']> = {}): Promise<void> =>
   broker.publish(textMessage(text, properties), { exchange: '', routingKey: queue });
 
-async function started(t: Test, server: RedisServer, options: PlaceOptions = {}): Promise<RedisBroker> {
-  const broker = redisBroker(server.url(), options);
-  t.teardown(() => broker.stop());
-  await broker.start();
-  return broker;
-}
-
-function startHolder(t: Test, url: string, count: number, leaseMs: number): { child: ChildProcess; line(): Promise<string> } {
-  const script = new URL('./holding-process.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [script, url, 'celery', String(count), String(leaseMs)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  t.teardown(() => child.kill('SIGKILL'));
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  return { child, line: async () => String((await lines.next()).value) };
-}
-
 t.test('keys are where kombu has them', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
+  const broker = await startedBroker(t, server);
   await broker.declareQueue({ name: 'celery' });
   await broker.declareQueue({ name: 't', exchange: 'topics', exchangeType: 'topic', routingKey: 'a.*.c-d.#' });
   await broker.declareQueue({ name: 'f', exchange: 'fan', exchangeType: 'fanout', routingKey: '' });
@@ -86,7 +66,9 @@ t.test('keys are where kombu has them', async (t) => {
 
 t.test('a prefix, steps and a separator of one’s own', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { globalKeyprefix: 'app:', prioritySteps: [0, 5], sep: '-', unackedKey: 'held' } });
+  const broker = await startedBroker(t, server, {
+    broker: { globalKeyprefix: 'app:', prioritySteps: [0, 5], sep: '-', unackedKey: 'held' },
+  });
   await broker.declareQueue({ name: 'q' });
   await send(broker, 'q', 'low', { priority: 4 });
   await send(broker, 'q', 'high', { priority: 7 });
@@ -108,7 +90,7 @@ t.test('channels of broadcasts', async (t) => {
     [{ fanoutPrefix: 'db{db}:' }, 'db0:celeryev', 'db0:celeryev/*'],
   ] as const;
   for (const [options, channel, below] of rows) {
-    const broker = await started(t, server, { broker: options });
+    const broker = await startedBroker(t, server, { broker: options });
     const heard = new Arrivals<string>();
     await broker.listen({
       exchange: 'celeryev',
@@ -128,7 +110,7 @@ t.test('every message that Celery has put into Redis can be read', async (t) => 
   const vectors = loadVectors(t, 'tasks-redis.json') as (TaskVector<RedisMessage & { key: string }> & { queue: string })[] | null;
   if (vectors === null) return;
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
+  const broker = await startedBroker(t, server);
   let count = 0;
   for (const vector of vectors) {
     for (const { raw, key, envelope } of messagesOf(vector)) {
@@ -160,7 +142,7 @@ t.test('every message that Celery has put into Redis can be read', async (t) => 
 t.test('elements that are no messages are set aside, not lost', async (t) => {
   const server = await RedisServer.start(t);
   const log = new RecordingLog();
-  const broker = await started(t, server, { log });
+  const broker = await startedBroker(t, server, { log });
   const bad = [
     'not json',
     '[1]',
@@ -189,176 +171,12 @@ t.test('elements that are no messages are set aside, not lost', async (t) => {
   t.equal(server.cli('LINDEX', '_umbel.rejected.celery', '0'), 'the newest');
 });
 
-t.test('kill -9: others give back what it held, marked and in the old order', async (t) => {
-  const server = await RedisServer.start(t);
-  const log = new RecordingLog();
-  const broker = await started(t, server, { log, broker: { workerLeaseMs: 1200 } });
-  for (let n = 0; n < 5; n++) await send(broker, 'celery', String(n));
-  const holder = startHolder(t, server.url(), 3, 1200);
-  t.equal(await holder.line(), 'holding');
-  t.equal(await broker.countReady('celery'), 2);
-  const inbox = await openInbox(broker, ['celery'], 2);
-  const free = await inbox.deliveries.take(2);
-  t.strictSame(free.map(textOf), ['3', '4']);
-  holder.child.kill('SIGKILL');
-  await ended(holder.child);
-  // By its lease, long before the visibility timeout of an hour. Whoever stood still meanwhile judges nobody for a whole lease: of such a gap a tenth of a second counts.
-  let waitedMs = 0;
-  let lookedAtMs = performance.now();
-  const restored = await eventually(t, 'they are given back', () => {
-    const nowMs = performance.now();
-    waitedMs += Math.min(nowMs - lookedAtMs, 100);
-    lookedAtMs = nowMs;
-    return log.lines.find(({ event }) => event === 'broker.restored');
-  });
-  t.match(restored, { message: /^Restored 3 unacknowledged messages of a worker that died/ });
-  t.ok(waitedMs < 5000, `after ${Math.round(waitedMs)} ms`);
-  for (const delivery of free) await inbox.subscription.ack(delivery);
-  const back = await inbox.deliveries.take(2);
-  inbox.subscription.setPrefetch(0);
-  back.push(await inbox.deliveries.next());
-  t.strictSame(back.map(textOf), ['0', '1', '2']);
-  t.ok(back.every((delivery) => delivery.redelivered));
-  for (const delivery of back) t.equal(await inbox.subscription.ack(delivery), 'done');
-  t.equal(server.cli('EXISTS', 'unacked', 'unacked_index', '_umbel.dead-workers'), '0');
-});
-
-t.test('a process that stood still longer than its lease learns that it lost everything', async (t) => {
-  const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { workerLeaseMs: 1200 } });
-  await send(broker, 'celery', 'one');
-  await send(broker, 'celery', 'two');
-  const holder = startHolder(t, server.url(), 2, 1200);
-  t.equal(await holder.line(), 'holding');
-  holder.child.kill('SIGSTOP');
-  const inbox = await openInbox(broker, ['celery'], 1);
-  const taken = await inbox.deliveries.next();
-  t.equal(textOf(taken), 'one');
-  t.equal(taken.redelivered, true);
-  holder.child.kill('SIGCONT');
-  t.equal(await holder.line(), 'lost 2 stale,stale', 'told once, and its settlements change nothing');
-  t.equal(await holder.line(), 'again two true', 'it goes on');
-  t.equal(await inbox.subscription.ack(taken), 'done');
-  await ended(holder.child);
-});
-
-t.test('a server that stood still has no dead workers', async (t) => {
-  const server = await RedisServer.start(t);
-  const log = new RecordingLog();
-  const brokers = [
-    await started(t, server, { log, broker: { workerLeaseMs: 900 } }),
-    await started(t, server, { log, broker: { workerLeaseMs: 900 } }),
-  ];
-  const [one, two] = brokers as [RedisBroker, RedisBroker];
-  await send(one, 'celery', 'mine');
-  const inbox = await openInbox(one, ['celery'], 1);
-  const delivery = await inbox.deliveries.next();
-  const rival = await openInbox(two, ['celery'], 1);
-  // In seconds of the server.
-  const leaseEnds = (): number[] => {
-    const ids = server.cli('ZRANGE', '_umbel.workers', '0', '-1').split('\n').sort();
-    return ids.map((id) => Number(server.cli('ZSCORE', '_umbel.workers', id)));
-  };
-  const renewedFor = (seconds: number): Promise<unknown> => {
-    const before = leaseEnds();
-    t.equal(before.length, 2);
-    return eventually(t, 'both give signs of life', () => leaseEnds().every((end, at) => end >= (before[at] as number) + seconds));
-  };
-  // Each has been there for long enough to judge the other.
-  await renewedFor(1);
-  server.pause();
-  await eventually(t, 'their leases are over', () =>
-    [inbox, rival].every(({ subscription }) => subscription.heldUntilMs + 900 < systemClock.monotonic()),
-  );
-  server.resume();
-  await eventually(t, 'both have come back', () =>
-    [inbox, rival].every(({ subscription }) => subscription.heldUntilMs > systemClock.monotonic()),
-  );
-  await renewedFor(1.8);
-  t.equal(rival.deliveries.size, 0);
-  t.equal(inbox.lost.size, 0);
-  t.equal(await inbox.subscription.ack(delivery), 'done');
-});
-
-t.test('what is held is renewed in the index, deferred messages too', async (t) => {
-  const server = await RedisServer.start(t);
-  // A process that stands still for longer than this may lose what it holds.
-  const visibilityTimeoutMs = 5000;
-  const broker = await started(t, server, { broker: { visibilityTimeoutMs, sweepIntervalMs: 500 } });
-  const other = await started(t, server, { broker: { visibilityTimeoutMs, sweepIntervalMs: 500 } });
-  await send(broker, 'celery', 'running');
-  await send(broker, 'celery', 'scheduled');
-  const inbox = await openInbox(broker, ['celery'], 2);
-  const [running, scheduled] = await inbox.deliveries.take(2);
-  await inbox.subscription.defer(scheduled!, Date.now() + 1.5 * visibilityTimeoutMs);
-  const rival = await openInbox(other, ['celery']);
-  // The rival sweeps all the time.
-  const again = await inbox.deliveries.next();
-  t.equal(textOf(again), 'scheduled');
-  t.equal(again.redelivered, false);
-  t.equal(rival.deliveries.size, 0);
-  t.equal(inbox.lost.size, 0);
-  t.equal(await inbox.subscription.ack(running!), 'done');
-  t.equal(await inbox.subscription.ack(again), 'done');
-});
-
-t.test('what a Python worker held for too long comes back', async (t) => {
-  const server = await RedisServer.start(t);
-  const log = new RecordingLog();
-  const broker = await started(t, server, { log, broker: { visibilityTimeoutMs: 5000, sweepIntervalMs: 1000 } });
-  await broker.declareQueue({ name: 'jobs', exchange: 'work', exchangeType: 'topic', routingKey: 'a.#' });
-  const entry = (id: string, exchange: string, routingKey: string, priority = 0, eta?: string): string => {
-    const envelope = {
-      body: 'e30=',
-      'content-type': 'application/json',
-      'content-encoding': 'utf-8',
-      headers: { id, eta },
-      properties: { delivery_info: { exchange, routing_key: routingKey }, priority, body_encoding: 'base64', delivery_tag: id },
-    };
-    return `[${JSON.stringify(envelope)}, ${JSON.stringify(exchange)}, ${JSON.stringify(routingKey)}]`;
-  };
-  const now = Number(server.cli('TIME').split('\n')[0]);
-  const rows = [
-    ['older', now - 20, entry('older', '', 'jobs')],
-    ['old', now - 10, entry('old', '', 'jobs')],
-    ['topic', now - 8, entry('topic', 'work', 'a.b', 3)],
-    ['young', now + 100, entry('young', '', 'jobs')],
-    ['not due', now - 15, entry('not due', '', 'jobs', 0, new Date((now + 100) * 1000).toISOString())],
-    ['broken', now - 9, 'nonsense'],
-    ['pair', now - 9, '[1,2]'],
-    ['empty', now - 9, '[{}, "work", "jobs"]'],
-    ['nothing', now - 9, '[null, null, null]'],
-  ] as const;
-  for (const [tag, score, text] of rows) {
-    server.cli('HSET', 'unacked', tag, text);
-    server.cli('ZADD', 'unacked_index', String(score), tag);
-  }
-  server.cli('ZADD', 'unacked_index', String(now - 30), 'index-only');
-  const inbox = await openInbox(broker, ['jobs'], 3);
-  const back = await inbox.deliveries.take(3);
-  t.strictSame(back.map(idOf), ['older', 'old', 'topic'], 'the oldest first');
-  t.ok(back.every(({ redelivered }) => redelivered));
-  t.strictSame(
-    server
-      .cli('HKEYS', 'unacked')
-      .split('\n')
-      .filter((tag) => !tag.startsWith('umbel-'))
-      .sort(),
-    ['not due', 'young'],
-  );
-  t.strictSame(server.cli('LRANGE', '_umbel.rejected.unknown', '0', '-1').split('\n').sort(), ['[1,2]', 'nonsense', 'null']);
-  t.equal(server.cli('LRANGE', '_umbel.rejected.jobs', '0', '-1'), '{}', 'as it was, whatever stood around it');
-  await log.event('broker.restored');
-  t.equal(server.cli('EXISTS', 'unacked_mutex'), '0');
-  t.equal(server.cli('ZSCORE', 'unacked_index', 'not due'), String(now + 100), 'what waits for its time ages from then on');
-});
-
 const idOf = (message: Message): string => String(message.headers?.id);
 
 t.test('a tag that somebody took is told', async (t) => {
   const server = await RedisServer.start(t);
   // Renewed after a quarter of it; a process that stands still for as long as this may lose what it holds.
-  const broker = await started(t, server, { broker: { visibilityTimeoutMs: 6000 } });
+  const broker = await startedBroker(t, server, { broker: { visibilityTimeoutMs: 6000 } });
   await send(broker, 'celery', 'a');
   await send(broker, 'celery', 'b');
   const inbox = await openInbox(broker, ['celery'], 2);
@@ -379,7 +197,7 @@ t.test('a tag that somebody took is told', async (t) => {
 t.test('the server restarts: deliveries stay valid, acknowledgements are kept, consuming goes on', async (t) => {
   const server = await RedisServer.start(t, { config: { appendonly: 'yes', appendfsync: 'always' } });
   const log = new RecordingLog();
-  const broker = await started(t, server, { log });
+  const broker = await startedBroker(t, server, { log });
   const lost = new Promise<void>((resolve) => broker.onStateChange((state) => state === 'lost' && resolve()));
   await send(broker, 'celery', 'one');
   await send(broker, 'celery', 'two');
@@ -414,7 +232,7 @@ t.test('the server restarts: deliveries stay valid, acknowledgements are kept, c
 
 t.test('the server restarts empty: what was held is lost and said so; bindings are made again', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
+  const broker = await startedBroker(t, server);
   await broker.declareQueue({ name: 'jobs', exchange: 'work', routingKey: 'key' });
   await send(broker, 'jobs', 'one');
   const inbox = await openInbox(broker, ['jobs'], 1);
@@ -429,7 +247,7 @@ t.test('the server restarts empty: what was held is lost and said so; bindings a
 
 t.test('a reservation whose reply got lost is found again', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
+  const broker = await startedBroker(t, server);
   const inbox = await openInbox(broker, ['celery', 'other'], 10);
   inbox.subscription.pause();
   for (let n = 0; n < 5; n++)
@@ -469,8 +287,8 @@ const median = (values: readonly number[]): number => values.toSorted((a, b) => 
 
 t.test('16 queues of 4 priorities: two connections, woken within milliseconds', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
-  const producer = await started(t, server);
+  const broker = await startedBroker(t, server);
+  const producer = await startedBroker(t, server);
   const queues = Array.from({ length: 16 }, (_, n) => `queue${n}`);
   const inbox = await openInbox(broker, queues, 4);
   await producer.countReady('queue0');
@@ -493,7 +311,7 @@ t.test('16 queues of 4 priorities: two connections, woken within milliseconds', 
 t.test('a server without client tracking is polled', async (t) => {
   const server = await RedisServer.start(t, { config: { 'rename-command': 'CLIENT ""' } });
   const log = new RecordingLog();
-  const broker = await started(t, server, { log });
+  const broker = await startedBroker(t, server, { log });
   const inbox = await openInbox(broker, ['celery'], 4);
   await log.event('redis.polling');
   const waits: number[] = [];
@@ -512,8 +330,8 @@ t.test('a server without client tracking is polled', async (t) => {
 
 t.test('the subscriber’s connection dies while it is idle', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
-  const producer = await started(t, server);
+  const broker = await startedBroker(t, server);
+  const producer = await startedBroker(t, server);
   const inbox = await openInbox(broker, ['celery'], 1);
   for (let n = 0; n < 3; n++) {
     server.cli('CLIENT', 'KILL', 'TYPE', 'pubsub');
@@ -526,7 +344,7 @@ t.test('the subscriber’s connection dies while it is idle', async (t) => {
 
 t.test('out of memory for longer than the lease: it goes on afterwards', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server, { broker: { workerLeaseMs: 600 } });
+  const broker = await startedBroker(t, server, { broker: { workerLeaseMs: 600 } });
   const inbox = await openInbox(broker, ['celery'], 1);
   const commands = await monitor(t, server);
   server.cli('CONFIG', 'SET', 'maxmemory', '1');
@@ -541,7 +359,7 @@ t.test('out of memory for longer than the lease: it goes on afterwards', async (
 t.test('strategies of order', async (t) => {
   const server = await RedisServer.start(t);
   const order = async (queueOrderStrategy: 'round_robin' | 'priority' | 'sorted'): Promise<string> => {
-    const broker = await started(t, server, { broker: { queueOrderStrategy } });
+    const broker = await startedBroker(t, server, { broker: { queueOrderStrategy } });
     for (const queue of ['b', 'a', 'c']) for (let n = 0; n < 2; n++) await send(broker, queue, `${queue}${n}`);
     const inbox = await openInbox(broker, ['b', 'a', 'c'], 1);
     const seen: string[] = [];
@@ -560,8 +378,8 @@ t.test('strategies of order', async (t) => {
 
 t.test('a broadcast queue', async (t) => {
   const server = await RedisServer.start(t);
-  const one = await started(t, server);
-  const two = await started(t, server);
+  const one = await startedBroker(t, server);
+  const two = await startedBroker(t, server);
   for (const [broker, name] of [
     [one, 'one'],
     [two, 'two'],
@@ -590,7 +408,7 @@ t.test('a broadcast queue', async (t) => {
 
 t.test('what is deferred goes back when nobody is left to run it', async (t) => {
   const server = await RedisServer.start(t);
-  const broker = await started(t, server);
+  const broker = await startedBroker(t, server);
   for (let n = 0; n < 1200; n++) void send(broker, 'celery', String(n), { priority: n % 2 === 0 ? 0 : 9 });
   const inbox = await openInbox(broker, ['celery']);
   for (const delivery of await inbox.deliveries.take(1200)) await inbox.subscription.defer(delivery, Date.now() + 3_600_000);

@@ -1,19 +1,12 @@
 /** What becomes of messages that are sent, or given back, while the server is away. */
-import t, { type Test } from 'tap';
+import t from 'tap';
 import type { RedisBroker } from '../../../src/broker/redis/redis-broker.ts';
 import { RedisServer } from '../../redis-server.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
-import { type PlaceOptions, redisBroker } from './redis-place.ts';
+import { redisBroker, startedBroker } from './redis-place.ts';
 
 const send = (broker: RedisBroker, queue: string, text: string): Promise<void> =>
   broker.publish(textMessage(text), { exchange: '', routingKey: queue });
-
-async function started(t: Test, server: RedisServer, options: PlaceOptions = {}): Promise<RedisBroker> {
-  const broker = redisBroker(server.url(), options);
-  t.teardown(() => broker.stop());
-  await broker.start();
-  return broker;
-}
 
 t.test('retry_on_timeout: messages wait for the server, in order; without it they fail', async (t) => {
   const server = await RedisServer.start(t, { config: { appendonly: 'yes', appendfsync: 'always' } });
@@ -55,7 +48,7 @@ t.test('retry_on_timeout: messages wait for the server, in order; without it the
 
 t.test('what could not be given back is delivered again, marked', async (t) => {
   const server = await RedisServer.start(t, { config: { appendonly: 'yes', appendfsync: 'always' } });
-  const broker = await started(t, server, { maxWaiting: 1 });
+  const broker = await startedBroker(t, server, { maxWaiting: 1 });
   await send(broker, 'celery', 'one');
   await send(broker, 'celery', 'two');
   const { deliveries, subscription } = await openInbox(broker, ['celery']);

@@ -1,4 +1,4 @@
-/** How much is given back in one look for what was held too long, and who else may look meanwhile. What is given back, and where to: redis-broker.test.ts. */
+/** How much is given back in one look for what was held too long, and who else may look meanwhile. What is given back, and where to: redis-recovery.test.ts. */
 import t from 'tap';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { monitor } from '../../redis-monitor.ts';
