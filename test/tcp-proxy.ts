@@ -1,4 +1,4 @@
-/** A TCP proxy on loopback that a test can cut, or freeze: then both ends stay connected and hear nothing, as with a dead cable. */
+/** A TCP proxy on loopback that a test can cut, or freeze: then both ends stay connected and hear nothing, as with a dead cable. Or it makes the way longer. */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { Test } from 'tap';
 
@@ -7,6 +7,8 @@ export class TcpProxy {
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #server: Server | null = null;
   #frozen = false;
+  /** What goes through takes so long on its way, in each direction. */
+  delayMs = 0;
   /** Looks at what clients send; true: that goes nowhere, and all is cut. */
   cutsAt: (chunk: Buffer) => boolean = () => false;
 
@@ -53,6 +55,15 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
   }
 
+  /** Timers of one length end in the order in which they were set. */
+  #pass(to: Socket, chunk: Buffer): void {
+    if (this.delayMs === 0) to.write(chunk);
+    else
+      setTimeout(() => {
+        if (!this.#frozen && to.writable) to.write(chunk);
+      }, this.delayMs);
+  }
+
   #accept(client: Socket): void {
     const server = connect(this.#target, '127.0.0.1');
     const pair = [client, server] as const;
@@ -71,7 +82,7 @@ export class TcpProxy {
       from.on('close', end);
       from.on('data', (chunk: Buffer) => {
         if (from === client && this.cutsAt(chunk)) this.cut();
-        else if (!this.#frozen) to.write(chunk);
+        else if (!this.#frozen) this.#pass(to, chunk);
       });
       if (this.#frozen) from.pause();
     }

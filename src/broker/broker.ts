@@ -177,6 +177,8 @@ export interface Subscription {
    * stands still while messages are ready and there is room has come to a standstill.
    */
   readonly activity: number;
+  /** Milliseconds that the quickest of its latest requests to the broker took. Without it: there is no way to go. */
+  readonly roundTripMs?: number;
   /** Why the broker gave no message when it was last asked, as it says it; null: it did not refuse. Without it: it never does. */
   readonly refusal?: string | null;
   /**

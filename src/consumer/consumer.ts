@@ -1,7 +1,7 @@
 /**
  * The consumer: takes deliveries from the broker, carries out what consumer/strategy.ts decides, and hands tasks to the pool.
  *
- * Owns the subscription, the requests held and the prefetch count. What happens when a task ends is consumer/settle.ts.
+ * Owns the subscription and the requests held. How many those may be is consumer/prefetch.ts, what happens when a task ends consumer/settle.ts.
  */
 import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
@@ -13,10 +13,10 @@ import type { TaskQueue } from '../producer/queue-table.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import { ChurnMap } from '../std/churn-map.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
-import { freePlaces } from './exact-subscription.ts';
 import { jobOf } from './job-of.ts';
 import { LostDeliveries } from './lost-deliveries.ts';
 import type { Suspicion } from './poison.ts';
+import { Prefetch, type PrefetchParams } from './prefetch.ts';
 import { type Held, RateLimiter } from './rate-limiter.ts';
 import { Request } from './request.ts';
 import type { Settler } from './settle.ts';
@@ -26,17 +26,12 @@ import type { UnknownTasks } from './unknown-tasks.ts';
 import { UnrunMessages } from './unrun-messages.ts';
 import { consumeFrom, dropBroadcastQueues } from './worker-queues.ts';
 
-export interface ConsumerParams {
+export interface ConsumerParams
+  extends Pick<PrefetchParams, 'childConcurrency' | 'prefetchMultiplier' | 'adaptivePrefetch' | 'exactPrefetch'> {
   readonly broker: Broker;
   readonly pool: Pool;
   readonly settler: Settler;
   readonly queues: readonly TaskQueue[];
-  readonly childConcurrency: number;
-  readonly prefetchMultiplier: number;
-  /** Hold more than the multiplier says while tasks prove so short that children would wait. */
-  readonly adaptivePrefetch: boolean;
-  /** Hold no message for which no child is free, whatever the multiplier. */
-  readonly exactPrefetch?: boolean;
   readonly acceptContent: readonly string[];
   /** End running tasks that are acknowledged late when their messages go with a lost connection. */
   readonly cancelOnConnectionLoss: boolean;
@@ -49,8 +44,6 @@ export interface ConsumerParams {
   readonly clock?: Clock;
 }
 
-/** Settlements between two looks at the prefetch count. */
-const tuneEvery = 64;
 /** How long the broker may take to take everything back at the end. */
 const releaseGraceMs = 10_000;
 
@@ -63,10 +56,8 @@ export class Consumer {
   readonly #strategy: StrategyParams;
   #subscription: Subscription | null = null;
   #jobIds = 0;
-  #prefetch = 0;
-  #setAside = 0;
-  #settledSinceTune = 0;
   #received = 0;
+  readonly #prefetch: Prefetch;
   readonly #timeLimits: TimeLimitNotes;
   readonly #lost: LostDeliveries;
   readonly #unrun: UnrunMessages;
@@ -84,7 +75,14 @@ export class Consumer {
       log: params.log,
       discarded: ({ request }) => this.#discarded(request),
       submit: (job) => params.pool.submit(job),
-      onChange: () => this.#tunePrefetch(),
+      onChange: () => this.#prefetch.tune(),
+    });
+    this.#prefetch = new Prefetch({
+      ...params,
+      clock,
+      held: () => this.#requests.values(),
+      setAside: () => this.rateLimits.setAside,
+      subscription: () => this.#subscription,
     });
     this.#unrun = new UnrunMessages({ ...params, subscription: () => this.#subscription });
     this.#timeLimits = new TimeLimitNotes({ ...params, visibilityTimeoutMs: params.broker.features.visibilityTimeoutMs });
@@ -110,7 +108,7 @@ export class Consumer {
   }
 
   get prefetch(): number {
-    return this.#prefetch;
+    return this.#prefetch.count;
   }
 
   get heldUntilMs(): number {
@@ -138,9 +136,8 @@ export class Consumer {
     Object.assign(this.#strategy, { tasks: pool.tasks });
     this.#timeLimits.noteTypes(pool.tasks.keys(), (name) => pool.timeLimitOf(name));
     this.rateLimits.configure(pool.tasks);
-    this.#prefetch = this.#wantedPrefetch();
-    this.#subscription = await consumeFrom(this.#params, () => this.#tunePrefetch(), {
-      prefetch: this.#prefetch,
+    this.#subscription = await consumeFrom(this.#params, () => this.#prefetch.tune(), {
+      prefetch: this.#prefetch.begin(),
       onDelivery: (delivery) => this.#onDelivery(delivery),
       onLost: (deliveries) => this.#lost.onLost(deliveries),
       onHeld: () => pool.held(),
@@ -173,6 +170,7 @@ export class Consumer {
     const { broker, queues } = this.#params;
     const released = this.#subscription?.release().then(() => dropBroadcastQueues(broker, queues));
     this.#subscription = null;
+    this.#prefetch.stop();
     if (released === undefined) return;
     if (broker.state === 'lost') {
       released.catch(() => {});
@@ -186,33 +184,14 @@ export class Consumer {
   }
 
   poolResized(): void {
-    this.#tunePrefetch();
+    this.#prefetch.tune();
   }
 
   /** Called by the settler's owner when a request is off our hands. */
   onSettled(request: Request): void {
     this.#requests.delete(request.delivery);
     this.#params.settler.orphans.gone(request);
-    this.#settledSinceTune += 1;
-    if (this.#settledSinceTune >= tuneEvery || this.#params.exactPrefetch) this.#tunePrefetch();
-  }
-
-  #wantedPrefetch(): number {
-    const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch, exactPrefetch } = this.#params;
-    if (exactPrefetch) return freePlaces(pool.sizeLimit * childConcurrency, this.#requests.values());
-    if (prefetchMultiplier === 0) return 0;
-    const base = Math.max(1, pool.sizeLimit * childConcurrency * prefetchMultiplier);
-    return adaptivePrefetch ? Math.max(base, pool.usefulReserve) : base;
-  }
-
-  #tunePrefetch(): void {
-    this.#settledSinceTune = 0;
-    const wanted = this.#wantedPrefetch();
-    const { setAside } = this.rateLimits;
-    if (wanted === this.#prefetch && setAside === this.#setAside) return;
-    this.#prefetch = wanted;
-    this.#setAside = setAside;
-    this.#subscription?.setPrefetch(wanted, setAside);
+    this.#prefetch.settled();
   }
 
   /** Expired or revoked while it waited. */

@@ -4,6 +4,8 @@
  * Owns the channel's end: whoever listens hears once why, and everything unanswered rejects. A channel dies alone, its connection goes on; it
  * is never opened again under the same object, so a delivery tag belongs to exactly one AmqpChannel.
  */
+
+import { Shortest } from '../std/shortest.ts';
 import { AmqpFailure, toAmqpFailure } from './amqp-failure.ts';
 import { type RawCallback, type RawChannel, type RawMessage, type RawPublish, rawMethod } from './amqp-raw.ts';
 import type { AmqpSession } from './amqp-session.ts';
@@ -44,6 +46,7 @@ export class AmqpChannel {
   #cause: AmqpFailure | null = null;
   #closing = false;
   #answers = 0;
+  readonly #roundTrip = new Shortest();
   /** Who takes what comes for a consumer, by its tag. */
   readonly #consumers = new Map<string, (message: RawMessage | null) => void>();
   readonly #listeners: ((cause: AmqpFailure) => void)[] = [];
@@ -69,6 +72,11 @@ export class AmqpChannel {
   /** Requests that the server has answered: as long as this grows, it gets on. */
   get answers(): number {
     return this.#answers;
+  }
+
+  /** What the quickest of its latest requests took, to the server's answer; 0: none was answered. */
+  get roundTripMs(): number {
+    return this.#roundTrip.ms;
   }
 
   /** Called once, when the channel is no more, unless `close` ended it; in the same turn when that is so already. */
@@ -251,9 +259,11 @@ export class AmqpChannel {
         reject(this.#closed);
         return;
       }
+      const askedAtMs = performance.now();
       try {
         start((error, value) => {
           this.#answers += 1;
+          this.#roundTrip.note(performance.now() - askedAtMs);
           if (error === null) resolve(value);
           else reject(this.#failed(error));
         });

@@ -19,7 +19,6 @@ import { ChildReplacer } from './child-replacer.ts';
 import { reportOf, stackOf } from './child-report.ts';
 import { ChildRestarts } from './child-restarts.ts';
 import { Dispatcher, maxWindow } from './dispatcher.ts';
-import { DoneRate } from './done-rate.ts';
 import type { ChildExit, Job, KillOutcome } from './job.ts';
 import { killForJob } from './kill-for-job.ts';
 import { LimitEnforcer } from './limit-enforcer.ts';
@@ -30,13 +29,12 @@ import { neverRecycled, Recycler, type RecyclingParams } from './recycler.ts';
 import { StartGate } from './start-gate.ts';
 import { Terminator } from './terminator.ts';
 import { type TimeLimit, TimeLimits } from './time-limits.ts';
+import { UsefulReserve } from './useful-reserve.ts';
 
 /** How long an idle child may take to end. */
 export const stopGraceMs = 2000;
 /** How long a task may take to heed that it is cancelled. */
 const cancelGraceMs = 2000;
-/** For all children together, as long as their rate does not ask for more: what is held beyond that has a ping wait. */
-const mostGrown = 64;
 
 export interface ChildPoolParams {
   readonly concurrency: number;
@@ -89,7 +87,7 @@ export class ChildPool implements Pool {
   readonly restarts = new ChildRestarts();
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   #size: number;
-  readonly #doneRate = new DoneRate();
+  readonly #reserve = new UsefulReserve();
   #jobCount = 0;
   #phase: 'new' | 'running' | 'quiet' | 'stopped' = 'new';
   #started: { resolve: () => void; reject: (error: unknown) => void } | null = null;
@@ -187,13 +185,9 @@ export class ChildPool implements Pool {
     return new Map([...this.#children].map(([index, child]) => [index, child.processed + child.jobs.size]));
   }
 
-  get usefulReserve(): number {
-    const { childConcurrency } = this.#params;
-    let doubled = 0;
-    for (const child of this.#children.values()) doubled += Math.max(childConcurrency, Math.min(maxWindow, child.jobs.size * 2));
-    // By the rate alone a pool would stay slow whose broker is far away; twice what it has lets it grow.
-    const grown = Math.max(this.#children.size * childConcurrency, Math.min(doubled, mostGrown));
-    return Math.max(grown, Math.min(this.#children.size * maxWindow, this.#doneRate.usefulReserve));
+  usefulReserve(brokerRoundTripMs: number): number {
+    const slots = this.#children.size * this.#params.childConcurrency;
+    return Math.max(slots, Math.min(this.#children.size * maxWindow, this.#reserve.count(slots, brokerRoundTripMs)));
   }
 
   async start(): Promise<void> {
@@ -437,7 +431,7 @@ export class ChildPool implements Pool {
     this.#terminator.ended(child);
     this.#recycler.onJobDone(child, job);
     this.#memory.onJobDone(child);
-    this.#doneRate.note();
+    this.#reserve.done(runtimeSeconds * 1000);
     this.#forget();
   }
 

@@ -46,12 +46,12 @@ export interface Pool {
   readonly tasks: ReadonlyMap<string, TaskOffer>;
   /** Jobs waiting, sent and running. */
   readonly jobCount: number;
-  /** Jobs worth holding in reserve so that no child waits: grows as tasks prove short. */
-  readonly usefulReserve: number;
   /** Process ids of the children that live now; none when they are no processes. */
   readonly pids: readonly number[];
   /** Tasks sent to each child that lives now and not taken back, by process index. */
   readonly written: ReadonlyMap<number, number>;
+  /** Messages worth holding so that no child waits for the next, when a request to the broker takes so long: more as tasks prove short. */
+  usefulReserve(brokerRoundTripMs: number): number;
   /** Resolves when at least one child is ready. Rejects with the child's own failure, or CHILD_CANNOT_START. */
   start(): Promise<void>;
   /** Take a job. It waits in the pool until a child has room. */

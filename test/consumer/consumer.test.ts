@@ -319,7 +319,7 @@ t.test('the prefetch follows the pool', async (t) => {
 t.test('adaptive: more while tasks prove short, less again when they do not', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1, adaptivePrefetch: true });
   t.equal(bench.consumer.prefetch, 4);
-  bench.pool.usefulReserve = 50;
+  bench.pool.reserve = 50;
   await bench.sendMany(400);
   const done = async (count: number): Promise<void> => {
     for (let index = 0; index < count; index += 1) {
@@ -331,14 +331,37 @@ t.test('adaptive: more while tasks prove short, less again when they do not', as
   await done(64);
   t.equal(bench.consumer.prefetch, 50);
   t.equal(bench.pool.jobs.length, 50);
-  bench.pool.usefulReserve = 2;
+  bench.pool.reserve = 2;
   await done(64);
   t.equal(bench.consumer.prefetch, 4, 'never below the multiplier');
 });
 
+t.test('adaptive: what was worth holding of short tasks is not when none of them ends any more', async (t) => {
+  const bench = await Bench.started(t, { poolSize: 1, adaptivePrefetch: true });
+  Object.assign(bench.broker.subscription!, { roundTripMs: 7 });
+  const idle = bench.clock.pending;
+  bench.pool.reserve = 50;
+  bench.consumer.poolResized();
+  t.equal(bench.consumer.prefetch, 50);
+  t.equal(bench.pool.roundTripMs, 7, 'it depends on how far the broker is');
+  bench.clock.advance(999);
+  bench.pool.reserve = 20;
+  t.equal(bench.consumer.prefetch, 50);
+  bench.clock.advance(1);
+  t.equal(bench.consumer.prefetch, 20, 'looked at again after a second, though nothing was settled');
+  bench.pool.reserve = 0;
+  bench.clock.advance(1000);
+  t.equal(bench.consumer.prefetch, 4);
+  t.equal(bench.clock.pending, idle, 'and no more from then on');
+  bench.pool.reserve = 50;
+  bench.consumer.poolResized();
+  await bench.consumer.stop();
+  t.equal(bench.clock.pending, idle, 'nor after its end');
+});
+
 t.test('not adaptive: what the multiplier says', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1 });
-  bench.pool.usefulReserve = 50;
+  bench.pool.reserve = 50;
   await bench.sendMany(200);
   for (let index = 0; index < 130; index += 1) {
     bench.pool.succeed((await bench.pool.holding(1))[0]!);

@@ -366,7 +366,14 @@ export class FakePool implements Pool {
   readonly features = { resize: true, terminate: true, memoryLimits: true };
   size: number;
   tasks: ReadonlyMap<string, TaskOffer>;
-  usefulReserve = 0;
+  reserve = 0;
+  /** With which the reserve was asked for. */
+  roundTripMs = 0;
+  usefulReserve(brokerRoundTripMs: number): number {
+    this.roundTripMs = brokerRoundTripMs;
+    return this.reserve;
+  }
+
   readonly pids: readonly number[] = [];
   readonly written: ReadonlyMap<number, number> = new Map();
   readonly jobs: Job[] = [];

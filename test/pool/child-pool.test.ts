@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { ChildPool } from '../../src/pool/child-pool.ts';
 import { processChildren } from '../../src/pool/process-link.ts';
+import { UsefulReserve } from '../../src/pool/useful-reserve.ts';
 import type { RecordingLog } from '../driver/recording-log.ts';
 import { poolConformance } from './conformance.ts';
 import { eventually } from './eventually.ts';
@@ -103,4 +104,32 @@ t.test('a process without a file descriptor left: tried again, and not its end',
   const { status, stdout } = spawnSync('sh', ['-c', limited, process.execPath, script], { encoding: 'utf8' });
   t.match(stdout, /file descriptor/);
   t.equal(status, 0);
+});
+
+t.test('what is worth holding: by what its jobs took, for all slots, and within what children take ahead', async (t) => {
+  const asked: (readonly number[])[] = [];
+  const took: number[] = [];
+  let found = 0;
+  t.intercept(UsefulReserve.prototype, 'count', {
+    value: (slots: number, roundTripMs: number) => {
+      asked.push([slots, roundTripMs]);
+      return found;
+    },
+  });
+  t.intercept(UsefulReserve.prototype, 'done', { value: (runMs: number) => void took.push(runMs) });
+  const bench = await PoolBench.started(t, prefork(process.execPath, childArguments), { concurrency: 2, childConcurrency: 3 });
+  await eventually(t, 'both children are ready', () => bench.pool.written.size === 2);
+  const run = bench.run('add', [2, 3]);
+  const end = await run.end;
+  t.strictSame(took, [end.kind === 'succeeded' ? end.runtimeSeconds * 1000 : Number.NaN]);
+  t.equal(bench.pool.usefulReserve(7), 6, 'a message for each slot at least');
+  found = 100;
+  t.equal(bench.pool.usefulReserve(0), 100);
+  found = 4096;
+  t.equal(bench.pool.usefulReserve(0), 512, '256 for each child at most');
+  t.strictSame(asked, [
+    [6, 7],
+    [6, 0],
+    [6, 0],
+  ]);
 });

@@ -149,6 +149,10 @@ export class AmqpSubscription implements Subscription {
     return this.#activity;
   }
 
+  get roundTripMs(): number {
+    return this.#channel?.roundTripMs ?? 0;
+  }
+
   get refusal(): string | null {
     const refused = [...this.#queues].filter((queue) => this.#consumers.isRefused(queue));
     return refused.length === 0 ? null : `RabbitMQ does not let it consume from ${refused.join(', ')}`;

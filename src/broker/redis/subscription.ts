@@ -13,6 +13,7 @@ import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import { ChurnMap } from '../../std/churn-map.ts';
 import type { Clock } from '../../std/clock.ts';
+import { Shortest } from '../../std/shortest.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { BroadcastQueues } from './broadcast-queues.ts';
 import { type DeferredTag, DelayedTags } from './delayed-tags.ts';
@@ -76,6 +77,7 @@ export class RedisSubscription implements Subscription {
   /** The reservation or look-up under way: what it takes is ours before we hear of it. A late answer to an earlier one is not acted on. */
   #claiming: Reservation | readonly DeferredTag[] | null = null;
   #activity = 0;
+  readonly #roundTrip = new Shortest();
   readonly #notice: RefusalNotice;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
@@ -119,6 +121,10 @@ export class RedisSubscription implements Subscription {
 
   get hasRoom(): boolean {
     return !this.#paused && !this.#cancelled && this.#room() > 0;
+  }
+
+  get roundTripMs(): number {
+    return this.#roundTrip.ms;
   }
 
   get refusal(): string | null {
@@ -344,6 +350,7 @@ export class RedisSubscription implements Subscription {
   #reserve(): void {
     const reservation: Reservation = { leaseId: this.#params.lease.id, first: 0, room: 0, lists: [], generation: this.#generation };
     this.#claiming = reservation;
+    let askedAtMs = 0;
     this.#connection.enqueue({
       keep: false,
       atomic: false,
@@ -357,11 +364,14 @@ export class RedisSubscription implements Subscription {
         reservation.room = this.#room();
         reservation.lists = only.length > 0 ? only : lists;
         reservation.first = this.#params.takeSequence(reservation.room);
+        askedAtMs = performance.now();
         return [reserveCommand(reservation, this.#order, this.#params.layout, this.#connection.server)];
       },
       done: ([reply]) => {
         if (!this.#ended(reservation)) return;
-        if (reply !== undefined) this.#reserved(reply, reservation);
+        if (reply === undefined) return;
+        this.#roundTrip.note(performance.now() - askedAtMs);
+        this.#reserved(reply, reservation);
       },
       failed: (failure) => {
         if (this.#ended(reservation)) this.#reserveFailed(failure, reservation);
