@@ -135,10 +135,13 @@ class StackSession {
     this.#pauseId = this.#send('Debugger.pause');
   }
 
-  /** This process may have stood still, and the word that the other one has paused be there: it is heard first. */
+  /**
+   * This process may have stood still, and the word that the other one has paused be there: it is heard first. Also for a caller who
+   * has given up: else the inspector of the other one would stay open.
+   */
   #onSilence(): void {
     setImmediate(() => {
-      if (this.#frames === undefined && !this.#settled) this.#onIdle();
+      if (this.#frames === undefined) this.#onIdle();
     });
   }
 

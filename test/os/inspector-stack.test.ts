@@ -32,6 +32,21 @@ function busyScript(t: Test, work: string, args: readonly string[] = []): Script
   );
 }
 
+/** Has nothing to do. Told to end, it does so when its inspector is closed. */
+function idleScript(t: Test): ScriptProcess {
+  return startScript(
+    t,
+    `const { prepareForStack } = await import(src + '/os/inspector-stack.ts');
+     prepareForStack();
+     // Node may open it once more right after the first close; it must be closed again by itself.
+     process.once('SIGTERM', () => setInterval(() => {
+       if (process.getBuiltinModule('node:inspector').url() === undefined) process.exit(7);
+     }, 5));
+     setInterval(() => {}, 100_000);
+     console.log('up');`,
+  );
+}
+
 /** Leaves the loop only when its inspector was opened, and closed again. */
 const spinning = '(function spin() { while (url() === undefined) {} while (url() !== undefined) {} })();';
 
@@ -138,17 +153,7 @@ t.test('a process that waits in Atomics.wait', async (t) => {
 });
 
 t.test('an idle process has no stack', async (t) => {
-  const script = startScript(
-    t,
-    `const { prepareForStack } = await import(src + '/os/inspector-stack.ts');
-     prepareForStack();
-     // Node may open it once more right after the first close; it must be closed again by itself.
-     process.once('SIGTERM', () => setInterval(() => {
-       if (process.getBuiltinModule('node:inspector').url() === undefined) process.exit(7);
-     }, 5));
-     setInterval(() => {}, 100_000);
-     console.log('up');`,
-  );
+  const script = idleScript(t);
   await script.line(/^up/);
   const wsUrl = await openInspector(script);
   const frames = await takeStack({ wsUrl, timeoutMs: 5000 });
@@ -157,6 +162,23 @@ t.test('an idle process has no stack', async (t) => {
   await portCloses(t, wsUrl);
   script.child.kill('SIGTERM');
   t.same(await script.ended, { code: 7, signal: null });
+});
+
+t.test('an idle process closes its inspector also for a caller who has given up', async (t) => {
+  const given: [Partial<Parameters<typeof takeStack>[0]>, RegExp][] = [
+    // Over before the process could be taken for idle.
+    [{ timeoutMs: 1 }, /^no answer within 1 ms/],
+    [{ signal: AbortSignal.abort(new Error('stopping')) }, /cancelled: stopping/],
+  ];
+  for (const [how, message] of given) {
+    const script = idleScript(t);
+    await script.line(/^up/);
+    const wsUrl = await openInspector(script);
+    await t.rejects(takeStack({ wsUrl, timeoutMs: 5000, ...how }), { message });
+    await portCloses(t, wsUrl);
+    script.child.kill('SIGTERM');
+    t.same(await script.ended, { code: 7, signal: null });
+  }
 });
 
 t.test('a process inside a native call: a clear answer in time, and no harm later', async (t) => {
