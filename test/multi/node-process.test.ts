@@ -1,5 +1,9 @@
-/** Folders of a node's files: made for a node that comes up, and taken away again, where nothing is in them, of one that does not. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+/**
+ * Folders of a node's files: made for a node that comes up, and taken away again, where nothing is in them, of one that does not. What a
+ * node says of why it does not.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { MultiNode } from '../../src/multi/multi-node.ts';
@@ -55,4 +59,34 @@ t.test('one that cannot be made takes the other with it', async (t) => {
   const { start, there } = scene(t, '', 'worker.js/log');
   t.match(await start(), { status: 1, said: /its folders could not be made/ });
   t.same(['there/run', 'there'].map(there), [false, true]);
+});
+
+t.test('what a node has said is heard by one that stood still until it would wait no longer', async (t) => {
+  const { start, at } = scene(t, '');
+  const [what, done] = [at('what'), at('done')];
+  execFileSync('mkfifo', [what, done]);
+  // It ends at once; a process of its own says on its standard error what it is told to, and then that it has.
+  writeFileSync(
+    at('worker.js'),
+    `process.getBuiltinModule('node:child_process')
+      .spawn('sh', ['-c', 'cat "$1" >&2; : > "$2"', 'sh', ...${JSON.stringify([what, done])}], { stdio: ['ignore', 'ignore', 'inherit'] })
+      .unref();
+     process.exitCode = 64;`,
+  );
+  const { setTimeout: later } = globalThis;
+  let stoodStill = 0;
+  const standing = (listener: () => void, ms: number): NodeJS.Timeout => {
+    const timer = later(listener, ms);
+    // As long as what a node that has ended has written may take.
+    if (ms === 500) {
+      stoodStill += 1;
+      writeFileSync(what, 'no such task module');
+      readFileSync(done);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms + 10);
+    }
+    return timer;
+  };
+  t.intercept(globalThis, 'setTimeout', { value: standing });
+  t.same(await start(), { status: 64, signal: null, said: 'no such task module' });
+  t.equal(stoodStill, 1);
 });
