@@ -66,7 +66,7 @@ export const workerSettings = {
   worker_prefetch_multiplier: setting<number>({
     kind: integer({ min: 0 }),
     default: 4,
-    doc: 'Messages held per task slot, including those being run. 0 is no limit. Where it is not set, and without `-O fair`, all slots together hold more while tasks prove short: 6 ms of work, which is 64 of the shortest or what is done in that time, and 4 ms more for each millisecond beyond 2 that a round trip to the broker takes; at most 256 for each child.',
+    doc: 'Messages held per task slot, including those being run. 0 is no limit. Where it is not set, and without `-O fair`, all slots together hold more while tasks prove short: 9 ms of work, which is 64 of the shortest or what is done in that time, and 4 ms more for each millisecond beyond 2 that a round trip to the broker takes; at most 256 for each child.',
     flag: workerFlag('Pool options', ['--prefetch-multiplier'], 'N'),
     celeryEnvironment: ['CELERY_WORKER_PREFETCH_MULTIPLIER'],
   }),

@@ -10,7 +10,7 @@ const sample = 64;
 /** And takes at least so long: jobs end in bursts, as they are acknowledged and answered together, and a burst has any rate. */
 const shortestMs = 20;
 /** Worth of work that bridges the way to a broker nearby, on a busy machine too. What is held beyond it is only in the way of others. */
-const horizonMs = 6;
+const horizonMs = 9;
 /** A round trip up to here is nearby. */
 const nearbyMs = 2;
 /** Of what is longer: there and back for the result and for the acknowledgement, and as much again so that what is held can still grow. */

@@ -16,6 +16,9 @@ import type { SettleOutcome } from '../broker.ts';
 const holdMs = 3;
 /** While others are unsettled, so few that the server does not wait for them. */
 const gatherMs = 1;
+/** A worker that may hold so many runs short tasks: half of them keep its children busy for longer than anything waits here. */
+const largePrefetch = 64;
+
 class Generation {
   readonly promise: Promise<SettleOutcome>;
   readonly resolve: (outcome: SettleOutcome) => void;
@@ -103,9 +106,13 @@ export class AckWindow {
     return this.#joining.promise;
   }
 
-  /** With a large prefetch only, of which an eighth keeps nobody waiting. */
+  /** An eighth of the prefetch keeps nobody waiting, a quarter of a large one. */
   #mayGather(): boolean {
-    return this.#open.size > 0 && this.#unsent.length * 8 < this.#prefetch;
+    return this.#open.size > 0 && this.#unsent.length * (this.#isLarge ? 4 : 8) < this.#prefetch;
+  }
+
+  get #isLarge(): boolean {
+    return this.#prefetch >= largePrefetch;
   }
 
   #gathered(): void {
@@ -135,7 +142,7 @@ export class AckWindow {
   }
 
   #mayHold(oldest: number): boolean {
-    return this.#stuckTag !== oldest && (this.#prefetch === 0 || this.#unsent.length * 4 <= this.#prefetch);
+    return this.#stuckTag !== oldest && (this.#prefetch === 0 || this.#unsent.length * (this.#isLarge ? 2 : 4) <= this.#prefetch);
   }
 
   #impatient(): void {

@@ -77,6 +77,20 @@ t.test('few may wait when the prefetch is small: the server would send no more',
   for (const tag of [2, 3, 4]) void window.ack(tag);
   await turn();
   t.strictSame(channel.take(), ['ack 2', 'ack 3', 'ack 4', 'barrier']);
+  for (const [prefetch, most] of [
+    [60, 15],
+    [64, 32],
+  ] as const) {
+    const large = bench(prefetch, prefetch);
+    for (let tag = 2; tag < 2 + most; tag += 1) void large.window.ack(tag);
+    await turn();
+    large.clock.advance(1);
+    t.strictSame(large.channel.take(), [], `${most} of ${prefetch}`);
+    void large.window.ack(2 + most);
+    await turn();
+    large.clock.advance(1);
+    t.equal(large.channel.take().length, most + 2, 'one more, and none waits');
+  }
 });
 
 t.test('of a large prefetch, few are gathered for a millisecond while others are unsettled', async (t) => {
@@ -90,9 +104,19 @@ t.test('of a large prefetch, few are gathered for a millisecond while others are
   await turn();
   for (const tag of [6, 7, 8, 9, 10]) void window.ack(tag);
   await turn();
-  t.strictSame(channel.take(), ['ack ..10'], 'an eighth is not gathered');
+  t.strictSame(channel.take(), []);
+  for (let tag = 11; tag <= 18; tag += 1) void window.ack(tag);
+  await turn();
+  t.strictSame(channel.take(), ['ack ..18'], 'a quarter is not gathered');
   clock.advance(10);
   t.strictSame(channel.take(), []);
+  const fewer = bench(100, 56);
+  for (let tag = 1; tag <= 6; tag += 1) void fewer.window.ack(tag);
+  await turn();
+  t.strictSame(fewer.channel.take(), []);
+  void fewer.window.ack(7);
+  await turn();
+  t.strictSame(fewer.channel.take(), ['ack ..7', 'barrier'], 'nor an eighth of a smaller one');
   const last = bench(1, 64);
   void last.window.ack(1);
   await turn();
