@@ -142,6 +142,8 @@ export class Consumer {
       onLost: (deliveries) => this.#lost.onLost(deliveries),
       onHeld: () => pool.held(),
     });
+    // The pool may have changed its size meanwhile.
+    this.#prefetch.tune();
     settler.attach(this.#subscription, pool.tasks);
     // Decided anew: it may have been revoked, or have expired, while it waited.
     const carryOut = (delivery: Delivery): void => this.#carryOut(delivery, this.#decide(delivery));

@@ -59,13 +59,15 @@ export class Prefetch {
 
   tune(): void {
     this.#settledSinceTune = 0;
+    const subscription = this.#params.subscription();
+    if (subscription === null) return;
     const { count, base } = this.#wanted();
     this.#tuneLater(count > base);
     const setAside = this.#params.setAside();
     if (count === this.#count && setAside === this.#setAside) return;
     this.#count = count;
     this.#setAside = setAside;
-    this.#params.subscription()?.setPrefetch(count, setAside);
+    subscription.setPrefetch(count, setAside);
   }
 
   /** Nothing is consumed any more. */
@@ -87,8 +89,8 @@ export class Prefetch {
   }
 
   #tuneLater(needed: boolean): void {
-    const { clock, subscription } = this.#params;
+    const { clock } = this.#params;
     clock.clearTimer(this.#timer);
-    this.#timer = needed && subscription() !== null ? clock.setTimer(() => this.tune(), tuneEveryMs, { ref: false }) : undefined;
+    this.#timer = needed ? clock.setTimer(() => this.tune(), tuneEveryMs, { ref: false }) : undefined;
   }
 }

@@ -15,6 +15,8 @@ const horizonMs = 9;
 const nearbyMs = 2;
 /** Of what is longer: there and back for the result and for the acknowledgement, and as much again so that what is held can still grow. */
 const wayFactor = 4;
+/** However far. */
+const mostBridgedMs = 250;
 /** Held by how short tasks are alone, from a broker nearby, for the whole pool: more has a ping wait. */
 const mostByLength = 64;
 /** What was done longer ago, or would take longer to come, is no reason to hold anything. */
@@ -34,13 +36,14 @@ export class UsefulReserve {
   /** Of these, all together. */
   #runMs = 0;
   #beganAtMs: number | null = null;
-  #lastAtMs = 0;
+  #lastAtMs = Number.POSITIVE_INFINITY;
   #previous: Measurement | null = null;
   #step = 0;
 
   /** A job that took so long is done. */
   done(runMs: number): void {
     const nowMs = performance.now();
+    if (nowMs - this.#lastAtMs >= memoryMs) this.#beginAnew(nowMs);
     this.#lastAtMs = nowMs;
     this.#beganAtMs ??= nowMs;
     this.#jobs += 1;
@@ -52,9 +55,18 @@ export class UsefulReserve {
     this.#beganAtMs = nowMs;
   }
 
+  /** After a pause, of which as much counts as is remembered: one job every two seconds is no rate of many. */
+  #beginAnew(nowMs: number): void {
+    this.#previous = null;
+    this.#jobs = 0;
+    this.#runMs = 0;
+    this.#beganAtMs = nowMs - memoryMs;
+  }
+
   /** `slots`: jobs that may run at one time. `roundTripMs`: of a request to the broker. In steps, so that small changes of the rate are none of it. */
   count(slots: number, roundTripMs: number): number {
-    const wanted = this.#count(slots, horizonMs + wayFactor * Math.max(0, roundTripMs - nearbyMs));
+    const bridgedMs = Math.min(mostBridgedMs, horizonMs + wayFactor * Math.max(0, roundTripMs - nearbyMs));
+    const wanted = this.#count(slots, bridgedMs);
     const isSame = wanted > 0.6 * this.#step && wanted < 1.7 * this.#step;
     if (!isSame) this.#step = wanted < 1 ? 0 : 2 ** Math.round(Math.log2(wanted));
     return this.#step;

@@ -109,9 +109,15 @@ export class Bench {
   }
 
   static async started(t: Test, options: BenchOptions = {}): Promise<Bench> {
+    const bench = await Bench.create(t, options);
+    await bench.consumer.start();
+    return bench;
+  }
+
+  /** Its consumer is not started. */
+  static async create(t: Test, options: BenchOptions = {}): Promise<Bench> {
     const bench = new Bench(options);
     await bench.broker.start();
-    await bench.consumer.start();
     t.teardown(async () => {
       await bench.consumer.stop();
       await bench.broker.stop();

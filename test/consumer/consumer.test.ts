@@ -336,6 +336,17 @@ t.test('adaptive: more while tasks prove short, less again when they do not', as
   t.equal(bench.consumer.prefetch, 4, 'never below the multiplier');
 });
 
+t.test('a pool that changes its size while consuming is begun: the prefetch is that of then', async (t) => {
+  const bench = await Bench.create(t, { poolSize: 1 });
+  const started = bench.consumer.start();
+  bench.pool.grow(2);
+  bench.consumer.poolResized();
+  await started;
+  t.equal(bench.consumer.prefetch, 12);
+  await bench.sendMany(20);
+  t.equal(bench.pool.jobs.length, 12);
+});
+
 t.test('adaptive: what was worth holding of short tasks is not when none of them ends any more', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1, adaptivePrefetch: true });
   Object.assign(bench.broker.subscription!, { roundTripMs: 7 });

@@ -39,6 +39,24 @@ t.test('by the rate: it grows with the jobs done and falls when nothing happens'
   t.equal(bench.reserve.count(1, 0), 0, 'what was done before says nothing any more');
 });
 
+t.test('a pause is no part of what follows it', async (t) => {
+  const bench = new Bench(t);
+  bench.done(640, 40, longMs);
+  bench.nowMs += 3_600_000;
+  bench.done(64, 40, longMs);
+  bench.done(640, 40, longMs);
+  t.equal(bench.reserve.count(1, 0), 128);
+  const seldom = new Bench(t);
+  for (let time = 0; time < 20; time += 1) seldom.done(1, 2000, shortMs);
+  t.equal(seldom.reserve.count(2, 0), 1, 'one in two seconds is no rate');
+});
+
+t.test('however far the broker is, a quarter of a second is bridged', async (t) => {
+  const bench = new Bench(t);
+  bench.done(640, 640, longMs);
+  t.equal(bench.reserve.count(1, 1e6), 256);
+});
+
 t.test('bursts have the rate of the whole, whenever it is looked at', async (t) => {
   const bench = new Bench(t);
   const seen = new Set<number>();

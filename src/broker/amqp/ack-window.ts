@@ -16,7 +16,7 @@ import type { SettleOutcome } from '../broker.ts';
 const holdMs = 3;
 /** While others are unsettled, so few that the server does not wait for them. */
 const gatherMs = 1;
-/** A worker that may hold so many runs short tasks: half of them keep its children busy for longer than anything waits here. */
+/** Half of so many keep the children busy while the others wait here, or nearly: few of them take that little time, and each oldest one is waited for once. */
 const largePrefetch = 64;
 
 class Generation {

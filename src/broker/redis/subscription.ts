@@ -55,6 +55,9 @@ const reserveAtOnce = 64;
 const stale: Promise<SettleOutcome> = Promise.resolve('stale');
 const done: Promise<SettleOutcome> = Promise.resolve('done');
 
+/** So few that their bytes take no time of their own. */
+const fewMessages = 8;
+
 export class RedisSubscription implements Subscription {
   readonly #params: RedisSubscriptionParams;
   readonly #connection: RedisConnection;
@@ -77,7 +80,8 @@ export class RedisSubscription implements Subscription {
   /** The reservation or look-up under way: what it takes is ours before we hear of it. A late answer to an earlier one is not acted on. */
   #claiming: Reservation | readonly DeferredTag[] | null = null;
   #activity = 0;
-  readonly #roundTrip = new Shortest();
+  /** Of the connection with this epoch. */
+  #roundTrip = { epoch: -1, shortest: new Shortest() };
   readonly #notice: RefusalNotice;
   /** Changes when deliveries under way may have become unwelcome: pause, cancel, a queue cancelled. */
   #generation = 0;
@@ -124,7 +128,7 @@ export class RedisSubscription implements Subscription {
   }
 
   get roundTripMs(): number {
-    return this.#roundTrip.ms;
+    return this.#roundTrip.shortest.ms;
   }
 
   get refusal(): string | null {
@@ -370,13 +374,19 @@ export class RedisSubscription implements Subscription {
       done: ([reply]) => {
         if (!this.#ended(reservation)) return;
         if (reply === undefined) return;
-        this.#roundTrip.note(performance.now() - askedAtMs);
+        if (Array.isArray(reply) && reply.length <= 2 * fewMessages) this.#noteRoundTrip(performance.now() - askedAtMs);
         this.#reserved(reply, reservation);
       },
       failed: (failure) => {
         if (this.#ended(reservation)) this.#reserveFailed(failure, reservation);
       },
     });
+  }
+
+  #noteRoundTrip(ms: number): void {
+    const { epoch } = this.#connection;
+    if (this.#roundTrip.epoch !== epoch) this.#roundTrip = { epoch, shortest: new Shortest() };
+    this.#roundTrip.shortest.note(ms);
   }
 
   /** false: it was given up before it was answered. */
