@@ -1,6 +1,7 @@
 /** Where the RabbitMQ part of the benchmark takes place: a private server, with a queue of Celery's, and a channel that fills it and looks on. */
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import { RabbitmqServer } from '../test/rabbitmq-server.ts';
+import { TcpProxy } from '../test/tcp-proxy.ts';
 
 export const queue = 'celery';
 const durable = { durable: true };
@@ -33,6 +34,15 @@ export class AmqpBenchPlace {
   async close(): Promise<void> {
     await this.connection.close();
     for (const teardown of this.#teardowns) await teardown();
+  }
+
+  /** The server's URL behind a proxy that makes a round trip so much longer. */
+  async farUrl(roundTripMs: number): Promise<string> {
+    const proxy = await TcpProxy.start({ teardown: (handler: () => unknown) => void this.#teardowns.unshift(handler) }, this.server.port);
+    proxy.delayMs = roundTripMs / 2;
+    const url = new URL(this.server.url());
+    url.port = String(proxy.port);
+    return url.href;
   }
 
   /** Messages that nobody holds; what a consumer holds the server does not say. */

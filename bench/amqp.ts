@@ -30,6 +30,8 @@ interface Run {
 const rounds = 3;
 /** After this nothing is left of what a worker held when the queue was empty. */
 const settleMs = 200;
+/** A round trip. */
+const farMs = 10;
 const celeryVhost = 'celery';
 const bareVhost = 'bare';
 
@@ -38,7 +40,7 @@ export async function measureAmqp(params: AmqpBenchParams): Promise<Row[]> {
   const place = await AmqpBenchPlace.open();
   try {
     const bench: Bench = { ...params, place, mould: await AmqpMould.take(place) };
-    const rows = [...(await throughputRows(bench)), ...(await publishRows(bench))];
+    const rows = [...(await throughputRows(bench)), ...(await farRows(bench)), ...(await publishRows(bench))];
     say('RabbitMQ: round trips …');
     await place.empty();
     for (const vhost of [celeryVhost, bareVhost]) await place.server.control.addVhost(vhost);
@@ -77,6 +79,31 @@ async function throughputRows(bench: Bench): Promise<Row[]> {
   ];
 }
 
+/** As in another data centre: what one holds decides, and a multiplier of 4 holds 8. */
+async function farRows(bench: Bench): Promise<Row[]> {
+  const tasks = Math.max(1, Math.round(bench.tasks / 5));
+  say(`RabbitMQ ${farMs} ms away: umbel, ${count(tasks)} tasks, and Celery, a tenth of them …`);
+  const url = await bench.place.farUrl(farMs);
+  const umbel = await worker(bench, 'umbel', tasks, url);
+  const celery = await worker(bench, 'celery', Math.max(1, Math.round(tasks / 10)), url);
+  return [
+    {
+      what: `RabbitMQ ${farMs} ms away, no-op tasks, results off`,
+      measured: rate(umbel.perSecond),
+      reference: describe(umbel),
+      target: '',
+      met: null,
+    },
+    {
+      what: '  against Celery -c 2',
+      measured: `${(umbel.perSecond / celery.perSecond).toFixed(2)} x`,
+      reference: `${rate(celery.perSecond)}; ${describe(celery)}`,
+      target: '>= 4 x',
+      met: umbel.perSecond >= 4 * celery.perSecond,
+    },
+  ];
+}
+
 async function publishRows(bench: Bench): Promise<Row[]> {
   const tasks = Math.max(1, Math.round(bench.tasks / 2));
   say(`RabbitMQ: publishing, ${count(tasks)} messages …`);
@@ -99,12 +126,11 @@ async function publishRows(bench: Bench): Promise<Row[]> {
   ];
 }
 
-async function worker(bench: Bench, peer: 'umbel' | 'celery', tasks: number): Promise<Run> {
+async function worker(bench: Bench, peer: 'umbel' | 'celery', tasks: number, url = bench.place.server.url()): Promise<Run> {
   const { place, folder } = bench;
   await bench.mould.fill(place, tasks);
   const left = (): Promise<number> => place.ready();
   const cost = (pid: number): CpuCost => cpuCost(pid, place.server.pid);
-  const url = place.server.url();
   const start = (marks: { records: string; tasks: number }): ReturnType<typeof celeryWorker> =>
     peer === 'umbel' ? umbelWorker(bench, { url, backend: null, marks }) : celeryWorker({ url, backend: null, marks });
   const { firstAtNs, lastAtNs, before, after } = await workOff({ folder, tasks, left, cost, start }, settleMs);
