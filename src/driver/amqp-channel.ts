@@ -4,7 +4,6 @@
  * Owns the channel's end: whoever listens hears once why, and everything unanswered rejects. A channel dies alone, its connection goes on; it
  * is never opened again under the same object, so a delivery tag belongs to exactly one AmqpChannel.
  */
-
 import { Shortest } from '../std/shortest.ts';
 import { AmqpFailure, toAmqpFailure } from './amqp-failure.ts';
 import { type RawCallback, type RawChannel, type RawMessage, type RawPublish, rawMethod } from './amqp-raw.ts';
