@@ -52,8 +52,15 @@ const closeInspector = `(() => {
 /** The same from a clean stack: closing while a message of ours is being handled on top of other code would never return. */
 const closeInspectorSoon = `setImmediate(() => ${closeInspector})`;
 
-/** A process that has agreed to pause and has not by then runs no JavaScript. */
-const idleMs = 100;
+/**
+ * A process that has agreed to pause, has then answered so many questions and has not paused runs no JavaScript: it would have paused before the second,
+ * unless it was kept waiting in the instant between two of its steps. It is asked so many times, because Node may forget that it was to pause.
+ */
+const quietAnswers = 3;
+const quietPauses = 3;
+
+/** Times it is asked to pause, in all: Node may go on by itself before it has heard what to do. */
+const mostPauses = 20;
 
 /** In the process to be looked at: have SIGUSR1 open the inspector on any free port instead of 9229. */
 export function prepareForStack(): void {
@@ -91,6 +98,7 @@ export function formatStack(frames: readonly StackFrame[]): string {
 interface InspectorMessage {
   readonly id?: number;
   readonly method?: string;
+  readonly error?: unknown;
   readonly params?: {
     readonly scriptId?: string;
     readonly url?: string;
@@ -109,9 +117,12 @@ class StackSession {
   readonly #timeout: NodeJS.Timeout;
   readonly #signal: AbortSignal | undefined;
   readonly #urls = new Map<string, string>();
-  #idle: NodeJS.Timeout | undefined;
   #lastId = 0;
-  #pauseId = 0;
+  #pauses = 0;
+  /** Of the request to pause, or of the last question after it. */
+  #askedId = 0;
+  #answers = 0;
+  #closeId = 0;
   /** The answer; the promise settles when the process has let go of the connection. */
   #frames: StackFrame[] | undefined;
   /** The caller has an answer. Written by settle only. */
@@ -132,37 +143,43 @@ class StackSession {
 
   #onOpen(): void {
     this.#send('Debugger.enable');
-    this.#pauseId = this.#send('Debugger.pause');
+    this.#pause();
   }
 
-  /**
-   * This process may have stood still, and the word that the other one has paused be there: it is heard first. Also for a caller who
-   * has given up: else the inspector of the other one would stay open.
-   */
-  #onSilence(): void {
-    setImmediate(() => {
-      if (this.#frames === undefined) this.#onIdle();
-    });
+  #pause(): void {
+    if (this.#pauses === mostPauses) return;
+    this.#pauses += 1;
+    this.#answers = 0;
+    this.#askedId = this.#send('Debugger.pause');
+  }
+
+  #onAnswer(): void {
+    this.#answers += 1;
+    // Any question will do that runs no JavaScript.
+    if (this.#answers <= quietAnswers) this.#askedId = this.#send('Runtime.getIsolateId');
+    else if (this.#pauses < quietPauses) this.#pause();
+    else this.#onIdle();
   }
 
   #onIdle(): void {
-    this.#frames = [];
+    this.#frames ??= [];
     this.#send('Debugger.disable');
     this.#send('Runtime.evaluate', { expression: closeInspectorSoon, silent: true });
   }
 
   #onMessage(message: InspectorMessage): void {
-    const { id, method, params } = message;
-    if (id !== undefined && id === this.#pauseId) this.#idle = setTimeout(() => this.#onSilence(), idleMs);
+    const { id, method, params, error } = message;
+    if (id !== undefined && id === this.#askedId) this.#onAnswer();
+    if (id !== undefined && id === this.#closeId && error !== undefined) this.#pause();
     if (method === 'Debugger.scriptParsed' && params?.scriptId !== undefined) {
       this.#urls.set(params.scriptId, params.url ?? '');
       return;
     }
     if (method !== 'Debugger.paused' || params?.callFrames === undefined) return;
-    clearTimeout(this.#idle);
+    this.#askedId = 0;
     this.#frames ??= this.#readFrames(params.callFrames);
     // Asked for on the paused frame, so it runs before anything of the process does.
-    this.#send('Debugger.evaluateOnCallFrame', {
+    this.#closeId = this.#send('Debugger.evaluateOnCallFrame', {
       callFrameId: params.callFrames[0]?.callFrameId,
       expression: closeInspector,
       silent: true,
@@ -189,7 +206,6 @@ class StackSession {
   }
 
   #onClose(): void {
-    clearTimeout(this.#idle);
     const frames = this.#frames;
     if (frames === undefined) this.#settle(() => this.#reject(new Error('the process closed its inspector before it answered')));
     else this.#settle(() => this.#resolve(frames));

@@ -47,6 +47,7 @@ void t.test('USR1 shows what the parent and every child are doing, also the line
 
   for (const round of ['once', 'and again']) {
     const { parent, children: dumps } = await dumpInTime(worker);
+    t.strictSame(worker.all('child.lost'), [], 'no child was lost to it');
     t.match(parent.message, /MainProcess \(pid \d+\) is running: 2 tasks held, 2 running/, round);
     const spinning = dumps.find(({ message }) => /busy/.test(message));
     t.match(spinning?.message, new RegExp(`\\bspin\\b.*tasks\\.ts:(${spinLine}|${spinLine + 1}):\\d+`), 'the place where it spins');

@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import {
@@ -103,44 +102,50 @@ t.test('a process that spins', async (t) => {
   await endsUnharmed(t, script);
 });
 
-t.test('that the process has paused is heard by one that stood still until it would take it for idle', async (t) => {
-  const listener = createServer();
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => listener.close());
-  const near = connect((listener.address() as AddressInfo).port, '127.0.0.1');
-  const [far] = (await once(listener, 'connection')) as [Socket];
-  t.teardown(() => near.destroy());
-  /** Its word that it has paused is in the socket before we stand still. */
+/** A process that answers as Node does at its worst: `pauses` says of each request to pause whether it does, and whether it stays until it has heard what to do. */
+function forgetfulProcess(t: Test, pauses: readonly ('forgets' | 'goes on' | 'stays')[]): string[] {
+  const asked: string[] = [];
+  let requests = 0;
   class Inspector extends EventTarget {
     static readonly OPEN = 1;
     readonly readyState = 1;
     constructor() {
       super();
-      near.on('data', (word) => {
-        if (String(word) === 'open') this.dispatchEvent(new Event('open'));
-        else this.say({ method: 'Debugger.paused', params: { callFrames: [frame] } });
-      });
-      far.write('open');
+      setImmediate(() => this.dispatchEvent(new Event('open')));
     }
     say(message: object): void {
-      this.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(message) }));
+      setImmediate(() => this.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(message) })));
     }
     send(text: string): void {
       const { id, method } = JSON.parse(text);
-      if (method === 'Debugger.resume' || method === 'Runtime.evaluate') this.dispatchEvent(new Event('close'));
+      asked.push(method);
+      const pause = pauses[requests - 1];
+      if (method === 'Runtime.evaluate' || (method === 'Debugger.evaluateOnCallFrame' && pause === 'stays')) {
+        setImmediate(() => this.dispatchEvent(new Event('close')));
+      } else if (method === 'Debugger.evaluateOnCallFrame') {
+        this.say({ id, error: { code: -32_000, message: 'Can only perform operation while paused.' } });
+      } else this.say({ id, result: {} });
       if (method !== 'Debugger.pause') return;
-      far.write('paused');
-      queueMicrotask(() => {
-        this.say({ id, result: {} });
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
-      });
+      requests += 1;
+      const callFrames = [{ callFrameId: '1', functionName: `spin${requests}`, location: { scriptId: '1', lineNumber: 0 } }];
+      if (pauses[requests - 1] !== 'forgets') this.say({ method: 'Debugger.paused', params: { callFrames } });
     }
-    close(): void {}
   }
-  const frame = { callFrameId: '1', functionName: 'spin', location: { scriptId: '1', lineNumber: 0 } };
   t.intercept(globalThis, 'WebSocket', { value: Inspector });
-  const [first] = await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 });
-  t.equal(first?.functionName, 'spin');
+  return asked;
+}
+
+t.test('a process that goes on before it has heard what to do is asked to pause again, until its inspector is closed', async (t) => {
+  const asked = forgetfulProcess(t, ['goes on', 'goes on', 'stays']);
+  t.match(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), [{ functionName: 'spin1' }]);
+  t.equal(asked.filter((method) => method === 'Debugger.pause').length, 3);
+});
+
+t.test('a process that forgets to pause is not taken for idle before it has forgotten it three times', async (t) => {
+  forgetfulProcess(t, ['forgets', 'forgets', 'stays']);
+  t.match(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), [{ functionName: 'spin3' }]);
+  forgetfulProcess(t, ['forgets', 'forgets', 'forgets']);
+  t.same(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), []);
 });
 
 t.test('a process in a regular expression that backtracks', async (t) => {
