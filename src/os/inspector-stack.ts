@@ -62,6 +62,9 @@ const quietPauses = 3;
 /** Times it is asked to pause, in all: Node may go on by itself before it has heard what to do. */
 const mostPauses = 20;
 
+/** An idle process has closed its inspector long before; one that was taken for idle and is busy is asked to pause again. */
+const idleCloseMs = 250;
+
 /** In the process to be looked at: have SIGUSR1 open the inspector on any free port instead of 9229. */
 export function prepareForStack(): void {
   process.debugPort = 0;
@@ -123,6 +126,7 @@ class StackSession {
   #askedId = 0;
   #answers = 0;
   #closeId = 0;
+  #idle: NodeJS.Timeout | undefined;
   /** The answer; the promise settles when the process has let go of the connection. */
   #frames: StackFrame[] | undefined;
   /** The caller has an answer. Written by settle only. */
@@ -165,6 +169,10 @@ class StackSession {
     this.#frames ??= [];
     this.#send('Debugger.disable');
     this.#send('Runtime.evaluate', { expression: closeInspectorSoon, silent: true });
+    this.#idle = setTimeout(() => {
+      this.#send('Debugger.enable');
+      this.#pause();
+    }, idleCloseMs);
   }
 
   #onMessage(message: InspectorMessage): void {
@@ -193,7 +201,7 @@ class StackSession {
     let busy = false;
     for (const { functionName, location } of callFrames) {
       const url = this.#urls.get(location.scriptId) || '<eval>';
-      if (!url.startsWith('node:internal/')) busy = true;
+      if (!url.startsWith('node:')) busy = true;
       frames.push({ functionName, url, line: location.lineNumber + 1, column: (location.columnNumber ?? 0) + 1 });
     }
     return busy ? frames : [];
@@ -206,6 +214,7 @@ class StackSession {
   }
 
   #onClose(): void {
+    clearTimeout(this.#idle);
     const frames = this.#frames;
     if (frames === undefined) this.#settle(() => this.#reject(new Error('the process closed its inspector before it answered')));
     else this.#settle(() => this.#resolve(frames));

@@ -120,7 +120,10 @@ function forgetfulProcess(t: Test, pauses: readonly ('forgets' | 'goes on' | 'st
       const { id, method } = JSON.parse(text);
       asked.push(method);
       const pause = pauses[requests - 1];
-      if (method === 'Runtime.evaluate' || (method === 'Debugger.evaluateOnCallFrame' && pause === 'stays')) {
+      if (
+        (method === 'Runtime.evaluate' && pauses.length <= requests) ||
+        (method === 'Debugger.evaluateOnCallFrame' && pause === 'stays')
+      ) {
         setImmediate(() => this.dispatchEvent(new Event('close')));
       } else if (method === 'Debugger.evaluateOnCallFrame') {
         this.say({ id, error: { code: -32_000, message: 'Can only perform operation while paused.' } });
@@ -146,6 +149,12 @@ t.test('a process that forgets to pause is not taken for idle before it has forg
   t.match(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), [{ functionName: 'spin3' }]);
   forgetfulProcess(t, ['forgets', 'forgets', 'forgets']);
   t.same(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), []);
+});
+
+t.test('a process that was taken for idle and is busy closes its inspector all the same', async (t) => {
+  const asked = forgetfulProcess(t, ['forgets', 'forgets', 'forgets', 'stays']);
+  t.same(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), []);
+  t.equal(asked.at(-2), 'Debugger.evaluateOnCallFrame');
 });
 
 t.test('a process in a regular expression that backtracks', async (t) => {
