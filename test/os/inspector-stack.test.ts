@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -19,7 +19,7 @@ function busyScript(t: Test, work: string, args: readonly string[] = []): Script
   return startScript(
     t,
     `const { prepareForStack } = await import(src + '/os/inspector-stack.ts');
-     const { openSync, writeSync } = await import('node:fs');
+     const { existsSync, openSync, writeSync } = await import('node:fs');
      const { url } = process.getBuiltinModule('node:inspector');
      prepareForStack();
      setTimeout(function task() {
@@ -52,8 +52,8 @@ function idleScript(t: Test): ScriptProcess {
   );
 }
 
-/** Leaves the loop only when its inspector was opened, and closed again. */
-const spinning = "(function spin() { writeSync(1, 'working\\n'); while (url() === undefined) {} while (url() !== undefined) {} })();";
+/** Leaves the loop only when the file is there that its argument names: its inspector may open and close between two looks at it. */
+const spinning = "(function spin() { writeSync(1, 'working\\n'); while (!existsSync(process.argv[1])) {} })();";
 
 /** Of the script itself: it may not be back from saying that it is working, or Node be telling of the inspector on top of it. */
 async function framesOfScript(wsUrl: string): Promise<StackFrame[]> {
@@ -92,13 +92,15 @@ async function endsUnharmed(t: Test, script: ScriptProcess): Promise<void> {
 }
 
 t.test('a process that spins', async (t) => {
-  const script = busyScript(t, spinning);
+  const open = join(t.testdir(), 'open');
+  const script = busyScript(t, spinning, [open]);
   await script.line(/^working/);
   const wsUrl = await openInspector(script);
   const frames = await framesOfScript(wsUrl);
   t.match(frames.slice(0, 2), [{ functionName: 'spin' }, { functionName: 'task' }]);
   t.match(formatStack(frames), /^ {4}at spin \(.+:7:\d+\)\n {4}at task \(.+:7:\d+\)/);
   await portCloses(t, wsUrl);
+  writeFileSync(open, '');
   await endsUnharmed(t, script);
 });
 
@@ -233,12 +235,15 @@ t.test('a process inside a native call: a clear answer in time, and no harm late
 
 t.test('nobody there, and a caller who lost interest', async (t) => {
   await t.rejects(takeStack({ wsUrl: 'ws://127.0.0.1:1/x', timeoutMs: 5000 }), { message: /closed its inspector/ });
-  const script = busyScript(t, spinning);
+  const open = join(t.testdir(), 'open');
+  const script = busyScript(t, spinning, [open]);
   await script.line(/^working/);
   const wsUrl = await openInspector(script);
   await t.rejects(takeStack({ wsUrl, timeoutMs: 5000, signal: AbortSignal.abort(new Error('stopping')) }), {
     message: /cancelled: stopping/,
   });
+  await portCloses(t, wsUrl);
+  writeFileSync(open, '');
   await endsUnharmed(t, script);
 });
 
