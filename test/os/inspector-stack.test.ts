@@ -105,7 +105,7 @@ t.test('a process that spins', async (t) => {
 });
 
 /** A process that answers as Node does at its worst: `pauses` says of each request to pause whether it does, and whether it stays until it has heard what to do. */
-function forgetfulProcess(t: Test, pauses: readonly ('forgets' | 'goes on' | 'stays')[]): string[] {
+function forgetfulProcess(t: Test, pauses: readonly ('forgets' | 'goes on' | 'stays')[], scriptUrl = 'file:///tasks.ts'): string[] {
   const asked: string[] = [];
   let requests = 0;
   class Inspector extends EventTarget {
@@ -130,6 +130,7 @@ function forgetfulProcess(t: Test, pauses: readonly ('forgets' | 'goes on' | 'st
       } else if (method === 'Debugger.evaluateOnCallFrame') {
         this.say({ id, error: { code: -32_000, message: 'Can only perform operation while paused.' } });
       } else this.say({ id, result: {} });
+      if (method === 'Debugger.enable') this.say({ method: 'Debugger.scriptParsed', params: { scriptId: '1', url: scriptUrl } });
       if (method !== 'Debugger.pause') return;
       requests += 1;
       const callFrames = [{ callFrameId: '1', functionName: `spin${requests}`, location: { scriptId: '1', lineNumber: 0 } }];
@@ -150,6 +151,11 @@ t.test('a process that forgets to pause is not taken for idle before it has forg
   forgetfulProcess(t, ['forgets', 'forgets', 'stays']);
   t.match(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), [{ functionName: 'spin3' }]);
   forgetfulProcess(t, ['forgets', 'forgets', 'forgets']);
+  t.same(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), []);
+});
+
+t.test('an idle process that pauses while Node tells of its inspector has no stack', async (t) => {
+  forgetfulProcess(t, ['stays'], 'node:events');
   t.same(await takeStack({ wsUrl: 'ws://127.0.0.1/', timeoutMs: 5000 }), []);
 });
 
