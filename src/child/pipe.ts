@@ -9,6 +9,7 @@
 import { writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { systemClock } from '../std/clock.ts';
+import { giveDataDirectly } from '../std/direct-data.ts';
 import type { Carrier } from './child-port.ts';
 
 const readFd = 3;
@@ -26,6 +27,7 @@ export class PipeCarrier implements Carrier {
     this.#output = new Socket({ fd: writeFd, readable: false, writable: true });
     this.#output.unref();
     this.#output.on('error', () => {});
+    giveDataDirectly(this.#input);
     this.#input.on('data', (chunk: Buffer) => params.onBytes(chunk));
     this.#input.once('end', () => params.onEnd());
     this.#input.once('error', () => params.onEnd());

@@ -7,6 +7,7 @@
  *
  * Owns nothing beyond the connection it is given.
  */
+import { giveDataDirectly } from '../std/direct-data.ts';
 import { decodeTable } from '../std/field-table.ts';
 import { basicClass, type DeliverySink, type RawConnection, type RawMessage, type RawProperties, rawMethod } from './amqp-raw.ts';
 
@@ -49,6 +50,7 @@ export function readAtOnce(connection: RawConnection): void {
   const [takeApart] = stream.listeners('readable') as (() => void)[];
   if (takeApart === undefined) throw new Error('amqplib must be reading from its stream');
   stream.removeAllListeners('readable');
+  giveDataDirectly(stream);
   stream.on('data', (chunk: Buffer) => {
     connection.rest = connection.rest.length === 0 ? chunk : Buffer.concat([connection.rest, chunk]);
     connection.recvSinceLastCheck = true;

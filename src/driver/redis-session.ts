@@ -5,6 +5,7 @@
  * reply, or a RedisFailure.
  */
 import { Redis, type RedisOptions } from 'ioredis';
+import { giveDataDirectly } from '../std/direct-data.ts';
 import { sendBatch } from './redis-batch.ts';
 import { isReplyError, RedisFailure, toRedisFailure } from './redis-failure.ts';
 import type { RedisCommand } from './redis-script.ts';
@@ -79,6 +80,7 @@ export class RedisSession {
     }, params.connectTimeoutMs);
     try {
       await client.connect();
+      giveDataDirectly(client.stream);
       if (!params.socketKeepalive) client.stream.setKeepAlive(false);
       const session = await handshake(client, params, where);
       client.off('error', note);

@@ -10,6 +10,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { UmbelError } from '../errors.ts';
 import { processStat } from '../os/process-info.ts';
+import { giveDataDirectly } from '../std/direct-data.ts';
 import type { ChildInspector } from './child-inspector.ts';
 import type { ChildKind, ChildLink, LinkEvents, LinkParams } from './child-link.ts';
 import type { Job } from './job.ts';
@@ -113,6 +114,7 @@ class ProcessLink implements ChildLink {
 
   #listen(): void {
     const fromChild = this.#fromChild;
+    giveDataDirectly(fromChild);
     fromChild.on('data', (chunk: Buffer) => this.#events.onBytes(chunk));
     // Errors of the pipes of a dying child say nothing that its exit does not say.
     fromChild.on('error', () => {});
