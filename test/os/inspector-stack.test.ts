@@ -11,6 +11,7 @@ import {
   StackTimeout,
   takeStack,
 } from '../../src/os/inspector-stack.ts';
+import { processStat } from '../../src/os/process-info.ts';
 import { eventually } from '../pool/eventually.ts';
 import { type ScriptProcess, startScript } from './script-process.ts';
 
@@ -233,6 +234,8 @@ t.test('a process inside a native call: a clear answer in time, and no harm late
   await script.line(/^working/);
   const wsUrl = await openInspector(script);
   await script.line(/^natively/);
+  // Said before it is in there: whoever waits in the kernel is.
+  await eventually(t, 'in the kernel', () => processStat(script.child.pid ?? 0)?.state === 'S');
   const answer = takeStack({ wsUrl, timeoutMs: 300 });
   await t.rejects(answer, new StackTimeout('no answer within 300 ms: the process is inside a native call'));
   closeSync(openSync(fifo, 'w'));
