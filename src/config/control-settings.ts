@@ -55,7 +55,7 @@ export const remoteControlSettings = {
   worker_enable_mingle: setting<boolean>({
     kind: boolean(),
     default: true,
-    doc: 'Ask the other workers at the start, for a second, which tasks are revoked, and follow their logical clocks. On the embedded broker it takes a quarter of a second.',
+    doc: 'Ask the other workers at the start, for a second, which tasks are revoked, and follow their logical clocks. On the embedded broker it takes a quarter of a second; where no other worker listens, no time at all.',
     flag: {
       names: ['--without-mingle'],
       argument: null,

@@ -5,7 +5,7 @@
  * Source: protocol notes, amqp.md §5 and control.md §6.
  */
 import type { Broker, Listener } from '../broker/broker.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, UmbelError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import {
   type ControlReply,
@@ -42,6 +42,8 @@ export interface BroadcastOptions {
   readonly timeoutMs?: number;
   /** Wait no longer than for so many. Default: as many as there are destinations. */
   readonly limit?: number;
+  /** Where no node listens, wait for none. One that has just gone may still count as listening. */
+  readonly ifHeard?: boolean;
   /** Each reply as it comes. */
   onReply?(reply: ControlReply): void;
 }
@@ -93,8 +95,8 @@ export class ControlClient {
     });
     const timer = this.#clock.setTimer(enough.resolve, timeoutMs);
     try {
-      await this.#send(method, options, ticket, (this.#clock.now() + timeoutMs) / 1000);
-      await enough.promise;
+      const isHeard = await this.#send(method, options, ticket, (this.#clock.now() + timeoutMs) / 1000);
+      if (isHeard) await enough.promise;
     } finally {
       this.#clock.clearTimer(timer);
       this.#waiting.delete(ticket);
@@ -108,8 +110,9 @@ export class ControlClient {
     await (await listener?.catch(() => null))?.stop();
   }
 
-  async #send(method: string, options: BroadcastOptions, ticket: string | null, expiresAtSeconds: number): Promise<void> {
-    const { destination = [], pattern = null, matcher = null } = options;
+  /** false: `ifHeard`, and nobody listens. */
+  async #send(method: string, options: BroadcastOptions, ticket: string | null, expiresAtSeconds: number): Promise<boolean> {
+    const { destination = [], pattern = null, matcher = null, ifHeard = false } = options;
     const request = {
       method,
       arguments: options.arguments ?? {},
@@ -123,7 +126,14 @@ export class ControlClient {
     // Nobody may have listened there yet.
     if (!this.#declared) await this.#params.broker.declareExchange(exchange, 'fanout', false);
     this.#declared = true;
-    await this.#params.broker.publish(encodeRequest(request, this.#lamport.forward(), expiresAtSeconds), { exchange, routingKey: '' });
+    const message = encodeRequest(request, this.#lamport.forward(), expiresAtSeconds);
+    try {
+      await this.#params.broker.publish(message, { exchange, routingKey: '', mandatory: ifHeard });
+    } catch (error) {
+      if (ifHeard && error instanceof UmbelError && error.code === 'BROKER_REFUSED') return false;
+      throw error;
+    }
+    return true;
   }
 
   /** Before the first request that wants a reply, so that none is missed. */

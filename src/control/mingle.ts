@@ -22,7 +22,7 @@ export interface MingleParams {
   learnRevoked(helloRevoked: unknown): void;
 }
 
-/** Resolves when the time for answers is over; a broker that refuses is said, and nobody was met. */
+/** Resolves when the time for answers is over, or at once where nobody listens; a broker that refuses is said, and nobody was met. */
 export async function mingle({ client, nodeName, logicalClock, timeoutMs, log, ...revokes }: MingleParams): Promise<void> {
   log.info('mingle.searching', 'mingle: searching for neighbors');
   let met = 0;
@@ -30,6 +30,7 @@ export async function mingle({ client, nodeName, logicalClock, timeoutMs, log, .
     await client.broadcast('hello', {
       arguments: { from_node: nodeName, revoked: writeRevokedMap(revokes.revokedTimes()) },
       timeoutMs,
+      ifHeard: true,
       onReply: ({ nodeName: neighbour, value }) => {
         // We ourselves, or another node of our name, answer nothing.
         if (neighbour === nodeName || value === null) return;

@@ -77,3 +77,26 @@ t.test('alone, or without a broker', async (t) => {
   await mingle({ ...params, client: { broadcast: () => Promise.reject(new Error('gone')) } });
   t.match(log.lines.at(-1), { event: 'mingle.failed', message: /gone/ });
 });
+
+t.test('where nobody listens nobody is waited for', async (t) => {
+  const broker = new MemoryBroker({ hub: new MemoryHub() });
+  await broker.start();
+  t.teardown(() => broker.stop());
+  const log = new RecordingLog();
+  const client = new ControlClient({ broker, log });
+  t.teardown(() => client.stop());
+  // A timer that is not cancelled would keep this process for an hour.
+  await mingle({
+    client,
+    nodeName: 'me@h',
+    logicalClock: new LamportClock(),
+    timeoutMs: 3_600_000,
+    log,
+    revokedTimes: () => new Map(),
+    learnRevoked: () => {},
+  });
+  t.strictSame(
+    log.lines.map(({ event }) => event),
+    ['mingle.searching', 'mingle.alone'],
+  );
+});
