@@ -50,7 +50,7 @@ export class CrashNotices {
   }
 
   crashesOf(taskId: string): number {
-    return this.#crashes.get(taskId)?.count ?? 0;
+    return this.#crashes.size === 0 ? 0 : (this.#crashes.get(taskId)?.count ?? 0);
   }
 
   notBeforeMs(taskId: string): number {

@@ -52,6 +52,8 @@ const keys = {
 let text = '';
 let at = 0;
 let plain = true;
+/** There is nothing beyond ASCII where is being read: what is taken need not be looked at. */
+let ascii = false;
 
 function byte(): number {
   at += 1;
@@ -67,7 +69,7 @@ function uint32(from: number): number {
 function take(length: number): string {
   const value = text.substring(at, at + length);
   at += length;
-  if (beyondAscii.test(value)) plain = false;
+  if (!ascii && beyondAscii.test(value)) plain = false;
   return value;
 }
 
@@ -228,6 +230,7 @@ export function readPlainFrames(frames: Buffer | string): FramesTask | null {
   if (frames.length > longestFrames) return null;
   text = typeof frames === 'string' ? frames : frames.toString('latin1');
   plain = true;
+  ascii = false;
   // Class and method are known; the consumer's tag is not asked for.
   at = before + 4;
   at += 1 + text.charCodeAt(at);
@@ -243,6 +246,8 @@ export function readPlainFrames(frames: Buffer | string): FramesTask | null {
   const tableAt = at + 4;
   const tableEnd = tableAt + uint32(at);
   at = tableAt;
+  // One look for all its texts. A length beyond ASCII, as a long text has it, only makes each be looked at.
+  ascii = !beyondAscii.test(text.substring(tableAt, tableEnd));
   textMember(keys.lang);
   const task = textMember(keys.task);
   const id = textMember(keys.id);
@@ -273,6 +278,7 @@ export function readPlainFrames(frames: Buffer | string): FramesTask | null {
   has(keys.stampedHeaders);
   has(keys.stamps);
   while (plain && at < tableEnd) ownHeader();
+  ascii = false;
   if (!plain || at !== tableEnd || task === '' || id === '') return null;
   const deliveryMode = byte();
   const priority = byte();
@@ -305,7 +311,19 @@ export function readPlainFrames(frames: Buffer | string): FramesTask | null {
     stampedHeaders: null,
     stamps: noStamps,
   };
-  const envelope = typeof frames === 'string' ? null : frames;
-  const places = { envelope, text, deliveryMode, tableAt, tableEnd, bodyAt } as const;
-  return new FramesTask({ header, exchange, routingKey, priority, deliveryTag, correlationId, replyTo, ...places });
+  return new FramesTask({
+    header,
+    exchange,
+    routingKey,
+    priority,
+    deliveryTag,
+    correlationId,
+    replyTo,
+    envelope: typeof frames === 'string' ? null : frames,
+    text,
+    deliveryMode,
+    tableAt,
+    tableEnd,
+    bodyAt,
+  });
 }
