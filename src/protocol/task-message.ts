@@ -229,9 +229,23 @@ export function readContent(message: Message, protocol: 1 | 2): TaskContent {
   return contentIn(decodeBody(message), protocol);
 }
 
+/** How Python ends a message when nothing follows its task: nothing of it needs to be parsed. */
+const nothingFollows = ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]';
+
 /** As `readContent`, of JSON in protocol 2. */
 export function readContentText(body: string): TaskContent {
-  return contentIn(decodeJsonText(body), 2);
+  const called = body.endsWith(nothingFollows) ? calledIn(body) : null;
+  return called === null ? contentIn(decodeJsonText(body), 2) : contentOf(called[0], called[1], null);
+}
+
+/** args and kwargs of a body that ends so; null: it is not of that form, and what is wrong with it is for the full reading to say. */
+function calledIn(body: string): unknown[] | null {
+  try {
+    const called = decodeJsonText(`${body.slice(0, -nothingFollows.length)}]`);
+    return Array.isArray(called) && called.length === 2 ? called : null;
+  } catch {
+    return null;
+  }
 }
 
 function contentIn(body: unknown, protocol: 1 | 2): TaskContent {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { Message } from '../../src/protocol/message.ts';
-import { encodeTask, type OutgoingTask, readContent, readReceipt } from '../../src/protocol/task-message.ts';
+import { encodeTask, type OutgoingTask, readContent, readContentText, readReceipt } from '../../src/protocol/task-message.ts';
 
 const properties = { contentType: 'application/json', contentEncoding: 'utf-8' };
 
@@ -215,6 +215,53 @@ t.test('writing: options', async (t) => {
   });
   t.strictSame(readContent(sent, 2).chain, [], 'an empty chain stays an empty list');
   t.equal(encodeTask({ ...plain, expiresMs }, expiresMs + 1).properties.expiration, '0');
+});
+
+t.test('a body that nothing follows is read as any other', async (t) => {
+  const end = ', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]';
+  const outcome = (read: () => unknown): unknown => {
+    try {
+      return read();
+    } catch (error) {
+      return String(error);
+    }
+  };
+  const both = (body: string): unknown => {
+    const quick = outcome(() => readContentText(body));
+    t.strictSame(
+      quick,
+      outcome(() => readContent(message(minimal, Buffer.from(body)), 2)),
+      body.slice(0, 80),
+    );
+    return quick;
+  };
+  const nothing = { callbacks: null, errbacks: null, chain: null, chord: null };
+  t.strictSame(both(`[[1, 12345678901234567890], {"k": NaN}${end}`), {
+    args: [1, 12345678901234567890n],
+    kwargs: { k: Number.NaN },
+    ...nothing,
+  });
+  t.strictSame(both(`[[{"__type__": "uuid", "__value__": {"hex": "${'ab'.repeat(16)}"}}], {} ${end}`), {
+    args: [`abababab${'-abab'.repeat(3)}-${'ab'.repeat(6)}`],
+    kwargs: {},
+    ...nothing,
+  });
+  t.strictSame(both(`[null, null${end}`), { args: [], kwargs: {}, ...nothing });
+  t.strictSame(both(`[["a${end.replaceAll('"', '\\"')}"], {}${end}`), { args: [`a${end}`], kwargs: {}, ...nothing });
+  for (const odd of [
+    '',
+    '[',
+    '[[]',
+    '[[], {}, {}',
+    '[[], []',
+    '[{}, {}',
+    '[[1], {"k": 1',
+    '[[1], {}, ',
+    '["a',
+    '{"args": [], "kwargs": {}',
+    '[[1], {}]',
+  ])
+    t.type(both(`${odd}${end}`), 'string', 'refused');
 });
 
 t.test('writing: what cannot be sent', async (t) => {
