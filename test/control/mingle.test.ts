@@ -12,6 +12,9 @@ import { LamportClock } from '../../src/std/lamport-clock.ts';
 import { RecordingLog } from '../driver/recording-log.ts';
 import { FakeSurface } from './fake-surface.ts';
 
+/** Knows of nothing revoked, and learns nothing. */
+const ignorant = { nodeName: 'me@h', logicalClock: new LamportClock(), revokedTimes: () => new Map(), learnRevoked: () => {} };
+
 t.test('hello to all', async (t) => {
   const hub = new MemoryHub();
   const broker = new MemoryBroker({ hub });
@@ -64,14 +67,7 @@ t.test('hello to all', async (t) => {
 
 t.test('alone, or without a broker', async (t) => {
   const log = new RecordingLog();
-  const params = {
-    nodeName: 'me@h',
-    logicalClock: new LamportClock(),
-    timeoutMs: 1,
-    log,
-    revokedTimes: () => new Map(),
-    learnRevoked: () => {},
-  };
+  const params = { ...ignorant, log, timeoutMs: 1 };
   await mingle({ ...params, client: { broadcast: async () => [] } });
   t.equal(log.lines.at(-1)?.message, 'mingle: all alone');
   await mingle({ ...params, client: { broadcast: () => Promise.reject(new Error('gone')) } });
@@ -86,15 +82,7 @@ t.test('where nobody listens nobody is waited for', async (t) => {
   const client = new ControlClient({ broker, log });
   t.teardown(() => client.stop());
   // A timer that is not cancelled would keep this process for an hour.
-  await mingle({
-    client,
-    nodeName: 'me@h',
-    logicalClock: new LamportClock(),
-    timeoutMs: 3_600_000,
-    log,
-    revokedTimes: () => new Map(),
-    learnRevoked: () => {},
-  });
+  await mingle({ ...ignorant, client, log, timeoutMs: 3_600_000 });
   t.strictSame(
     log.lines.map(({ event }) => event),
     ['mingle.searching', 'mingle.alone'],
