@@ -21,7 +21,8 @@ export class AmqpBenchPlace {
 
   static async open(): Promise<AmqpBenchPlace> {
     const teardowns: (() => unknown)[] = [];
-    const server = await RabbitmqServer.start({ teardown: (handler: () => unknown) => void teardowns.push(handler) });
+    const owner = { teardown: (handler: () => unknown) => void teardowns.push(handler) };
+    const server = await RabbitmqServer.start(owner, { schedulersAsShipped: true });
     const connection = await connect(server.url());
     const channel = await connection.createConfirmChannel();
     // As Celery declares it.

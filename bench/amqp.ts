@@ -32,8 +32,8 @@ const rounds = 3;
 const settleMs = 200;
 /** A round trip. */
 const farMs = 10;
-const celeryVhost = 'celery';
-const bareVhost = 'bare';
+/** Of round trips: one for each worker, with no history. */
+const vhosts = { umbel: 'umbel', celery: 'celery', bare: 'bare' };
 
 export async function measureAmqp(params: AmqpBenchParams): Promise<Row[]> {
   say('RabbitMQ: a server …');
@@ -42,10 +42,10 @@ export async function measureAmqp(params: AmqpBenchParams): Promise<Row[]> {
     const bench: Bench = { ...params, place, mould: await AmqpMould.take(place) };
     const rows = [...(await throughputRows(bench)), ...(await farRows(bench)), ...(await publishRows(bench))];
     say('RabbitMQ: round trips …');
-    await place.empty();
-    for (const vhost of [celeryVhost, bareVhost]) await place.server.control.addVhost(vhost);
+    for (const vhost of Object.values(vhosts)) await place.server.control.addVhost(vhost);
     const at = (vhost: string): { url: string; backend: string } => ({ url: place.server.url(vhost), backend: 'rpc://' });
-    return [...rows, ...(await roundTripRows('RabbitMQ', params, { umbel: at(''), celery: at(celeryVhost), bare: at(bareVhost) }, 1000))];
+    const places = { umbel: at(vhosts.umbel), celery: at(vhosts.celery), bare: at(vhosts.bare) };
+    return [...rows, ...(await roundTripRows('RabbitMQ', params, places, 1000))];
   } finally {
     await place.close();
   }

@@ -19,6 +19,8 @@ export interface RabbitmqServerOptions {
   readonly plugins?: readonly string[];
   /** Also listen with TLS; the files must exist. Adds the port as `tlsPort`. */
   readonly tls?: { readonly caFile: string; readonly certFile: string; readonly keyFile: string; readonly verifyPeer?: boolean };
+  /** A scheduler bound to each processor, as RabbitMQ starts by itself, for a benchmark. Without it there is one, bound to none, for tests beside each other. */
+  readonly schedulersAsShipped?: boolean;
 }
 
 interface Ports {
@@ -29,6 +31,11 @@ interface Ports {
 }
 
 const program = process.env.RABBITMQ_SERVER || '/usr/lib/rabbitmq/bin/rabbitmq-server';
+/** Several servers on one machine must not all be bound to its first processor. */
+const oneScheduler = {
+  RABBITMQ_SCHEDULER_BIND_TYPE: 'u',
+  RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none',
+};
 const protocolHeader = Buffer.from([65, 77, 81, 80, 0, 0, 9, 1]);
 
 export class RabbitmqServer extends TestServer {
@@ -117,9 +124,7 @@ function prepare(ports: Ports, folder: string, controlPath: string, options: Rab
     // The script then replaces itself by the Erlang machine: no shell stands between us and its pid, its signals and its end.
     RABBITMQ_ALLOW_INPUT: 'true',
     RABBITMQ_SERVER_START_ARGS: `-noinput +Bi -eval file:script("${control}")`,
-    // Several servers on one machine must not all be bound to its first processor.
-    RABBITMQ_SCHEDULER_BIND_TYPE: 'u',
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none',
+    ...(options.schedulersAsShipped === true ? {} : oneScheduler),
     RABBITMQ_NODENAME: `umbel-${ports.amqp}@localhost`,
     RABBITMQ_NODE_PORT: String(ports.amqp),
     RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
