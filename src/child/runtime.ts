@@ -27,6 +27,7 @@ import { encodeJson, parseJson } from '../protocol/json.ts';
 import { ChurnMap } from '../std/churn-map.ts';
 import { systemClock } from '../std/clock.ts';
 import { type LogLevel, levelRank } from '../std/log-level.ts';
+import { quickStrings } from '../std/quick-strings.ts';
 import type { Retry } from '../task/control-flow.ts';
 import { loadTaskModules } from '../task/loader.ts';
 import { hasHooks } from '../task/process-hooks.ts';
@@ -181,6 +182,8 @@ export class ChildRuntime {
       });
       if (settings.trial !== undefined) await loadWorkerModules(settings.trial);
       this.#port.hold(true);
+      // What they import may have a class that inherits from String.
+      quickStrings();
       const { askBackend: ask } = this.#publisher;
       addBuiltinTasks({ registry: this.#registry, ask, chordRetryIntervalSeconds: settings.chordRetryIntervalSeconds });
       await startProcess(settings);

@@ -6,11 +6,15 @@
  */
 import { Redis, type RedisOptions } from 'ioredis';
 import { giveDataDirectly } from '../std/direct-data.ts';
+import { quickStrings } from '../std/quick-strings.ts';
 import { sendBatch } from './redis-batch.ts';
 import { isReplyError, RedisFailure, toRedisFailure } from './redis-failure.ts';
 import type { RedisCommand } from './redis-script.ts';
 import { describeEndpoint, type RedisEndpoint } from './redis-url.ts';
 import { TlsProblem, tlsOptions } from './tls-options.ts';
+
+// ioredis has a class that inherits from String.
+quickStrings();
 
 export interface RedisSessionParams {
   readonly endpoint: RedisEndpoint;
