@@ -6,7 +6,8 @@
  * not shown itself to be a long task.
  *
  * AMQP has no answer to an acknowledgement. So a promise resolves to 'done' when the server has answered a request that was sent behind it on the same
- * channel, and to 'stale' when the channel ended before that: then nobody knows, and the message may come again.
+ * channel, and to 'stale' when the channel ended before that: then nobody knows, and the message may come again. Nobody but this worker waits for that
+ * answer, so there is one request for all that is written within some milliseconds: each costs the server and this process as much as a task or two.
  */
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
 import type { Clock, Timer } from '../../std/clock.ts';
@@ -16,6 +17,8 @@ import type { SettleOutcome } from '../broker.ts';
 const holdMs = 3;
 /** While others are unsettled, so few that the server does not wait for them. */
 const gatherMs = 1;
+/** So long the question whether they have arrived waits for more of them. A stop asks at once. */
+const askMs = 10;
 /** Half of so many keep the children busy while the others wait here, or nearly: few of them take that little time, and each oldest one is waited for once. */
 const largePrefetch = 64;
 
@@ -40,6 +43,9 @@ export class AckWindow {
   #scheduled = false;
   #timer: Timer | undefined;
   #gathering: Timer | undefined;
+  #asking: Timer | undefined;
+  /** The question has waited for long enough, but something was not written yet. */
+  #isDue = false;
   /** The oldest unsettled delivery when waiting for it was in vain. */
   #stuckTag = 0;
   /** 0: no limit. How many may wait depends on it. */
@@ -75,8 +81,9 @@ export class AckWindow {
     return this.#joined();
   }
 
-  /** Everything acknowledged is written, now. */
+  /** Everything acknowledged is written, now, and asked about. */
   flush(): void {
+    this.#isDue = true;
     this.#flush(true);
   }
 
@@ -85,6 +92,7 @@ export class AckWindow {
     this.#ended = true;
     this.#clock.clearTimer(this.#timer);
     this.#clock.clearTimer(this.#gathering);
+    this.#clock.clearTimer(this.#asking);
     this.#asked?.resolve(outcome);
     this.#joining?.resolve(outcome);
     this.#asked = null;
@@ -138,7 +146,7 @@ export class AckWindow {
         else this.#sendEach();
       }
     }
-    if (this.#unsent.length === 0) this.#ask();
+    this.#askSoon();
   }
 
   #mayHold(oldest: number): boolean {
@@ -158,9 +166,23 @@ export class AckWindow {
     this.#unsent = [];
   }
 
-  #ask(): void {
+  #askSoon(): void {
     if (this.#asked !== null || this.#joining === null) return;
-    const asked = this.#joining;
+    if (this.#isDue) this.#ask(this.#joining);
+    else
+      this.#asking ??= this.#clock.setTimer(() => {
+        this.#asking = undefined;
+        this.#isDue = true;
+        this.#askSoon();
+      }, askMs);
+  }
+
+  /** Behind everything that the answer is for. */
+  #ask(asked: Generation): void {
+    if (this.#unsent.length > 0) return;
+    this.#isDue = false;
+    this.#clock.clearTimer(this.#asking);
+    this.#asking = undefined;
     this.#asked = asked;
     this.#joining = null;
     this.#channel.barrier().then(
@@ -168,7 +190,7 @@ export class AckWindow {
         if (this.#ended) return;
         asked.resolve('done');
         this.#asked = null;
-        if (this.#unsent.length === 0) this.#ask();
+        this.#askSoon();
       },
       // The channel's end tells.
       () => {},
