@@ -48,6 +48,24 @@ const keys = {
   stamps: `${key('stamps')}F\0\0\0\0`,
 };
 
+/** What stands between the ids of a task and of its root. */
+type Particulars = Pick<TaskHeader, 'shadow' | 'group' | 'groupIndex' | 'retries' | 'hardTimeLimitSeconds' | 'softTimeLimitSeconds'>;
+
+/** A task that is called with nothing of its own there, and for the first time: nearly every one. */
+const nothing: Particulars = {
+  shadow: null,
+  group: null,
+  groupIndex: null,
+  retries: 0,
+  hardTimeLimitSeconds: null,
+  softTimeLimitSeconds: null,
+};
+/** The bytes of that, compared in one go. */
+const nothingThere = [
+  `${keys.shadow}V${keys.times}${keys.group}V${keys.groupIndex}V`,
+  `${keys.retries}I\0\0\0\0${keys.timelimit}A\0\0\0\x02VV`,
+].join('');
+
 /** Where a reading stands. One for all: it never outlives the call that uses it. */
 let text = '';
 let at = 0;
@@ -125,6 +143,24 @@ function integerMember(name: string): number {
   const value = maybeInteger();
   if (value === null) plain = false;
   return value ?? 0;
+}
+
+/** null: not of the plain form. */
+function readParticulars(): Particulars | null {
+  const shadow = maybeText(keys.shadow);
+  if (!has(keys.times)) return null;
+  const group = maybeText(keys.group);
+  must(keys.groupIndex);
+  const groupIndex = maybeInteger();
+  const retries = integerMember(keys.retries);
+  must(keys.timelimit);
+  if (byte() !== 0x41) return null;
+  const limitsEnd = at + 4 + uint32(at);
+  at += 4;
+  const hardTimeLimitSeconds = maybeInteger();
+  const softTimeLimitSeconds = maybeInteger();
+  if (at !== limitsEnd) return null;
+  return { shadow, group, groupIndex, retries, hardTimeLimitSeconds, softTimeLimitSeconds };
 }
 
 /** A header of the caller's own. One that comes twice, or has a meaning (also to the broker), is not plain. */
@@ -251,19 +287,8 @@ export function readPlainFrames(frames: Buffer | string): FramesTask | null {
   textMember(keys.lang);
   const task = textMember(keys.task);
   const id = textMember(keys.id);
-  const shadow = maybeText(keys.shadow);
-  if (!has(keys.times)) return null;
-  const group = maybeText(keys.group);
-  must(keys.groupIndex);
-  const groupIndex = maybeInteger();
-  const retries = integerMember(keys.retries);
-  must(keys.timelimit);
-  if (byte() !== 0x41) return null;
-  const limitsEnd = at + 4 + uint32(at);
-  at += 4;
-  const hardTimeLimitSeconds = maybeInteger();
-  const softTimeLimitSeconds = maybeInteger();
-  if (at !== limitsEnd) return null;
+  const particulars = has(nothingThere) ? nothing : readParticulars();
+  if (particulars === null) return null;
   const rootId = maybeText(keys.rootId);
   const parentId = maybeText(keys.parentId);
   const argsrepr = maybeText(keys.argsrepr);
@@ -289,6 +314,7 @@ export function readPlainFrames(frames: Buffer | string): FramesTask | null {
   const bodyAt = at + 1 + before;
   // A body that begins with '{' is of protocol 1, and its headers are not all there is.
   if (!plain || text.charCodeAt(bodyAt) !== 0x5b || (deliveryMode !== 1 && deliveryMode !== 2)) return null;
+  const { retries, group, groupIndex, hardTimeLimitSeconds, softTimeLimitSeconds, shadow } = particulars;
   const header: TaskHeader = {
     protocol: 2,
     task,
