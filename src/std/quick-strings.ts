@@ -7,8 +7,8 @@
  * the parent's instructions for a message that was a fourth (docs/decisions.md).
  */
 
-/** Ten are enough. */
-const reads = 1000;
+/** Ten to thirty are enough. */
+const reads = 100;
 
 /** To be called after such a class has come to be. Harmless at any time, and takes some 20 microseconds. */
 export function quickStrings(): void {

@@ -17,7 +17,7 @@ import type { SettleOutcome } from '../broker.ts';
 const holdMs = 3;
 /** While others are unsettled, so few that the server does not wait for them. */
 const gatherMs = 1;
-/** So long the question whether they have arrived waits for more of them. A stop asks at once. */
+/** So long the question whether they have arrived waits for more of them. At the end of the channel it is asked at once. */
 const askMs = 10;
 /** Half of so many keep the children busy while the others wait here, or nearly: few of them take that little time, and each oldest one is waited for once. */
 const largePrefetch = 64;
