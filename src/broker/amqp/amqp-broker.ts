@@ -438,12 +438,15 @@ export class AmqpBroker implements Broker {
   #onConnection(state: AmqpState, cause: AmqpFailure | null): void {
     if (this.#state.value === 'stopped') return;
     switch (state) {
-      case 'connected':
+      case 'connected': {
         this.#delayQueues.reconnected();
         this.#nativeDelay.reconnected();
+        // Whoever hears of the connection may begin something on it at once; that is not to be begun again.
+        const before = { subscriptions: [...this.#subscriptions], listeners: [...this.#listeners] };
         this.#state.set('connected', null);
-        this.#resume();
+        this.#resume(before);
         return;
+      }
       case 'lost':
         if (cause?.kind === 'global-qos') this.#noteQuorum();
         this.#state.set('lost', cause === null ? null : brokerUnavailable(cause));
@@ -459,9 +462,9 @@ export class AmqpBroker implements Broker {
   }
 
   /** Another connection, maybe another server: what was declared here is declared again before anything is consumed. */
-  #resume(): void {
-    for (const subscription of this.#subscriptions) subscription.reconnected();
-    for (const listener of this.#listeners) listener.reconnected();
+  #resume({ subscriptions, listeners }: { subscriptions: readonly AmqpSubscription[]; listeners: readonly AmqpListener[] }): void {
+    for (const subscription of subscriptions) if (this.#subscriptions.has(subscription)) subscription.reconnected();
+    for (const listener of listeners) if (this.#listeners.has(listener)) listener.reconnected();
     const consumed = new Set([...this.#subscriptions].flatMap((subscription) => subscription.queues));
     const others = this.topology.known.filter(({ name }) => !consumed.has(name));
     const declared = Promise.all(others.map((queue) => this.topology.declare(queue)));

@@ -55,6 +55,21 @@ t.test('outages', async (t) => {
     t.match((await log.event('amqp.lost')).message, /closed/i);
   });
 
+  t.test('what is begun by whoever hears of the new connection is begun once', async (t) => {
+    const { broker } = await started(t, server.url());
+    await broker.declareQueue({ name: 'begun' });
+    const begun = new Promise<unknown>((resolve) => {
+      broker.onStateChange((state) => {
+        if (state !== 'connected') return;
+        const listening = broker.listen({ exchange: 'begun.x', exchangeType: 'fanout', routingKey: '', onMessage: () => {} });
+        resolve(Promise.all([listening, openInbox(broker, ['begun'])]));
+      });
+    });
+    await server.control.closeAllConnections('test');
+    await t.resolves(begun);
+    t.equal((await broker.topology.look('begun'))?.consumers, 1);
+  });
+
   t.test('an acknowledgement under way when the connection goes is not called done', async (t) => {
     const proxy = await TcpProxy.start(t, server.port);
     const { broker } = await started(t, `amqp://127.0.0.1:${proxy.port}//`);
