@@ -95,8 +95,14 @@ export class ControlClient {
     });
     const timer = this.#clock.setTimer(enough.resolve, timeoutMs);
     try {
-      const isHeard = await this.#send(method, options, ticket, (this.#clock.now() + timeoutMs) / 1000);
-      if (isHeard) await enough.promise;
+      const sending = this.#send(method, options, ticket, (this.#clock.now() + timeoutMs) / 1000);
+      // A broker that is short of memory takes it when that is over, and nobody waits for replies by then.
+      const isHeard = await Promise.race([sending, enough.promise.then(() => null)]);
+      if (isHeard === null) {
+        sending.catch(() => {});
+        if (replies.length === 0)
+          throw new UmbelError('BROKER_UNAVAILABLE', `the broker has not taken the request within ${timeoutMs / 1000} s`);
+      } else if (isHeard) await enough.promise;
     } finally {
       this.#clock.clearTimer(timer);
       this.#waiting.delete(ticket);

@@ -88,3 +88,22 @@ t.test('where nobody listens nobody is waited for', async (t) => {
     ['mingle.searching', 'mingle.alone'],
   );
 });
+
+t.test('a broker that is short of memory keeps no worker from its tasks', async (t) => {
+  class FullBroker extends MemoryBroker {
+    override publish(): Promise<void> {
+      return new Promise(() => {});
+    }
+  }
+  const broker = new FullBroker({ hub: new MemoryHub() });
+  await broker.start();
+  t.teardown(() => broker.stop());
+  const log = new RecordingLog();
+  const client = new ControlClient({ broker, log });
+  t.teardown(() => client.stop());
+  await mingle({ ...ignorant, client, log, timeoutMs: 20 });
+  t.match(log.lines.at(-1), {
+    event: 'mingle.failed',
+    message: /nobody could be asked: the broker has not taken the request within 0\.02 s/,
+  });
+});
