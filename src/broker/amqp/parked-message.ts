@@ -2,13 +2,13 @@
  * What a message carries while it is parked in a delay queue, so that it comes back as it was. Pure.
  *
  * One header, `x-umbel-parked`, a table: where it was published to, whether it had been delivered before, and its expiration (which would end
- * it while parked, and did not count while we held it). The `x-death` headers of an earlier death are put into it as well: with them
- * RabbitMQ would see a circle and drop the message when it leaves the delay queue.
+ * it while parked, and did not count while we held it). Headers that RabbitMQ itself acts on are put into it as well: with the `x-death` of an earlier
+ * death it would see a circle and drop the message when it leaves the delay queue, and to the queues of `CC` it would send another copy then.
  */
 import type { Delivery } from '../broker.ts';
 
 const parkedHeader = 'x-umbel-parked';
-const deathHeaders = /^x-(death|first-death-|last-death-)/;
+const serverHeaders = /^(x-(death|first-death-|last-death-)|B?CC$)/;
 
 type Headers = Readonly<Record<string, unknown>>;
 
@@ -26,7 +26,7 @@ export function parkedHeaders(delivery: Delivery): Headers {
   const headers: Record<string, unknown> = {};
   const deaths: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(delivery.headers ?? {})) {
-    if (deathHeaders.test(name)) deaths[name] = value;
+    if (serverHeaders.test(name)) deaths[name] = value;
     // Counted by a quorum queue for itself.
     else if (name !== 'x-delivery-count') headers[name] = value;
   }
@@ -49,7 +49,7 @@ export function restored(received: PlacedMessage): PlacedMessage | null {
   const { exchange, routing_key: routingKey, redelivered, deaths, no_headers: none, expiration } = parked as Record<string, unknown>;
   const headers: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(received.headers ?? {})) {
-    if (name !== parkedHeader && !deathHeaders.test(name)) headers[name] = value;
+    if (name !== parkedHeader && !serverHeaders.test(name)) headers[name] = value;
   }
   if (typeof deaths === 'object' && deaths !== null) Object.assign(headers, deaths);
   return {

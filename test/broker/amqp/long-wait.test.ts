@@ -31,6 +31,7 @@ t.test('long waits', async (t) => {
   t.test('a message due much later is parked in the broker and comes back as it was', async (t) => {
     const one = broker(500);
     await one.start();
+    await one.declareQueue({ name: 'copied' });
     await one.declareQueue({ name: 'parked', exchange: 'parked.topic', exchangeType: 'topic', routingKey: 'a.#' });
     const message: Message = {
       properties: {
@@ -42,11 +43,18 @@ t.test('long waits', async (t) => {
         priority: 3,
         expiration: '200',
       },
-      headers: { id: 'x', count: 7, nested: { list: [1, 2.5, null] }, 'x-death': [{ queue: 'parked', reason: 'expired', count: 1 }] },
+      headers: {
+        id: 'x',
+        count: 7,
+        nested: { list: [1, 2.5, null] },
+        CC: ['copied'],
+        'x-death': [{ queue: 'parked', reason: 'expired', count: 1 }],
+      },
       body: Buffer.from('[]'),
     };
     const inbox = await openInbox(one, ['parked'], 1);
     await one.publish(message, { exchange: 'parked.topic', routingKey: 'a.b' });
+    const copies = await one.countReady('copied');
     const first = await inbox.deliveries.next();
     // Four of these seconds it waits in the broker; until then this worker must be gone, also on a machine that stands still for a while.
     const dueAtMs = Date.now() + 4600;
@@ -66,6 +74,7 @@ t.test('long waits', async (t) => {
     t.strictSame(delivery.headers, message.headers);
     t.ok(delivery.body.equals(message.body));
     t.equal(await again.subscription.ack(delivery), 'done');
+    t.equal(await other.countReady('copied'), copies, 'no further copy');
     t.equal((await other.topology.look('umbel.delayed.4s'))?.messages, 0);
     const queues = await server.control.list('queues', ['name', 'type', 'durable']);
     t.match(queues, /umbel\.delayed\.4s\tquorum\ttrue/);
