@@ -102,7 +102,7 @@ export const redisBrokerSettings = {
   broker_connection_retry: setting<boolean>({
     kind: boolean(),
     default: true,
-    doc: 'Whether a worker connects again to a broker it has lost. Without, it ends.',
+    doc: 'Whether a worker connects again to a broker it has lost. Without, it ends when what runs has ended.',
   }),
   broker_connection_retry_on_startup: setting<boolean | null>({
     kind: boolean(),

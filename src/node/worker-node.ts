@@ -226,7 +226,8 @@ export class WorkerNode {
         purge: settings.worker_purge ? queues : [],
         log,
         onGivenUp: (error) => {
-          if (this.#state === 'running') this.#fatal(error);
+          // As in Celery what runs is finished: who acknowledges early has no second try.
+          if (this.#state === 'running') this.#fatal(error, 'warm');
         },
       }),
       { name: 'backend', start: async () => this.#backend?.start(), stop: async () => this.#backend?.stop() },

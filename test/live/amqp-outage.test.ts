@@ -286,8 +286,14 @@ void t.test('connection loss', async (t) => {
     const twice = scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_MAX_RETRIES: '2' }, nowhere);
     t.match(await twice.end(), { code: 69 });
     const noReconnect = await scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_RETRY: 'false' }).ready();
+    const running = await scene.call('early', 'runs-on');
+    await noReconnect.event('task.started');
+    await eventually(t, 'it is acknowledged', async () => String(await scene.messages()) === '0,0');
     const counted = await scene.start(['-c', '1'], { UMBEL_BROKER_CONNECTION_MAX_RETRIES: '2' }).ready();
     await server.stop();
+    await noReconnect.event('worker.fatal');
+    scene.open('runs-on');
+    t.equal(await running.get(get), 'first', 'what runs is finished before');
     for (const worker of [noReconnect, counted]) {
       t.match(await worker.end(), { code: 69 });
       t.match(worker.all('worker.fatal'), [{ code: 'BROKER_LOST' }]);
