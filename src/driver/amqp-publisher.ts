@@ -94,6 +94,11 @@ export class AmqpPublisher {
     return this.#stopped;
   }
 
+  /** The server is known to be back. */
+  hurry(): void {
+    this.#connection.hurry();
+  }
+
   /** `done` is called exactly once. */
   publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
     const unconfirmed = message.mandatory ? null : this.#unconfirmed;

@@ -146,6 +146,11 @@ export class AmqpConnection {
     this.#link.session?.fail(new AmqpFailure('lost', `the connection to RabbitMQ was given up: ${reason} (${this.displayUrl})`));
   }
 
+  /** The server is known to be back. */
+  hurry(): void {
+    this.#link.hurry();
+  }
+
   /** Rejects with an AmqpFailure; at once when there is no connection. */
   async openChannel(options: { readonly confirm?: boolean } = {}): Promise<AmqpChannel> {
     const { session } = this.#link;

@@ -162,6 +162,14 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
     session?.drop();
   }
 
+  /** The server is known to be back: whoever waits before the next attempt need not. */
+  hurry(): void {
+    const pause = this.#pause;
+    if (pause === null) return;
+    this.#clock.clearTimer(pause.timer);
+    pause.wake();
+  }
+
   /** What to say when there is no session. */
   unavailable(): F {
     const { service, displayUrl } = this.#params;
@@ -285,10 +293,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
     if (this.#state === 'stopped') return;
     this.#session = null;
     this.#setState('stopped', cause);
-    if (this.#pause !== null) {
-      this.#clock.clearTimer(this.#pause.timer);
-      this.#pause.wake();
-    }
+    this.hurry();
     this.#params.onStopped?.(why);
   }
 

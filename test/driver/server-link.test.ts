@@ -138,6 +138,23 @@ t.test('users share one session; the last one to go ends it, when everything has
   t.equal(bench.link.epoch, 2);
 });
 
+t.test('the server is known to be back: the next attempt does not wait', async (t) => {
+  const bench = new Bench();
+  bench.link.hurry();
+  const session = await bench.connected();
+  session.end();
+  for (let round = 0; round < 8; round++) {
+    (await bench.next()).fail('lost');
+    await settled();
+    t.equal(bench.attempts.length, 0, 'it waits');
+    bench.link.hurry();
+  }
+  (await bench.next()).succeed();
+  await settled();
+  t.equal(bench.link.state, 'connected');
+  bench.link.abandon();
+});
+
 t.test('several endpoints in turn, from the one that served last', async (t) => {
   const bench = new Bench(['a', 'b', 'c']);
   const acquired = bench.link.acquire();

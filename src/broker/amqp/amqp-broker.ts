@@ -441,6 +441,7 @@ export class AmqpBroker implements Broker {
       case 'connected': {
         this.#delayQueues.reconnected();
         this.#nativeDelay.reconnected();
+        this.#publisher.hurry();
         // Whoever hears of the connection may begin something on it at once; that is not to be begun again.
         const before = { subscriptions: [...this.#subscriptions], listeners: [...this.#listeners] };
         this.#state.set('connected', null);

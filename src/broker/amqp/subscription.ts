@@ -420,7 +420,14 @@ export class AmqpSubscription implements Subscription {
     // For what was wanted meanwhile.
     void this.#consumers.align();
     this.#count.recount();
-    if (!isFirst) this.#log.info('broker.consuming', `Consuming again from ${this.#consumers.queues.join(', ')}`);
+    if (isFirst) return;
+    const consumed = this.#consumers.queues.join(', ');
+    // A worker that is quiet, or has no child free.
+    const text =
+      consumed === ''
+        ? `Nothing is taken from ${this.queues.join(', ')} for now; there is a channel again`
+        : `Consuming again from ${consumed}`;
+    this.#log.info('broker.consuming', text);
   }
 
   #onMessage(consumer: Consumer, raw: RawMessage): void {

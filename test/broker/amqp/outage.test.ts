@@ -70,6 +70,19 @@ t.test('outages', async (t) => {
     t.equal((await broker.topology.look('begun'))?.consumers, 1);
   });
 
+  t.test('a pause outlives its connection, and nothing else is said', async (t) => {
+    const { broker, log } = await started(t, server.url());
+    await broker.declareQueue({ name: 'paused' });
+    const inbox = await openInbox(broker, ['paused']);
+    inbox.subscription.pause();
+    await server.control.closeAllConnections('test');
+    t.match((await log.event('broker.consuming')).message, /^Nothing is taken from paused for now/);
+    await publish(broker, 'paused', 'x');
+    t.equal(await broker.countReady('paused'), 1);
+    inbox.subscription.resume();
+    t.equal(textOf(await inbox.deliveries.next()), 'x');
+  });
+
   t.test('an acknowledgement under way when the connection goes is not called done', async (t) => {
     const proxy = await TcpProxy.start(t, server.port);
     const { broker } = await started(t, `amqp://127.0.0.1:${proxy.port}//`);
