@@ -88,7 +88,7 @@ export class DeadLetters {
     const letter = { ...message, properties, headers };
     const send = async (): Promise<void> => {
       await this.#declare();
-      await broker.publish(letter, { exchange: '', routingKey: queue, mandatory: true });
+      await broker.publish(letter, { exchange: '', routingKey: queue, queue, mandatory: true });
     };
     await send().catch((error: unknown) => {
       if (!(error instanceof UmbelError && error.code === 'BROKER_REFUSED')) throw error;
@@ -156,7 +156,8 @@ export class DeadLetters {
   async #sendBack({ id, message, cause }: DeadLetter): Promise<void> {
     const { broker, queue } = this.#params;
     if (cause === null) throw new UmbelError('USAGE', `message ${id} in ${queue} must say where it came from, and does not`);
-    await broker.publish({ ...message, headers: withoutOwn(message.headers) }, { exchange: '', routingKey: cause.queue, mandatory: true });
+    const to = { exchange: '', routingKey: cause.queue, queue: cause.queue, mandatory: true };
+    await broker.publish({ ...message, headers: withoutOwn(message.headers) }, to);
   }
 
   #declare(): Promise<void> {

@@ -229,7 +229,7 @@ export class AmqpBroker implements Broker {
       const { exchange, routingKey } = queue === undefined ? destination : { exchange: '', routingKey: queue };
       let wire: RawPublish;
       try {
-        wire = toWire(message, exchange, routingKey, mandatory);
+        wire = toWire(queue === undefined ? message : uncopied(message), exchange, routingKey, mandatory);
       } catch (error) {
         throw brokerUnavailable(error);
       }
@@ -475,4 +475,12 @@ export class AmqpBroker implements Broker {
         this.#log.warning('broker.redeclare', `Queues could not be declared again: ${messageOf(error)}`);
     });
   }
+}
+
+/** Without the headers that name further routing keys, each of which would be sent a copy. */
+function uncopied(message: Message): Message {
+  const { headers } = message;
+  if (headers === null || !('CC' in headers || 'BCC' in headers)) return message;
+  const { CC: _cc, BCC: _bcc, ...rest } = headers;
+  return { ...message, headers: rest };
 }

@@ -107,6 +107,18 @@ t.test('topology', async (t) => {
     await t.rejects(openInbox(broker, ['no such queue']), { code: 'BROKER_REFUSED', message: /no queue 'no such queue'/ });
   });
 
+  t.test('to one queue alone, whatever CC says', async (t) => {
+    for (const name of ['one', 'copied']) await broker.declareQueue({ name });
+    const message = withHeaders('x', { CC: ['copied'], id: 'a' });
+    await broker.publish(message, { exchange: 'one', routingKey: 'one', queue: 'one', mandatory: true });
+    const inbox = await openInbox(broker, ['one']);
+    const delivery = await inbox.deliveries.next();
+    t.strictSame(delivery.headers, { id: 'a' });
+    t.equal(await broker.countReady('copied'), 0);
+    await inbox.subscription.ack(delivery);
+    await inbox.subscription.release();
+  });
+
   t.test('dead letters', async (t) => {
     await broker.declareQueue({ name: 'dead', exchange: 'dlx', routingKey: 'dead' });
     await broker.declareQueue({ name: 'mortal', arguments: { 'x-dead-letter-exchange': 'dlx', 'x-dead-letter-routing-key': 'dead' } });
