@@ -30,6 +30,8 @@ export interface EventDispatcherParams {
 /** Task events in one message. What a busy worker does in one turn fits into few: a message costs more than an event. */
 const mostInList = 200;
 const offsetFreshMs = 60_000;
+/** At the end. A broker that is short of memory takes nothing until it has some again. */
+const stopGraceMs = 2000;
 
 interface Outgoing {
   readonly message: Message;
@@ -78,11 +80,18 @@ export class EventDispatcher {
     this.#resend();
   }
 
-  /** Resolves when everything is sent that can be. */
+  /** Resolves when everything is sent that can be soon. */
   async stop(): Promise<void> {
     this.#sendGathered();
     this.#started = false;
-    if (this.#inFlight > 0 && this.#params.broker.state === 'connected') await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#inFlight === 0 || this.#params.broker.state !== 'connected') return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.setTimer(resolve, stopGraceMs);
+      this.#idle.push(() => {
+        this.#clock.clearTimer(timer);
+        resolve();
+      });
+    });
   }
 
   /** Of a worker or a client; `origin`: of a process that has no connection of its own. */

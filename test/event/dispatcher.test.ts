@@ -129,6 +129,18 @@ t.test('events that the broker refuses are said once, until one is taken again',
   t.equal(lines(), 2);
 });
 
+t.test('stopping does not wait for a broker that takes nothing', async (t) => {
+  const { dispatcher, broker, clock } = await scene(t);
+  await dispatcher.stop();
+  broker.publish = () => new Promise(() => {});
+  dispatcher.start();
+  dispatcher.send('worker-offline', {});
+  await new Promise((resolve) => setImmediate(resolve));
+  const stopped = dispatcher.stop();
+  clock.advance(2000);
+  await t.resolves(stopped);
+});
+
 t.test('stopping waits for what is on its way', async (t) => {
   const { dispatcher, heard } = await scene(t);
   dispatcher.started('last');
