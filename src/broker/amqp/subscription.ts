@@ -64,6 +64,8 @@ export class AmqpSubscription implements Subscription {
   readonly #deferrals: Deferrals;
   /** On their way into a delay queue. */
   #parking = 0;
+  /** Wakes who waits for those. */
+  #onParked: (() => void) | null = null;
   #channel: AmqpChannel | null = null;
   #window: AckWindow | null = null;
   #epoch = 0;
@@ -331,6 +333,15 @@ export class AmqpSubscription implements Subscription {
     this.#held.clear();
     this.#buffer = [];
     this.#deferrals.clear();
+    // What a delay queue has by then must not come back as well.
+    if (this.#parking > 0)
+      await new Promise<void>((resolve) => {
+        const before = this.#onParked;
+        this.#onParked = () => {
+          before?.();
+          resolve();
+        };
+      });
     const channel = this.#channel;
     const window = this.#window;
     this.#channel = null;
@@ -367,6 +378,7 @@ export class AmqpSubscription implements Subscription {
     this.#buffer = [];
     this.#deferrals.clear();
     this.#parking = 0;
+    this.#onParked?.();
     this.#count.end();
     this.#stopTimers();
     window?.end('stale');
@@ -517,7 +529,7 @@ export class AmqpSubscription implements Subscription {
     if (failure === null) {
       const outcome = window.ack(delivery.tag);
       this.#count.recount();
-      this.#settled();
+      this.#parked();
       return outcome;
     }
     if (!this.#saidParking) {
@@ -529,8 +541,13 @@ export class AmqpSubscription implements Subscription {
     }
     if (this.#cancelled) this.#giveBack(delivery);
     else this.#deferrals.add(delivery, dueAtMs);
-    this.#settled();
+    this.#parked();
     return 'done';
+  }
+
+  #parked(): void {
+    if (this.#parking === 0) this.#onParked?.();
+    this.#settled();
   }
 
   #narrow(step: Promise<unknown>): void {
