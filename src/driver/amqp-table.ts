@@ -15,6 +15,8 @@ interface Tagged {
 
 const int32Max = 2 ** 31 - 1;
 const int64Max = 2n ** 63n - 1n;
+/** The last second of the year 9999: a later time in a header ends Python workers. */
+const lastSecond = 253_402_300_799;
 
 /** For amqplib's encoder: every number with the tag it is to have. Throws a TypeError for what no table can hold. */
 export function taggedTable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -48,10 +50,16 @@ function taggedValue(value: unknown): unknown {
   if (value === null) return null;
   if (Array.isArray(value)) return value.map((item) => taggedValue(item === undefined ? null : item));
   if (Buffer.isBuffer(value)) return value;
-  if (value instanceof Date) return { '!': 'timestamp', value: Math.max(0, Math.floor(value.getTime() / 1000)) } satisfies Tagged;
+  if (value instanceof Date) return taggedDate(value);
   const table = taggedTable(value as Record<string, unknown>);
   // A table with a key '!' would be taken for a tagged value.
   return Object.hasOwn(table, '!') ? ({ '!': 'object', value: table } satisfies Tagged) : table;
+}
+
+function taggedDate(value: Date): Tagged {
+  const seconds = Math.floor(value.getTime() / 1000);
+  if (!(seconds <= lastSecond)) throw new TypeError(`a time in a header must be a time before the year 10000, got ${value}`);
+  return { '!': 'timestamp', value: Math.max(0, seconds) };
 }
 
 function taggedNumber(value: number): Tagged {

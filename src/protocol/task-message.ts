@@ -306,7 +306,7 @@ export function encodeTask(task: OutgoingTask, nowMs = Date.now()): Message {
   const first = task.protocol === 1;
   let body = Buffer.from(first ? encodeBody1(task) : encodeBody2(task));
   const headers: Record<string, unknown> = first ? {} : headersOf(task);
-  if (isGiven(task.headers)) Object.assign(headers, task.headers);
+  if (isGiven(task.headers)) addCustomHeaders(headers, task.headers as Fields, task.task);
   if (typeof task.compression === 'string') {
     const compressed = compress(body, task.compression);
     body = compressed.body as Buffer<ArrayBuffer>;
@@ -324,6 +324,43 @@ export function encodeTask(task: OutgoingTask, nowMs = Date.now()): Message {
   if (isGiven(task.extraProperties)) properties.extra = task.extraProperties as Record<string, unknown>;
   return { properties, headers, body };
 }
+
+/**
+ * They override ours. One that Python workers do not survive (messages.md §7: no id; a time limit of another shape) is refused; undefined is not given.
+ * Throws TASK_OPTION_INVALID.
+ */
+function addCustomHeaders(headers: Record<string, unknown>, custom: Fields, taskName: string): void {
+  for (const name in custom) {
+    if (!Object.hasOwn(custom, name)) continue;
+    const value = custom[name];
+    if (value === undefined) continue;
+    const rule = vitalHeaders.get(name);
+    if (rule !== undefined && !rule.fits(value))
+      throw new UmbelError(
+        'TASK_OPTION_INVALID',
+        `call of task ${taskName}: the header ${name} must be ${rule.text}, got ${repr(value, 100)}`,
+      );
+    if (name === '__proto__') Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true });
+    else headers[name] = value;
+  }
+}
+
+const aName = { text: 'a non-empty text', fits: (value: unknown): boolean => typeof value === 'string' && value !== '' };
+const vitalHeaders: ReadonlyMap<string, { readonly text: string; fits(value: unknown): boolean }> = new Map([
+  ['task', aName],
+  ['id', aName],
+  [
+    'timelimit',
+    {
+      text: '[hard, soft] in seconds',
+      fits: (value: unknown): boolean =>
+        value === null ||
+        (Array.isArray(value) &&
+          value.length === 2 &&
+          value.every((limit) => !isGiven(limit) || (typeof limit === 'number' && limit >= 0))),
+    },
+  ],
+]);
 
 function headersOf(task: OutgoingTask): Record<string, unknown> {
   const headers: Record<string, unknown> = {

@@ -27,6 +27,7 @@ t.test('every integer is an int32, or an int64 beyond; no narrow tag ever', asyn
   t.strictSame(Object.keys(taggedTable(JSON.parse('{"__proto__": {"a": 1}, "b": 2}'))), ['__proto__', 'b']);
   t.throws(() => taggedTable({ ['x'.repeat(256)]: 1 }), /at most 255 bytes/);
   t.throws(() => tags(() => {}), /got function/);
+  for (const time of [253_402_300_800_000, 8.64e15, Number.NaN]) t.throws(() => tags(new Date(time)), /before the year 10000/);
 });
 
 /** A table of one field. */

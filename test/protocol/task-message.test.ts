@@ -272,6 +272,15 @@ t.test('writing: what cannot be sent', async (t) => {
   t.throws(() => encodeTask({ ...plain, serializer: 'pickle' }), { code: 'NOT_SUPPORTED' });
   t.throws(() => encodeTask({ ...plain, compression: 'lzma' }), { code: 'NOT_SUPPORTED' });
   t.strictSame(encodeTask({ ...plain, protocol: 1 }).headers, {});
+  // messages.md §7: Python workers do not survive them.
+  for (const headers of [{ id: null }, { id: '' }, { task: 5 }, { timelimit: 5 }, { timelimit: [1, 2, 3] }, { timelimit: 'soon' }])
+    t.throws(() => encodeTask({ ...plain, headers }), { code: 'TASK_OPTION_INVALID', message: /the header (id|task|timelimit) must be/ });
+  const { id } = encodeTask(plain).headers ?? {};
+  t.match(encodeTask({ ...plain, headers: { id: undefined, timelimit: [3, null], mine: 1 } }).headers, {
+    id,
+    timelimit: [3, null],
+    mine: 1,
+  });
 });
 
 t.test('writing protocol 1: the rest of a chain is callbacks, one inside the other', async (t) => {
