@@ -63,6 +63,8 @@ function taggedDate(value: Date): Tagged {
 }
 
 function taggedNumber(value: number): Tagged {
+  // RabbitMQ cannot read them, and ends the connection: the message would be sent again and again.
+  if (!Number.isFinite(value)) throw new TypeError(`a number in a header must be finite, got ${value}`);
   if (!Number.isInteger(value)) return { '!': 'double', value };
   if (value >= -int32Max - 1 && value <= int32Max) return { '!': 'int', value };
   if (value < 0) return { '!': 'double', value };
