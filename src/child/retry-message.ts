@@ -61,5 +61,6 @@ export function retryMessage(task: PreparedTask, settings: ChildSettings, retry:
 
 function routeOf(queue: string | undefined, exchange: string, routingKey: string): RouteOptions {
   if (queue !== undefined) return { queue };
-  return exchange === '' ? { queue: routingKey } : { exchange, routingKey };
+  // To this queue alone, also when it has an exchange of its own that others listen to.
+  return exchange === '' ? { queue: routingKey, exchange, routingKey } : { exchange, routingKey };
 }

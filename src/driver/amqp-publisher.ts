@@ -157,7 +157,7 @@ export class AmqpPublisher {
     return this.#unconfirmed === null ? lanes : [this.#unconfirmed, ...lanes];
   }
 
-  /** A connection that goes, or a server that does not read, is not waited for: what is left fails. */
+  /** A connection that goes is not waited for, and a server that does not read for no longer than the grace: what is left fails. */
   #flushed(lanes: readonly Lane[]): Promise<void> {
     if (this.#connection.state !== 'connected') return Promise.resolve();
     return new Promise((resolve) => {

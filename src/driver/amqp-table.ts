@@ -17,9 +17,11 @@ const int32Max = 2 ** 31 - 1;
 const int64Max = 2n ** 63n - 1n;
 /** The last second of the year 9999: a later time in a header ends Python workers. */
 const lastSecond = 253_402_300_799;
+/** Python's readers call themselves for each level and end at about a thousand; with that its worker. */
+const deepest = 100;
 
 /** For amqplib's encoder: every number with the tag it is to have. Throws a TypeError for what no table can hold. */
-export function taggedTable(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function taggedTable(values: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
   const table: Record<string, unknown> = {};
   for (const key in values) {
     if (!Object.hasOwn(values, key)) continue;
@@ -27,13 +29,13 @@ export function taggedTable(values: Readonly<Record<string, unknown>>): Record<s
     if (value === undefined) continue;
     if (key.length > 80 && Buffer.byteLength(key) > 255) throw new TypeError(`a header name must have at most 255 bytes, got '${key}'`);
     // A plain key: '__proto__' from JSON would set the prototype.
-    if (key === '__proto__') Object.defineProperty(table, key, { value: taggedValue(value), enumerable: true });
-    else table[key] = taggedValue(value);
+    if (key === '__proto__') Object.defineProperty(table, key, { value: taggedValue(value, depth), enumerable: true });
+    else table[key] = taggedValue(value, depth);
   }
   return table;
 }
 
-function taggedValue(value: unknown): unknown {
+function taggedValue(value: unknown, depth: number): unknown {
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -48,10 +50,11 @@ function taggedValue(value: unknown): unknown {
       throw new TypeError(`a header must be text, number, boolean, null, list or table, got ${typeof value}`);
   }
   if (value === null) return null;
-  if (Array.isArray(value)) return value.map((item) => taggedValue(item === undefined ? null : item));
+  if (depth === deepest) throw new TypeError(`a header must be nested at most ${deepest} deep`);
+  if (Array.isArray(value)) return value.map((item) => taggedValue(item === undefined ? null : item, depth + 1));
   if (Buffer.isBuffer(value)) return value;
   if (value instanceof Date) return taggedDate(value);
-  const table = taggedTable(value as Record<string, unknown>);
+  const table = taggedTable(value as Record<string, unknown>, depth + 1);
   // A table with a key '!' would be taken for a tagged value.
   return Object.hasOwn(table, '!') ? ({ '!': 'object', value: table } satisfies Tagged) : table;
 }

@@ -29,8 +29,6 @@ export interface EventDispatcherParams {
 
 /** Task events in one message. What a busy worker does in one turn fits into few: a message costs more than an event. */
 const mostInList = 200;
-/** How long the end waits for the last ones. */
-const stopGraceMs = 2000;
 const offsetFreshMs = 60_000;
 /** At the end. A broker that is short of memory takes nothing until it has some again. */
 const stopGraceMs = 2000;

@@ -103,9 +103,16 @@ export function configuredQueues({ settings }: Config): readonly QueueDeclaratio
   return [...queueTableOf(settings).known].filter((queue) => queue.broadcast !== true);
 }
 
-/** What fails, fails the command, which says so once. */
+/** What fails, fails the command, which says so once. One that only waits has to say for what. */
 function clientLog(): Logger {
-  return createLogger({ level: 'critical', format: 'text', processName: 'umbel' });
+  return createLogger({
+    level: 'critical',
+    format: 'text',
+    processName: 'umbel',
+    trace: ({ event, message }) => {
+      if (event === 'amqp.blocked') process.stderr.write(`umbel: ${message}\n`);
+    },
+  });
 }
 
 function sharedConnections(config: Config, env: NodeJS.ProcessEnv, log: Logger): Connections {

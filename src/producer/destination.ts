@@ -35,7 +35,9 @@ export function targetOf(route: RouteOptions, table: QueueTable): Target {
   const isNamedExchange = exchange !== undefined && exchange !== '';
   const type: ExchangeType =
     route.exchangeType ?? (isNamedExchange ? table.exchangeType(exchange) : undefined) ?? queue.exchangeType ?? 'direct';
-  if (type === 'direct' && !(isNamedExchange && routingKey !== undefined)) return { exchange: '', routingKey: queue.name, queue };
+  const isQueueItself = exchange === '' && routingKey === queue.name && type !== 'fanout';
+  if (isQueueItself || (type === 'direct' && !(isNamedExchange && routingKey !== undefined)))
+    return { exchange: '', routingKey: queue.name, queue };
   if (isNamedExchange) {
     // The key of a broadcast says nothing to anybody, but with Redis it is part of the channel that Python workers listen to.
     const otherwise = type === 'fanout' ? table.defaultRoutingKey : '';

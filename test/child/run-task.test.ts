@@ -415,7 +415,7 @@ t.test('retry: the same id, one try more, everything else as it was', (t) => {
   const [next] = end.followUps;
   t.match(next?.meta, {
     taskId: 'id-1',
-    route: { queue: 'celery', priority: 3 },
+    route: { queue: 'celery', exchange: '', routingKey: 'celery', priority: 3 },
     headers: {
       id: 'id-1',
       retries: 2,

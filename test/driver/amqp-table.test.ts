@@ -27,6 +27,10 @@ t.test('every integer is an int32, or an int64 beyond; no narrow tag ever', asyn
   t.throws(() => taggedTable({ ['x'.repeat(256)]: 1 }), /at most 255 bytes/);
   t.throws(() => tags(() => {}), /got function/);
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) t.throws(() => tags(value), /must be finite/);
+  const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)]);
+  t.doesNotThrow(() => tags(nested(100)));
+  t.throws(() => tags(nested(101)), /nested at most 100 deep/);
+  t.throws(() => tags(nested(2000)), /nested at most 100 deep/);
   for (const time of [253_402_300_800_000, 8.64e15, Number.NaN]) t.throws(() => tags(new Date(time)), /before the year 10000/);
 });
 

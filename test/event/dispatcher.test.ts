@@ -149,17 +149,6 @@ t.test('stopping waits for what is on its way', async (t) => {
   t.equal(heard.length, 1);
 });
 
-t.test('stopping does not wait for a broker that takes nothing', async (t) => {
-  const { broker, dispatcher, clock } = await scene(t);
-  const taken = Promise.withResolvers<void>();
-  broker.publish = () => taken.promise;
-  dispatcher.started('last');
-  const stopped = dispatcher.stop();
-  clock.advance(2000);
-  await stopped;
-  taken.resolve();
-});
-
 t.test('a heartbeat: online, every so often, when asked, offline', async (t) => {
   const { dispatcher, heard, until, clock } = await scene(t);
   const heartbeat = new Heartbeat({ dispatcher, intervalMs: 2000, clock, active: () => 1, processed: () => 5 });

@@ -220,6 +220,21 @@ void t.test('connection loss', async (t) => {
     t.notMatch(worker.lines.join('\n'), /secret|:guest@/, 'no password is shown');
   };
 
+  t.test('a memory alarm keeps no worker from starting, working and stopping', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'alarm');
+    const result = await scene.call('late', 'meanwhile');
+    await server.control.setMemoryLimit({ bytes: 1 });
+    t.teardown(() => server.control.setMemoryLimit({ fraction: 0.4 }));
+    await eventually(t, 'the alarm is on', async () => (await server.control.evaluate('rabbit_alarm:get_alarms().')) !== '[]');
+    const worker = await scene.start(['-c', '1'], { UMBEL_WORKER_ENABLE_MINGLE: 'true' }).ready();
+    t.match(worker.all('mingle.failed'), [{ message: /the broker has not taken the request within 1 s/ }]);
+    scene.open('meanwhile');
+    t.equal(await result.get(get), 'first');
+    await eventually(t, 'it is acknowledged', async () => String(await scene.messages()) === '0,0');
+    t.strictSame(await worker.stop(), { code: 0, signal: null });
+    t.equal(worker.all('amqp.blocked').length, 1, 'said once');
+  });
+
   t.test('a missing virtual host, until it is there', async (t) => {
     const scene = await AmqpScene.open(t, server, 'vhost');
     const worker = scene.start(['-c', '1'], {}, server.url('later'));

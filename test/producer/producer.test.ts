@@ -89,6 +89,9 @@ t.test('whole declarations, and all queues of an exchange before a message to it
   await send({ queue: 'video' });
   t.equal(declared.length, 2);
   t.same(broker.published.at(-1)?.destination, { exchange: 'tasks', routingKey: 'video.#' });
+  // A retry of what came by the default exchange: to nobody else who listens to the exchange of the queue.
+  await send({ queue: 'video', exchange: '', routingKey: 'video' });
+  t.same(broker.published.at(-1)?.destination, { exchange: '', routingKey: 'video' });
 });
 
 t.test('nothing is published to a queue that is still being declared', async (t) => {
