@@ -8,6 +8,9 @@ import type { RawProperties, RawPublish } from '../../driver/amqp-raw.ts';
 import { taggedTable } from '../../driver/amqp-table.ts';
 import type { Message, MessageProperties } from '../../protocol/message.ts';
 
+/** RabbitMQ ends the channel over a longer one. Ten years. */
+const longestExpirationMs = 315_360_000_000;
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Throws an AmqpFailure of kind 'message' for what AMQP cannot carry. */
@@ -36,7 +39,8 @@ export function toWire(message: Message, exchange: string, routingKey: string, m
     priority: properties.priority,
     correlationId: properties.correlationId,
     replyTo: properties.replyTo,
-    expiration,
+    // Workers look at the header `expires` in any case.
+    expiration: Number(expiration) > longestExpirationMs ? undefined : expiration,
     messageId: textOf(extra?.message_id),
     timestamp: typeof extra?.timestamp === 'number' ? extra.timestamp : undefined,
     type: textOf(extra?.type),
