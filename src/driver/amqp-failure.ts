@@ -88,7 +88,7 @@ export function toAmqpFailure(thrown: unknown, where: string): AmqpFailure {
       return new AmqpFailure('channel', `the channel ended (${where})`, options);
     return new AmqpFailure('lost', `the connection to RabbitMQ failed: ${connectionText(thrown, text)} (${where})`, options);
   }
-  return new AmqpFailure(kind, `${ruleOf(kind)}: ${maskUrl(text)} (${where})`, options);
+  return new AmqpFailure(kind, `${ruleOf(kind)}: ${code} ${maskUrl(text)} (${where})`, options);
 }
 
 /** As `toAmqpFailure`, for what ends an attempt to connect. */

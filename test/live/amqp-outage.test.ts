@@ -286,7 +286,7 @@ void t.test('connection loss', async (t) => {
     const said = worker.all('broker.denied').map(({ message }) => message);
     for (const without of ['How many children a message has ended', 'This worker hears nothing of others', 'Remote control does not reach'])
       t.equal(said.filter((line) => line.startsWith(without)).length, 1, without);
-    t.match(said.join('\n'), /^queue undeclared could not be declared and is used if it is there: ACCESS_REFUSED/m);
+    t.match(said.join('\n'), /^queue undeclared could not be declared and is used if it is there: 403 ACCESS_REFUSED/m);
     t.same(worker.all('broker.channel-lost'), [], 'nobody listens anew');
     t.equal(await task.get(get), 'first');
     t.strictSame(await worker.stop(), { code: 0, signal: null });

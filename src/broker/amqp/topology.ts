@@ -183,7 +183,7 @@ export class Topology {
     if (!(error instanceof AmqpFailure) || (error.kind !== 'differs' && error.kind !== 'denied')) throw error;
     if (error.kind === 'differs')
       this.#sayOnce('broker.differs', `${what} exists on the server with other properties and is used as it is: ${difference(error)}`);
-    else this.#sayOnce('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyText}`);
+    else this.#sayOnce('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyCode} ${error.replyText}`);
   }
 
   #sayOnce(event: 'broker.differs' | 'broker.denied', message: string): void {
