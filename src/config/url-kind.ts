@@ -42,7 +42,7 @@ export function url({ noun, schemes, notBuilt, list = false, words = [] }: UrlPa
   };
   const readAll = (value: unknown): string | Refusal => {
     const parts = Array.isArray(value) ? value : typeof value === 'string' && !value.includes('sqlite:') ? value.split(';') : [value];
-    if (!list || parts.length < 2) return read(Array.isArray(value) ? parts[0] : value);
+    if (!list || parts.length < 2) return read(Array.isArray(value) && value.length > 0 ? parts[0] : value);
     const urls: string[] = [];
     for (const part of parts) {
       const one = read(typeof part === 'string' ? part.trim() : part);

@@ -124,4 +124,5 @@ t.test('options of another transport are refused, with their place', async (t) =
   for (const lines of ['url = "redis://h"\ntransport_options = { socket_keepalive = true }', 'url = "amqp://h"\nheartbeat = 10', ''])
     t.doesNotThrow(() => checkTransportOptions(load(t, `[broker]\n${lines}\n`)));
   t.throws(() => load(t, '[broker]\nurl = ["amqp://h", "redis://h"]'), { message: /may be several URLs of Redis or of RabbitMQ only/ });
+  t.throws(() => load(t, '[broker]\nurl = []'), { message: /broker\.url must be a broker URL .*, got \[\]/ });
 });
