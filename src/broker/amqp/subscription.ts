@@ -357,16 +357,15 @@ export class AmqpSubscription implements Subscription {
   /** The channel or its connection has ended. */
   #lost(channel: AmqpChannel, cause: AmqpFailure): void {
     if (this.#channel !== channel) return;
-    this.#drop();
-    if (this.#released || this.#cancelled) {
-      this.#params.ended(this);
-      return;
-    }
+    const isOver = this.#released || this.#cancelled;
     if (cause.kind !== 'lost') {
       const what = cause.kind === 'timeout' ? 'broker.consumer-timeout' : 'broker.channel-lost';
-      this.#log.error(what, `${cause.message}. What was held comes again; consuming goes on with another channel`);
+      const then = isOver ? 'to whoever takes it now: this worker takes no more' : 'and consuming goes on with another channel';
+      this.#log.error(what, `${cause.message}. What was held comes again, ${then}`);
     }
-    this.#opening.soon();
+    this.#drop();
+    if (isOver) this.#params.ended(this);
+    else this.#opening.soon();
   }
 
   /** Forget everything of this channel; what was delivered is lost. */
