@@ -104,9 +104,9 @@ export class RabbitmqControl {
     await this.#done(`rabbit_auth_backend_internal:change_password(${binary(name)}, ${binary(password)}, <<"test">>)`);
   }
 
-  /** To write and read everything there, and to declare what `configure` fits. */
-  async allow(user: string, vhost = '/', configure = '.*'): Promise<void> {
-    const rights = `${binary(configure)}, <<".*">>, <<".*">>`;
+  /** To write everything there, to declare what `configure` fits and to read what `read` does. */
+  async allow(user: string, vhost = '/', configure = '.*', read = '.*'): Promise<void> {
+    const rights = `${binary(configure)}, <<".*">>, ${binary(read)}`;
     await this.#done(`rabbit_auth_backend_internal:set_permissions(${binary(user)}, ${binary(vhost)}, ${rights}, <<"test">>)`);
   }
 

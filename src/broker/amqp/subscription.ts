@@ -28,8 +28,10 @@ import { type Attempt, ChannelOpening } from './channel-opening.ts';
 import { type Consumer, ConsumerSet } from './consumer-set.ts';
 import { Deferrals } from './deferrals.ts';
 import type { DelayQueues } from './delay-queues.ts';
+import { refusalToConsume } from './may-consume.ts';
 import { PrefetchCount } from './prefetch-count.ts';
 import type { Topology } from './topology.ts';
+import { brokerUnavailable } from './unavailable.ts';
 
 export interface AmqpSubscriptionParams {
   readonly connection: AmqpConnection;
@@ -275,7 +277,10 @@ export class AmqpSubscription implements Subscription {
   }
 
   async addQueue(queue: string): Promise<void> {
-    await this.#params.topology.ensure(queue);
+    const { topology, connection } = this.#params;
+    await topology.ensure(queue);
+    const refusal = await refusalToConsume(connection, queue);
+    if (refusal !== null) throw brokerUnavailable(refusal);
     if (this.#cancelled) return;
     this.#queues.add(queue);
     this.#count.recount();

@@ -275,6 +275,37 @@ t.test('outages', async (t) => {
     });
   });
 
+  t.test('a queue that may not be read is refused before the channel would end for it', async (t) => {
+    await server.control.addUser('reader', 'right');
+    await server.control.allow('reader', '/', '.*', '^readable');
+    const { broker, log } = await started(t, `amqp://reader:right@127.0.0.1:${server.port}//`);
+    const { broker: owner } = await started(t, server.url());
+    for (const name of ['readable', 'readable-too', 'secret']) await owner.declareQueue({ name });
+    for (const text of ['held', 'next']) await publish(owner, 'readable', text);
+    await publish(owner, 'readable-too', 'there');
+    const inbox = await openInbox(broker, ['readable'], 1);
+    const held = await inbox.deliveries.next();
+    t.equal(textOf(held), 'held');
+    await t.rejects(inbox.subscription.addQueue('secret'), {
+      code: 'BROKER_UNAVAILABLE',
+      message: /lacks a right that is needed: 403 .*'secret'/,
+    });
+    t.strictSame(inbox.subscription.queues, ['readable']);
+    await inbox.subscription.addQueue('readable-too');
+    t.equal(await inbox.subscription.ack(held), 'done', 'the channel is the same');
+    const rest = [await inbox.deliveries.next()];
+    await inbox.subscription.ack(rest[0]!);
+    rest.push(await inbox.deliveries.next());
+    t.same(rest.map((delivery) => [textOf(delivery), delivery.redelivered]).sort(), [
+      ['next', false],
+      ['there', false],
+    ]);
+    t.strictSame(
+      log.lines.filter(({ event }) => event === 'broker.consume-failed' || event === 'broker.channel-lost'),
+      [],
+    );
+  });
+
   t.test('a server restart: durable messages, listeners and consuming come back, transient messages do not', async (t) => {
     const { broker } = await started(t, server.url(), { options: { publishPatienceMs: null } });
     for (const name of ['restart', 'mixed']) await broker.declareQueue({ name });
