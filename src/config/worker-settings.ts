@@ -73,7 +73,7 @@ export const workerSettings = {
   worker_disable_prefetch: setting<boolean>({
     kind: boolean(),
     default: false,
-    doc: 'Take a message only when a child is free for it: nothing is held in reserve, whatever the multiplier. For long tasks that another worker could begin at once; short ones come more slowly.',
+    doc: 'Take a message only when a child is free for it: nothing is held in reserve, whatever the multiplier. For long tasks that another worker could begin at once; short ones come more slowly. What a worker holds already, because of a rate limit or, on RabbitMQ and Redis, of an ETA, stays with it until a child is free, although another worker may have nothing to do.',
     celeryDiffers: 'In Celery (5.6) with Redis alone.',
   }),
   worker_disable_rate_limits: setting<boolean>({
