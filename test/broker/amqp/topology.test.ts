@@ -65,6 +65,9 @@ t.test('topology', async (t) => {
   t.test('an exchange of another type is used as it is', async (t) => {
     await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'topic', routingKey: 'a.#' });
     await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'direct', routingKey: 'b' });
+    const said = log.lines.filter(({ event, message }) => event === 'broker.differs' && message.startsWith('exchange typed exists'));
+    t.equal(said.length, 1);
+    t.match(said[0], { level: 'error', message: /type is .*topic.* there and .*direct.* here$/ });
     const inbox = await openInbox(broker, ['typed']);
     await broker.publish(textMessage('topic'), { exchange: 'typed', routingKey: 'a.b.c' });
     t.equal(textOf(await inbox.deliveries.next()), 'topic');
