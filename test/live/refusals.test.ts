@@ -3,6 +3,7 @@
  */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import { certificates, noCertificates } from '../driver/certificates.ts';
 import { RedisServer } from '../redis-server.ts';
 import { type Ended, LiveFolder, type RunOptions } from './live-folder.ts';
 import { allGone, processesIn } from './live-worker.ts';
@@ -202,13 +203,32 @@ void t.test('what is wrong with the way to a Redis server: 78, instead of trying
       ['-b', 'rediss://127.0.0.1:1/0?ssl_ca_certs=no/such.pem'],
       /ssl_ca_certs must be a readable file, got no\/such\.pem.+\[CONFIG_INVALID\]/,
     ],
-    [['-b', 'amqps://127.0.0.1:1//?ssl_ca_certs=ok.js'], /ssl_ca_certs must be certificates, got ok\.js.+\[CONFIG_INVALID\]/],
     [
       ['-b', `${server.url()}?client_name=a%20b`],
       /client_name must be printable ASCII without spaces, got 'a b'.+\[(CONFIG_INVALID|BROKER_URL_INVALID)\]/,
     ],
   ];
   for (const [args, first] of cases) await refused(t, folder, await folder.umbel(['worker', '-A', 'ok.js', ...args]), 78, first);
+});
+
+void t.test('a certificate or key that cannot be used with RabbitMQ: 78', { skip: noCertificates }, async (t) => {
+  const folder = newFolder(t);
+  const path = certificates(t, 'rabbit.test');
+  const cases: readonly (readonly [useSsl: object, first: RegExp])[] = [
+    [{ ca_certs: 'no/such.pem' }, /ssl_ca_certs must be a readable file, got \S*no\/such\.pem.+\[CONFIG_INVALID\]/],
+    [{ ca_certs: 'ok.js' }, /ssl_ca_certs must be certificates, got \S*ok\.js.+\[CONFIG_INVALID\]/],
+    [{ certfile: 'ok.js', keyfile: path('client.key') }, /ssl_certfile must be a certificate, got \S*ok\.js.+\[CONFIG_INVALID\]/],
+    [{ certfile: path('client.pem'), keyfile: 'ok.js' }, /ssl_keyfile must be a private key.+got \S*ok\.js.+\[CONFIG_INVALID\]/],
+    [{ certfile: path('client.pem'), keyfile: path('ca.key') }, /ssl_keyfile must be the key of ssl_certfile, got .+\[CONFIG_INVALID\]/],
+  ];
+  for (const [useSsl, first] of cases) {
+    const env = { UMBEL_BROKER_USE_SSL: JSON.stringify(useSsl) };
+    // Nobody listens there, and nobody is waited for.
+    const ended = await folder.umbel(['worker', '-A', 'ok.js', '-b', 'amqps://127.0.0.1:1//'], { env });
+    await refused(t, folder, ended, 78, first);
+  }
+  const ended = await folder.umbel(['worker', '-A', 'ok.js', '-b', 'amqps://127.0.0.1:1//?ssl_ca_certs=ok.js']);
+  await refused(t, folder, ended, 78, /ssl_ca_certs must be certificates, got ok\.js.+\[CONFIG_INVALID\]/);
 });
 
 void t.test('files that cannot be made: 73', async (t) => {
