@@ -11,7 +11,7 @@ function sourceOf(file: string, folder: string): string {
   const read = (path: string): string => readFileSync(new URL(path, root), 'utf8');
   if (file === 'conformance') return suites.map((name) => read(`test/broker/conformance/${name}`)).join('');
   if (file.endsWith('-conformance')) return read(`test/${file}.ts`);
-  if (/^(driver|consumer|child|live|node|producer|pool|broker|statedb|std|task)\//.test(file)) return read(`test/${file}.test.ts`);
+  if (/^(driver|consumer|child|live|node|producer|pool|protocol|broker|statedb|std|task)\//.test(file)) return read(`test/${file}.test.ts`);
   return read(`test/${folder}/${file}.test.ts`);
 }
 
