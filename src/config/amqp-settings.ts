@@ -18,7 +18,8 @@ export const amqpTransportFields = {
   interval_start: field(seconds(), 'seconds before the first try. Default 0.'),
   interval_step: field(seconds(), 'added before each further one. Default 0.2.'),
   interval_max: field(seconds(), 'never more than this. Default 1.'),
-  channel_max: field(integer({ min: 1, max: 65_535 }), 'most channels of a connection. Default 2047.'),
+  // A worker with everything it offers has five to eight on a connection.
+  channel_max: field(integer({ min: 16, max: 65_535 }), 'most channels of a connection. Default 2047.'),
   frame_max: field(integer({ min: 4096 }), 'most bytes of a frame. Default 131072.'),
 };
 

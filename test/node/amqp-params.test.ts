@@ -124,5 +124,8 @@ t.test('options of another transport are refused, with their place', async (t) =
   for (const lines of ['url = "redis://h"\ntransport_options = { socket_keepalive = true }', 'url = "amqp://h"\nheartbeat = 10', ''])
     t.doesNotThrow(() => checkTransportOptions(load(t, `[broker]\n${lines}\n`)));
   t.throws(() => load(t, '[broker]\nurl = ["amqp://h", "redis://h"]'), { message: /may be several URLs of Redis or of RabbitMQ only/ });
+  t.throws(() => load(t, '[broker]\ntransport_options = { channel_max = 4 }'), {
+    message: /channel_max that must be an integer from 16 to 65535, got 4/,
+  });
   t.throws(() => load(t, '[broker]\nurl = []'), { message: /broker\.url must be a broker URL .*, got \[\]/ });
 });
