@@ -24,9 +24,9 @@ export interface PlacedMessage {
 /** The headers of a delivery that is about to be parked. */
 export function parkedHeaders(delivery: Delivery): Headers {
   const headers: Record<string, unknown> = {};
-  const deaths: Record<string, unknown> = {};
+  const ofServer: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(delivery.headers ?? {})) {
-    if (serverHeaders.test(name)) deaths[name] = value;
+    if (serverHeaders.test(name)) ofServer[name] = value;
     // Counted by a quorum queue for itself.
     else if (name !== 'x-delivery-count') headers[name] = value;
   }
@@ -36,7 +36,7 @@ export function parkedHeaders(delivery: Delivery): Headers {
     routing_key: routingKey,
     redelivered,
     no_headers: delivery.headers === null,
-    deaths,
+    of_server: ofServer,
     ...(properties.expiration === undefined ? {} : { expiration: properties.expiration }),
   };
   return headers;
@@ -46,12 +46,19 @@ export function parkedHeaders(delivery: Delivery): Headers {
 export function restored(received: PlacedMessage): PlacedMessage | null {
   const parked = received.headers?.[parkedHeader];
   if (typeof parked !== 'object' || parked === null) return null;
-  const { exchange, routing_key: routingKey, redelivered, deaths, no_headers: none, expiration } = parked as Record<string, unknown>;
+  const {
+    exchange,
+    routing_key: routingKey,
+    redelivered,
+    of_server: ofServer,
+    no_headers: none,
+    expiration,
+  } = parked as Record<string, unknown>;
   const headers: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(received.headers ?? {})) {
     if (name !== parkedHeader && !serverHeaders.test(name)) headers[name] = value;
   }
-  if (typeof deaths === 'object' && deaths !== null) Object.assign(headers, deaths);
+  if (typeof ofServer === 'object' && ofServer !== null) Object.assign(headers, ofServer);
   return {
     headers: none === true && Object.keys(headers).length === 0 ? null : headers,
     exchange: typeof exchange === 'string' ? exchange : received.exchange,

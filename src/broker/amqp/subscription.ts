@@ -19,6 +19,7 @@ import type { Logger } from '../../log/logger.ts';
 import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { ChurnSet } from '../../std/churn-set.ts';
 import type { Clock } from '../../std/clock.ts';
+import { PendingWork } from '../../std/pending-work.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
@@ -65,9 +66,7 @@ export class AmqpSubscription implements Subscription {
   #buffer: Delivery[] = [];
   readonly #deferrals: Deferrals;
   /** On their way into a delay queue. */
-  #parking = 0;
-  /** Wakes who waits for those. */
-  #onParked: (() => void) | null = null;
+  readonly #parking = new PendingWork();
   #channel: AmqpChannel | null = null;
   #window: AckWindow | null = null;
   #epoch = 0;
@@ -119,7 +118,7 @@ export class AmqpSubscription implements Subscription {
       ...params,
       channel: () => (this.#opening.isUnderWay ? null : this.#channel),
       prefetch: () => this.#prefetch,
-      deferred: () => this.#deferrals.size + this.#parking,
+      deferred: () => this.#deferrals.size + this.#parking.size,
       setAside: () => this.#setAside,
       queues: () => (this.#paused || this.#cancelled ? 0 : this.#queues.size),
       // The channel's count changes at once, without other consumers.
@@ -339,14 +338,7 @@ export class AmqpSubscription implements Subscription {
     this.#buffer = [];
     this.#deferrals.clear();
     // What a delay queue has by then must not come back as well.
-    if (this.#parking > 0)
-      await new Promise<void>((resolve) => {
-        const before = this.#onParked;
-        this.#onParked = () => {
-          before?.();
-          resolve();
-        };
-      });
+    await this.#parking.idle();
     const channel = this.#channel;
     const window = this.#window;
     this.#channel = null;
@@ -366,7 +358,8 @@ export class AmqpSubscription implements Subscription {
     if (cause.kind !== 'lost') {
       const what = cause.kind === 'timeout' ? 'broker.consumer-timeout' : 'broker.channel-lost';
       const then = isOver ? 'to whoever takes it now: this worker takes no more' : 'and consuming goes on with another channel';
-      this.#log.error(what, `${cause.message}. What was held comes again, ${then}`);
+      const oldest = cause.kind === 'timeout' ? heldLongest(this.#held) : '';
+      this.#log.error(what, `${cause.message}${oldest}. What was held comes again, ${then}`);
     }
     this.#drop();
     if (isOver) this.#params.ended(this);
@@ -381,8 +374,7 @@ export class AmqpSubscription implements Subscription {
     this.#consumers.clear();
     this.#buffer = [];
     this.#deferrals.clear();
-    this.#parking = 0;
-    this.#onParked?.();
+    this.#parking.forget();
     this.#count.end();
     this.#stopTimers();
     window?.end('stale');
@@ -506,7 +498,7 @@ export class AmqpSubscription implements Subscription {
 
   #settled(): void {
     if (this.#buffer.length > 0) this.#handOver();
-    if (this.#cancelled && this.#held.size === 0 && this.#parking === 0 && !this.#released) this.#endQuietly();
+    if (this.#cancelled && this.#held.size === 0 && this.#parking.size === 0 && !this.#released) this.#endQuietly();
   }
 
   /** Cancelled and empty: its channel has no more use, once what was settled is with the server. */
@@ -520,7 +512,7 @@ export class AmqpSubscription implements Subscription {
   }
 
   async #park(window: AckWindow, delivery: AmqpDelivery, dueAtMs: number, waitMs: number): Promise<SettleOutcome> {
-    this.#parking += 1;
+    this.#parking.begun();
     let failure: unknown = null;
     try {
       await this.#params.delayQueues.park(delivery, waitMs);
@@ -529,13 +521,16 @@ export class AmqpSubscription implements Subscription {
     }
     // The channel may have ended meanwhile: then the message comes again, and maybe twice.
     if (this.#window !== window) return 'stale';
-    this.#parking -= 1;
-    if (failure === null) {
-      const outcome = window.ack(delivery.tag);
-      this.#count.recount();
-      this.#parked();
-      return outcome;
-    }
+    let outcome = done;
+    if (failure === null) outcome = window.ack(delivery.tag);
+    else this.#keepUnparked(delivery, dueAtMs, failure);
+    this.#parking.done();
+    if (failure === null) this.#count.recount();
+    this.#settled();
+    return outcome;
+  }
+
+  #keepUnparked(delivery: AmqpDelivery, dueAtMs: number, failure: unknown): void {
     if (!this.#saidParking) {
       this.#saidParking = true;
       this.#log.warning(
@@ -545,13 +540,6 @@ export class AmqpSubscription implements Subscription {
     }
     if (this.#cancelled) this.#giveBack(delivery);
     else this.#deferrals.add(delivery, dueAtMs);
-    this.#parked();
-    return 'done';
-  }
-
-  #parked(): void {
-    if (this.#parking === 0) this.#onParked?.();
-    this.#settled();
   }
 
   #narrow(step: Promise<unknown>): void {
@@ -560,4 +548,13 @@ export class AmqpSubscription implements Subscription {
       if (this.#narrowing === step) this.#narrowing = null;
     });
   }
+}
+
+/** Most often what the server waited for. */
+function heldLongest(held: Iterable<Delivery>): string {
+  for (const { headers, queue } of held) {
+    const { task, id } = headers ?? {};
+    return `; held longest: ${typeof task === 'string' ? `task ${task}[${String(id)}]` : 'a message'} from queue ${queue}`;
+  }
+  return '';
 }

@@ -130,10 +130,13 @@ t.test('long waits', async (t) => {
     await bystander.subscription.cancel();
     // A channel keeps to what was set as it was opened: on the next one, the test may take its time.
     await limit(1_800_000);
-    await one.publish(textMessage('slow'), { exchange: '', routingKey: 'slow' });
+    await one.publish({ ...textMessage('slow'), headers: { task: 'tasks.slow', id: '8' } }, { exchange: '', routingKey: 'slow' });
     const slow = await inbox.deliveries.next();
     t.strictSame((await inbox.lost.next()).map(textOf), ['slow']);
-    t.match((await log.event('broker.consumer-timeout')).message, /not acknowledged within its consumer timeout/);
+    t.match(
+      (await log.event('broker.consumer-timeout')).message,
+      /not acknowledged within its consumer timeout.*; held longest: task tasks\.slow\[8\] from queue slow\. What was held comes again/,
+    );
     t.equal(await inbox.subscription.ack(slow), 'stale');
     const again = await inbox.deliveries.next();
     t.equal(textOf(again), 'slow');
