@@ -7,7 +7,7 @@
 import { connect } from 'node:net';
 import { inGoodTime } from './in-good-time.ts';
 
-export type Listed = 'queues' | 'exchanges' | 'bindings' | 'connections';
+export type Listed = 'queues' | 'exchanges' | 'bindings' | 'connections' | 'consumers';
 
 /** Read by the server's machine when it has started: each request is Erlang, each answer begins with + or -. */
 export const controlScript = (socketPath: string): string => `
@@ -45,6 +45,7 @@ const sources: Readonly<Record<Listed, (vhost: string, items: string) => string>
   queues: (vhost, items) => `rabbit_amqqueue:info_all(${vhost}, ${items})`,
   exchanges: (vhost, items) => `rabbit_exchange:info_all(${vhost}, ${items})`,
   bindings: (vhost, items) => `rabbit_binding:info_all(${vhost}, ${items})`,
+  consumers: (vhost, items) => `[[lists:keyfind(Item, 1, Row) || Item <- ${items}] || Row <- rabbit_amqqueue:consumers_all(${vhost})]`,
   connections: (vhost, items) =>
     `[lists:droplast(Row) || Row <- rabbit_networking:connection_info_all(${items} ++ [vhost]), lists:last(Row) =:= {vhost, ${vhost}}]`,
 };

@@ -51,6 +51,8 @@ export interface RabbitmqQueueReport extends QueueReport {
   readonly difference: string | null;
   /** The user may not declare it. */
   readonly denied: string | null;
+  /** Why this user may not consume from it. */
+  readonly consumeRefusal: string | null;
 }
 
 export interface RabbitmqExchangeReport {

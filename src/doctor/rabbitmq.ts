@@ -29,6 +29,8 @@ export function* rabbitmqBroker(subject: Subject, report: RabbitmqReport, params
       yield found('RABBITMQ_DIFFERS', `queue ${queue.name} must be on the server as it is configured: ${queue.difference}`, queuesPlace);
     if (queue.denied !== null)
       yield found('SERVER_REFUSES_RIGHTS', `the user must be allowed to declare queue ${queue.name}: ${queue.denied}`, place);
+    if (queue.consumeRefusal !== null)
+      yield found('SERVER_REFUSES_RIGHTS', `the user must be allowed to consume from queue ${queue.name}: ${queue.consumeRefusal}`, place);
     const declared = subject.names.queues.find(({ name }) => name === queue.name);
     if (!queue.exists && declared?.noDeclare === true)
       yield found(

@@ -235,6 +235,11 @@ t.test('RabbitMQ', async (t) => {
   await send(folder(t, differs), 'tasks.add', '--args', '[1, 2]');
   await finds(t, differs, 'NO_WORKER', /got 1 in celery and no consumer/);
   await finds(t, differs, 'NO_WORKER', /got 1 in celery/).then(() => t.pass('the message is still there'));
+  await rabbit.control.allow('weak', 'differs', '.*', '^$');
+  const unread = await look(['doctor', '--no-modules'], {
+    cwd: folder(t, `[broker]\nurl = "amqp://weak:secret@127.0.0.1:${rabbit.port}/differs"`),
+  });
+  t.match(unread.findings[0], { code: 'SERVER_REFUSES_RIGHTS', text: /consume from queue celery: ACCESS_REFUSED - access to queue/ });
   const other = await look(['doctor', '--no-modules'], { cwd: folder(t, `${differs}\n[queues.celery]\nmax_priority = 5`) });
   t.same(other.codes, ['RABBITMQ_DIFFERS', 'NO_WORKER']);
   t.match(other.findings[0], { text: /queue celery .*x-max-priority/, place: /^umbel\.toml:[34]$/ });

@@ -109,4 +109,55 @@ def note(self, file, text):
     const modes = (await inbox.deliveries.take(2)).map(({ properties }) => properties.deliveryMode);
     t.strictSame(modes, [2, 1], 'test/broker/amqp/outage.test.ts restarts a server with both');
   });
+
+  t.test('what the configuration says of a queue is what the server has', async (t) => {
+    const other = new LiveFolder(t);
+    other.write('tasks.mjs', tasks);
+    other.write(
+      'umbel.toml',
+      `
+[broker]
+url = "${url}"
+[broker.transport_options]
+frame_max = 8192
+[queues.limited]
+message_ttl = 60
+max_length = 100
+max_length_bytes = 1_000_000
+max_priority = 5
+expires = 3600
+consumer_arguments = { x-priority = 3 }
+[queues.matched]
+exchange = "by-headers"
+exchange_type = "headers"
+binding_arguments = { x-match = "all", kind = "image" }
+`,
+    );
+    const worker = await other.worker(['-A', 'tasks.mjs', '-c', '1']).ready();
+    const of = async (lines: Promise<string>, start: string): Promise<readonly string[]> =>
+      (await lines).split('\n').filter((line) => line.startsWith(start));
+    const [queue = ''] = await of(vhost.list('queues', 'name', 'arguments'), 'limited');
+    for (const [name, value] of Object.entries({
+      'message-ttl': 60_000,
+      'max-length': 100,
+      'max-length-bytes': 1_000_000,
+      'max-priority': 5,
+      expires: 3_600_000,
+    }))
+      t.match(queue, `{<<"x-${name}">>,signedint,${value}}`);
+    t.match(await of(vhost.list('consumers', 'queue_name', 'arguments'), 'limited'), [/"x-priority">>,signedint,3/]);
+    t.match(await of(vhost.list('bindings', 'source_name', 'destination_name', 'arguments'), 'by-headers'), [
+      /^by-headers\tmatched\t\[\{<<"kind">>,longstr,<<"image">>\},\{<<"x-match">>,longstr,<<"all">>\}\]$/,
+    ]);
+    t.match(await vhost.list('connections', 'frame_max', 'client_properties'), /^8192\t.*"umbel"/m);
+    const images = await startedClient(t, other);
+    const options = { exchange: 'by-headers', exchangeType: 'headers', mandatory: true } as const;
+    const file = other.file('images');
+    await images.call({ task: 'note', args: [file, 'image'], kwargs: {}, options: { ...options, headers: { kind: 'image' } } });
+    await worker.event('task.succeeded');
+    t.match(other.read('images'), /^image /);
+    const sound = images.call({ task: 'note', args: [file, 'sound'], kwargs: {}, options: { ...options, headers: { kind: 'sound' } } });
+    await t.rejects(sound, { code: 'BROKER_REFUSED' });
+    t.match(await worker.stop(), { code: 0 });
+  });
 });

@@ -13,6 +13,7 @@ import type { Logger } from '../../log/logger.ts';
 import { newUuid } from '../../std/new-uuid.ts';
 import type { ExchangeType, QueueDeclaration } from '../broker.ts';
 import type { DiagnosisParams, RabbitmqExchangeReport, RabbitmqQueueReport, RabbitmqReport } from '../broker-report.ts';
+import { refusalToConsume } from './may-consume.ts';
 import { toWire } from './wire-message.ts';
 
 /** A server without an alarm answers at once; one that has one stops reading, and says why. */
@@ -82,7 +83,7 @@ class Look {
     if (state.failure !== null) {
       const exists = state.failure.kind !== 'not-found';
       const denied = exists ? state.failure.replyText : null;
-      return { name, exists, ready: 0, consumers: 0, difference: null, denied };
+      return { name, exists, ready: 0, consumers: 0, difference: null, denied, consumeRefusal: null };
     }
     const options = { durable, exclusive, autoDelete, arguments: args };
     const { failure } = noDeclare ? { failure: null } : await this.#try((channel) => channel.declareQueue(name, options));
@@ -93,6 +94,7 @@ class Look {
       consumers: state.value.consumers,
       difference: failure?.kind === 'differs' ? failure.replyText : null,
       denied: failure?.kind === 'denied' ? failure.replyText : null,
+      consumeRefusal: (await refusalToConsume(this.#connection, name))?.replyText ?? null,
     };
   }
 

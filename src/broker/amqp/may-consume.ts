@@ -1,10 +1,13 @@
-/** Whether a queue may be consumed from, asked beforehand: RabbitMQ ends the channel of who may not, and with it the hold on all that was delivered over it. */
+/**
+ * Whether a queue may be consumed from, asked beforehand: RabbitMQ ends the channel of who may not, and with it the hold on all that
+ * was delivered over it.
+ */
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import { AmqpFailure } from '../../driver/amqp-failure.ts';
 
 /**
- * null: it may. No message is taken: the server looks at the user's right first, then at whose queue it is, and then finds the argument impossible. On a channel of its
- * own, which that ends. Rejects when there is no connection.
+ * null: it may. No message is taken: the server looks at the user's right first, then at whose queue it is, and then finds the argument
+ * impossible. That ends the channel, so it has one of its own. Rejects when there is no connection.
  */
 export async function refusalToConsume(connection: AmqpConnection, queue: string): Promise<AmqpFailure | null> {
   const channel = await connection.openChannel();
