@@ -6,6 +6,7 @@ import { settingsWithFlagOn } from '../config/settings-table.ts';
 import { showConfig } from '../config/show-config.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { checkTransportOptions } from '../node/transport-options.ts';
+import { urlRefusal } from '../node/url-refusal.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
@@ -39,7 +40,13 @@ export const command: Command = {
 };
 
 function check(ctx: CommandContext): number {
-  const { file } = checkTransportOptions(ctx.loadConfig());
+  const config = checkTransportOptions(ctx.loadConfig());
+  const refusal = urlRefusal(config, ctx.env);
+  if (refusal !== null) {
+    const { code, message } = refusal.error;
+    throw new UmbelError(code, `${message} (${config.origin(refusal.setting).text})`, { cause: refusal.error });
+  }
+  const { file } = config;
   ctx.stderr(
     file === null ? 'No configuration file; flags, environment and defaults are valid.' : `${displayPath(file, ctx.cwd)} is valid.`,
   );

@@ -58,7 +58,10 @@ const queueFields = {
   ),
   durable: field(boolean(), 'whether the queue outlives a restart of the broker. Default true.'),
   auto_delete: field(boolean(), 'whether it goes with its last consumer. Default false, for broadcasts true.'),
-  exclusive: field(boolean(), 'whether one connection alone may use it. Default false.'),
+  exclusive: field(
+    boolean(),
+    'whether one connection alone may use it. Default false. Calls declare their queue first, from a connection of their own, so none reaches it: it is for what an exchange brings.',
+  ),
   expires: field(seconds({ above: 0 }), 'delete the queue when nobody has used it for so long (RabbitMQ).'),
   message_ttl: field(seconds(), 'drop messages that have waited for so long (RabbitMQ).'),
   max_length: field(integer({ min: 0 }), 'most messages that wait; then the oldest go (RabbitMQ).'),
@@ -117,7 +120,10 @@ export function queueTables(): Kind<QueueSettings> {
     const types = new Map<string, { readonly type: string; readonly queue: string }>();
     const wrong: Refusal[] = [];
     for (const [name, given] of Object.entries(value)) {
-      if (name === '') return new Refusal('must have a name for each queue, got an empty one');
+      if (name === '') {
+        wrong.push(new Refusal('must have a name for each queue, got an empty one'));
+        continue;
+      }
       const queue = one.readValue(given);
       const problem = queue instanceof Refusal ? queue : (contradiction(queue) ?? otherType(name, queue, types));
       if (problem !== null) wrong.push(problem.within(name));

@@ -1,10 +1,10 @@
 /** Settings that a worker refuses at its start, because they do not go together: what it would say, before it is started. */
-import { openConnections } from '../client/connections.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { UmbelError } from '../errors.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { poolKind } from '../node/pool-shape.ts';
 import { checkTransportOptions } from '../node/transport-options.ts';
+import { urlRefusal } from '../node/url-refusal.ts';
 import { autoscaleParams, recyclingParams } from '../node/worker-params.ts';
 import { type Finding, found } from './finding.ts';
 import type { FindingCode } from './finding-table.ts';
@@ -26,19 +26,9 @@ export function refusals(subject: Subject): readonly Finding[] {
   ];
 }
 
-/** What the URLs say beyond their schemes. Nothing is connected, and no folder made. */
 function urls(subject: Subject): readonly Finding[] {
-  const { broker_url: brokerUrl, result_backend: backendUrl } = subject.config.settings;
-  if (brokerUrl === null) return [];
-  const noMatter = { synchronous: 'normal', busyTimeoutMs: 0, leaseMs: 1000, resultExpiresMs: null, log: silentLog() } as const;
-  try {
-    openConnections({ brokerUrl, backendUrl, env: subject.env, workdir: process.cwd(), ...noMatter });
-    return [];
-  } catch (error) {
-    if (!(error instanceof UmbelError)) throw error;
-    const name = error.code === 'BACKEND_URL_INVALID' ? 'result_backend' : 'broker_url';
-    return [found('SETTINGS_REFUSED', error.message, placeOf(subject, name))];
-  }
+  const refusal = urlRefusal(subject.config, subject.env);
+  return refusal === null ? [] : [found('SETTINGS_REFUSED', refusal.error.message, placeOf(subject, refusal.setting))];
 }
 
 /** The errors of `step` as findings; anything but an UmbelError is a defect and is thrown. */

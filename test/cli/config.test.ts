@@ -16,6 +16,21 @@ t.test('check', async (t) => {
   });
 });
 
+t.test('check: a URL beyond its scheme', async (t) => {
+  for (const [url, problem] of [
+    ['amqp://h:99999//', /broker\.url: .*99999/],
+    ['amqp://h/%zz', /broker\.url: .*%zz/],
+    ['amqp://h//?bogus=1', /broker\.url: .*bogus/],
+    ['redis://h/x', /broker\.url: .*x/],
+  ] as const) {
+    const wrong = t.testdir({ 'umbel.toml': `[broker]\nurl = "${url}"\n` });
+    const { status, stderr } = await runInMemory(['config', 'check'], { cwd: wrong });
+    t.equal(status, 78, url);
+    t.match(stderr, problem);
+    t.match(stderr, /\(umbel\.toml:2\)/);
+  }
+});
+
 t.test('show, with origins', async (t) => {
   const cwd = t.testdir({ 'umbel.toml': '[worker]\nconcurrency = 2\n' });
   const plain = await runInMemory(['config', 'show'], { cwd });

@@ -135,6 +135,9 @@ t.test('queues that are refused, each at its line', async (t) => {
     ],
   ];
   for (const [title, given, expected] of rows) t.equal(refusal(t, lines('# queues', '[queues.q]', ...given)), expected, title);
+  const nameless = refusal(t, lines('[queues.""]', '[queues.q]', 'exchnge = "x"'));
+  t.match(nameless, /queues must have a name for each queue, got an empty one/);
+  t.match(nameless, /queues\.q\.exchnge is not known/, 'and what is wrong with the others is said as well');
   t.match(refusal(t, '[queue.x]\n'), /\[queue\] is not a section; did you mean \[queues\]\? \(umbel\.toml:1\)/);
   t.match(refusal(t, 'queues = ["a"]\n'), /queues must be a table for each queue, \[queues\.NAME\], got \["a"\] \(umbel\.toml:1\)/);
   t.match(refusal(t, '[task.queues.x]\n'), /task\.queues is not a setting; did you mean queues\?/);
