@@ -70,6 +70,7 @@ export interface LinkParams<E, S extends LinkSession<F>, F extends LinkFailure> 
   readonly clock?: Clock;
 }
 
+const shortestDelayMs = 25;
 const firstDelayMs = 50;
 const lastDelayMs = 2000;
 /** The same cause is said again after this long. */
@@ -194,6 +195,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
     let saidAtMs = 0;
     for (let round = 0; ; round++) {
       const failures: F[] = [];
+      const beganAtMs = this.#clock.monotonic();
       for (let step = 0; step < this.#endpoints.length; step++) {
         const at = (this.#endpointAt + step) % this.#endpoints.length;
         const endpoint = this.#endpoints[at];
@@ -222,7 +224,9 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
         lastText = failure.message;
         saidAtMs = nowMs;
       }
-      await this.#sleep(backoffDelayMs({ attempt: round, baseMs: firstDelayMs, maxMs: lastDelayMs }));
+      // From the beginning of the round: a server that did not answer was waited for long enough.
+      const delayMs = backoffDelayMs({ attempt: round, baseMs: firstDelayMs, maxMs: lastDelayMs });
+      await this.#sleep(Math.max(shortestDelayMs, delayMs - (nowMs - beganAtMs)));
       if (!wanted()) throw this.unavailable();
     }
   }

@@ -155,6 +155,22 @@ t.test('the server is known to be back: the next attempt does not wait', async (
   bench.link.abandon();
 });
 
+t.test('one endpoint that does not answer keeps nobody from the other for longer than that', async (t) => {
+  const bench = new Bench(['a', 'b']);
+  const session = await bench.connected();
+  session.end();
+  for (let round = 0; round < 8; round++) {
+    const refused = await bench.next();
+    t.equal(refused.endpoint, 'a');
+    refused.fail('lost');
+    const silent = await bench.next();
+    bench.clock.advance(4000);
+    silent.fail('lost');
+    t.equal(await bench.triesAfter(25), true, `after round ${round}`);
+  }
+  bench.link.abandon();
+});
+
 t.test('several endpoints in turn, from the one that served last', async (t) => {
   const bench = new Bench(['a', 'b', 'c']);
   const acquired = bench.link.acquire();
