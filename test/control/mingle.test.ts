@@ -1,5 +1,5 @@
 /** A worker learns from its neighbours, and its neighbours from it; an odd one harms nobody. */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { MemoryBroker } from '../../src/broker/memory/memory-broker.ts';
 import { MemoryHub } from '../../src/broker/memory/memory-hub.ts';
 import { ControlClient } from '../../src/control/control-client.ts';
@@ -74,17 +74,22 @@ t.test('alone, or without a broker', async (t) => {
   t.match(log.lines.at(-1), { event: 'mingle.failed', message: /gone/ });
 });
 
-t.test('where nobody listens nobody is waited for', async (t) => {
-  const broker = new MemoryBroker({ hub: new MemoryHub() });
+/** On a broker of its own, where nobody listens. */
+async function clientOf(t: Test, broker: MemoryBroker) {
   await broker.start();
   t.teardown(() => broker.stop());
   const log = new RecordingLog();
   const client = new ControlClient({ broker, log });
   t.teardown(() => client.stop());
+  return { ...ignorant, client, log };
+}
+
+t.test('where nobody listens nobody is waited for', async (t) => {
+  const params = await clientOf(t, new MemoryBroker({ hub: new MemoryHub() }));
   // A timer that is not cancelled would keep this process for an hour.
-  await mingle({ ...ignorant, client, log, timeoutMs: 3_600_000 });
+  await mingle({ ...params, timeoutMs: 3_600_000 });
   t.strictSame(
-    log.lines.map(({ event }) => event),
+    params.log.lines.map(({ event }) => event),
     ['mingle.searching', 'mingle.alone'],
   );
 });
@@ -95,14 +100,9 @@ t.test('a broker that is short of memory keeps no worker from its tasks', async 
       return new Promise(() => {});
     }
   }
-  const broker = new FullBroker({ hub: new MemoryHub() });
-  await broker.start();
-  t.teardown(() => broker.stop());
-  const log = new RecordingLog();
-  const client = new ControlClient({ broker, log });
-  t.teardown(() => client.stop());
-  await mingle({ ...ignorant, client, log, timeoutMs: 20 });
-  t.match(log.lines.at(-1), {
+  const params = await clientOf(t, new FullBroker({ hub: new MemoryHub() }));
+  await mingle({ ...params, timeoutMs: 20 });
+  t.match(params.log.lines.at(-1), {
     event: 'mingle.failed',
     message: /nobody could be asked: the broker has not taken the request within 0\.02 s/,
   });
