@@ -54,7 +54,7 @@ export class FollowUpPublisher {
   async #publishOne({ meta, body }: FollowUp): Promise<void> {
     const { headers, properties, taskName, taskId, route, dueAtMs } = meta;
     const request = { taskName, taskId, route, dueAtMs, retry: false } as const;
-    for (let tries = 1, refusals = 0; ; tries += 1) {
+    for (let tries = 1, refusals = 0, said = ''; ; tries += 1) {
       try {
         return await this.#params.producer.publish({ headers, properties, body }, request);
       } catch (error) {
@@ -62,12 +62,9 @@ export class FollowUpPublisher {
         const { state } = this.#params.broker;
         if (state === 'connected' && !isLost(error)) refusals += 1;
         if (state === 'stopped' || refusals >= maxRefusals) throw error;
-        const about = { taskId: meta.taskId, taskName: meta.taskName };
-        this.#params.log.warning(
-          'task.follow-up-delayed',
-          `Task ${meta.taskName}[${meta.taskId}] could not be sent, trying again: ${messageOf(error)}`,
-          about,
-        );
+        const text = `Task ${taskName}[${taskId}] could not be sent, trying again: ${messageOf(error)}`;
+        if (text !== said) this.#params.log.warning('task.follow-up-delayed', text, { taskId, taskName });
+        said = text;
         await (state === 'connected' ? this.#pause(tries) : this.#brokerBack());
       }
     }
