@@ -13,7 +13,7 @@ export const amqpTransportFields = {
   client_properties: field(plainTable(), 'shown with the connection in the management UI; `connection_name` there replaces the node name.'),
   max_retries: field(
     integer({ min: 0 }),
-    'with the interval keys: for how long a message waits for RabbitMQ to be back before sending it fails. Default 3.',
+    'with the interval keys: for how long a message waits for RabbitMQ to be back before sending it fails; for tasks task.publish_retry_policy is stronger. Default 3.',
   ),
   interval_start: field(seconds(), 'seconds before the first try. Default 0.'),
   interval_step: field(seconds(), 'added before each further one. Default 0.2.'),

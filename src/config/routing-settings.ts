@@ -99,7 +99,7 @@ export const routingSettings = {
     kind: table(retryPolicyFields),
     default: {},
     defaultText: '3 times: at once, after 0.2 and after 0.4 seconds',
-    doc: `How often, and how many seconds between. ${fieldsText(retryPolicyFields)}`,
+    doc: `How often, and how many seconds between. Keys that are not given: those of broker.transport_options, on RabbitMQ. ${fieldsText(retryPolicyFields)}`,
     example: { max_retries: 3, interval_start: 0, interval_step: 0.2, interval_max: 1 },
   }),
 } as const;

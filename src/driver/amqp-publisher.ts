@@ -21,7 +21,7 @@ export interface AmqpPublisherParams {
   readonly connection: AmqpConnection;
   /** Ask the server to confirm each message. Without, a message counts as published when it is written, and those with `mandatory` are confirmed all the same. */
   readonly confirm: boolean;
-  /** How long a message waits for a server that is away; null: for ever. */
+  /** How long a message waits for a server that is away, unless its sender is impatient; null: for ever. */
   readonly patienceMs: number | null;
   readonly windowSize?: number;
   /** More may not wait. */
@@ -48,6 +48,8 @@ interface Item {
   readonly done: (failure: AmqpFailure | null) => void;
   /** Of those confirmed together: the question does not wait for others. */
   readonly soon: boolean;
+  /** How long it waits for a server that is away; null: for ever. */
+  readonly patienceMs: number | null;
   /** When its patience began: it was published, or the connection broke. */
   sinceMs: number;
   returned: AmqpFailure | null;
@@ -58,6 +60,7 @@ interface Item {
 const stopGraceMs = 5000;
 /** How long what is confirmed together waits for others. */
 const gatherMs = 1;
+const shortestLookMs = 20;
 const defaultWindowSize = 2000;
 const defaultMaxWaiting = 100_000;
 const defaultMaxWaitingBytes = 256 * 1024 * 1024;
@@ -76,14 +79,17 @@ export class AmqpPublisher {
   #prepared: Promise<void> = Promise.resolve();
   #stopped = false;
   #unlisten: (() => void)[] = [];
-  #impatience: Timer | undefined;
+  #impatience: { readonly dueMs: number; readonly timer: Timer } | undefined;
 
   constructor(params: AmqpPublisherParams) {
     this.#params = params;
     this.#connection = params.connection;
     this.#clock = params.clock ?? systemClock;
     const lane = (confirmation: Confirmation): Lane =>
-      new Lane(params, this.#clock, confirmation, { onWaiting: () => this.#armImpatience(), prepared: (epoch) => this.#prepare(epoch) });
+      new Lane(params, this.#clock, confirmation, {
+        onWaiting: (patienceMs) => this.#armImpatience(patienceMs),
+        prepared: (epoch) => this.#prepare(epoch),
+      });
     this.#unconfirmed = params.confirm ? null : lane('never');
     this.#toQueues = lane('each');
     this.#toExchanges = lane('each');
@@ -99,10 +105,11 @@ export class AmqpPublisher {
     this.#connection.hurry();
   }
 
-  /** `done` is called exactly once. */
-  publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
+  /** `done` is called exactly once. `impatient`: a server that is away is not waited for, only the first connection. */
+  publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void, impatient = false): void {
     const unconfirmed = message.mandatory ? null : this.#unconfirmed;
-    this.#add(unconfirmed ?? (message.exchange === '' ? this.#toQueues : this.#toExchanges), message, content, false, done);
+    const lane = unconfirmed ?? (message.exchange === '' ? this.#toQueues : this.#toExchanges);
+    this.#add(lane, message, content, false, impatient ? 0 : this.#params.patienceMs, done);
   }
 
   /**
@@ -110,16 +117,23 @@ export class AmqpPublisher {
    * has then given it to its queue; one that refuses it does not say so.
    */
   publishTogether(message: RawPublish, content: Buffer, soon: boolean, done: (failure: AmqpFailure | null) => void): void {
-    this.#add(this.#unconfirmed ?? this.#together, message, content, soon, done);
+    this.#add(this.#unconfirmed ?? this.#together, message, content, soon, this.#params.patienceMs, done);
   }
 
-  #add(lane: Lane, message: RawPublish, content: Buffer, soon: boolean, done: (failure: AmqpFailure | null) => void): void {
+  #add(
+    lane: Lane,
+    message: RawPublish,
+    content: Buffer,
+    soon: boolean,
+    patienceMs: number | null,
+    done: (failure: AmqpFailure | null) => void,
+  ): void {
     if (this.#stopped) {
       done(new AmqpFailure('stopped', `the connection to RabbitMQ was stopped (${this.#connection.displayUrl})`));
       return;
     }
     if (this.#acquired === null) this.#acquire();
-    lane.add({ message, content, done, soon, sinceMs: this.#clock.monotonic(), returned: null, finished: false });
+    lane.add({ message, content, done, soon, patienceMs, sinceMs: this.#clock.monotonic(), returned: null, finished: false });
   }
 
   /** What was given is with the server, as long as there is one; then the connection is given back. */
@@ -175,7 +189,7 @@ export class AmqpPublisher {
   #end(): void {
     for (const unlisten of this.#unlisten) unlisten();
     this.#unlisten = [];
-    this.#clock.clearTimer(this.#impatience);
+    this.#clock.clearTimer(this.#impatience?.timer);
     for (const lane of this.#lanes()) {
       lane.end(new AmqpFailure('stopped', `the connection to RabbitMQ was stopped (${this.#connection.displayUrl})`));
     }
@@ -201,25 +215,28 @@ export class AmqpPublisher {
     this.#acquired.catch(() => {});
   }
 
-  /** Messages wait for a server that is away: look again when the first has waited long enough. */
-  #armImpatience(): void {
-    const { patienceMs } = this.#params;
-    if (patienceMs === null || this.#impatience !== undefined || this.#stopped) return;
-    const look = (): void => {
-      this.#impatience = undefined;
-      if (this.#connection.state === 'connected') return;
-      const beforeMs = this.#clock.monotonic() - patienceMs;
-      let waiting = false;
-      for (const lane of this.#lanes()) waiting = lane.giveUp(beforeMs) || waiting;
-      if (waiting) this.#armImpatience();
-    };
-    this.#impatience = this.#clock.setTimer(look, Math.max(20, patienceMs / 4));
+  /** Messages wait for a server that is away: look again before long for those that have waited long enough. */
+  #armImpatience(patienceMs: number): void {
+    if (patienceMs === Number.POSITIVE_INFINITY || this.#stopped) return;
+    const inMs = Math.max(shortestLookMs, patienceMs / 4);
+    const dueMs = this.#clock.monotonic() + inMs;
+    if (this.#impatience !== undefined && this.#impatience.dueMs <= dueMs) return;
+    this.#clock.clearTimer(this.#impatience?.timer);
+    this.#impatience = { dueMs, timer: this.#clock.setTimer(() => this.#look(), inMs) };
+  }
+
+  #look(): void {
+    this.#impatience = undefined;
+    const { state, connectTimeoutMs } = this.#connection;
+    if (state === 'connected') return;
+    const atLeastMs = state === 'connecting' ? connectTimeoutMs : 0;
+    this.#armImpatience(Math.min(...this.#lanes().map((lane) => lane.giveUp(atLeastMs))));
   }
 }
 
 interface LaneOwner {
-  /** Something waits for a server that is away. */
-  onWaiting(): void;
+  /** Something waits for a server that is away, as long as that; Infinity: for ever. */
+  onWaiting(patienceMs: number): void;
   /** Resolves when something may be sent over the connection of this epoch. Never rejects. */
   prepared(epoch: number): Promise<void>;
 }
@@ -276,7 +293,7 @@ class Lane {
     }
     this.#waiting.push(item);
     this.#waitingBytes += item.content.length;
-    if (this.#connection.state !== 'connected') this.#owner.onWaiting();
+    if (this.#connection.state !== 'connected') this.#owner.onWaiting(item.patienceMs ?? Number.POSITIVE_INFINITY);
     this.wake();
   }
 
@@ -294,16 +311,26 @@ class Lane {
     return new Promise((resolve) => this.#drainedWaiters.push(resolve));
   }
 
-  /** Those that have waited since before this fail; are there others? */
-  giveUp(beforeMs: number): boolean {
+  /** Those that have waited as long as they would, and so long at least, fail. The shortest patience of the others; Infinity: there is none. */
+  giveUp(atLeastMs: number): number {
+    const nowMs = this.#clock.monotonic();
     const left: Item[] = [];
     for (const item of this.#takeWaiting()) {
-      if (item.sinceMs > beforeMs) left.push(item);
+      if (nowMs - item.sinceMs < Math.max(atLeastMs, item.patienceMs ?? Number.POSITIVE_INFINITY)) left.push(item);
       else this.#finish(item, this.#connection.unavailable());
     }
     for (const item of left) this.#keep(item);
     this.#tellDrained();
-    return left.length > 0;
+    return this.#shortestPatienceMs();
+  }
+
+  #shortestPatienceMs(): number {
+    let shortestMs = Number.POSITIVE_INFINITY;
+    for (let at = this.#at; at < this.#waiting.length; at += 1) {
+      const patienceMs = this.#waiting[at]?.patienceMs ?? Number.POSITIVE_INFINITY;
+      if (patienceMs < shortestMs) shortestMs = patienceMs;
+    }
+    return shortestMs;
   }
 
   end(failure: AmqpFailure): void {
@@ -337,7 +364,7 @@ class Lane {
         if (this.#connection.state === 'connected' && this.#connection.epoch === epoch) {
           this.end(error instanceof AmqpFailure ? error : this.#connection.unavailable());
         } else {
-          this.#owner.onWaiting();
+          this.#owner.onWaiting(this.#shortestPatienceMs());
           this.wake();
         }
       },
@@ -456,7 +483,7 @@ class Lane {
     else
       setImmediate(() => {
         if (this.#connection.state === 'connected') this.wake();
-        else this.#owner.onWaiting();
+        else this.#owner.onWaiting(this.#shortestPatienceMs());
       });
   }
 

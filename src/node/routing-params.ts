@@ -35,7 +35,7 @@ export function routingParams(settings: Settings, queues: QueueTable = queueTabl
     defaultPriority: settings.task_default_priority,
     defaultDeliveryMode: settings.task_default_delivery_mode,
     retry: settings.task_publish_retry,
-    retryPolicy: policyOf(settings.task_publish_retry_policy),
+    retryPolicy: { ...policyOf(settings.broker_transport_options), ...policyOf(settings.task_publish_retry_policy) },
   };
 }
 

@@ -89,9 +89,10 @@ export class Producer {
       const outgoing = this.#dressed(message, route, request.route.inheritedPriority, target.queue);
       const { exchange, routingKey } = target;
       const dueAtMs = request.dueAtMs;
-      const way: Destination = dueAtMs === null ? { exchange, routingKey } : { exchange, routingKey, dueAtMs };
+      const impatient = request.retry !== false;
+      const way: Destination = dueAtMs === null ? { exchange, routingKey, impatient } : { exchange, routingKey, impatient, dueAtMs };
       const destination = request.route.mandatory === true ? { ...way, mandatory: true } : way;
-      const sent = this.#sendPatiently(outgoing, destination, target.queue, route, request.retry !== false);
+      const sent = this.#sendPatiently(outgoing, destination, target.queue, route, impatient);
       const onSent = this.#onSent;
       return onSent === null
         ? sent

@@ -1,4 +1,7 @@
-/** Messages that are confirmed together: when the server is asked, and what becomes of them when the channel ends before it answers. */
+/**
+ * Messages that are confirmed together: when the server is asked, and what becomes of them when the channel ends before it answers. How long messages
+ * wait for a server that is away.
+ */
 import t from 'tap';
 import type { AmqpConnection, AmqpState } from '../../src/driver/amqp.ts';
 import { AmqpFailure } from '../../src/driver/amqp-failure.ts';
@@ -58,7 +61,8 @@ class FakeChannel {
 }
 
 class FakeConnection {
-  readonly state: AmqpState = 'connected';
+  state: AmqpState = 'connected';
+  readonly connectTimeoutMs = 4000;
   readonly epoch = 1;
   blocked: string | null = null;
   readonly displayUrl = 'amqp://fake';
@@ -87,6 +91,10 @@ class FakeConnection {
 
   abandon(): void {}
 
+  unavailable(): AmqpFailure {
+    return new AmqpFailure('lost', 'away');
+  }
+
   async acquire(): Promise<void> {}
 
   async release(): Promise<void> {}
@@ -98,11 +106,11 @@ class FakeConnection {
   }
 }
 
-async function open(confirm = true, windowSize = 2000) {
+async function open(confirm = true, windowSize = 2000, patienceMs: number | null = null) {
   const connection = new FakeConnection();
   const clock = new FakeClock();
   const log = new RecordingLog();
-  const place = { connection: connection as unknown as AmqpConnection, patienceMs: null };
+  const place = { connection: connection as unknown as AmqpConnection, patienceMs };
   const publisher = new AmqpPublisher({ ...place, confirm, windowSize, log, clock });
   const done: string[] = [];
   const send = (text: string, soon = false): void => {
@@ -129,6 +137,37 @@ t.test('one question for all of a millisecond', async (t) => {
   await connection.last.answer();
   t.strictSame(done, ['a', 'b', 'c']);
   t.equal(clock.pending, 0, 'nothing is asked without need');
+});
+
+t.test('each waits for a server that is away as long as it would, and for the first connection as long as that may take', async (t) => {
+  const { connection, clock, publisher, done } = await open(true, 2000, 600);
+  const send = (text: string, impatient: boolean): void =>
+    publisher.publish(
+      { exchange: '', routingKey: 'q', mandatory: false } as RawPublish,
+      Buffer.from(text),
+      () => done.push(text),
+      impatient,
+    );
+  connection.state = 'lost';
+  send('patient', false);
+  clock.advance(100);
+  send('impatient', true);
+  clock.advance(19);
+  t.strictSame(done, []);
+  clock.advance(1);
+  t.strictSame(done, ['impatient']);
+  clock.advance(479);
+  t.strictSame(done, ['impatient']);
+  clock.advance(200);
+  t.strictSame(done, ['impatient', 'patient']);
+  t.equal(clock.pending, 0, 'nobody waits, nobody looks');
+  connection.state = 'connecting';
+  send('early', true);
+  clock.advance(3990);
+  t.strictSame(done.splice(0), ['impatient', 'patient']);
+  clock.advance(30);
+  t.strictSame(done, ['early']);
+  publisher.abandon();
 });
 
 t.test('one that is in a hurry takes the others along', async (t) => {

@@ -113,6 +113,10 @@ t.test('defaults of publishing', async (t) => {
     retry: false,
     retryPolicy: { maxRetries: 1, intervalMax: 2 },
   });
+  const patient = '[broker]\nurl = "amqp://h"\n[broker.transport_options]\nmax_retries = 20\ninterval_step = 1\n';
+  t.match(routingParams(load(t, patient)).retryPolicy, { maxRetries: 20, intervalStep: 1 });
+  const both = `${patient}[task]\npublish_retry_policy = { max_retries = 2 }`;
+  t.match(routingParams(load(t, both)).retryPolicy, { maxRetries: 2, intervalStep: 1 }, 'what is said of tasks is stronger');
 });
 
 t.test('router modules', async (t) => {

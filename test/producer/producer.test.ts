@@ -36,7 +36,18 @@ function open(params: Partial<ProducerParams> = {}): Bench {
 t.test('a due time goes along', async (t) => {
   const { send, broker } = open();
   await send({}, { dueAtMs: 1_800_000_000_000 });
-  t.same(broker.published[0]?.destination, { exchange: '', routingKey: 'celery', dueAtMs: 1_800_000_000_000 });
+  t.same(broker.published[0]?.destination, { exchange: '', routingKey: 'celery', impatient: true, dueAtMs: 1_800_000_000_000 });
+});
+
+t.test('who tries again by himself does not wait at the broker, unless he says that he does', async (t) => {
+  const { send, broker } = open({ retry: true });
+  await send();
+  await send({ retry: false });
+  await send({}, { retry: false });
+  t.strictSame(
+    broker.published.map(({ destination }) => destination.impatient),
+    [true, true, false],
+  );
 });
 
 t.test('what is mandatory goes along, also when a router decides where', async (t) => {
@@ -47,9 +58,9 @@ t.test('what is mandatory goes along, also when a router decides where', async (
   t.same(
     broker.published.map(({ destination }) => destination),
     [
-      { exchange: 'news', routingKey: 'k', mandatory: true },
-      { exchange: 'news', routingKey: 'k', dueAtMs: 1_800_000_000_000 },
-      { exchange: 'news', routingKey: 'k', dueAtMs: 1_800_000_000_000, mandatory: true },
+      { exchange: 'news', routingKey: 'k', impatient: true, mandatory: true },
+      { exchange: 'news', routingKey: 'k', impatient: true, dueAtMs: 1_800_000_000_000 },
+      { exchange: 'news', routingKey: 'k', impatient: true, dueAtMs: 1_800_000_000_000, mandatory: true },
     ],
   );
 });
@@ -78,7 +89,7 @@ t.test('whole declarations, and all queues of an exchange before a message to it
   const { send, broker, declared } = open({ queues });
   await send({ queue: 'reload' });
   t.same(declared, []);
-  t.same(broker.published[0]?.destination, { exchange: 'reload', routingKey: 'celery' });
+  t.same(broker.published[0]?.destination, { exchange: 'reload', routingKey: 'celery', impatient: true });
   await send({ exchange: 'tasks', routingKey: 'video.compress' });
   t.same(
     declared.map(({ name }) => name),
@@ -88,10 +99,10 @@ t.test('whole declarations, and all queues of an exchange before a message to it
   await send({ exchange: 'tasks', routingKey: 'video.compress' });
   await send({ queue: 'video' });
   t.equal(declared.length, 2);
-  t.same(broker.published.at(-1)?.destination, { exchange: 'tasks', routingKey: 'video.#' });
+  t.same(broker.published.at(-1)?.destination, { exchange: 'tasks', routingKey: 'video.#', impatient: true });
   // A retry of what came by the default exchange: to nobody else who listens to the exchange of the queue.
   await send({ queue: 'video', exchange: '', routingKey: 'video' });
-  t.same(broker.published.at(-1)?.destination, { exchange: '', routingKey: 'video' });
+  t.same(broker.published.at(-1)?.destination, { exchange: '', routingKey: 'video', impatient: true });
 });
 
 t.test('nothing is published to a queue that is still being declared', async (t) => {

@@ -225,7 +225,7 @@ export class AmqpBroker implements Broker {
   #publish(message: Message, destination: Destination): Promise<void> {
     return new Promise((resolve, reject) => {
       if (!this.#state.started) throw this.#notStarted();
-      const { mandatory = false, queue, confirm } = destination;
+      const { mandatory = false, queue, confirm, impatient = false } = destination;
       const { exchange, routingKey } = queue === undefined ? destination : { exchange: '', routingKey: queue };
       let wire: RawPublish;
       try {
@@ -239,7 +239,7 @@ export class AmqpBroker implements Broker {
       };
       if (confirm !== undefined && exchange === '' && !mandatory)
         this.#publisher.publishTogether(wire, message.body, confirm === 'soon' || this.#isFull(), done);
-      else this.#publisher.publish(wire, message.body, done);
+      else this.#publisher.publish(wire, message.body, done, impatient);
     });
   }
 
@@ -252,7 +252,8 @@ export class AmqpBroker implements Broker {
   /** Somebody may have deleted the delay queues since: then it goes where it would go without them, and a worker holds it. */
   async #publishDelayed(message: Message, destination: Destination, routingKey: string): Promise<void> {
     try {
-      await this.#publish(message, { exchange: nativeDelayExchange, routingKey, mandatory: true });
+      const { impatient = false } = destination;
+      await this.#publish(message, { exchange: nativeDelayExchange, routingKey, mandatory: true, impatient });
     } catch (error) {
       if (!(error instanceof UmbelError) || (error.code !== 'BROKER_REFUSED' && error.code !== 'BROKER_FULL')) throw error;
       this.#nativeDelay.missed();

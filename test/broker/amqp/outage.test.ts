@@ -360,6 +360,7 @@ t.test('outages', async (t) => {
     await eventually(t, 'there is a connection to publish over', sent);
     await server.stop();
     await t.rejects(publish(broker, 'impatient', 'y'), { code: 'BROKER_LOST' });
+    await t.rejects(broker.publish(textMessage('z'), { exchange: '', routingKey: 'impatient', impatient: true }), { code: 'BROKER_LOST' });
     await t.rejects(broker.declareQueue({ name: 'impatient' }), { code: 'BROKER_LOST' });
     await server.start();
     await eventually(t, 'connected again', () => broker.state === 'connected');
