@@ -74,6 +74,7 @@ export class AmqpPublisher {
   readonly #toExchanges: Lane;
   readonly #together: Lane;
   #acquired: Promise<void> | null = null;
+  #acquiredAtMs = 0;
   /** The connection that has been, or is being, prepared. */
   #preparedEpoch = 0;
   #prepared: Promise<void> = Promise.resolve();
@@ -210,6 +211,7 @@ export class AmqpPublisher {
         if (reason === null) for (const lane of lanes) lane.wake();
       }),
     ];
+    this.#acquiredAtMs = this.#clock.monotonic();
     this.#acquired = this.#connection.acquire();
     // Whoever waits was told as the state changed, and may have asked again since.
     this.#acquired.catch(() => {});
@@ -229,8 +231,11 @@ export class AmqpPublisher {
     this.#impatience = undefined;
     const { state, connectTimeoutMs } = this.#connection;
     if (state === 'connected') return;
-    const atLeastMs = state === 'connecting' ? connectTimeoutMs : 0;
-    this.#armImpatience(Math.min(...this.#lanes().map((lane) => lane.giveUp(atLeastMs))));
+    const nowMs = this.#clock.monotonic();
+    // The first connection is waited for by all, as long as it may take.
+    const isBeginning = state === 'connecting' && nowMs - this.#acquiredAtMs < connectTimeoutMs;
+    const shortestMs = this.#lanes().map((lane) => (isBeginning ? lane.shortestPatienceMs() : lane.giveUp(nowMs)));
+    this.#armImpatience(Math.min(...shortestMs));
   }
 }
 
@@ -311,20 +316,20 @@ class Lane {
     return new Promise((resolve) => this.#drainedWaiters.push(resolve));
   }
 
-  /** Those that have waited as long as they would, and so long at least, fail. The shortest patience of the others; Infinity: there is none. */
-  giveUp(atLeastMs: number): number {
-    const nowMs = this.#clock.monotonic();
+  /** Those that have waited as long as they would fail. The shortest patience of the others. */
+  giveUp(nowMs: number): number {
     const left: Item[] = [];
     for (const item of this.#takeWaiting()) {
-      if (nowMs - item.sinceMs < Math.max(atLeastMs, item.patienceMs ?? Number.POSITIVE_INFINITY)) left.push(item);
+      if (item.patienceMs === null || nowMs - item.sinceMs < item.patienceMs) left.push(item);
       else this.#finish(item, this.#connection.unavailable());
     }
     for (const item of left) this.#keep(item);
     this.#tellDrained();
-    return this.#shortestPatienceMs();
+    return this.shortestPatienceMs();
   }
 
-  #shortestPatienceMs(): number {
+  /** Of those that wait; Infinity: there is none. */
+  shortestPatienceMs(): number {
     let shortestMs = Number.POSITIVE_INFINITY;
     for (let at = this.#at; at < this.#waiting.length; at += 1) {
       const patienceMs = this.#waiting[at]?.patienceMs ?? Number.POSITIVE_INFINITY;
@@ -364,7 +369,7 @@ class Lane {
         if (this.#connection.state === 'connected' && this.#connection.epoch === epoch) {
           this.end(error instanceof AmqpFailure ? error : this.#connection.unavailable());
         } else {
-          this.#owner.onWaiting(this.#shortestPatienceMs());
+          this.#owner.onWaiting(this.shortestPatienceMs());
           this.wake();
         }
       },
@@ -483,7 +488,7 @@ class Lane {
     else
       setImmediate(() => {
         if (this.#connection.state === 'connected') this.wake();
-        else this.#owner.onWaiting(this.#shortestPatienceMs());
+        else this.#owner.onWaiting(this.shortestPatienceMs());
       });
   }
 

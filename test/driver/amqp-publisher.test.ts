@@ -106,8 +106,9 @@ class FakeConnection {
   }
 }
 
-async function open(confirm = true, windowSize = 2000, patienceMs: number | null = null) {
+async function open(confirm = true, windowSize = 2000, patienceMs: number | null = null, state: AmqpState = 'connected') {
   const connection = new FakeConnection();
+  connection.state = state;
   const clock = new FakeClock();
   const log = new RecordingLog();
   const place = { connection: connection as unknown as AmqpConnection, patienceMs };
@@ -117,9 +118,11 @@ async function open(confirm = true, windowSize = 2000, patienceMs: number | null
     const message = { exchange: '', routingKey: 'q', mandatory: false } as RawPublish;
     publisher.publishTogether(message, Buffer.from(text), soon, (failure) => done.push(failure === null ? text : `${text} failed`));
   };
+  const impatiently = (text: string): void =>
+    publisher.publish({ exchange: '', routingKey: 'q', mandatory: false } as RawPublish, Buffer.from(text), () => done.push(text), true);
   send('a');
   await turn();
-  return { connection, clock, publisher, send, done };
+  return { connection, clock, publisher, send, impatiently, done };
 }
 
 t.test('one question for all of a millisecond', async (t) => {
@@ -139,35 +142,36 @@ t.test('one question for all of a millisecond', async (t) => {
   t.equal(clock.pending, 0, 'nothing is asked without need');
 });
 
-t.test('each waits for a server that is away as long as it would, and for the first connection as long as that may take', async (t) => {
-  const { connection, clock, publisher, done } = await open(true, 2000, 600);
-  const send = (text: string, impatient: boolean): void =>
-    publisher.publish(
-      { exchange: '', routingKey: 'q', mandatory: false } as RawPublish,
-      Buffer.from(text),
-      () => done.push(text),
-      impatient,
-    );
-  connection.state = 'lost';
-  send('patient', false);
-  clock.advance(100);
-  send('impatient', true);
-  clock.advance(19);
-  t.strictSame(done, []);
+t.test('each waits for a server that is away as long as it would', async (t) => {
+  const { connection, clock, impatiently, send, done } = await open(true, 2000, 600);
   clock.advance(1);
-  t.strictSame(done, ['impatient']);
+  await connection.last.answer();
+  connection.state = 'lost';
+  connection.last.end();
+  send('patient');
+  clock.advance(100);
+  impatiently('impatient');
+  clock.advance(19);
+  t.strictSame(done, ['a']);
+  clock.advance(1);
+  t.strictSame(done, ['a', 'impatient']);
   clock.advance(479);
-  t.strictSame(done, ['impatient']);
+  t.strictSame(done, ['a', 'impatient']);
   clock.advance(200);
-  t.strictSame(done, ['impatient', 'patient']);
+  t.strictSame(done, ['a', 'impatient', 'patient failed']);
   t.equal(clock.pending, 0, 'nobody waits, nobody looks');
-  connection.state = 'connecting';
-  send('early', true);
-  clock.advance(3990);
-  t.strictSame(done.splice(0), ['impatient', 'patient']);
-  clock.advance(30);
-  t.strictSame(done, ['early']);
-  publisher.abandon();
+});
+
+t.test('the first connection is waited for as long as it may take', async (t) => {
+  const { clock, impatiently, done } = await open(true, 2000, 600, 'connecting');
+  impatiently('early');
+  clock.advance(3999);
+  t.strictSame(done, []);
+  clock.advance(200);
+  t.strictSame(done, ['a failed', 'early']);
+  impatiently('late');
+  clock.advance(20);
+  t.equal(done.at(-1), 'late');
 });
 
 t.test('one that is in a hurry takes the others along', async (t) => {
