@@ -89,7 +89,7 @@ export interface Destination {
   readonly confirm?: 'later' | 'soon';
   /** Other processes that wait for it come before the sender's own consumers. Where the server itself takes turns, or all are equally quick, it does nothing. */
   readonly othersFirst?: boolean;
-  /** The sender tries again by itself: it need not wait here for a server that is away, except while the first connection is made. */
+  /** The sender tries again by itself: it need not wait here for a server that is away, only for one that is being connected with. */
   readonly impatient?: boolean;
 }
 

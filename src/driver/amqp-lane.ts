@@ -120,20 +120,21 @@ export class AmqpLane {
     return new Promise((resolve) => this.#drainedWaiters.push(resolve));
   }
 
-  /** Those that have waited as long as they would fail. The shortest patience of the others. */
-  giveUp(nowMs: number): number {
+  /** Those that have waited as long as they would, and so long at least, fail. The shortest patience of the others. */
+  giveUp(atLeastMs: number): number {
+    const nowMs = this.#clock.monotonic();
     const left: Item[] = [];
     for (const item of this.#takeWaiting()) {
-      if (item.patienceMs === null || nowMs - item.sinceMs < item.patienceMs) left.push(item);
+      if (nowMs - item.sinceMs < Math.max(atLeastMs, item.patienceMs ?? Number.POSITIVE_INFINITY)) left.push(item);
       else this.#finish(item, this.#connection.unavailable());
     }
     for (const item of left) this.#keep(item);
     this.#tellDrained();
-    return this.shortestPatienceMs();
+    return this.#shortestPatienceMs();
   }
 
   /** Of those that wait; Infinity: there is none. */
-  shortestPatienceMs(): number {
+  #shortestPatienceMs(): number {
     let shortestMs = Number.POSITIVE_INFINITY;
     for (let at = this.#at; at < this.#waiting.length; at += 1) {
       const patienceMs = this.#waiting[at]?.patienceMs ?? Number.POSITIVE_INFINITY;
@@ -173,7 +174,7 @@ export class AmqpLane {
         if (this.#connection.state === 'connected' && this.#connection.epoch === epoch) {
           this.end(error instanceof AmqpFailure ? error : this.#connection.unavailable());
         } else {
-          this.#owner.onWaiting(this.shortestPatienceMs());
+          this.#owner.onWaiting(this.#shortestPatienceMs());
           this.wake();
         }
       },
@@ -292,7 +293,7 @@ export class AmqpLane {
     else
       setImmediate(() => {
         if (this.#connection.state === 'connected') this.wake();
-        else this.#owner.onWaiting(this.shortestPatienceMs());
+        else this.#owner.onWaiting(this.#shortestPatienceMs());
       });
   }
 

@@ -43,7 +43,6 @@ export class AmqpPublisher {
   readonly #toExchanges: AmqpLane;
   readonly #together: AmqpLane;
   #acquired: Promise<void> | null = null;
-  #acquiredAtMs = 0;
   /** The connection that has been, or is being, prepared. */
   #preparedEpoch = 0;
   #prepared: Promise<void> = Promise.resolve();
@@ -75,7 +74,7 @@ export class AmqpPublisher {
     this.#connection.hurry();
   }
 
-  /** `done` is called exactly once. `impatient`: a server that is away is not waited for, only the first connection. */
+  /** `done` is called exactly once. `impatient`: a server that is away is not waited for, only one that is being connected with. */
   publish(message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void, impatient = false): void {
     const unconfirmed = message.mandatory ? null : this.#unconfirmed;
     const lane = unconfirmed ?? (message.exchange === '' ? this.#toQueues : this.#toExchanges);
@@ -180,7 +179,6 @@ export class AmqpPublisher {
         if (reason === null) for (const lane of lanes) lane.wake();
       }),
     ];
-    this.#acquiredAtMs = this.#clock.monotonic();
     this.#acquired = this.#connection.acquire();
     // Whoever waits was told as the state changed, and may have asked again since.
     this.#acquired.catch(() => {});
@@ -198,12 +196,10 @@ export class AmqpPublisher {
 
   #look(): void {
     this.#impatience = undefined;
-    const { state, connectTimeoutMs } = this.#connection;
+    const { state, isTrying, connectTimeoutMs } = this.#connection;
     if (state === 'connected') return;
-    const nowMs = this.#clock.monotonic();
-    // The first connection is waited for by all, as long as it may take.
-    const isBeginning = state === 'connecting' && nowMs - this.#acquiredAtMs < connectTimeoutMs;
-    const shortestMs = this.#lanes().map((lane) => (isBeginning ? lane.shortestPatienceMs() : lane.giveUp(nowMs)));
-    this.#armImpatience(Math.min(...shortestMs));
+    // Who is being connected with is waited for by all, as long as that may take.
+    const atLeastMs = isTrying ? connectTimeoutMs : 0;
+    this.#armImpatience(Math.min(...this.#lanes().map((lane) => lane.giveUp(atLeastMs))));
   }
 }

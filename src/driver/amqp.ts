@@ -96,6 +96,11 @@ export class AmqpConnection {
     return this.#link.state;
   }
 
+  /** There is none, but a server has been asked and may answer yet. */
+  get isTrying(): boolean {
+    return this.#link.isTrying;
+  }
+
   /** Grows with every connection; 0 before the first. */
   get epoch(): number {
     return this.#link.epoch;

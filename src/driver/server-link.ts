@@ -86,6 +86,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
   #epoch = 0;
   #session: S | null = null;
   #endpointAt = 0;
+  #isTrying = false;
   /** Acquire and release take turns. */
   #turn: Promise<void> = Promise.resolve();
   #pause: { readonly timer: Timer; wake(): void } | null = null;
@@ -108,6 +109,11 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
   /** Of this epoch; null when there is none. */
   get session(): S | null {
     return this.#session;
+  }
+
+  /** A server has been asked, and may answer yet: this is no pause between attempts. */
+  get isTrying(): boolean {
+    return this.#isTrying;
   }
 
   /** That of the session, or of the last one. */
@@ -201,10 +207,13 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
         const endpoint = this.#endpoints[at];
         if (endpoint === undefined) continue;
         let session: S | null = null;
+        this.#isTrying = true;
         try {
           session = await this.#params.open(endpoint);
         } catch (error) {
           failures.push(failureOf(error, describe(endpoint)));
+        } finally {
+          this.#isTrying = false;
         }
         if (!wanted()) {
           session?.drop();

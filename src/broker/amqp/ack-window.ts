@@ -65,6 +65,11 @@ export class AckWindow {
     this.#prefetch = count;
   }
 
+  /** Of those not settled; undefined: there is none. */
+  get oldestTag(): number | undefined {
+    return this.#open.values().next().value;
+  }
+
   delivered(tag: number): void {
     this.#open.add(tag);
   }

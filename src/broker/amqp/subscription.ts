@@ -358,12 +358,22 @@ export class AmqpSubscription implements Subscription {
     if (cause.kind !== 'lost') {
       const what = cause.kind === 'timeout' ? 'broker.consumer-timeout' : 'broker.channel-lost';
       const then = isOver ? 'to whoever takes it now: this worker takes no more' : 'and consuming goes on with another channel';
-      const oldest = cause.kind === 'timeout' ? heldLongest(this.#held) : '';
+      const oldest = cause.kind === 'timeout' ? this.#heldLongest() : '';
       this.#log.error(what, `${cause.message}${oldest}. What was held comes again, ${then}`);
     }
     this.#drop();
     if (isOver) this.#params.ended(this);
     else this.#opening.soon();
+  }
+
+  /** What the server has waited for, for people; forgets what is deferred. Nothing of one that is being parked. */
+  #heldLongest(): string {
+    const oldestTag = this.#window?.oldestTag;
+    const all = [...this.#held, ...this.#buffer, ...this.#deferrals.clear()];
+    const oldest = all.find(({ tag }) => tag === oldestTag);
+    if (oldest === undefined) return '';
+    const { task, id } = oldest.headers ?? {};
+    return `; held longest: ${typeof task === 'string' ? `task ${task}[${String(id)}]` : 'a message'} from queue ${oldest.queue}`;
   }
 
   /** Forget everything of this channel; what was delivered is lost. */
@@ -548,13 +558,4 @@ export class AmqpSubscription implements Subscription {
       if (this.#narrowing === step) this.#narrowing = null;
     });
   }
-}
-
-/** Most often what the server waited for. */
-function heldLongest(held: Iterable<Delivery>): string {
-  for (const { headers, queue } of held) {
-    const { task, id } = headers ?? {};
-    return `; held longest: ${typeof task === 'string' ? `task ${task}[${String(id)}]` : 'a message'} from queue ${queue}`;
-  }
-  return '';
 }
