@@ -1,4 +1,5 @@
 /** `umbel config check | show | example | path`: the configuration, as the worker would see it with the same flags. */
+import { ConfigError } from '../config/config-error.ts';
 import { exampleConfig } from '../config/example-config.ts';
 import { configFileCandidates, displayPath, findConfigFile } from '../config/find-config-file.ts';
 import { workingFolder } from '../config/load-config.ts';
@@ -6,7 +7,7 @@ import { settingsWithFlagOn } from '../config/settings-table.ts';
 import { showConfig } from '../config/show-config.ts';
 import { exitStatus, UmbelError } from '../errors.ts';
 import { checkTransportOptions } from '../node/transport-options.ts';
-import { urlRefusal } from '../node/url-refusal.ts';
+import { urlRefusals } from '../node/url-refusals.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import type { Command, CommandContext } from './command.ts';
 import { flagOption } from './option-spec.ts';
@@ -41,11 +42,8 @@ export const command: Command = {
 
 function check(ctx: CommandContext): number {
   const config = checkTransportOptions(ctx.loadConfig());
-  const refusal = urlRefusal(config, ctx.env);
-  if (refusal !== null) {
-    const { code, message } = refusal.error;
-    throw new UmbelError(code, `${message} (${config.origin(refusal.setting).text})`, { cause: refusal.error });
-  }
+  const refused = urlRefusals(config, ctx.env);
+  if (refused.length > 0) throw new ConfigError(refused.map(({ setting, message }) => ({ message, place: config.origin(setting).text })));
   const { file } = config;
   ctx.stderr(
     file === null ? 'No configuration file; flags, environment and defaults are valid.' : `${displayPath(file, ctx.cwd)} is valid.`,

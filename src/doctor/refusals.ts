@@ -4,7 +4,7 @@ import { UmbelError } from '../errors.ts';
 import { createLogger, type RootLogger } from '../log/create-logger.ts';
 import { poolKind } from '../node/pool-shape.ts';
 import { checkTransportOptions } from '../node/transport-options.ts';
-import { urlRefusal } from '../node/url-refusal.ts';
+import { urlRefusals } from '../node/url-refusals.ts';
 import { autoscaleParams, recyclingParams } from '../node/worker-params.ts';
 import { type Finding, found } from './finding.ts';
 import type { FindingCode } from './finding-table.ts';
@@ -27,8 +27,8 @@ export function refusals(subject: Subject): readonly Finding[] {
 }
 
 function urls(subject: Subject): readonly Finding[] {
-  const refusal = urlRefusal(subject.config, subject.env);
-  return refusal === null ? [] : [found('SETTINGS_REFUSED', refusal.error.message, placeOf(subject, refusal.setting))];
+  const refused = urlRefusals(subject.config, subject.env);
+  return refused.map(({ setting, message }) => found('SETTINGS_REFUSED', message, placeOf(subject, setting)));
 }
 
 /** The errors of `step` as findings; anything but an UmbelError is a defect and is thrown. */

@@ -29,6 +29,11 @@ t.test('check: a URL beyond its scheme', async (t) => {
     t.match(stderr, problem);
     t.match(stderr, /\(umbel\.toml:2\)/);
   }
+  const both = t.testdir({ 'umbel.toml': '[broker]\nurl = "amqp://h:70000//"\n[result]\nbackend = "rpc://x"\n' });
+  const { stderr } = await runInMemory(['config', 'check'], { cwd: both });
+  t.match(stderr, /broker\.url: .*70000.*\(umbel\.toml:2\)\n.*result\.backend must be rpc:\/\/.*\(umbel\.toml:4\)/);
+  const embedded = t.testdir({ 'umbel.toml': '[result]\nbackend = "rpc://x"\n' });
+  t.match(await runInMemory(['config', 'check'], { cwd: embedded }), { status: 78, stderr: /result\.backend must be rpc/ });
 });
 
 t.test('show, with origins', async (t) => {

@@ -427,6 +427,19 @@ t.test('outages', async (t) => {
     t.equal(await inbox.subscription.ack(again), 'done');
   });
 
+  t.test('whoever does not wait for a server that is away does wait while a far one is being connected with', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    proxy.delayMs = 60;
+    const { broker } = await started(t, `amqp://127.0.0.1:${proxy.port}//`);
+    await broker.declareQueue({ name: 'far' });
+    const sent = () => broker.publish(textMessage('x'), { exchange: '', routingKey: 'far', impatient: true });
+    await sent();
+    proxy.cut();
+    await eventually(t, 'the loss is known', () => broker.state === 'lost');
+    await sent();
+    t.equal(broker.state, 'connected');
+  });
+
   t.test('a queue that is deleted is declared and consumed from again', async (t) => {
     const { broker, log } = await started(t, server.url());
     const { broker: other } = await started(t, server.url());
