@@ -86,7 +86,14 @@ export class EventDispatcher {
     this.#started = false;
     if (this.#inFlight === 0 || this.#params.broker.state !== 'connected') return;
     await new Promise<void>((resolve) => {
-      const timer = this.#clock.setTimer(resolve, stopGraceMs);
+      const timer = this.#clock.setTimer(() => {
+        this.#failing = true;
+        this.#params.log.warning(
+          'event.not-sent',
+          `The last events may be lost: the broker has not taken them within ${stopGraceMs / 1000} s`,
+        );
+        resolve();
+      }, stopGraceMs);
       this.#idle.push(() => {
         this.#clock.clearTimer(timer);
         resolve();

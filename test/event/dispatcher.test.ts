@@ -130,15 +130,23 @@ t.test('events that the broker refuses are said once, until one is taken again',
 });
 
 t.test('stopping does not wait for a broker that takes nothing', async (t) => {
-  const { dispatcher, broker, clock } = await scene(t);
+  const { dispatcher, broker, clock, log } = await scene(t);
   await dispatcher.stop();
-  broker.publish = () => new Promise(() => {});
+  const { promise, reject } = Promise.withResolvers<void>();
+  broker.publish = () => promise;
   dispatcher.start();
   dispatcher.send('worker-offline', {});
   await new Promise((resolve) => setImmediate(resolve));
   const stopped = dispatcher.stop();
   clock.advance(2000);
   await t.resolves(stopped);
+  reject(new Error('it was stopped'));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(
+    log.lines.map(({ message }) => message),
+    ['The last events may be lost: the broker has not taken them within 2 s'],
+    'and not that we stop it',
+  );
 });
 
 t.test('stopping waits for what is on its way', async (t) => {
