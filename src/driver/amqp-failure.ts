@@ -4,6 +4,7 @@
  * Owns: the kinds of failure, which reply code means which, and what somebody can do about each. Nobody else reads such texts.
  */
 import { maskUrl } from '../std/mask-url.ts';
+import { method, rawMethod } from './amqp-raw.ts';
 import { tlsReason } from './tls-options.ts';
 
 /**
@@ -14,6 +15,7 @@ import { tlsReason } from './tls-options.ts';
  *  not-found      404: no such queue or exchange                  locked         405: exclusive to another connection
  *  differs        406: it exists with other properties            denied         403: the user may not
  *  invalid        406: an argument that RabbitMQ cannot take      (no attempt will help)
+ *  unconsumable   406 to a consumer: the queue is there, and cannot be consumed from like this
  *  timeout        406: a delivery was held beyond the broker's consumer timeout; the channel ended
  *  global-qos     540: a quorum queue wants its prefetch per consumer; the connection ended
  *  returned       mandatory, and no queue is bound                nacked         a queue refused the message
@@ -31,6 +33,7 @@ export type AmqpFailureKind =
   | 'locked'
   | 'differs'
   | 'invalid'
+  | 'unconsumable'
   | 'denied'
   | 'timeout'
   | 'global-qos'
@@ -69,19 +72,29 @@ export class AmqpFailure extends Error {
   }
 }
 
+interface Reply {
+  readonly code: number | null;
+  readonly text: string;
+  /** What the server would not do, as `rawMethod` has it; null: it does not say. */
+  readonly refused: number | null;
+}
+
 /** amqplib hangs the reply code on its errors, or writes it into the sentence: `… 403 (ACCESS-REFUSED) with message "…"`. */
-function replyOf(thrown: unknown): { readonly code: number | null; readonly text: string } {
-  if (!(thrown instanceof Error)) return { code: null, text: String(thrown) };
+function replyOf(thrown: unknown): Reply {
+  if (!(thrown instanceof Error)) return { code: null, text: String(thrown), refused: null };
   const [, number, quoted] = /\b(\d{3}) \([A-Z_-]+\) with message "(.*)"/s.exec(thrown.message) ?? [];
   const code = 'code' in thrown && typeof thrown.code === 'number' ? thrown.code : number === undefined ? null : Number(number);
-  return { code, text: quoted ?? thrown.message };
+  const { classId, methodId } = thrown as { readonly classId?: unknown; readonly methodId?: unknown };
+  const refused = typeof classId === 'number' && typeof methodId === 'number' ? method(classId, methodId) : null;
+  return { code, text: quoted ?? thrown.message, refused };
 }
 
 /** Anything amqplib throws or reports about a channel or an operation on it, as ours. `where` is the server for people. */
 export function toAmqpFailure(thrown: unknown, where: string): AmqpFailure {
   if (thrown instanceof AmqpFailure) return thrown;
-  const { code, text } = replyOf(thrown);
-  const kind = kindOfCode(code, text);
+  const reply = replyOf(thrown);
+  const { code, text } = reply;
+  const kind = kindOf(reply);
   const options = { cause: thrown, replyCode: code, replyText: text };
   if (code === null) {
     if (/^(Channel (ended|closed|closing)|channel closed)/.test(text))
@@ -113,7 +126,7 @@ export function toConnectFailure(thrown: unknown, where: string): AmqpFailure {
   return new AmqpFailure('lost', `the connection to RabbitMQ failed: ${connectionText(thrown, text)} (${where})`, options);
 }
 
-function kindOfCode(code: number | null, text: string): AmqpFailureKind {
+function kindOf({ code, text, refused }: Reply): AmqpFailureKind {
   switch (code) {
     case 403:
       return 'denied';
@@ -122,6 +135,7 @@ function kindOfCode(code: number | null, text: string): AmqpFailureKind {
     case 405:
       return 'locked';
     case 406:
+      if (refused === rawMethod.basicConsume) return 'unconsumable';
       if (tooLarge.test(text)) return 'message';
       if (/^PRECONDITION_FAILED - invalid /i.test(text)) return 'invalid';
       return /delivery acknowledgement on channel \d+ timed out/.test(text) ? 'timeout' : 'differs';
@@ -150,6 +164,8 @@ function ruleOf(kind: AmqpFailureKind): string {
       return 'it exists in RabbitMQ with other properties';
     case 'invalid':
       return 'RabbitMQ does not take the argument';
+    case 'unconsumable':
+      return 'RabbitMQ does not let the queue be consumed from like this';
     case 'timeout':
       return 'RabbitMQ closed the channel because a message was not acknowledged within its consumer timeout';
     case 'lost':

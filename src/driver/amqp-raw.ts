@@ -124,7 +124,7 @@ export interface RawChannel extends EventEmitter {
 }
 
 /** Class and method number as amqplib puts them into one. */
-const method = (classId: number, methodId: number): number => classId * 65_536 + methodId;
+export const method = (classId: number, methodId: number): number => classId * 65_536 + methodId;
 
 export const rawMethod = {
   channelFlow: method(20, 20),
@@ -145,6 +145,7 @@ export const rawMethod = {
   queueDeleteOk: method(50, 41),
   basicQos: method(60, 10),
   basicQosOk: method(60, 11),
+  basicConsume: method(60, 20),
   basicPublish: method(60, 40),
   basicDeliver: method(60, 60),
   basicAck: method(60, 80),

@@ -64,6 +64,11 @@ export class ChannelOpening {
     return this.#attempt !== null;
   }
 
+  /** The one under way is the first, which is not tried again. */
+  get isFirst(): boolean {
+    return this.#isFirst;
+  }
+
   /** Rejects with an AmqpFailure, and nothing is tried again. */
   async first(): Promise<void> {
     this.#isFirst = true;

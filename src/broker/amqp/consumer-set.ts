@@ -161,9 +161,7 @@ export class ConsumerSet {
       });
     } catch (error) {
       if (this.#consumers.get(queue) === consumer) this.#consumers.delete(queue);
-      if (error instanceof AmqpFailure && (error.kind === 'not-found' || error.kind === 'locked' || error.kind === 'denied')) {
-        this.#refusedBy(queue, error);
-      }
+      if (isOfQueue(error)) this.#refusedBy(queue, error);
       throw error;
     }
   }
@@ -175,8 +173,8 @@ export class ConsumerSet {
     log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}. Trying again`);
     const attempt = {};
     this.#refused.set(queue, attempt);
-    // A right that is missing shows only when consuming: that waits for the next connection.
-    if (failure instanceof AmqpFailure && failure.kind === 'denied') return true;
+    // What shows only when consuming waits for the next connection: a right that is missing, a queue of another kind than the consumer is for.
+    if (failure instanceof AmqpFailure && (failure.kind === 'denied' || failure.kind === 'unconsumable')) return true;
     const isOver = (): boolean => !this.#params.belongs(queue) || this.#refused.get(queue) !== attempt;
     const again = async (): Promise<void> => {
       if (isOver()) return;
@@ -220,6 +218,12 @@ export class ConsumerSet {
         clock.setTimer(() => (unwanted() ? undefined : this.#consumeAnew(queue, attempt + 1)), delayMs, { ref: false });
       });
   }
+}
+
+/** The server refuses to let this queue be consumed from; the others are well. */
+function isOfQueue(error: unknown): boolean {
+  if (!(error instanceof AmqpFailure)) return false;
+  return error.kind === 'not-found' || error.kind === 'locked' || error.kind === 'denied' || error.kind === 'unconsumable';
 }
 
 /** Of the connection, or of the channel on which queues are declared: no queue can be blamed for it. */

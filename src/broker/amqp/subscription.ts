@@ -355,7 +355,8 @@ export class AmqpSubscription implements Subscription {
   #lost(channel: AmqpChannel, cause: AmqpFailure): void {
     if (this.#channel !== channel) return;
     const isOver = this.#released || this.#cancelled;
-    if (cause.kind !== 'lost') {
+    // What ends the first one is for the caller to know: nothing was held, and there is no other.
+    if (cause.kind !== 'lost' && !this.#opening.isFirst) {
       const what = cause.kind === 'timeout' ? 'broker.consumer-timeout' : 'broker.channel-lost';
       const then = isOver ? 'to whoever takes it now: this worker takes no more' : 'and consuming goes on with another channel';
       const oldest = cause.kind === 'timeout' ? this.#heldLongest() : '';

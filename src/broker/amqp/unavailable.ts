@@ -42,6 +42,7 @@ function codeOf(failure: AmqpFailure): ErrorCode {
     case 'locked':
     case 'differs':
     case 'invalid':
+    case 'unconsumable':
     case 'returned':
       return 'BROKER_REFUSED';
     case 'nacked':

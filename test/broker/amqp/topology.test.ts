@@ -110,6 +110,35 @@ t.test('topology', async (t) => {
     await t.rejects(openInbox(broker, ['no such queue']), { code: 'BROKER_REFUSED', message: /no queue 'no such queue'/ });
   });
 
+  t.test('a queue that cannot be consumed from like this: said as it is, and the others are consumed from', async (t) => {
+    const stream = { durable: true, exclusive: false, autoDelete: false, arguments: { 'x-queue-type': 'stream' } };
+    const log = new RecordingLog();
+    const other = amqpBroker(vhost.url(), { log });
+    t.teardown(() => other.stop());
+    await other.start();
+    // A stream wants a prefetch count.
+    await broker.topology.run((channel) => channel.declareQueue('river', { ...stream, arguments: {} }));
+    await other.declareQueue({ name: 'lake' });
+    await other.declareQueue({ name: 'river', noDeclare: true });
+    const inbox = await openInbox(other, ['river', 'lake']);
+    await broker.deleteQueue('river');
+    await broker.topology.run((channel) => channel.declareQueue('river', stream));
+    await eventually(t, 'it is left out', () => inbox.subscription.refusal !== null);
+    t.equal(inbox.subscription.refusal, 'RabbitMQ does not let it consume from river');
+    const text = /Queue river cannot be consumed from: RabbitMQ does not let the queue be consumed from like this: 406 PRECONDITION_FAILED/;
+    await eventually(t, 'it is said', () => log.lines.some(({ message }) => text.test(message)));
+    await send('x', 'lake');
+    t.equal(textOf(await inbox.deliveries.next()), 'x');
+    await inbox.subscription.release();
+
+    const said = log.lines.length;
+    await t.rejects(openInbox(other, ['lake', 'river']), {
+      code: 'BROKER_REFUSED',
+      message: /^RabbitMQ does not let the queue be consumed from like this: 406 PRECONDITION_FAILED/,
+    });
+    t.strictSame(log.lines.slice(said), [], 'who began it is told; there is no other channel');
+  });
+
   t.test('to one queue alone, whatever CC says', async (t) => {
     for (const name of ['one', 'copied']) await broker.declareQueue({ name });
     const message = withHeaders('x', { CC: ['copied'], id: 'a' });
