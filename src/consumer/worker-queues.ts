@@ -22,28 +22,37 @@ export async function consumeFrom(
   measure: () => void,
   params: Omit<ConsumeParams, 'queues'>,
 ): Promise<Subscription> {
-  const subscription = await patiently(broker, async () =>
-    broker.consume({ ...params, exact: exactPrefetch ?? false, queues: await declareQueues(broker, queues, log) }),
-  );
+  const subscription = await patiently(broker, async () => {
+    try {
+      return await broker.consume({ ...params, exact: exactPrefetch ?? false, queues: await declareQueues(broker, queues, log) });
+    } catch (error) {
+      // One that never had a consumer would stay for ever.
+      await dropBroadcastQueues(broker, queues);
+      throw error;
+    }
+  });
   return exactPrefetch ? new ExactSubscription(subscription, measure) : subscription;
 }
 
-/** Those that could be declared. One that the broker has with other properties must not keep the worker from the others. */
+/**
+ * Those that could be declared. One that the broker has with other properties must not keep the worker from the others. Broadcast queues come last: they are
+ * this start's alone, and of no use when it fails.
+ */
 async function declareQueues(broker: Broker, queues: readonly TaskQueue[], log: Logger): Promise<readonly string[]> {
-  const names: string[] = [];
+  const declared = new Set<string>();
   let refused: unknown;
-  for (const queue of queues) {
+  for (const queue of queues.toSorted((one, other) => Number(one.broadcast ?? false) - Number(other.broadcast ?? false))) {
     try {
       await broker.declareQueue(queue);
-      names.push(queue.name);
+      declared.add(queue.name);
     } catch (error) {
       if (!(error instanceof UmbelError && error.code.startsWith('QUEUE_'))) throw error;
       refused = error;
       log.error('queue.refused', `No tasks are taken from queue ${queue.alias ?? queue.name}: ${messageOf(error)}`, { queue: queue.name });
     }
   }
-  if (names.length === 0) throw refused;
-  return names;
+  if (declared.size === 0) throw refused;
+  return queues.map(({ name }) => name).filter((name) => declared.has(name));
 }
 
 /** Nobody will ever consume from them again. A broker that is away takes them away by itself, or keeps what nobody sends to. */

@@ -223,7 +223,8 @@ export class WorkerNode {
       ...operated.local,
       brokerComponent({
         broker: this.#broker,
-        purge: settings.worker_purge ? queues : [],
+        // A broadcast queue is new.
+        purge: settings.worker_purge ? queues.filter(({ broadcast }) => broadcast !== true) : [],
         log,
         onGivenUp: (error) => {
           // As in Celery what runs is finished: who acknowledges early has no second try.
