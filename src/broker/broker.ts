@@ -257,7 +257,8 @@ export interface Broker {
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void;
   /** Give up a connection that looks well and make another: 'lost', with all that a loss means, then 'connected'. Only when connected. */
   reconnect(reason: string): void;
-  declareQueue(queue: QueueDeclaration): Promise<void>;
+  /** `forSending`: one that is exclusive to somebody else is there, and one that is to be exclusive is left to who will consume from it. */
+  declareQueue(queue: QueueDeclaration, forSending?: boolean): Promise<void>;
   /** For whoever publishes to an exchange that nobody may have bound a queue to yet. Where exchanges are only names there is nothing to do. */
   declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void>;
   deleteQueue(name: string): Promise<void>;

@@ -60,7 +60,7 @@ const queueFields = {
   auto_delete: field(boolean(), 'whether it goes with its last consumer. Default false, for broadcasts true.'),
   exclusive: field(
     boolean(),
-    'whether one connection alone may use it. Default false. Calls declare their queue first, from a connection of their own, so none reaches it: it is for what an exchange brings.',
+    'whether one connection alone may consume from it, that of its worker, with which it goes. Default false. Calls do not declare it: what is sent while no worker has it is lost (RabbitMQ).',
   ),
   expires: field(seconds({ above: 0 }), 'delete the queue when nobody has used it for so long (RabbitMQ).'),
   message_ttl: field(seconds(), 'drop messages that have waited for so long (RabbitMQ).'),

@@ -169,7 +169,7 @@ export class Producer {
   /** undefined: nothing to wait for. */
   #declare(queue: TaskQueue): Promise<void> | undefined {
     if (queue.broadcast || this.#declared.has(queue)) return this.#declared.get(queue);
-    const declared = this.#broker.declareQueue(queue).then(
+    const declared = this.#broker.declareQueue(queue, true).then(
       () => void this.#declared.set(queue, undefined),
       (error: unknown) => {
         // A failed declaration must not stick: the next publish tries again.

@@ -191,8 +191,8 @@ export class AmqpBroker implements Broker {
     this.#state.set('stopped', null);
   }
 
-  async declareQueue(queue: QueueDeclaration): Promise<void> {
-    await this.#ask(() => this.topology.declare(queue));
+  async declareQueue(queue: QueueDeclaration, forSending = false): Promise<void> {
+    await this.#ask(() => (forSending ? this.topology.declareForSending(queue) : this.topology.declare(queue)));
   }
 
   async declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void> {

@@ -81,12 +81,15 @@ class Look {
     const { name, durable = true, exclusive = false, autoDelete = false, arguments: args = {}, noDeclare = false } = queue;
     const state = await this.#try((channel) => channel.checkQueue(name));
     if (state.failure !== null) {
-      const exists = state.failure.kind !== 'not-found';
-      const denied = exists ? state.failure.replyText : null;
+      const { kind, replyText } = state.failure;
+      const exists = kind !== 'not-found';
+      // An exclusive queue belongs to the worker that has it: so it should be.
+      const denied = exists && kind !== 'locked' ? replyText : null;
       return { name, exists, ready: 0, consumers: 0, difference: null, denied, consumeRefusal: null };
     }
     const options = { durable, exclusive, autoDelete, arguments: args };
     const { failure } = noDeclare ? { failure: null } : await this.#try((channel) => channel.declareQueue(name, options));
+    const consumeRefusal = await refusalToConsume(this.#connection, name);
     return {
       name,
       exists: true,
@@ -94,7 +97,7 @@ class Look {
       consumers: state.value.consumers,
       difference: failure?.kind === 'differs' ? failure.replyText : null,
       denied: failure?.kind === 'denied' ? failure.replyText : null,
-      consumeRefusal: (await refusalToConsume(this.#connection, name))?.replyText ?? null,
+      consumeRefusal: consumeRefusal?.kind === 'denied' ? consumeRefusal.replyText : null,
     };
   }
 

@@ -89,6 +89,27 @@ export class Topology {
     }
   }
 
+  /**
+   * As `declare`, by who does not consume from it. One that is exclusive to another connection is there, and bound by that one. One that is to be exclusive
+   * is not made: it would be ours, and keep out who is to consume from it.
+   */
+  async declareForSending(queue: QueueDeclaration): Promise<void> {
+    const isOurs = this.#known.has(queue.name);
+    if (queue.exclusive === true && queue.noDeclare !== true && !isOurs) {
+      const { name, exchange = name, exchangeType = 'direct', exchangeDurable = true, bindings = [] } = queue;
+      if (exchange !== '') await this.declareExchange(exchange, exchangeType, exchangeDurable);
+      for (const binding of bindings) await this.declareExchange(binding.exchange, binding.exchangeType ?? 'direct', exchangeDurable);
+      return;
+    }
+    try {
+      await this.declare(queue);
+    } catch (error) {
+      if (!(error instanceof AmqpFailure) || error.kind !== 'locked') throw error;
+      // Over another connection it is not to be declared again.
+      if (!isOurs) this.#known.delete(queue.name);
+    }
+  }
+
   /** As it was declared before; one that never was, as Celery creates missing queues. */
   ensure(queue: string): Promise<void> {
     return this.declare(this.declaration(queue));

@@ -139,6 +139,36 @@ t.test('topology', async (t) => {
     t.strictSame(log.lines.slice(said), [], 'who began it is told; there is no other channel');
   });
 
+  t.test('who sends takes an exclusive queue for one that is there, and does not take it itself', async (t) => {
+    const fan = { name: 'own', exchange: 'own.fan', exchangeType: 'fanout', exclusive: true } as const;
+    const sender = amqpBroker(vhost.url());
+    const owner = amqpBroker(vhost.url());
+    for (const one of [sender, owner]) {
+      t.teardown(() => one.stop());
+      await one.start();
+    }
+    await sender.declareQueue(fan, true);
+    t.equal(await owner.topology.look('own'), null, 'it is left to its owner');
+    await sender.publish(textMessage('lost'), { exchange: 'own.fan', routingKey: '' });
+    await owner.declareQueue(fan);
+    const inbox = await openInbox(owner, ['own']);
+    await sender.declareQueue(fan, true);
+    await sender.publish(textMessage('by its exchange'), { exchange: 'own.fan', routingKey: '' });
+    // By somebody whose configuration does not say that it is exclusive.
+    await sender.declareQueue({ name: 'own' }, true);
+    t.strictSame(sender.topology.known, []);
+    await sender.publish(textMessage('straight'), { exchange: '', routingKey: 'own' });
+    t.strictSame((await inbox.deliveries.take(2)).map(textOf), ['by its exchange', 'straight']);
+    await t.rejects(sender.declareQueue(fan), { code: 'BROKER_REFUSED', message: /405 RESOURCE_LOCKED.*'own'/ }, 'to consume from it');
+    await owner.declareQueue(fan, true);
+    t.strictSame(
+      owner.topology.known.map(({ name }) => name),
+      ['own'],
+      'who has it may send to it as well',
+    );
+    await inbox.subscription.release();
+  });
+
   t.test('to one queue alone, whatever CC says', async (t) => {
     for (const name of ['one', 'copied']) await broker.declareQueue({ name });
     const message = withHeaders('x', { CC: ['copied'], id: 'a' });
