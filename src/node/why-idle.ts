@@ -7,7 +7,7 @@ import type { Broker, Subscription } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Request } from '../consumer/request.ts';
 import type { ChildPool } from '../pool/child-pool.ts';
-import { systemClock } from '../std/clock.ts';
+import { type Clock, systemClock } from '../std/clock.ts';
 import type { NodeState } from './node-state.ts';
 
 export interface WhyParams {
@@ -22,13 +22,19 @@ export interface WhyParams {
   readonly quiet: boolean;
   /** Messages have been ready for a whole interval of the watch, and none has come. */
   readonly stalled: boolean;
+  readonly clock?: Clock;
 }
 
 /** Tasks and queues named in one sentence. */
 const mostNamed = 4;
+/** What a broker that stands still is waited for in all: who asks `umbel ctl` waits 5 s, and would take this worker for one that does not answer. */
+const brokerPatienceMs = 2000;
+
+/** null: it failed, or it has not come in time. */
+type InTime = <T>(answer: Promise<T>) => Promise<T | null>;
 
 export async function whyIdle(params: WhyParams): Promise<string> {
-  const { broker, brokerLostAtMs, state, consumer, pool, slots, quiet } = params;
+  const { broker, brokerLostAtMs, state, consumer, pool, slots, quiet, clock = systemClock } = params;
   const active = [...consumer.held].filter(({ request }) => request.state === 'active');
   // What has ended stays active until its end is recorded, which a broker that is away does not do.
   const running = active.filter(({ job }) => job.child?.jobs.has(job.id) === true).map(({ request }) => request);
@@ -47,7 +53,7 @@ export async function whyIdle(params: WhyParams): Promise<string> {
   if (quiet) return 'It is quiet (SIGTSTP): no task is taken until SIGCONT.';
   if (pool.tasks.size === 0) return 'Its task modules export no task: every message is rejected.';
   if (subscription.queues.length === 0) return 'It takes tasks from no queue: all were cancelled.';
-  if (subscription.heldUntilMs <= systemClock.monotonic())
+  if (subscription.heldUntilMs <= clock.monotonic())
     return 'The broker has not confirmed for a whole lease that this worker lives: no task is started until it has.';
   if (running.length >= slots) return `${slots === 1 ? 'Its one place is' : `All ${slots} places are`} taken: ${named(running)}.`;
   if (pool.pids.length === 0 && (pool.name === 'prefork' || pool.name === 'async')) return 'No child is up: the log says why.';
@@ -62,7 +68,10 @@ export async function whyIdle(params: WhyParams): Promise<string> {
   const waiting = pool.jobCount - running.length;
   if (waiting > 0)
     return `${tasks(waiting, 'waits', 'wait')} for a child that is starting, being replaced or kept for one task alone; ${places}.`;
-  return queuesOf(params, subscription, running, places);
+  const { promise: late, resolve } = Promise.withResolvers<null>();
+  const timer = clock.setTimer(() => resolve(null), brokerPatienceMs);
+  const inTime: InTime = (answer) => Promise.race([answer.catch(() => null), late]);
+  return queuesOf(params, subscription, running, places, inTime).finally(() => clock.clearTimer(timer));
 }
 
 /** Nothing here is in the way: what is in the queues? */
@@ -71,20 +80,22 @@ async function queuesOf(
   subscription: Subscription,
   running: readonly Request[],
   places: string,
+  inTime: InTime,
 ): Promise<string> {
   const queues = subscription.queues.slice(0, mostNamed).join(', ') + more(subscription.queues.length);
   const runs = running.length === 0 ? '' : ` ${running.length === 1 ? 'One task runs' : `${running.length} tasks run`}: ${named(running)}.`;
   if (typeof subscription.refusal === 'string') return `The broker refuses messages: ${subscription.refusal.replace(/\.$/, '')}.${runs}`;
-  const ready = await countReady(broker, subscription.queues);
+  const ready = await inTime(countReady(broker, subscription.queues));
   if (ready === null) return `Nothing waits here; how much is in its queues (${queues}) cannot be told.${runs}`;
   if (ready === 0) {
-    const scheduled = await subscription.scheduled(1).catch(() => []);
-    const next = scheduled[0];
+    const next = (await inTime(subscription.scheduled(1)))?.[0];
     return `Its queues (${queues}) are empty${next === undefined ? '' : `; the next scheduled task is due ${new Date(next.dueAtMs).toISOString()}`}.${runs}`;
   }
   const messages = `${ready === 1 ? '1 message is' : `${ready} messages are`} ready in its queues (${queues})`;
   if (stalled) return `${messages}, ${places}, and the broker delivers nothing: the worker consumes anew by itself.${runs}`;
-  const owed = await subscription.countOwed?.().catch(() => null);
+  const counting = subscription.countOwed?.();
+  const owed = counting === undefined ? ready : await inTime(counting);
+  if (owed === null) return `${messages}, and ${places}; whether the broker keeps them for another consumer cannot be told.${runs}`;
   if (owed === 0) return `${messages}, and the broker keeps them for another consumer.${runs}`;
   return `${messages}, and ${places}: ${ready === 1 ? 'it is' : 'they are'} about to be taken.`;
 }
@@ -99,13 +110,9 @@ function named(running: readonly Request[]): string {
   return some.join(', ') + more(running.length);
 }
 
-async function countReady(broker: Pick<Broker, 'countReady'>, queues: readonly string[]): Promise<number | null> {
-  try {
-    const counts = await Promise.all(queues.map((queue) => broker.countReady(queue)));
-    return counts.reduce((sum, count) => sum + count, 0);
-  } catch {
-    return null;
-  }
+async function countReady(broker: Pick<Broker, 'countReady'>, queues: readonly string[]): Promise<number> {
+  const counts = await Promise.all(queues.map((queue) => broker.countReady(queue)));
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 function tasks(count: number, one: string, many: string): string {

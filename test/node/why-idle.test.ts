@@ -1,6 +1,8 @@
 /** The sentence of `umbel ctl why`: each of its reasons, which one goes before which, and nothing that is not so. */
 import t from 'tap';
 import { whyIdle } from '../../src/node/why-idle.ts';
+import { type Clock, FakeClock, systemClock } from '../../src/std/clock.ts';
+import { settled } from '../consumer/doubles.ts';
 
 type Params = Parameters<typeof whyIdle>[0];
 
@@ -15,7 +17,10 @@ interface Scene {
   heldUntilMs?: number;
   hasRoom?: boolean;
   refusal?: string | null;
-  owed?: number;
+  /** null: cannot be counted. */
+  owed?: number | null;
+  /** What is asked of the broker from then on gets no answer. */
+  silent?: 'ready' | 'scheduled' | 'owed';
   /** null: cannot be counted. */
   ready?: number | null;
   dueAtMs?: number;
@@ -33,7 +38,7 @@ interface Scene {
   slots?: number;
 }
 
-function why(scene: Scene): Promise<string> {
+function why(scene: Scene, clock: Clock = systemClock): Promise<string> {
   const { running = [], ended = [], queues = ['celery'], slots = 2, limits = {} } = scene;
   const held = [...running, ...ended].map((label, at) => {
     const request = { label, state: 'active', pid: 100 + at, startedAtSeconds: Date.now() / 1000 - 3 };
@@ -44,15 +49,22 @@ function why(scene: Scene): Promise<string> {
     heldUntilMs: scene.heldUntilMs ?? Number.POSITIVE_INFINITY,
     hasRoom: scene.hasRoom ?? true,
     refusal: scene.refusal ?? null,
-    scheduled: async () => (scene.dueAtMs === undefined ? [] : [{ dueAtMs: scene.dueAtMs }]),
-    ...(scene.owed === undefined ? null : { countOwed: async () => scene.owed }),
+    scheduled: async () => (scene.silent === 'scheduled' ? never : scene.dueAtMs === undefined ? [] : [{ dueAtMs: scene.dueAtMs }]),
+    ...(scene.owed === undefined
+      ? null
+      : {
+          countOwed: async () => {
+            if (scene.owed === null) throw new Error('no');
+            return scene.silent === 'owed' ? never : scene.owed;
+          },
+        }),
   };
   return whyIdle({
     broker: {
       displayUrl: 'redis://here/0',
       countReady: async () => {
         if (scene.ready === null) throw new Error('no');
-        return scene.ready ?? 0;
+        return scene.silent === 'ready' ? never : (scene.ready ?? 0);
       },
     },
     brokerLostAtMs: scene.brokerLostAtMs ?? null,
@@ -71,9 +83,11 @@ function why(scene: Scene): Promise<string> {
     slots,
     quiet: scene.quiet ?? false,
     stalled: scene.stalled ?? false,
+    clock,
   } as unknown as Params);
 }
 
+const never = new Promise<never>(() => {});
 const lost = Date.parse('2026-11-20T19:37:14.807Z');
 const one = ['proj.add[a]'];
 const away = 'The broker (redis://here/0) is away since 2026-11-20T19:37:14.807Z';
@@ -92,6 +106,10 @@ t.test('each reason', async (t) => {
     ],
     [{ ready: 3, owed: 0 }, '3 messages are ready in its queues (celery), and the broker keeps them for another consumer.'],
     [{ ready: 3, owed: 3 }, '3 messages are ready in its queues (celery), and 0 of 2 places are taken: they are about to be taken.'],
+    [
+      { ready: 3, owed: null },
+      '3 messages are ready in its queues (celery), and 0 of 2 places are taken; whether the broker keeps them for another consumer cannot be told.',
+    ],
     [{ ready: null }, 'Nothing waits here; how much is in its queues (celery) cannot be told.'],
     [{ refusal: 'Redis has used up maxmemory.' }, 'The broker refuses messages: Redis has used up maxmemory.'],
     [{ waiting: 2 }, '2 tasks wait for a child that is starting, being replaced or kept for one task alone; 0 of 2 places are taken.'],
@@ -115,6 +133,30 @@ t.test('each reason', async (t) => {
     [{ state: 'stopping', running: one }, 'It is stopping, and waits for what runs: proj.add[a] for 3 s in process 100.'],
   ];
   for (const [scene, sentence] of said) t.equal(await why(scene), sentence, JSON.stringify(scene));
+});
+
+t.test('a broker that stands still is waited for for 2 s in all', async (t) => {
+  const said: readonly (readonly [Scene, string])[] = [
+    [{ silent: 'ready' }, 'Nothing waits here; how much is in its queues (celery) cannot be told.'],
+    [{ silent: 'scheduled' }, 'Its queues (celery) are empty.'],
+    [
+      { ready: 1, owed: 1, silent: 'owed' },
+      '1 message is ready in its queues (celery), and 0 of 2 places are taken; whether the broker keeps them for another consumer cannot be told.',
+    ],
+  ];
+  for (const [scene, sentence] of said) {
+    const clock = new FakeClock();
+    let answer = '';
+    void why(scene, clock).then((text) => {
+      answer = text;
+    });
+    clock.advance(1999);
+    await settled();
+    t.equal(answer, '');
+    clock.advance(1);
+    await settled();
+    t.equal(answer, sentence);
+  }
 });
 
 t.test('the one that must be dealt with first', async (t) => {
