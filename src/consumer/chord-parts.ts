@@ -20,6 +20,7 @@ import type { ChordPartEnd } from '../protocol/chord-part.ts';
 import { chordError, exceptionDocument } from '../protocol/exception.ts';
 import type { ResultRecord } from '../protocol/result.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 import { newUuid } from '../std/new-uuid.ts';
 import { withResults } from './chord-body.ts';
 import type { FollowUpPublisher } from './follow-up-publisher.ts';
@@ -86,7 +87,7 @@ export class ChordParts {
     for (const { taskId, groupId } of ending.parts) {
       log.error(
         'chord.not-counted',
-        `Task ${taskId} is part of chord ${groupId}, whose body will not run: ${why}; result.backend must be one that counts parts`,
+        `Task ${escapeControls(`${taskId} is part of chord ${groupId}`)}, whose body will not run: ${why}; result.backend must be one that counts parts`,
         {
           taskId,
           groupId,
@@ -180,9 +181,13 @@ export class ChordParts {
     try {
       await groups.endChord(groupId);
     } catch (error) {
-      this.#params.log.warning('chord.not-ended', `The counters of chord ${groupId} could not be deleted: ${messageOf(error)}`, {
-        groupId,
-      });
+      this.#params.log.warning(
+        'chord.not-ended',
+        `The counters of chord ${escapeControls(groupId)} could not be deleted: ${messageOf(error)}`,
+        {
+          groupId,
+        },
+      );
     }
   }
 
@@ -216,20 +221,27 @@ export class ChordParts {
       if (mayPass(error)) throw error;
       return callbackError(reprException(JSON.stringify(exceptionDocument(error))));
     }
-    log.debug('chord.complete', `Chord ${part.groupId} is complete, its body is sent`, { taskId: part.taskId, groupId: part.groupId });
+    log.debug('chord.complete', `Chord ${escapeControls(part.groupId)} is complete, its body is sent`, {
+      taskId: part.taskId,
+      groupId: part.groupId,
+    });
     return null;
   }
 
   async #fail(part: ChordPartEnd, failure: Failure, followUps: readonly FollowUp[], rest: Rest): Promise<CountedPart[]> {
     const { publisher, log } = this.#params;
     const about = { taskId: part.taskId, groupId: part.groupId };
-    log.error('chord.failed', `Chord ${part.groupId} raised: ${reprException(JSON.stringify(failure.exception))}`, about);
+    log.error('chord.failed', `Chord ${escapeControls(part.groupId)} raised: ${reprException(JSON.stringify(failure.exception))}`, about);
     try {
       const messages = messagesFor(part, 'failed', followUps);
       await publisher.publish(messages.map(({ meta: { chord, ...meta }, body }) => ({ meta, body })));
     } catch (error) {
       if (mayPass(error)) throw error;
-      log.error('chord.errback-failed', `The error callbacks of chord ${part.groupId} could not be sent: ${messageOf(error)}`, about);
+      log.error(
+        'chord.errback-failed',
+        `The error callbacks of chord ${escapeControls(part.groupId)} could not be sent: ${messageOf(error)}`,
+        about,
+      );
     }
     const records = part.failed.map(({ taskId, groupId }) => failedBody(taskId, groupId, failure));
     const next: CountedPart[] = [];

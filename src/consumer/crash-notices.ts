@@ -9,6 +9,7 @@ import type { Broker, Listener } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Message } from '../protocol/message.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 
 export interface CrashNoticesParams {
   readonly broker: Broker;
@@ -73,9 +74,13 @@ export class CrashNotices {
     try {
       await broker.publish({ properties, headers: null, body }, { exchange, routingKey: '' });
     } catch (error) {
-      log.warning('task.crash-untold', `Other workers do not hear that task ${taskId} has ended ${crashes} children: ${messageOf(error)}`, {
-        taskId,
-      });
+      log.warning(
+        'task.crash-untold',
+        `Other workers do not hear that task ${escapeControls(taskId)} has ended ${crashes} children: ${messageOf(error)}`,
+        {
+          taskId,
+        },
+      );
     }
   }
 

@@ -14,6 +14,7 @@ import type { FollowUp } from '../pool/job.ts';
 import type { Producer } from '../producer/producer.ts';
 import { backoffDelayMs } from '../std/backoff.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
+import { taskLabel } from '../std/task-label.ts';
 
 export interface FollowUpPublisherParams {
   readonly broker: Broker;
@@ -62,7 +63,7 @@ export class FollowUpPublisher {
         const { state } = this.#params.broker;
         if (state === 'connected' && !isLost(error)) refusals += 1;
         if (state === 'stopped' || refusals >= maxRefusals) throw error;
-        const text = `Task ${taskName}[${taskId}] could not be sent, trying again: ${messageOf(error)}`;
+        const text = `Task ${taskLabel(taskName, taskId)} could not be sent, trying again: ${messageOf(error)}`;
         if (text !== said) this.#params.log.warning('task.follow-up-delayed', text, { taskId, taskName });
         said = text;
         await (state === 'connected' ? this.#pause(tries) : this.#brokerBack());

@@ -10,6 +10,8 @@ import type { Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { ownHeaders } from '../protocol/named-headers.ts';
+import { escapeControls } from '../std/escape-controls.ts';
+import { taskLabel } from '../std/task-label.ts';
 import type { Decision } from './strategy.ts';
 
 export interface OnceOnlyParams {
@@ -51,14 +53,14 @@ export class OnceOnly {
       (claim) => {
         if (!this.#asking.delete(delivery)) return;
         if (claim === 'first' || (claim === 'same' && delivery.redelivered)) return this.#home?.carryOut(delivery);
-        this.#params.log.info('chord.body-again', `Task ${task}[${id}] was sent twice: this copy is not run`, about);
+        this.#params.log.info('chord.body-again', `Task ${taskLabel(task, id)} was sent twice: this copy is not run`, about);
         this.#drop(delivery, id);
       },
       (error: unknown) => {
         if (!this.#asking.delete(delivery)) return;
         this.#params.log.warning(
           'chord.body-unchecked',
-          `Task ${task}[${id}] is run without knowing whether a copy of it is: ${messageOf(error)}`,
+          `Task ${taskLabel(task, id)} is run without knowing whether a copy of it is: ${messageOf(error)}`,
           about,
         );
         this.#home?.carryOut(delivery);
@@ -76,6 +78,6 @@ export class OnceOnly {
     const { log } = this.#params;
     this.#home?.subscription
       .ack(delivery)
-      .catch((error: unknown) => log.error('message.settle-failed', `Couldn't ack '${id}', reason: ${messageOf(error)}`));
+      .catch((error: unknown) => log.error('message.settle-failed', `Couldn't ack '${escapeControls(id)}', reason: ${messageOf(error)}`));
   }
 }

@@ -10,6 +10,8 @@ import type { Broker, Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
 import type { ChurnMap } from '../std/churn-map.ts';
+import { escapeControls } from '../std/escape-controls.ts';
+import { taskLabel } from '../std/task-label.ts';
 import { OnceOnly, type OnceOnlyParams } from './once-only.ts';
 import type { Request } from './request.ts';
 import type { Decision } from './strategy.ts';
@@ -164,14 +166,15 @@ export class Orphans {
       (outcome) => {
         if (outcome === 'stale' && !(runs !== null && this.goesOn(runs))) remember(this.#ended, keyOf(header), action);
       },
-      (error: unknown) => this.#params.log.error('message.settle-failed', `Couldn't ack '${header.id}', reason: ${messageOf(error)}`),
+      (error: unknown) =>
+        this.#params.log.error('message.settle-failed', `Couldn't ack '${escapeControls(header.id)}', reason: ${messageOf(error)}`),
     );
   }
 
   #say(header: TaskHeader, what: string): void {
     this.#params.log.info(
       'task.redelivered',
-      `${header.task}[${header.id}] was delivered again and ${what}: it is not started a second time`,
+      `${taskLabel(header.task, header.id)} was delivered again and ${what}: it is not started a second time`,
       { taskId: header.id, taskName: header.task },
     );
   }

@@ -11,6 +11,7 @@ import type { EndedMeta, SucceededMeta, TaskOffer } from '../ipc/exchange.ts';
 import type { NamedSignal } from '../os/signal-name.ts';
 import type { ChildExit, Job, JobListener } from '../pool/job.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { taskLabel } from '../std/task-label.ts';
 import type { UnwantedReason } from './unwanted-task.ts';
 
 export type RequestState = 'reserved' | 'active' | 'settled';
@@ -64,7 +65,7 @@ export class Request implements JobListener {
 
   /** `name[id]`, as every log line shows it. */
   get label(): string {
-    return `${this.header.shadow ?? this.header.task}[${this.header.id}]`;
+    return taskLabel(this.header.shadow ?? this.header.task, this.header.id);
   }
 
   onStarted(job: Job, pid: number, atSeconds: number): void {

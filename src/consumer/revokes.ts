@@ -16,6 +16,7 @@ import { mustSupport } from '../pool/pool-features.ts';
 import { readRevokedMap } from '../protocol/revoked-map.ts';
 import type { StateDb } from '../statedb/state-db.ts';
 import { type Clock, systemClock } from '../std/clock.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 import { repr } from '../std/safe-repr.ts';
 import type { Consumer } from './consumer.ts';
 import type { Request } from './request.ts';
@@ -56,7 +57,7 @@ export class Revokes {
     state.flush();
     const ids = new Set(taskIds);
     const hit = this.#carryOut(({ header }) => ids.has(header.id), signal);
-    if (signal === null) log.info('task.flagged', `Tasks flagged as revoked: ${taskIds.join(', ')}`);
+    if (signal === null) log.info('task.flagged', `Tasks flagged as revoked: ${escapeControls(taskIds.join(', '))}`);
     return hit;
   }
 
@@ -133,7 +134,10 @@ export class Revokes {
 
   #terminate(request: Request, job: Job, signal: NamedSignal): void {
     const { id } = request.header;
-    this.#params.log.info('task.terminating', `Terminating ${id} (${signal.number})`, { taskId: id, taskName: request.header.task });
+    this.#params.log.info('task.terminating', `Terminating ${escapeControls(id)} (${signal.number})`, {
+      taskId: id,
+      taskName: request.header.task,
+    });
     request.terminatedBy = signal;
     this.#params.pool.terminate(job, signal);
   }

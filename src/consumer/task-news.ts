@@ -9,7 +9,9 @@ import { type ExceptionDocument, errorText } from '../protocol/exception.ts';
 import type { PlainFields } from '../protocol/gathered-events.ts';
 import { parseJson } from '../protocol/json.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 import { repr } from '../std/safe-repr.ts';
+import { taskLabel } from '../std/task-label.ts';
 import type { Request } from './request.ts';
 import { TaskMeter } from './task-meter.ts';
 import { revokedEvent, sayUnwanted, type UnwantedReason } from './unwanted-task.ts';
@@ -53,8 +55,10 @@ export class TaskNews {
   /** Here, and to be run later. Monitors hear of it now, as from Celery. */
   deferred(task: Deferred): void {
     const { header, dueAtMs } = task;
-    const text = `Task ${header.task}[${header.id}] received, due ${new Date(dueAtMs).toISOString()}`;
-    this.#log.debug('task.deferred', text, fieldsOf(header));
+    if (this.#log.enabled('debug')) {
+      const text = `Task ${taskLabel(header.task, header.id)} received, due ${new Date(dueAtMs).toISOString()}`;
+      this.#log.debug('task.deferred', text, fieldsOf(header));
+    }
     if (this.#tells(task)) this.#events.received(header);
   }
 
@@ -69,7 +73,7 @@ export class TaskNews {
     const { header } = request;
     this.meter.ended(header.task, runtimeSeconds);
     if (this.#log.enabled('info')) {
-      const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${knownText(meta, resultJson) ?? resultJson}`;
+      const message = `Task ${request.label} succeeded in ${runtimeSeconds}s: ${escapeControls(knownText(meta, resultJson) ?? resultJson)}`;
       this.#log.info('task.succeeded', message, { ...fieldsOf(header), runtime: runtimeSeconds });
     }
     if (!this.#tells(request)) return;
@@ -83,8 +87,8 @@ export class TaskNews {
     this.meter.ended(header.task, runtimeSeconds);
     this.meter.failed(meta.text);
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
-    if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${meta.text}`, fields);
-    else this.#log.error('task.failed', `Task ${label} raised unexpected: ${meta.text}`, withTraceback(fields, meta));
+    if (meta.expected === true) this.#log.info('task.failed', `Task ${label} raised expected: ${escapeControls(meta.text)}`, fields);
+    else this.#log.error('task.failed', `Task ${label} raised unexpected: ${escapeControls(meta.text)}`, withTraceback(fields, meta));
     this.#ended('task-failed', request, meta.text, meta.traceback);
   }
 
@@ -99,7 +103,7 @@ export class TaskNews {
   retried(request: Request, runtimeSeconds: number, meta: EndedMeta, causeJson: string): void {
     const { header, label } = request;
     this.meter.ended(header.task, runtimeSeconds);
-    this.#log.info('task.retried', `Task ${label} retry: ${meta.text}`, { ...fieldsOf(header), runtime: runtimeSeconds });
+    this.#log.info('task.retried', `Task ${label} retry: ${escapeControls(meta.text)}`, { ...fieldsOf(header), runtime: runtimeSeconds });
     if (!this.#tells(request)) return;
     const cause = JSON.parse(causeJson) as ExceptionDocument | null;
     this.#ended('task-retried', request, cause === null ? 'None' : errorText(cause), meta.traceback);
@@ -115,7 +119,7 @@ export class TaskNews {
     this.meter.ended(header.task, runtimeSeconds);
     const requeue = meta.requeue === true;
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
-    this.#log.warning('task.rejected', `Task ${label} ${meta.text}`, { ...withTraceback(fields, meta), requeue });
+    this.#log.warning('task.rejected', `Task ${label} ${escapeControls(meta.text)}`, { ...withTraceback(fields, meta), requeue });
     // One that was acknowledged as it started can no longer be rejected.
     if (this.#tells(request) && !acknowledged) this.#events.task('task-rejected', { uuid: header.id, requeue });
   }
@@ -132,12 +136,12 @@ export class TaskNews {
 
   undecodable({ header }: Request, runtimeSeconds: number, meta: EndedMeta): void {
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
-    this.#log.critical('message.undecodable', `Can't decode message body: ${meta.text}`, withTraceback(fields, meta));
+    this.#log.critical('message.undecodable', `Can't decode message body: ${escapeControls(meta.text)}`, withTraceback(fields, meta));
   }
 
   invalid({ header }: Request, runtimeSeconds: number, meta: EndedMeta): void {
     const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
-    const text = `Received invalid task message: ${meta.text}\nThe message has been ignored and discarded.`;
+    const text = `Received invalid task message: ${escapeControls(meta.text)}\nThe message has been ignored and discarded.`;
     this.#log.error('message.invalid', text, withTraceback(fields, meta));
   }
 

@@ -9,6 +9,7 @@ import { type DeadLetters, withoutOwn } from '../broker/dead-letters.ts';
 import type { Logger } from '../log/logger.ts';
 import { ownHeaders } from '../protocol/named-headers.ts';
 import type { TaskHeader } from '../protocol/task-message.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 import type { LostTask } from './lost-follow-ups.ts';
 
 export type UnknownTaskPolicy = 'reject' | 'requeue' | 'dead' | 'discard';
@@ -106,7 +107,7 @@ export class UnknownTasks {
   }
 
   #say(level: 'warning' | 'error', { task, id }: TaskHeader, what: string, dump: () => string): void {
-    this.#params.log.log(level, 'task.unregistered', `Received unregistered task of type '${task}'.\n${what}\n${dump()}`, {
+    this.#params.log.log(level, 'task.unregistered', `Received unregistered task of type '${escapeControls(task)}'.\n${what}\n${dump()}`, {
       taskId: id,
       taskName: task,
     });

@@ -5,7 +5,8 @@
 import type { Delivery, Subscription } from '../broker/broker.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import { repr } from '../std/safe-repr.ts';
+import { escapeControls } from '../std/escape-controls.ts';
+import { messageDump } from './message-dump.ts';
 import type { Decision } from './strategy.ts';
 import type { UnknownTasks } from './unknown-tasks.ts';
 
@@ -16,9 +17,6 @@ export interface UnrunMessagesParams {
   readonly unknownTasks: UnknownTasks;
   readonly log: Logger;
 }
-
-/** Characters of a bad message's body shown in the log. */
-const shownBodyLength = 1024;
 
 export class UnrunMessages {
   readonly #params: UnrunMessagesParams;
@@ -35,23 +33,23 @@ export class UnrunMessages {
       case 'unregistered': {
         const { header } = decision;
         if (subscription === null) return;
-        const handled = unknownTasks.handle(subscription, delivery, header, () => dump(delivery));
+        const handled = unknownTasks.handle(subscription, delivery, header, () => messageDump(delivery));
         this.guard(handled, header.id);
         return;
       }
       case 'unknown':
-        log.warning('message.unknown', `Received and deleted unknown message.  Wrong destination?!?\n${dump(delivery)}`);
+        log.warning('message.unknown', `Received and deleted unknown message.  Wrong destination?!?\n${messageDump(delivery)}`);
         this.guard(reject(), String(delivery.tag));
         return;
       case 'invalid':
         log.error(
           'message.invalid',
-          `Received invalid task message: ${decision.reason}\nThe message has been ignored and discarded.\n${dump(delivery)}`,
+          `Received invalid task message: ${escapeControls(decision.reason)}\nThe message has been ignored and discarded.\n${messageDump(delivery)}`,
         );
         this.guard(reject(), String(delivery.tag));
         return;
       case 'undecodable':
-        log.critical('message.undecodable', `Can't decode message body: ${decision.reason}\n${dump(delivery)}`);
+        log.critical('message.undecodable', `Can't decode message body: ${escapeControls(decision.reason)}\n${messageDump(delivery)}`);
         this.guard(subscription?.ack(delivery), String(delivery.tag));
         return;
     }
@@ -59,16 +57,8 @@ export class UnrunMessages {
 
   /** A settlement that fails is said, and that is all. */
   guard(work: Promise<unknown> | undefined, id: string): void {
-    work?.catch((error: unknown) => this.#params.log.error('message.settle-failed', `Couldn't ack '${id}', reason: ${messageOf(error)}`));
+    work?.catch((error: unknown) =>
+      this.#params.log.error('message.settle-failed', `Couldn't ack '${escapeControls(id)}', reason: ${messageOf(error)}`),
+    );
   }
-}
-
-function dump(delivery: Delivery): string {
-  const { properties, headers, body, exchange, routingKey } = delivery;
-  const shown = body.toString('utf8', 0, shownBodyLength);
-  return [
-    `body: ${repr(shown)} (${body.length}b)`,
-    `{content_type:${repr(properties.contentType)} content_encoding:${repr(properties.contentEncoding)}`,
-    `  delivery_info:${repr({ exchange, routing_key: routingKey })} headers=${repr(headers)}}`,
-  ].join('\n');
 }

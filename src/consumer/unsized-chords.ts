@@ -13,6 +13,7 @@ import type { Logger } from '../log/logger.ts';
 import type { FollowUp } from '../pool/job.ts';
 import type { ChordPartEnd } from '../protocol/chord-part.ts';
 import type { Clock, Timer } from '../std/clock.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 
 export interface UnsizedChordsParams {
   readonly backend: ResultBackend;
@@ -67,9 +68,13 @@ export class UnsizedChords {
       }
       this.#chords.delete(groupId);
       this.#lookAt(chord).catch((error: unknown) => {
-        this.#params.log.warning('chord.unsized', `Chord ${groupId} has no size, and cannot be looked at now: ${messageOf(error)}`, {
-          groupId,
-        });
+        this.#params.log.warning(
+          'chord.unsized',
+          `Chord ${escapeControls(groupId)} has no size, and cannot be looked at now: ${messageOf(error)}`,
+          {
+            groupId,
+          },
+        );
         this.note(chord.part, chord.followUps, chord.counted);
       });
     }

@@ -1,5 +1,6 @@
 /** What is said of a task that is not to be run, or not any more, and the data of its `task-revoked` event (events.md §2). */
 import type { Logger } from '../log/logger.ts';
+import { escapeControls } from '../std/escape-controls.ts';
 import type { Request } from './request.ts';
 
 /** terminated: it was running. */
@@ -22,7 +23,7 @@ export function sayUnwanted(log: Logger, request: Request, reason: UnwantedReaso
   const text =
     reason === 'terminated'
       ? `Task ${request.label} terminated (${request.terminatedBy?.name})`
-      : `Discarding revoked task: ${request.label}${reason === 'revoked' ? byStamp : ''}`;
+      : `Discarding revoked task: ${request.label}${reason === 'revoked' ? escapeControls(byStamp) : ''}`;
   const { id: taskId, task: taskName } = request.header;
   log.info('task.revoked', text, { taskId, taskName, ...revokedEvent(request, reason) });
 }

@@ -4,6 +4,7 @@
  * Pure, apart from remembering the last second it has written out, because formatting a date is the dearest part of a line.
  */
 
+import { taskLabel } from '../std/task-label.ts';
 import type { LogFields, LogLevel } from './logger.ts';
 
 export interface LogRecord {
@@ -30,7 +31,8 @@ export function createTextFormat(colour: boolean): LineFormat {
     const fields = record.fields;
     let message = record.message;
     // What a module prints while it loads is no task's: such a line is that of the process, as Celery's redirected output is.
-    if (record.voice === 'task' && fields?.taskId !== undefined) message = `${fields.taskName ?? '???'}[${fields.taskId}]: ${message}`;
+    if (record.voice === 'task' && fields?.taskId !== undefined)
+      message = `${taskLabel(fields.taskName ?? '???', fields.taskId)}: ${message}`;
     const code = colour ? colours[record.level] : '';
     if (code !== '') message = `\x1b[1;${code}m${message}\x1b[0m`;
     const line = `[${localTime(record.unixMs)}: ${record.level.toUpperCase()}/${record.processName}] ${message}\n`;

@@ -4,6 +4,7 @@
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChildReport, Pool } from '../pool/pool.ts';
+import { taskLabel } from '../std/task-label.ts';
 
 export async function dump(params: { log: Logger; pool: Pool; consumer: Consumer; state: string }): Promise<void> {
   const { log, pool, consumer, state } = params;
@@ -34,5 +35,5 @@ function describe({ index, pid, state, doing, started, stack }: ChildReport): st
 }
 
 function line(job: { readonly taskName: string; readonly taskId: string; readonly runningMs: number }): string {
-  return `    ${job.taskName}[${job.taskId}] for ${(job.runningMs / 1000).toFixed(1)}s`;
+  return `    ${taskLabel(job.taskName, job.taskId)} for ${(job.runningMs / 1000).toFixed(1)}s`;
 }

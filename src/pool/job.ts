@@ -6,6 +6,7 @@
  */
 import type { EndedMeta, FollowUpMeta, SucceededMeta } from '../ipc/exchange.ts';
 import type { DeadlineEntry } from '../std/deadline-heap.ts';
+import { taskLabel } from '../std/task-label.ts';
 import type { ChildHandle } from './child-handle.ts';
 import type { TimeLimit } from './time-limits.ts';
 
@@ -108,7 +109,7 @@ export class Job {
 
   /** `name[id]`, as log lines show it. */
   get label(): string {
-    return `${this.shadow ?? this.taskName}[${this.taskId}]`;
+    return taskLabel(this.shadow ?? this.taskName, this.taskId);
   }
 
   get started(): boolean {

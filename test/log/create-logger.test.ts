@@ -38,9 +38,11 @@ t.test('task code speaks under the name of its child and its task', async (t) =>
   const voice = loggerTo(lines).as({ processName: 'PoolChild-1', voice: 'task' });
   voice.info('task.log', 'hello', { taskId: 'id1', taskName: 'tasks.add' });
   voice.info('task.log', 'outside');
+  voice.info('task.log', 'two\nlines', { taskId: 'id1\n[2026', taskName: 'tasks.add' });
   t.same(lines, [
     '[2026-11-20 08:25:14,575: INFO/PoolChild-1] tasks.add[id1]: hello\n',
     '[2026-11-20 08:25:14,575: INFO/PoolChild-1] outside\n',
+    '[2026-11-20 08:25:14,575: INFO/PoolChild-1] tasks.add[id1\\n[2026]: two\nlines\n',
   ]);
 });
 

@@ -20,6 +20,7 @@ import { readPlainFrames } from '../../protocol/plain-frames.ts';
 import { ChurnSet } from '../../std/churn-set.ts';
 import type { Clock } from '../../std/clock.ts';
 import { PendingWork } from '../../std/pending-work.ts';
+import { taskLabel } from '../../std/task-label.ts';
 import type { ConsumeParams, Delivery, RejectOptions, ScheduledMessage, SettleOutcome, Subscription } from '../broker.ts';
 import { PlainDelivery } from '../plain-delivery.ts';
 import { AckWindow } from './ack-window.ts';
@@ -374,7 +375,7 @@ export class AmqpSubscription implements Subscription {
     const oldest = all.find(({ tag }) => tag === oldestTag);
     if (oldest === undefined) return '';
     const { task, id } = oldest.headers ?? {};
-    return `; held longest: ${typeof task === 'string' ? `task ${task}[${String(id)}]` : 'a message'} from queue ${oldest.queue}`;
+    return `; held longest: ${typeof task === 'string' ? `task ${taskLabel(task, String(id))}` : 'a message'} from queue ${oldest.queue}`;
   }
 
   /** Forget everything of this channel; what was delivered is lost. */
