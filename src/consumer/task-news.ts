@@ -12,6 +12,7 @@ import type { TaskHeader } from '../protocol/task-message.ts';
 import { escapeControls } from '../std/escape-controls.ts';
 import { repr } from '../std/safe-repr.ts';
 import { taskLabel } from '../std/task-label.ts';
+import { messageDump } from './message-dump.ts';
 import type { Request } from './request.ts';
 import { TaskMeter } from './task-meter.ts';
 import { revokedEvent, sayUnwanted, type UnwantedReason } from './unwanted-task.ts';
@@ -134,14 +135,15 @@ export class TaskNews {
     if (this.#tells(request)) this.#events.task('task-cancelled', { uuid: request.header.id });
   }
 
-  undecodable({ header }: Request, runtimeSeconds: number, meta: EndedMeta): void {
-    const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
-    this.#log.critical('message.undecodable', `Can't decode message body: ${escapeControls(meta.text)}`, withTraceback(fields, meta));
+  undecodable(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
+    const fields = { ...fieldsOf(request.header), runtime: runtimeSeconds };
+    const text = `Can't decode message body: ${escapeControls(meta.text)}\n${senderOf(request)}`;
+    this.#log.critical('message.undecodable', text, withTraceback(fields, meta));
   }
 
-  invalid({ header }: Request, runtimeSeconds: number, meta: EndedMeta): void {
-    const fields = { ...fieldsOf(header), runtime: runtimeSeconds };
-    const text = `Received invalid task message: ${escapeControls(meta.text)}\nThe message has been ignored and discarded.`;
+  invalid(request: Request, runtimeSeconds: number, meta: EndedMeta): void {
+    const fields = { ...fieldsOf(request.header), runtime: runtimeSeconds };
+    const text = `Received invalid task message: ${escapeControls(meta.text)}\nThe message has been ignored and discarded.\n${senderOf(request)}`;
     this.#log.error('message.invalid', text, withTraceback(fields, meta));
   }
 
@@ -166,6 +168,11 @@ export const noEvents: TaskEvents = { enabled: false, received: () => {}, starte
 /** Most tasks return nothing, and their children say nothing of it. */
 function knownText(meta: SucceededMeta | null, resultJson: string): string | undefined {
   return meta?.text ?? (resultJson === 'null' ? 'None' : undefined);
+}
+
+/** What there is to find the sender of a bad message by. */
+function senderOf({ label, delivery }: Request): string {
+  return `task: ${label} queue: ${delivery.queue}\n${messageDump(delivery)}`;
 }
 
 function fieldsOf(header: TaskHeader): { readonly taskId: string; readonly taskName: string } {

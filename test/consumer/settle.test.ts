@@ -134,6 +134,24 @@ t.test('these end before they have started: the message is settled whatever the 
   }
 });
 
+t.test('a bad message is shown with what its sender is found by', async (t) => {
+  for (const kind of ['undecodable', 'invalid'] as const) {
+    const bench = new SettleBench();
+    const { request, job } = bench.request({}, { id: 'bad' });
+    end(kind, { text: 'the body must have 3 elements' })(request, job);
+    await bench.settler.idle();
+    const { message } = bench.log.lines.at(-1)!;
+    t.match(message, /: the body must have 3 elements\n/, kind);
+    t.match(message, '\ntask: tasks.add[bad] queue: celery\n', 'task, id and queue');
+    t.match(message, /\nbody: '\[\[1/, 'the body');
+    t.match(
+      message,
+      /delivery_info:\{'exchange': '.*', 'routing_key': '.*'\} headers=\{.*'origin': 'gen1@test'/,
+      'where it was sent, and by whom',
+    );
+  }
+});
+
 t.test('early: acknowledged when the child starts it, before the end', async (t) => {
   const bench = new SettleBench();
   const { request, job } = bench.request();

@@ -226,7 +226,9 @@ void t.test('messages that cannot be run are dropped with a line, and the next o
   for (const [at, [title, message, event, level, text]] of bad.entries()) {
     const since = worker.now();
     await broker.publish(message, toCelery);
-    t.match(await worker.event(event, () => true, since), { level, message: text }, title);
+    const line = await worker.event(event, () => true, since);
+    t.match(line, { level, message: text }, title);
+    t.match(line, { message: /\nbody: .*\n.*\n {2}delivery_info:.* headers=/ }, `${title}: it is shown`);
     await broker.publish(taskMessage(`good-${at}`), toCelery);
     t.equal(await outcome(scene, `good-${at}`), 3, `after ${title}`);
   }
