@@ -243,12 +243,6 @@ export class WorkerSurface implements LocalSurface {
       return 'unknown';
     }
     consumer.rateLimits.setLimit(taskName, rate ?? 0);
-    log.info(
-      'control.rate-limit',
-      rate === null || rate === 0
-        ? `Rate limits disabled for tasks of type ${taskName}`
-        : `New rate limit for tasks of type ${taskName}: ${rate}.`,
-    );
     return 'done';
   }
 

@@ -100,6 +100,13 @@ for (const kind of brokerKinds) {
       t.match(await umbel('inspect', 'active'), { [node]: [info] });
       t.match(await umbel('inspect', 'active_queues'), { [node]: [{ name: 'celery' }] });
       t.match(await umbel('control', 'rate_limit', 'nothing', '1/s'), [{ [node]: { error: 'unknown task' } }]);
+      t.match(await umbel('control', 'rate_limit', 'proj.limited', '7/m'), [{ [node]: { ok: 'new rate limit set successfully' } }]);
+      const said = worker.events.filter(({ message }) => message === 'New rate limit for tasks of type proj.limited: 7/m.');
+      t.same(
+        said.map(({ event }) => event),
+        ['rate-limit.changed'],
+        'said once',
+      );
       const nobody = await folder.umbel(['-b', broker, 'inspect', 'ping', '-d', 'nobody@here', '-t', '0.2']);
       t.equal(nobody.status, 69);
       t.match(nobody.stderr, /No nodes replied within time constraint \[NO_NODES_REPLIED\]/);
@@ -140,7 +147,7 @@ for (const kind of brokerKinds) {
         t.ok(Math.abs(active[0]!.time_start - Date.now() / 1000) < 300);
         t.match(await script.next(), [{ ...info, id: 'waits', time_start: null, worker_pid: null }]);
         t.match(await script.next(), [{ eta: /^\d{4}-/, priority: 6, request: { ...info, id: 'later' } }]);
-        t.same(await script.next(), ['proj.blocked', 'proj.limited [rate_limit=10/m]']);
+        t.same(await script.next(), ['proj.blocked', 'proj.limited [rate_limit=7/m]']);
         t.match(await script.next(), {
           total: { 'proj.blocked': 1 },
           pid: worker.pid,
