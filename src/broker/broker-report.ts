@@ -53,6 +53,8 @@ export interface RabbitmqQueueReport extends QueueReport {
   readonly denied: string | null;
   /** Why this user may not consume from it. */
   readonly consumeRefusal: string | null;
+  /** The queue its dead letters are sent to straight, by the exchange ''; null: they go another way. */
+  readonly deadLetterQueue: { readonly name: string; readonly exists: boolean } | null;
 }
 
 export interface RabbitmqExchangeReport {

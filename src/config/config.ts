@@ -12,6 +12,8 @@ export const defaultOrigin: Origin = Object.freeze({ kind: 'default', text: 'def
 export interface Config {
   readonly settings: Readonly<Settings>;
   origin(name: SettingName): Origin;
+  /** Of something inside the value, as exactly as it is known; for people. */
+  placeOf(name: SettingName, path: readonly (string | number)[]): string;
   /** Absolute path of the configuration file; null: there is none. */
   readonly file: string | null;
 }

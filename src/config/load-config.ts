@@ -32,6 +32,8 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
   const problems: ConfigProblem[] = [];
   const values = new Map<SettingName, unknown>();
   const origins = new Map<SettingName, Origin>();
+  /** Of values from the file. */
+  const places = new Map<SettingName, (path: Refusal['path']) => string>();
   const folder = workingFolder(flags, env, cwd);
 
   /** Layers are applied weakest first; a bad value of a layer is a problem even when a stronger one hides it. */
@@ -43,9 +45,10 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
     const { kind } = settingsTable[name];
     values.set(name, value === null || kind.resolve === undefined ? value : kind.resolve(value, base));
     origins.set(name, origin);
+    if (placeOf === undefined) places.delete(name);
+    else places.set(name, placeOf);
   };
 
-  let placeInNodes: ((path: readonly string[]) => string) | undefined;
   const file = findConfigFile({ env, folder, named });
   if (file !== null) {
     const display = displayPath(file.path, cwd);
@@ -54,7 +57,6 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
       problems.push(...fromFile.problems);
       for (const { name, value, place, placeOf } of fromFile.values) {
         apply(name, settingsTable[name].kind.readValue(value), { kind: 'file', text: place }, dirname(file.path), placeOf);
-        if (name === 'worker_nodes') placeInNodes = placeOf;
       }
       problems.sort((one, other) => lineOf(one) - lineOf(other));
     } catch (thrown) {
@@ -88,7 +90,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
     const { kind } = origins.get(name as SettingName) ?? defaultOrigin;
     if (kind === 'flag' || kind === 'environment') continue;
     values.set(name as SettingName, value);
-    origins.set(name as SettingName, { kind: fromNodes.kind, text: placeInNodes?.(path) ?? fromNodes.text });
+    origins.set(name as SettingName, { kind: fromNodes.kind, text: places.get('worker_nodes')?.(path) ?? fromNodes.text });
   }
 
   if (problems.length > 0) throw new ConfigError(problems);
@@ -97,6 +99,7 @@ export function loadConfig({ flags, env, cwd, file: named }: LoadParams): Config
   return Object.freeze({
     settings: Object.freeze(settings) as Settings,
     origin: (name: SettingName) => origins.get(name) ?? defaultOrigin,
+    placeOf: (name: SettingName, path: Refusal['path']) => places.get(name)?.(path) ?? (origins.get(name) ?? defaultOrigin).text,
     file: file?.path ?? null,
   });
 }

@@ -217,7 +217,7 @@ export const doctorFindings = {
     topic: 'times',
     severity: 'error',
     sentence: 'Tasks with an ETA are held for longer than RabbitMQ lets a message be held.',
-    fix: 'Lower broker.park_after_seconds, or leave it out.',
+    fix: 'Set broker.park_after_seconds below the consumer timeout, or raise consumer_timeout of the server and say so with --consumer-timeout.',
   },
   RABBITMQ_OLD: {
     topic: 'rabbitmq',
@@ -258,7 +258,7 @@ export const doctorFindings = {
   DEAD_LETTERS_NOWHERE: {
     topic: 'rabbitmq',
     severity: 'warning',
-    sentence: 'Rejected and expired messages of a queue are lost, because their exchange is not there.',
-    fix: 'Declare the exchange and a queue for it, or remove x-dead-letter-exchange.',
+    sentence: 'Rejected and expired messages of a queue are lost, because the exchange or queue that they go to is not there.',
+    fix: 'Declare the exchange and a queue for it, or the queue itself, or remove x-dead-letter-exchange.',
   },
 } as const satisfies Record<string, FindingEntry>;

@@ -2,7 +2,7 @@
 import { isAmqpUrl } from '../driver/amqp-url.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import { type Finding, found } from './finding.ts';
-import { placeOf, type Subject } from './subject.ts';
+import { placeOf, placeOfQueue, type Subject } from './subject.ts';
 
 /** A queue that a route names, and that is neither declared nor consumed from by any of these workers. */
 export function* routes(subjects: readonly Subject[]): Iterable<Finding> {
@@ -39,7 +39,7 @@ export function* deadLetterCircles(subject: Subject): Iterable<Finding> {
     if (said.has(key)) continue;
     said.add(key);
     const text = `rejected messages must end somewhere, got ${[...members, start.name].join(' → ')}`;
-    yield found('DEAD_LETTER_CIRCLE', text, placeOf(subject, 'task_queues'));
+    yield found('DEAD_LETTER_CIRCLE', text, placeOfQueue(subject, start, ['queue_arguments', 'x-dead-letter-exchange']));
   }
 }
 

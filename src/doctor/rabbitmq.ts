@@ -1,8 +1,9 @@
 /** A RabbitMQ server beside what the worker needs of it. */
+import type { QueueDeclaration } from '../broker/broker.ts';
 import type { RabbitmqReport } from '../broker/broker-report.ts';
 import { type Finding, found } from './finding.ts';
 import type { TaskTimes } from './limits.ts';
-import { placeOf, type Subject } from './subject.ts';
+import { placeOf, placeOfQueue, type Subject } from './subject.ts';
 
 /** From 3.8.15 on there is one; AMQP does not tell it. */
 const defaultConsumerTimeoutSeconds = 1800;
@@ -16,7 +17,6 @@ export interface RabbitmqParams {
 
 export function* rabbitmqBroker(subject: Subject, report: RabbitmqReport, params: RabbitmqParams): Iterable<Finding> {
   const place = placeOf(subject, 'broker_url');
-  const queuesPlace = subject.config.origin('task_queues').kind === 'default' ? place : placeOf(subject, 'task_queues');
   const { product, version, majorVersion, minorVersion } = report.server;
   if (product === 'RabbitMQ' && (majorVersion < oldestKept.major || (majorVersion === oldestKept.major && minorVersion < oldestKept.minor)))
     yield found('RABBITMQ_OLD', `RabbitMQ should be version 3.8 or later, got ${version} (${report.displayUrl})`, place);
@@ -24,45 +24,59 @@ export function* rabbitmqBroker(subject: Subject, report: RabbitmqReport, params
     yield found('RABBITMQ_BLOCKED', `RabbitMQ must take messages, got an alarm: ${report.blocked} (${report.displayUrl})`, place);
   if (report.publishRefusal !== null)
     yield found('SERVER_REFUSES_RIGHTS', `the user must be allowed to publish: ${report.publishRefusal}`, place);
+  yield* queuesOfReport(subject, report);
+  if (majorVersion === 3 && minorVersion < 8) return;
+  yield* consumerTimeout(subject, params, place);
+}
+
+function* queuesOfReport(subject: Subject, report: RabbitmqReport): Iterable<Finding> {
+  const place = placeOf(subject, 'broker_url');
+  const { queues } = subject.names;
   for (const queue of report.queues) {
+    const declared = queues.find(({ name }) => name === queue.name);
+    const own = (path: readonly string[] = []): string => (declared === undefined ? place : placeOfQueue(subject, declared, path));
     if (queue.difference !== null)
-      yield found('RABBITMQ_DIFFERS', `queue ${queue.name} must be on the server as it is configured: ${queue.difference}`, queuesPlace);
+      yield found('RABBITMQ_DIFFERS', `queue ${queue.name} must be on the server as it is configured: ${queue.difference}`, own());
     if (queue.denied !== null)
       yield found('SERVER_REFUSES_RIGHTS', `the user must be allowed to declare queue ${queue.name}: ${queue.denied}`, place);
     if (queue.consumeRefusal !== null)
       yield found('SERVER_REFUSES_RIGHTS', `the user must be allowed to consume from queue ${queue.name}: ${queue.consumeRefusal}`, place);
-    const declared = subject.names.queues.find(({ name }) => name === queue.name);
     if (!queue.exists && declared?.noDeclare === true)
+      yield found('RABBITMQ_NO_QUEUE', `queue ${queue.name} must be on the server, because it is not declared here (no_declare)`, own());
+    if (report.server.majorVersion >= 4 && declared?.durable === false && declared.exclusive !== true)
+      yield found('RABBITMQ_TRANSIENT_QUEUE', `a queue must be durable or exclusive from RabbitMQ 4 on, got queue ${queue.name}`, own());
+    const target = queue.deadLetterQueue;
+    // One that is taken from here is declared when the worker starts.
+    if (target !== null && !target.exists && !queues.some(({ name, noDeclare }) => name === target.name && noDeclare !== true))
       yield found(
-        'RABBITMQ_NO_QUEUE',
-        `queue ${queue.name} must be on the server, because it is not declared here (no_declare)`,
-        queuesPlace,
-      );
-    if (majorVersion >= 4 && declared?.durable === false && declared.exclusive !== true)
-      yield found(
-        'RABBITMQ_TRANSIENT_QUEUE',
-        `a queue must be durable or exclusive from RabbitMQ 4 on, got queue ${queue.name}`,
-        queuesPlace,
+        'DEAD_LETTERS_NOWHERE',
+        `the queue that dead letters of queue ${queue.name} go to must be on the server, got none called ${target.name}`,
+        own(['queue_arguments', 'x-dead-letter-routing-key']),
       );
   }
-  const deadLetters = new Set(subject.names.queues.map(({ arguments: args }) => args?.['x-dead-letter-exchange']));
   for (const exchange of report.exchanges) {
+    const users = queues.filter((queue) => usesExchange(queue, exchange.name));
+    const [user] = users;
     if (exchange.difference !== null)
       yield found(
         'RABBITMQ_DIFFERS',
         `exchange ${exchange.name} must be on the server as it is configured: ${exchange.difference}`,
-        queuesPlace,
+        user === undefined ? place : placeOfQueue(subject, user),
       );
-    // An exchange of a queue is declared by the worker; nobody declares those of dead letters.
-    if (!exchange.exists && deadLetters.has(exchange.name))
-      yield found(
-        'DEAD_LETTERS_NOWHERE',
-        `the dead-letter exchange of a queue must be on the server, got none called ${exchange.name}`,
-        queuesPlace,
-      );
+    // The exchange of a queue is declared by its worker; nobody declares those of dead letters.
+    if (exchange.exists || users.some(({ noDeclare }) => noDeclare !== true)) continue;
+    for (const queue of queues)
+      if (queue.arguments?.['x-dead-letter-exchange'] === exchange.name)
+        yield found(
+          'DEAD_LETTERS_NOWHERE',
+          `the dead-letter exchange of queue ${queue.name} must be on the server, got none called ${exchange.name}`,
+          placeOfQueue(subject, queue, ['queue_arguments', 'x-dead-letter-exchange']),
+        );
   }
-  if (majorVersion === 3 && minorVersion < 8) return;
-  yield* consumerTimeout(subject, params, place);
+}
+
+function usesExchange({ name, exchange = name, bindings = [] }: QueueDeclaration, wanted: string): boolean {
+  return exchange === wanted || bindings.some((one) => one.exchange === wanted);
 }
 
 function* consumerTimeout(subject: Subject, { consumerTimeoutSeconds, times }: RabbitmqParams, place: string): Iterable<Finding> {

@@ -220,7 +220,27 @@ t.test('RabbitMQ', async (t) => {
   await finds(t, `${toml}\n[task]\ntime_limit = 900`, 'PREFETCH_BEYOND_CONSUMER_TIMEOUT', /3 tasks of up to 900 s/);
   await finds(t, `${toml}\npark_after_seconds = 2000`, 'PARK_BEYOND_CONSUMER_TIMEOUT', /got 2000 s/);
   await finds(t, `${toml}\n[queues.there]\nno_declare = true`, 'RABBITMQ_NO_QUEUE', /queue there must be on the server/);
-  await finds(t, `${toml}\n[queues.q]\nqueue_arguments = { x-dead-letter-exchange = "dlx" }`, 'DEAD_LETTERS_NOWHERE', /none called dlx/);
+  await finds(t, toml, 'PARK_BEYOND_CONSUMER_TIMEOUT', /got \d+ s/, ['--no-modules', '--consumer-timeout', '60']);
+  t.notMatch(findingTable.PARK_BEYOND_CONSUMER_TIMEOUT.fix, /leave it out/, 'nothing has been said');
+  const lost = await finds(
+    t,
+    `${toml}\n[queues.other]\n[queues.q]\nexchange = "e"\nqueue_arguments = { x-dead-letter-exchange = "dlx" }`,
+    'DEAD_LETTERS_NOWHERE',
+    /of queue q must be on the server, got none called dlx/,
+  );
+  t.match(lost.findings[0]?.place, /umbel\.toml:6$/);
+  const straight = (target: string): string =>
+    `${toml}\n[queues.q]\nqueue_arguments = { x-dead-letter-exchange = "", x-dead-letter-routing-key = "${target}" }\n[queues.dlq]`;
+  const gone = await finds(
+    t,
+    straight('nowhere'),
+    'DEAD_LETTERS_NOWHERE',
+    /of queue q go to must be on the server, got none called nowhere/,
+  );
+  t.match(gone.findings[0]?.place, /umbel\.toml:4$/);
+  await silent(t, folder(t, straight('dlq')), 'the worker declares the queue of dead letters itself');
+  const through = '[queues.q]\nqueue_arguments = { x-dead-letter-exchange = "dlx", x-dead-letter-routing-key = "dlq" }';
+  await silent(t, folder(t, `${toml}\n${through}\n[queues.dlq]\nexchange = "dlx"`), 'and its exchange');
 
   await rabbit.control.addUser('weak', 'secret');
   await rabbit.control.evaluate(

@@ -128,7 +128,9 @@ t.test('versions of RabbitMQ that are not here', async (t) => {
   t.same(codes(rabbitmqBroker(subject(), { ...report, server: server('3.7.28') }, params)), ['RABBITMQ_OLD']);
   t.same(codes(rabbitmqBroker(subject(), { ...report, server: server('3.12.1') }, params)), []);
   const transient = subject({ task_queues: { q: { durable: false } } });
-  const queues = [{ name: 'q', exists: true, ready: 0, consumers: 1, difference: null, denied: null, consumeRefusal: null }];
+  const queues = [
+    { name: 'q', exists: true, ready: 0, consumers: 1, difference: null, denied: null, consumeRefusal: null, deadLetterQueue: null },
+  ];
   t.same(codes(rabbitmqBroker(transient, { ...report, server: server('4.0.2'), queues }, params)), ['RABBITMQ_TRANSIENT_QUEUE']);
   t.same(codes(rabbitmqBroker(transient, { ...report, server: server('3.13.0'), queues }, params)), []);
 });

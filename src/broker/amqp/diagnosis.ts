@@ -37,7 +37,7 @@ export async function diagnoseAmqp({ place, options, log, queues }: DiagnoseAmqp
     const queueReports: RabbitmqQueueReport[] = [];
     const exchangeReports = new Map<string, RabbitmqExchangeReport>();
     for (const queue of queues) {
-      queueReports.push(await look.queue(queue));
+      queueReports.push({ ...(await look.queue(queue)), deadLetterQueue: await look.deadLetterQueue(queue) });
       for (const { exchange, type, durable } of exchangesOf(queue))
         if (!exchangeReports.has(exchange)) exchangeReports.set(exchange, await look.exchange(exchange, type, durable));
     }
@@ -77,7 +77,7 @@ class Look {
     this.#connection = connection;
   }
 
-  async queue(queue: QueueDeclaration): Promise<RabbitmqQueueReport> {
+  async queue(queue: QueueDeclaration): Promise<Omit<RabbitmqQueueReport, 'deadLetterQueue'>> {
     const { name, durable = true, exclusive = false, autoDelete = false, arguments: args = {}, noDeclare = false } = queue;
     const state = await this.#try((channel) => channel.checkQueue(name));
     if (state.failure !== null) {
@@ -99,6 +99,13 @@ class Look {
       denied: failure?.kind === 'denied' ? failure.replyText : null,
       consumeRefusal: consumeRefusal?.kind === 'denied' ? consumeRefusal.replyText : null,
     };
+  }
+
+  async deadLetterQueue({ arguments: args = {} }: QueueDeclaration): Promise<RabbitmqQueueReport['deadLetterQueue']> {
+    const { 'x-dead-letter-exchange': exchange, 'x-dead-letter-routing-key': name } = args;
+    if (exchange !== '' || typeof name !== 'string' || name === '') return null;
+    const { failure } = await this.#try((channel) => channel.checkQueue(name));
+    return { name, exists: failure?.kind !== 'not-found' };
   }
 
   async exchange(name: string, type: ExchangeType | null, durable: boolean): Promise<RabbitmqExchangeReport> {
