@@ -6,11 +6,10 @@
  */
 import { Shortest } from '../std/shortest.ts';
 import { AmqpFailure, toAmqpFailure } from './amqp-failure.ts';
+import { longText, longTextOf } from './amqp-long-text.ts';
 import { type RawCallback, type RawChannel, type RawMessage, type RawPublish, rawMethod } from './amqp-raw.ts';
 import type { AmqpSession } from './amqp-session.ts';
 import { taggedTable } from './amqp-table.ts';
-
-const longestName = 255;
 
 export interface QueueOptions {
   readonly durable: boolean;
@@ -190,7 +189,7 @@ export class AmqpChannel {
     try {
       this.#raw.sendMessage(message, message, content);
     } catch (error) {
-      done(this.#refusal(error));
+      done(this.#refusal(error, message));
       return;
     }
     this.#raw.pushConfirmCallback((error) => done(error === null ? null : this.#unconfirmed(error)));
@@ -202,7 +201,7 @@ export class AmqpChannel {
     try {
       this.#raw.sendMessage(message, message, content);
     } catch (error) {
-      throw this.#refusal(error);
+      throw this.#refusal(error, message);
     }
   }
 
@@ -294,9 +293,9 @@ export class AmqpChannel {
   }
 
   /** Thrown while a message is encoded: nothing has been sent. */
-  #refusal(error: unknown): AmqpFailure {
+  #refusal(error: unknown, message: RawPublish): AmqpFailure {
     if (error instanceof TypeError || error instanceof RangeError)
-      return new AmqpFailure('message', `the message cannot be written in AMQP: ${error.message}`, { cause: error });
+      return new AmqpFailure('message', `the message cannot be written in AMQP: ${longTextOf(message) ?? error.message}`, { cause: error });
     return this.#failed(error);
   }
 
@@ -316,11 +315,8 @@ function queueState(fields: Readonly<Record<string, unknown>>): QueueState {
 /** AMQP has a byte for the length of a name. amqplib notices only when it writes one, and its channel is stuck then. */
 function longName(fields: Readonly<Record<string, unknown>>, where: string): AmqpFailure | null {
   for (const field in fields) {
-    const value = fields[field];
-    if (typeof value !== 'string' || Buffer.byteLength(value) <= longestName) continue;
-    const what = field === 'routingKey' ? 'a routing key' : `the name of the ${field}`;
-    const text = `${what} must have at most ${longestName} bytes, got ${Buffer.byteLength(value)} ('${value.slice(0, 20)}…')`;
-    return new AmqpFailure('invalid', `${text} (${where})`, { replyText: text });
+    const text = longText(field === 'routingKey' ? 'a routing key' : `the name of the ${field}`, fields[field]);
+    if (text !== null) return new AmqpFailure('invalid', `${text} (${where})`, { replyText: text });
   }
   return null;
 }

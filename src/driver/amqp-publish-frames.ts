@@ -5,6 +5,7 @@
  * for it. Only the common form is written here (no headers, few properties, one body frame), byte for byte as amqplib writes it; all else is left
  * to amqplib, refusals too. Pure.
  */
+import { longestText } from './amqp-long-text.ts';
 import { type RawPublish, rawMethod } from './amqp-raw.ts';
 
 const methodFrame = 1;
@@ -16,7 +17,6 @@ const overhead = 8;
 const basicClass = 60;
 /** More gains nothing. */
 const longestBody = 16_384;
-const longestText = 255;
 /** All frames without what varies in length: method, ticket, bits; class, weight, size, flags, table, mode, priority. */
 const fixedBytes = 3 * overhead + 4 + 2 + 1 + 14 + 4 + 2;
 

@@ -9,6 +9,7 @@
  * its wait; and where nobody has declared the rest it publishes as if there were no such thing.
  */
 import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import { longestText } from '../../driver/amqp-long-text.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../std/clock.ts';
@@ -135,6 +136,9 @@ export class NativeDelay {
     const { topology, clock } = this.#params;
     const seconds = Math.floor((dueAtMs - clock.now()) / 1000);
     if (seconds < 1) return null;
+    // With the words before it the key would be too long: a worker holds the message.
+    const delayed = nativeDelayRoutingKey(seconds, routingKey);
+    if (Buffer.byteLength(delayed) > longestText) return null;
     const queues = topology.known.filter((queue) => queue.noDeclare !== true && waysTo(queue).some((way) => way.exchange === exchange));
     const ways = queues.flatMap(waysTo).filter((way) => way.exchange === exchange);
     // To fanout and headers exchanges the words lead by the very key of a queue.
@@ -152,7 +156,7 @@ export class NativeDelay {
       if (error instanceof AmqpFailure && error.kind === 'denied') return null;
       throw error;
     }
-    return nativeDelayRoutingKey(seconds, routingKey);
+    return delayed;
   }
 
   /** It was not there after all. */

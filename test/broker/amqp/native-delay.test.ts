@@ -125,7 +125,8 @@ t.test('with a quorum queue a worker declares the delay queues, and what is due 
   await send('at once: a direct exchange', 'direct', 'direct', 3600);
   await send('at once: a key that no queue has', 'a-fanout', 'x', 3600);
   await send('at once: less than a second', 'a-topic', 'video', 0.9);
-  t.equal((await inbox.deliveries.take(3)).length, 3);
+  await send('at once: a key that the words would make too long', 'a-topic', `mail.${'x'.repeat(195)}`, 3600);
+  t.equal((await inbox.deliveries.take(4)).length, 4);
   t.equal(await waiting(), 0);
 
   const last = `rabbit_misc:r(${binary(vhost.name)}, exchange, <<"celery_delayed_27">>)`;

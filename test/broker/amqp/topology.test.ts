@@ -1,6 +1,6 @@
 /** Exchanges, queues and routing on a real server, and what happens where they differ from what is there. */
 import t from 'tap';
-import type { Message } from '../../../src/protocol/message.ts';
+import type { Message, MessageProperties } from '../../../src/protocol/message.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
 import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
@@ -340,5 +340,30 @@ t.test('topology', async (t) => {
     t.match(nacked!.reason.message, /a queue refused the message/);
     t.match(missing!.reason.message, /no exchange 'no such exchange'/);
     t.equal(await broker.countReady('fine'), 3);
+  });
+
+  t.test('a text that is too long is named, with its limit and its length', async (t) => {
+    await broker.declareQueue({ name: 'short' });
+    const long = `ü\n${'x'.repeat(300)}`;
+    const rows: readonly (readonly [what: string, exchange: string, routingKey: string, properties: Partial<MessageProperties>])[] = [
+      ['the routing key', '', long, {}],
+      ['the name of the exchange', long, 'x', {}],
+      ['the task id (correlation_id)', '', 'short', { correlationId: long }],
+      ['the queue for the reply (reply_to)', '', 'short', { replyTo: long }],
+      ['the content type', '', 'short', { contentType: long }],
+      ['message_id', '', 'short', { extra: { message_id: long } }],
+    ];
+    for (const [what, exchange, routingKey, properties] of rows)
+      for (const headers of [null, { a: 1 }])
+        await t.rejects(
+          broker.publish({ ...textMessage('x', properties), headers }, { exchange, routingKey }),
+          {
+            code: 'MESSAGE_UNWRITABLE',
+            message: `the message cannot be written in AMQP: ${what} must have at most 255 bytes, got 303 ('ü\\n${'x'.repeat(18)}…')`,
+          },
+          what,
+        );
+    await send('as before', 'short');
+    t.equal(await broker.countReady('short'), 1);
   });
 });
