@@ -17,8 +17,10 @@ import type { SettleOutcome } from '../broker.ts';
 const holdMs = 3;
 /** While others are unsettled, so few that the server does not wait for them. */
 const gatherMs = 1;
-/** So long the question whether they have arrived waits for more of them. At the end of the channel it is asked at once. */
+/** Whether they have arrived is not asked more often. At the end of the channel it is asked at once. */
 const askMs = 10;
+/** The first question after a while waits so long for more of them. */
+const idleAskMs = 1;
 /** Half of so many keep the children busy while the others wait here, or nearly: few of them take that little time, and each oldest one is waited for once. */
 const largePrefetch = 64;
 
@@ -46,6 +48,8 @@ export class AckWindow {
   #asking: Timer | undefined;
   /** The question has waited for long enough, but something was not written yet. */
   #isDue = false;
+  /** The last question. */
+  #askedAtMs = Number.NEGATIVE_INFINITY;
   /** The oldest unsettled delivery when waiting for it was in vain. */
   #stuckTag = 0;
   /** 0: no limit. How many may wait depends on it. */
@@ -179,7 +183,12 @@ export class AckWindow {
         this.#asking = undefined;
         this.#isDue = true;
         this.#askSoon();
-      }, askMs);
+      }, this.#askInMs());
+  }
+
+  /** On an idle worker with the question for its reply, and not later, when the next message may have come. */
+  #askInMs(): number {
+    return Math.max(idleAskMs, this.#askedAtMs + askMs - this.#clock.monotonic());
   }
 
   /** Behind everything that the answer is for. */
@@ -189,6 +198,7 @@ export class AckWindow {
     this.#clock.clearTimer(this.#asking);
     this.#asking = undefined;
     this.#asked = asked;
+    this.#askedAtMs = this.#clock.monotonic();
     this.#joining = null;
     this.#channel.barrier().then(
       () => {

@@ -30,17 +30,29 @@ class FakeChannel {
   }
 }
 
-function bench(deliveries: number, prefetch = 0) {
+/** A tag before all others. */
+const before = 0.5;
+
+async function bench(deliveries: number, prefetch = 0, isIdle = false) {
   const channel = new FakeChannel();
   const clock = new FakeClock();
   const window = new AckWindow(channel as unknown as AmqpChannel, clock);
   window.prefetch = prefetch;
+  if (!isIdle) {
+    // A question of a moment ago.
+    window.delivered(before);
+    void window.ack(before);
+    window.flush();
+    for (const answer of channel.barriers.splice(0)) answer();
+    await turn();
+    channel.take();
+  }
   for (let tag = 1; tag <= deliveries; tag++) window.delivered(tag);
   return { channel, clock, window };
 }
 
 t.test('those of a turn become one frame as far as they reach from the oldest on', async (t) => {
-  const { channel, clock, window } = bench(6);
+  const { channel, clock, window } = await bench(6);
   for (const tag of [3, 1, 2]) void window.ack(tag);
   t.strictSame(channel.take(), [], 'at the end of the turn');
   await turn();
@@ -60,8 +72,33 @@ t.test('those of a turn become one frame as far as they reach from the oldest on
   t.strictSame(channel.take(), ['barrier']);
 });
 
+t.test('on an idle worker the question comes a millisecond behind, and under load not more often than every ten', async (t) => {
+  const { channel, clock, window } = await bench(3, 0, true);
+  void window.ack(1);
+  await turn();
+  t.strictSame(channel.take(), ['ack 1']);
+  clock.advance(1);
+  t.strictSame(channel.take(), ['barrier']);
+  channel.barriers[0]?.();
+  await turn();
+  clock.advance(2);
+  void window.ack(2);
+  await turn();
+  clock.advance(7);
+  t.strictSame(channel.take(), ['ack 2'], 'ten milliseconds behind the last one');
+  clock.advance(1);
+  t.strictSame(channel.take(), ['barrier']);
+  channel.barriers[1]?.();
+  await turn();
+  clock.advance(100);
+  void window.ack(3);
+  await turn();
+  clock.advance(1);
+  t.strictSame(channel.take(), ['ack 3', 'barrier'], 'idle again');
+});
+
 t.test('one behind a gap waits for it a few milliseconds, and then no more for the same gap', async (t) => {
-  const { channel, clock, window } = bench(9);
+  const { channel, clock, window } = await bench(9);
   for (const tag of [1, 3, 4]) void window.ack(tag);
   await turn();
   t.strictSame(channel.take(), ['ack 1']);
@@ -83,7 +120,7 @@ t.test('one behind a gap waits for it a few milliseconds, and then no more for t
 });
 
 t.test('few may wait when the prefetch is small: the server would send no more', async (t) => {
-  const { channel, window } = bench(8, 8);
+  const { channel, window } = await bench(8, 8);
   for (const tag of [2, 3, 4]) void window.ack(tag);
   await turn();
   t.strictSame(channel.take(), ['ack 2', 'ack 3', 'ack 4']);
@@ -91,7 +128,7 @@ t.test('few may wait when the prefetch is small: the server would send no more',
     [60, 15],
     [64, 32],
   ] as const) {
-    const large = bench(prefetch, prefetch);
+    const large = await bench(prefetch, prefetch);
     for (let tag = 2; tag < 2 + most; tag += 1) void large.window.ack(tag);
     await turn();
     large.clock.advance(1);
@@ -104,7 +141,7 @@ t.test('few may wait when the prefetch is small: the server would send no more',
 });
 
 t.test('of a large prefetch, few are gathered for a millisecond while others are unsettled', async (t) => {
-  const { channel, clock, window } = bench(100, 64);
+  const { channel, clock, window } = await bench(100, 64);
   for (const tag of [1, 2]) void window.ack(tag);
   await turn();
   t.strictSame(channel.take(), []);
@@ -120,21 +157,21 @@ t.test('of a large prefetch, few are gathered for a millisecond while others are
   t.strictSame(channel.take(), ['ack ..18'], 'a quarter is not gathered');
   clock.advance(8);
   t.strictSame(channel.take(), []);
-  const fewer = bench(100, 56);
+  const fewer = await bench(100, 56);
   for (let tag = 1; tag <= 6; tag += 1) void fewer.window.ack(tag);
   await turn();
   t.strictSame(fewer.channel.take(), []);
   void fewer.window.ack(7);
   await turn();
   t.strictSame(fewer.channel.take(), ['ack ..7'], 'nor an eighth of a smaller one');
-  const last = bench(1, 64);
+  const last = await bench(1, 64);
   void last.window.ack(1);
   await turn();
   t.strictSame(last.channel.take(), ['ack 1'], 'with nothing unsettled there is nothing to wait for');
 });
 
 t.test('rejected ones are no gap and are never acknowledged', async (t) => {
-  const { channel, clock, window } = bench(4);
+  const { channel, clock, window } = await bench(4);
   void window.reject(2, true);
   void window.ack(1);
   void window.ack(3);
@@ -147,7 +184,7 @@ t.test('rejected ones are no gap and are never acknowledged', async (t) => {
 });
 
 t.test('done when the server has answered behind it, stale when the channel ended before', async (t) => {
-  const { channel, clock, window } = bench(4);
+  const { channel, clock, window } = await bench(4);
   const outcomes: SettleOutcome[] = [];
   void window.ack(1).then((outcome) => outcomes.push(outcome));
   await turn();
@@ -169,12 +206,12 @@ t.test('done when the server has answered behind it, stale when the channel ende
 });
 
 t.test('a barrier that is due waits for what is not written yet', async (t) => {
-  const { channel, clock, window } = bench(100, 64);
+  const { channel, clock, window } = await bench(100, 64);
   void window.ack(1);
   await turn();
   clock.advance(1);
   t.strictSame(channel.take(), ['ack 1']);
-  clock.advance(9);
+  clock.advance(8);
   void window.ack(2);
   await turn();
   clock.advance(1);
@@ -191,7 +228,7 @@ t.test('a barrier that is due waits for what is not written yet', async (t) => {
 });
 
 t.test('before a farewell everything is written', async (t) => {
-  const { channel, window } = bench(4);
+  const { channel, window } = await bench(4);
   for (const tag of [1, 3]) void window.ack(tag);
   const outcomes: SettleOutcome[] = [];
   const last = window.ack(4).then((outcome) => outcomes.push(outcome));
