@@ -60,7 +60,7 @@ async function inPlace(measure: (place: AmqpBenchPlace) => Promise<Row[]>): Prom
 async function idleRows(params: AmqpBenchParams, { server }: AmqpBenchPlace): Promise<Row[]> {
   for (const vhost of Object.values(vhosts)) await server.control.addVhost(vhost);
   const at = (vhost: string): { url: string; backend: string } => ({ url: server.url(vhost), backend: 'rpc://' });
-  return roundTripRows('RabbitMQ', params, { umbel: at(vhosts.umbel), celery: at(vhosts.celery), bare: at(vhosts.bare) }, 1000);
+  return roundTripRows('RabbitMQ', params, { umbel: at(vhosts.umbel), celery: at(vhosts.celery), bare: at(vhosts.bare) });
 }
 
 async function throughputRows(bench: Bench): Promise<Row[]> {

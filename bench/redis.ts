@@ -31,7 +31,7 @@ export async function measureRedis(params: RedisParams): Promise<Row[]> {
     say('Redis: round trips …');
     await place.client.flushall();
     const at = (db: number): { url: string; backend: string } => ({ url: place.url(db), backend: place.url(db) });
-    const trips = await roundTripRows('Redis', params, { umbel: at(0), celery: at(1), bare: at(3) }, 1000);
+    const trips = await roundTripRows('Redis', params, { umbel: at(0), celery: at(1), bare: at(3) });
     const wakeUp = await wakeUpRows(params, place.url(2));
     return [...throughput, ...trips, ...wakeUp, ...(await backlogRows(bench))];
   } finally {
