@@ -140,10 +140,12 @@ function seedBlobGenerator(): void {
 
 /** `umbel --version` of the finished file must print the version it was built with, and nothing else: Node says so when it cannot use the code cache. */
 function verify(version: string): void {
-  const { stdout, stderr, error } = spawnSync(finished, ['--version'], { encoding: 'utf8', timeout: 30_000 });
+  const { status, signal, stdout, stderr, error } = spawnSync(finished, ['--version'], { encoding: 'utf8', timeout: 30_000 });
   if (error !== undefined) throw error;
-  if (!stdout.includes(version) || stderr !== '')
-    throw new Error(`umbel --version must print ${version}, got ${JSON.stringify(stdout)} and on standard error ${JSON.stringify(stderr)}`);
+  if (status !== 0 || !stdout.includes(version) || stderr !== '')
+    throw new Error(
+      `umbel --version must print ${version} and end with 0, got ${JSON.stringify(stdout)}, on standard error ${JSON.stringify(stderr)}, ${signal ?? status}`,
+    );
 }
 
 const startedAt = performance.now();
