@@ -27,7 +27,7 @@ interface Run {
 }
 
 /** The machine may be somebody else's at times: of so many runs in turns the middle one counts. */
-const rounds = 3;
+const rounds = 5;
 /** They take seconds each, and one differs from the next by a tenth. */
 const publishRounds = 5;
 /** After this nothing is left of what a worker held when the queue was empty. */
@@ -68,9 +68,12 @@ async function throughputRows(bench: Bench): Promise<Row[]> {
   const runs = { umbel: [] as Run[], each: [] as Run[], batch: [] as Run[] };
   for (let round = 1; round <= rounds; round += 1) {
     say(`RabbitMQ: umbel and amqplib, ${count(tasks)} tasks, ${round} of ${rounds} …`);
-    runs.umbel.push(await worker(bench, 'umbel', tasks));
-    runs.each.push(await rawConsumer(bench, 'each'));
-    runs.batch.push(await rawConsumer(bench, 'batch'));
+    const turns = [
+      async () => runs.umbel.push(await worker(bench, 'umbel', tasks)),
+      async () => runs.each.push(await rawConsumer(bench, 'each')),
+      async () => runs.batch.push(await rawConsumer(bench, 'batch')),
+    ];
+    await inTurn(round, turns);
   }
   const few = Math.max(1, Math.round(tasks / 12));
   say(`RabbitMQ: Celery, ${count(few)} tasks …`);
@@ -89,6 +92,11 @@ async function throughputRows(bench: Bench): Promise<Row[]> {
     against('amqplib, each acknowledged', middle(runs.each), 0.9),
     against('amqplib, acknowledged in batches', middle(runs.batch), null),
   ];
+}
+
+/** There and back, so that none always comes after the same other. */
+async function inTurn(round: number, turns: readonly (() => Promise<unknown>)[]): Promise<void> {
+  for (const turn of round % 2 === 1 ? turns : turns.toReversed()) await turn();
 }
 
 /** As in another data centre: what one holds decides, and a multiplier of 4 holds 8. */
@@ -121,8 +129,10 @@ async function publishRows(bench: Bench): Promise<Row[]> {
   say(`RabbitMQ: publishing, ${count(tasks)} messages …`);
   const runs = { umbel: [] as Run[], raw: [] as Run[] };
   for (let round = 1; round <= publishRounds; round += 1) {
-    runs.umbel.push(await publish(bench, 'umbel', tasks));
-    runs.raw.push(await publish(bench, 'raw', tasks));
+    await inTurn(round, [
+      async () => runs.umbel.push(await publish(bench, 'umbel', tasks)),
+      async () => runs.raw.push(await publish(bench, 'raw', tasks)),
+    ]);
   }
   const umbel = middle(runs.umbel);
   const raw = middle(runs.raw);
