@@ -29,7 +29,7 @@ interface Run {
 /** The machine may be somebody else's at times: of so many runs in turns the middle one counts. */
 const rounds = 5;
 /** They take seconds each, and one differs from the next by a tenth. */
-const publishRounds = 5;
+const publishRounds = 9;
 /** After this nothing is left of what a worker held when the queue was empty. */
 const settleMs = 200;
 /** A round trip. */
