@@ -130,11 +130,14 @@ export type ErrorCode = keyof typeof catalogue;
 /** The one base class. `code` is stable; `message` is for people. */
 export class UmbelError extends Error {
   readonly code: ErrorCode;
+  /** The same again would fail again. */
+  readonly final: boolean;
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown; final?: boolean }) {
     super(message, options);
     this.name = 'UmbelError';
     this.code = code;
+    this.final = options?.final ?? false;
   }
 
   get exitStatus(): number {
@@ -147,7 +150,7 @@ export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** There is no broker now, or it went while it was asked. */
+/** There is no broker now, or it went while it was asked; it may be there for another try. */
 export function isBrokerAway(error: unknown): boolean {
-  return error instanceof UmbelError && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
+  return error instanceof UmbelError && !error.final && (error.code === 'BROKER_UNAVAILABLE' || error.code === 'BROKER_LOST');
 }

@@ -49,6 +49,7 @@ export class Client implements Publisher {
   readonly #dispatcher: EventDispatcher | null;
   /** Where results come to; null: they are looked up. Written by start. */
   #replyTo: string | null = null;
+  #stopped = false;
   readonly #origin = `gen${process.pid}@${hostname()}`;
 
   constructor(params: ClientParams) {
@@ -62,11 +63,14 @@ export class Client implements Publisher {
     this.#dispatcher = dispatcher;
   }
 
-  /** Connect, and send for `task.delay()` in this process. */
+  /** Connect, and send for `task.delay()` in this process. A broker that is not there is tried again as a message is sent again. */
   async start(): Promise<void> {
     const { broker, backend } = this.#params;
+    this.#stopped = false;
     await this.#producer.start();
-    await broker.start();
+    await broker
+      .start()
+      .catch((failure: unknown) => this.#producer.tryAgain(() => (this.#stopped ? Promise.reject(failure) : broker.start()), failure));
     try {
       await backend?.start();
       this.#replyTo = (await backend?.openReplies?.()) ?? null;
@@ -79,6 +83,7 @@ export class Client implements Publisher {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     await this.#dispatcher?.stop();
     await this.#params.backend?.stop();
     await this.#params.broker.stop();

@@ -192,7 +192,7 @@ export class AmqpChannel {
       done(this.#refusal(error, message));
       return;
     }
-    this.#raw.pushConfirmCallback((error) => done(error === null ? null : this.#unconfirmed(error)));
+    this.#raw.pushConfirmCallback((error) => done(error === null ? null : this.#unconfirmed(error, message)));
   }
 
   /** On a channel without confirms. Throws an AmqpFailure of kind 'message' for what cannot be written. */
@@ -285,9 +285,12 @@ export class AmqpChannel {
     return this.#cause ?? this.#session.cause ?? new AmqpFailure('lost', `the connection to RabbitMQ was closed (${where})`);
   }
 
-  #unconfirmed(error: Error): AmqpFailure {
+  #unconfirmed(error: Error, { exchange, routingKey }: RawPublish): AmqpFailure {
     const { where } = this.#session;
-    if (error.message === 'message nacked') return new AmqpFailure('nacked', `a queue refused the message (${where})`, { cause: error });
+    if (error.message === 'message nacked') {
+      const to = `exchange '${exchange}' with routing key '${routingKey}'`;
+      return new AmqpFailure('nacked', `a queue refused the message for ${to} (${where})`, { cause: error });
+    }
     const cause = this.#end();
     return new AmqpFailure(cause.kind, cause.message, { cause, replyCode: cause.replyCode, replyText: cause.replyText, uncertain: true });
   }

@@ -76,6 +76,12 @@ export class Producer {
 
   async stop(): Promise<void> {}
 
+  /** Tries again, after `failure`, as a message is sent again that names no policy of its own. Rejects with the last failure. */
+  tryAgain(attempt: () => Promise<void>, failure: unknown): Promise<void> {
+    if (this.#params.retry === false) return Promise.reject(failure);
+    return tryAgain(attempt, failure, this.#retryPolicy, this.#params.clock);
+  }
+
   /** Be told of each message once the broker has it. One listener. */
   onSent(listener: (sent: SentTask) => void): void {
     this.#onSent = listener;

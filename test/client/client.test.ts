@@ -211,6 +211,37 @@ t.test('a backend that does not start: the broker is stopped again', async (t) =
   await client.stop();
 });
 
+t.test('a broker that is not there at the start is tried again, as a message is sent again', async (t) => {
+  const starting = (failures: number, routing: Partial<ClientParams['routing']> = {}, final = false) => {
+    const broker = new MemoryBroker();
+    const start = broker.start.bind(broker);
+    let attempts = 0;
+    broker.start = () => {
+      attempts += 1;
+      return attempts <= failures ? Promise.reject(new UmbelError('BROKER_UNAVAILABLE', `no ${attempts}`, { final })) : start();
+    };
+    const retryPolicy = { maxRetries: 2, intervalStart: 0, intervalStep: 0, intervalMax: 0 };
+    const client = new Client({ broker, backend: null, routing: { queues: queueTable(), retryPolicy, ...routing }, taskProtocol: 2 });
+    t.teardown(() => client.stop());
+    return { client, attempts: () => attempts };
+  };
+  const late = starting(2);
+  await late.client.start();
+  t.equal(late.attempts(), 3);
+  const never = starting(3);
+  await t.rejects(never.client.start(), { code: 'BROKER_UNAVAILABLE', message: 'no 3' });
+  t.equal(never.attempts(), 3);
+  const wrongPassword = starting(1, {}, true);
+  await t.rejects(wrongPassword.client.start(), { message: 'no 1' }, 'another try would not mend it');
+  const once = starting(1, { retry: false });
+  await t.rejects(once.client.start(), { message: 'no 1' }, 'not wanted');
+  const stopped = starting(1);
+  const start = stopped.client.start();
+  await stopped.client.stop();
+  await t.rejects(start, { message: 'no 1' }, 'stopped meanwhile');
+  t.equal(stopped.attempts(), 1);
+});
+
 t.test('with sentEvents an event is sent for each task, also of a workflow', async (t) => {
   const hub = new MemoryHub();
   const client = new Client({

@@ -265,6 +265,8 @@ t.test('RabbitMQ', async (t) => {
   t.match(other.findings[0], { text: /queue celery .*x-max-priority/, place: /^umbel\.toml:[34]$/ });
   const topic = await look(['doctor', '--no-modules'], { cwd: folder(t, `${differs}\n[queues.celery]\nexchange_type = "topic"`) });
   t.match(topic.findings.find(({ code }) => code === 'RABBITMQ_DIFFERS')?.text, /exchange celery .*type/);
+  const own = await look(['doctor', '--no-modules'], { cwd: folder(t, `${differs}\n[queues.celery]\nexclusive = true`) });
+  t.match(own.findings[0], { code: 'RABBITMQ_DIFFERS', text: /queue celery .*: exclusive is 'false' there and 'true' here/ });
 
   await rabbit.control.setMemoryLimit({ bytes: 1 });
   while (!(await rabbit.control.evaluate('rabbit_alarm:get_alarms()')).includes('memory'));

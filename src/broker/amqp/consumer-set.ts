@@ -47,6 +47,8 @@ export class ConsumerSet {
   readonly #consumers = new Map<string, Consumer>();
   /** By queue: the attempt to get over the refusal. */
   readonly #refused = new Map<string, object>();
+  /** It was said that they are not consumed from; when they are, that is said too. */
+  readonly #interrupted = new Set<string>();
   #turn: Promise<void> = Promise.resolve();
   #tagNumber = 0;
   /** Changes when the channel does. */
@@ -74,6 +76,7 @@ export class ConsumerSet {
   /** There is another connection: those refused may be tried again. */
   forgive(): void {
     this.#refused.clear();
+    this.#interrupted.clear();
   }
 
   /** What still arrives from this queue (of all without one) is not wanted. */
@@ -164,6 +167,7 @@ export class ConsumerSet {
       if (isOfQueue(error)) this.#refusedBy(queue, error);
       throw error;
     }
+    if (this.#interrupted.delete(queue)) this.#params.log.info('broker.consuming', `Consuming again from ${queue}`);
   }
 
   /** false: that is for somebody else to say. */
@@ -173,6 +177,7 @@ export class ConsumerSet {
     log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}. Trying again`);
     const attempt = {};
     this.#refused.set(queue, attempt);
+    this.#interrupted.add(queue);
     // What shows only when consuming waits for the next connection: a right that is missing, a queue of another kind than the consumer is for.
     if (failure instanceof AmqpFailure && (failure.kind === 'denied' || failure.kind === 'unconsumable')) return true;
     const isOver = (): boolean => !this.#params.belongs(queue) || this.#refused.get(queue) !== attempt;
@@ -196,6 +201,7 @@ export class ConsumerSet {
     if (this.#consumers.get(consumer.queue) !== consumer) return;
     this.#consumers.delete(consumer.queue);
     if (consumer.ended) return;
+    this.#interrupted.add(consumer.queue);
     this.#params.log.warning(
       'broker.consumer-cancelled',
       `RabbitMQ ended the consumption from queue ${consumer.queue} (it was deleted, or moved). Consuming anew`,

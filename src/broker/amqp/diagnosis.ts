@@ -14,6 +14,7 @@ import { newUuid } from '../../std/new-uuid.ts';
 import type { ExchangeType, QueueDeclaration } from '../broker.ts';
 import type { DiagnosisParams, RabbitmqExchangeReport, RabbitmqQueueReport, RabbitmqReport } from '../broker-report.ts';
 import { refusalToConsume } from './may-consume.ts';
+import { notExclusive } from './topology.ts';
 import { toWire } from './wire-message.ts';
 
 /** A server without an alarm answers at once; one that has one stops reading, and says why. */
@@ -95,7 +96,8 @@ class Look {
       exists: true,
       ready: state.value.messages,
       consumers: state.value.consumers,
-      difference: failure?.kind === 'differs' ? failure.replyText : null,
+      // It answered a passive declaration, so it is nobody's own.
+      difference: failure?.kind === 'locked' ? notExclusive : failure?.kind === 'differs' ? failure.replyText : null,
       denied: failure?.kind === 'denied' ? failure.replyText : null,
       consumeRefusal: consumeRefusal?.kind === 'denied' ? consumeRefusal.replyText : null,
     };

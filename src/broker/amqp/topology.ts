@@ -169,6 +169,10 @@ export class Topology {
     try {
       await this.run((channel) => channel.declareQueue(name, { durable, exclusive, autoDelete, arguments: args }));
     } catch (error) {
+      if (exclusive && error instanceof AmqpFailure && error.kind === 'locked' && (await this.#isOpenToAll(name))) {
+        this.#sayOnce('broker.differs', `queue ${name} exists on the server with other properties and is used as it is: ${notExclusive}`);
+        return;
+      }
       this.#tolerate(error, `queue ${name}`);
       const { argument, current } = differenceIn(error);
       if (argument === 'x-single-active-consumer' && current.includes('true')) this.#singleActive.add(name);
@@ -176,6 +180,16 @@ export class Topology {
       if (argument === 'auto_delete' && current.includes('true')) this.#autoDelete.add(name);
       // A user who may not declare may well consume.
       if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name, 'the user of the URL may not declare it');
+    }
+  }
+
+  /** RabbitMQ answers 405 to an exclusive declaration of a queue that is not exclusive, and of one that is another connection's. */
+  async #isOpenToAll(queue: string): Promise<boolean> {
+    try {
+      return (await this.look(queue)) !== null;
+    } catch (error) {
+      if (error instanceof AmqpFailure && error.kind === 'locked') return false;
+      throw error;
     }
   }
 
@@ -214,6 +228,9 @@ export class Topology {
     else this.#log?.warning(event, message);
   }
 }
+
+/** The one difference that RabbitMQ does not put into words. */
+export const notExclusive = "exclusive is 'false' there and 'true' here";
 
 /** RabbitMQ's sentence names the argument and both values; ours puts them in one order. */
 function difference(failure: AmqpFailure): string {

@@ -14,7 +14,9 @@ export function brokerUnstarted(failure: unknown): UmbelError {
   const kind = failure instanceof AmqpFailure ? failure.kind : null;
   if (kind === 'config') return brokerUnavailable(failure);
   const what = kind === 'lost' ? 'does not answer' : 'refuses us';
-  return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${what}: ${messageOf(failure)}`, { cause: failure });
+  // A virtual host may be on its way.
+  const final = kind !== null && kind !== 'lost' && kind !== 'vhost';
+  return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${what}: ${messageOf(failure)}`, { cause: failure, final });
 }
 
 /** What was asked for is not for the user of the URL, now or later. */

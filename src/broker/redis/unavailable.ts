@@ -13,7 +13,8 @@ export function brokerUnavailable(failure: unknown): UmbelError {
 /** Of the first connection: what it cannot be made with is wrong in the configuration, everything else may pass. */
 export function brokerUnstarted(failure: unknown): UmbelError {
   if (failure instanceof RedisFailure && failure.kind === 'config') return brokerUnavailable(failure);
-  return new UmbelError('BROKER_UNAVAILABLE', sentence(failure), { cause: failure });
+  const final = failure instanceof RedisFailure && ['auth', 'permission', 'cluster', 'version'].includes(failure.kind);
+  return new UmbelError('BROKER_UNAVAILABLE', sentence(failure), { cause: failure, final });
 }
 
 function sentence(failure: unknown): string {

@@ -156,7 +156,10 @@ t.test('a queue that cannot be declared any more is left out, said once, and tri
   t.strictSame(await bench.after(5000), ['declare bad', 'consume bad']);
   t.strictSame(
     bench.log.lines.map(({ event, message }) => `${event} ${message}`),
-    ['broker.consume-failed Queue bad cannot be consumed from: queue bad must exist. Trying again'],
+    [
+      'broker.consume-failed Queue bad cannot be consumed from: queue bad must exist. Trying again',
+      'broker.consuming Consuming again from bad',
+    ],
   );
 });
 

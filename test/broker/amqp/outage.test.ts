@@ -452,6 +452,7 @@ t.test('outages', async (t) => {
     await publish(other, 'deleted', 'again');
     t.equal(textOf(await inbox.deliveries.next()), 'again');
     t.equal(await inbox.subscription.ack(held), 'done', 'the channel has not ended');
+    t.equal((await log.event('broker.consuming')).message, 'Consuming again from deleted');
   });
 
   t.test('a memory alarm: publishing waits, consuming goes on, and it is said once', async (t) => {
