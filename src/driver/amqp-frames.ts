@@ -34,14 +34,27 @@ export function takeOverFrames(connection: RawConnection): Map<number, DeliveryS
     // amqplib would ask the stream for more: what that gives comes as data too.
     if (rest.length <= end) return false;
     if ((type !== methodFrame && type !== headerFrame && type !== bodyFrame) || rest[end] !== frameEnd) return others();
-    if (type === methodFrame && (size < 4 || rest.readUInt32BE(before) !== rawMethod.basicDeliver)) return others();
     const channel = rest.readUInt16BE(1);
+    const method = type !== methodFrame ? null : size < 4 ? 0 : rest.readUInt32BE(before);
+    if (method === rawMethod.channelClose && isClosed(connection, channel)) {
+      connection.rest = rest.subarray(end + 1);
+      return connection.recvFrame();
+    }
+    if (method !== null && method !== rawMethod.basicDeliver) return others();
     connection.rest = rest.subarray(end + 1);
     if (type === bodyFrame) return { channel, content: rest.subarray(before, end) };
     if (type === headerFrame) return contentHeader(rest.subarray(before, end), channel);
     return { id: rawMethod.basicDeliver, channel, fields: deliverFields(rest, before + 4) };
   };
   return sinks;
+}
+
+/**
+ * RabbitMQ may end a channel twice before it has read the answer to the first end: 3.10 does when a consumer timeout comes twice. amqplib ends the connection
+ * there. A second answer would end it as well: for the server it is the first frame of another channel.
+ */
+function isClosed({ channels }: RawConnection, channel: number): boolean {
+  return channel !== 0 && (channels[channel] ?? null) === null;
 }
 
 /** amqplib asks the stream for what has come in a later step, and joins it to an empty buffer: here it is taken apart as it comes. */

@@ -129,6 +129,7 @@ export const method = (classId: number, methodId: number): number => classId * 6
 export const rawMethod = {
   channelFlow: method(20, 20),
   channelFlowOk: method(20, 21),
+  channelClose: method(20, 40),
   exchangeDeclare: method(40, 10),
   exchangeDeclareOk: method(40, 11),
   exchangeDelete: method(40, 20),

@@ -116,6 +116,23 @@ t.test('cut anywhere', async (t) => {
   }
 });
 
+t.test("a channel that is ended a second time, after it is no more, is nobody's; the first time is for amqplib", async (t) => {
+  const { socket, connection, said, errors } = open(t);
+  await turn();
+  const end = (channel: number): Buffer =>
+    encodeMethod(rawMethod.channelClose, channel, { replyCode: 406, replyText: 'timed out', classId: 0, methodId: 0 });
+  connection.channels[3] = { buffer: new Socket() };
+  socket.push(Buffer.concat([delivery(1, ours, ['one']), end(3), end(2), end(2), delivery(2, ours, ['two']), end(0)]));
+  await turn();
+  t.strictSame(said, ['deliver 1', 'one.', `method ${rawMethod.channelClose}`, 'deliver 2', 'two.', 'heartbeat']);
+  connection.channels[3] = null;
+  socket.push(Buffer.concat([end(3), delivery(3, ours, ['three'])]));
+  await turn();
+  t.strictSame(said.slice(6), ['deliver 3', 'three.']);
+  t.strictSame(errors, []);
+  t.equal(connection.rest.length, 0);
+});
+
 t.test('what came while nobody listened comes once', async (t) => {
   const { socket, connection, said, errors } = open(t);
   await turn();
