@@ -2,7 +2,8 @@
  * Frames of messages on their way in.
  *
  * Deliveries, their headers and bodies are taken apart here, by decodeTable: amqplib ends the whole connection at a header tag that it does not
- * know, and the message would come again after each reconnect. All other frames are left to amqplib. A delivery that has come in whole does not
+ * know, and the message would come again after each reconnect. All other frames are left to amqplib, but for
+ * a channel's end that came before. A delivery that has come in whole does not
  * pass through amqplib at all, and is taken apart when somebody looks into it.
  *
  * Owns nothing beyond the connection it is given.

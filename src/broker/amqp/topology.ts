@@ -4,7 +4,7 @@
  * Owns a channel of its own: an operation that the server refuses ends its channel, and that must not be one with deliveries. Operations take turns, so that
  * one refusal is the failure of one operation.
  *
- * A queue that exists with other properties (406) is used as it is, after an error in the log that names the argument and both values. Celery
+ * A queue that exists with other properties (406, or 405 where only ours is exclusive) is used as it is, after an error in the log that names the argument and both values. Celery
  * would end the worker there, and with it the consumption from all its other queues; the messages are the same either way.
  */
 import type { AmqpConnection } from '../../driver/amqp.ts';
