@@ -47,7 +47,7 @@ export const amqpBrokerSettings = {
   broker_login_method: setting<'PLAIN' | 'AMQPLAIN' | 'EXTERNAL'>({
     kind: oneOf(['PLAIN', 'AMQPLAIN', 'EXTERNAL']),
     default: 'PLAIN',
-    doc: 'How to log in to RabbitMQ. EXTERNAL takes the user from the certificate of the client.',
+    doc: 'How to log in to RabbitMQ. EXTERNAL takes the user from the certificate of the client; that of the URL is not sent.',
   }),
   broker_park_after_seconds: setting<number>({
     kind: seconds({ above: 0 }),

@@ -35,8 +35,8 @@ export const doctorFindings = {
   SERVER_REFUSES_LOGIN: {
     topic: 'server',
     severity: 'error',
-    sentence: 'The server does not accept user and password.',
-    fix: 'Correct the URL; after a change of the password, on all machines.',
+    sentence: 'The server does not accept user and password, or the certificate of the client.',
+    fix: 'Correct the URL or the certificate; after a change of the password, on all machines.',
   },
   SERVER_REFUSES_RIGHTS: {
     topic: 'server',

@@ -5,6 +5,7 @@
  */
 import { maskUrl } from '../std/mask-url.ts';
 import { method, rawMethod } from './amqp-raw.ts';
+import type { AmqpLoginMethod } from './amqp-url.ts';
 import { tlsReason } from './tls-options.ts';
 
 /**
@@ -105,12 +106,14 @@ export function toAmqpFailure(thrown: unknown, where: string): AmqpFailure {
 }
 
 /** As `toAmqpFailure`, for what ends an attempt to connect. */
-export function toConnectFailure(thrown: unknown, where: string): AmqpFailure {
+export function toConnectFailure(thrown: unknown, where: string, loginMethod: AmqpLoginMethod): AmqpFailure {
   if (thrown instanceof AmqpFailure) return thrown;
   const { code, text } = replyOf(thrown);
   const options = { cause: thrown, replyCode: code, replyText: text };
-  if (code === 403)
-    return new AmqpFailure('auth', `RabbitMQ does not accept the user and password of the URL: 403 ${maskUrl(text)} (${where})`, options);
+  if (code === 403) {
+    const what = loginMethod === 'EXTERNAL' ? 'certificate of the client' : 'user and password of the URL';
+    return new AmqpFailure('auth', `RabbitMQ does not accept the ${what}: 403 ${maskUrl(text)} (${where})`, options);
+  }
   if (code === 530)
     return new AmqpFailure('vhost', `RabbitMQ does not let the user into the virtual host: 530 ${maskUrl(text)} (${where})`, options);
   // amqplib keeps the server's sentence to itself; RabbitMQ has this one code for all three.

@@ -57,14 +57,14 @@ export class AmqpSession {
   #onBlocked: ((reason: string | null) => void) | null = null;
   #blocked: string | null = null;
 
-  private constructor(model: Connection, raw: RawConnection, endpoint: AmqpEndpoint) {
+  private constructor(model: Connection, raw: RawConnection, endpoint: AmqpEndpoint, where: string) {
     this.deliveries = takeOverFrames(raw);
     takeOverWrites(raw);
     readAtOnce(raw);
     this.#model = model;
     this.#raw = raw;
     this.endpoint = endpoint;
-    this.where = describeEndpoint(endpoint);
+    this.where = where;
     this.server = serverOf(raw.serverProperties);
     this.heartbeatSeconds = raw.heartbeat;
     model.on('error', (error: unknown) => {
@@ -83,8 +83,8 @@ export class AmqpSession {
 
   /** Rejects with an AmqpFailure. */
   static open(params: AmqpSessionParams): Promise<AmqpSession> {
-    const { endpoint } = params;
-    const where = describeEndpoint(endpoint);
+    const { endpoint, loginMethod } = params;
+    const where = describeEndpoint(endpoint, loginMethod);
     return new Promise((resolve, reject) => {
       const abort = new AbortController();
       const deadline = setTimeout(() => {
@@ -104,11 +104,11 @@ export class AmqpSession {
         settled = true;
         clearTimeout(deadline);
         if (model === null) {
-          reject(toConnectFailure(error, where));
+          reject(toConnectFailure(error, where, loginMethod));
           return;
         }
         const raw = rawOf(model);
-        resolve(new AmqpSession(model, raw, endpoint));
+        resolve(new AmqpSession(model, raw, endpoint, where));
       };
       try {
         connect(address(params), socketOptions(params, abort.signal), (error: unknown, model: Connection | undefined) => {

@@ -116,13 +116,9 @@ function readOptions(url: ServerUrl): AmqpUrlOptions {
   };
 }
 
-/** For people, as kombu shows it: the password hidden, port and virtual host always there. */
-export function describeEndpoint(endpoint: AmqpEndpoint): string {
+/** For people, as kombu shows it: the password hidden, port and virtual host always there. With EXTERNAL no user is sent, and none is shown. */
+export function describeEndpoint(endpoint: AmqpEndpoint, loginMethod: AmqpLoginMethod): string {
   const host = endpoint.host.includes(':') ? `[${endpoint.host}]` : endpoint.host;
-  return `${endpoint.tls === null ? 'amqp' : 'amqps'}://${endpoint.username}:**@${host}:${endpoint.port}/${endpoint.vhost}`;
-}
-
-/** Equal for URLs of the same servers, users and virtual hosts. */
-export function placeKey(place: AmqpPlace): string {
-  return place.endpoints.map(describeEndpoint).join(';');
+  const login = loginMethod === 'EXTERNAL' ? '' : `${endpoint.username}:**@`;
+  return `${endpoint.tls === null ? 'amqp' : 'amqps'}://${login}${host}:${endpoint.port}/${endpoint.vhost}`;
 }

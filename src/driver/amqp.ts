@@ -9,7 +9,7 @@ import type { Clock } from '../std/clock.ts';
 import { AmqpChannel } from './amqp-channel.ts';
 import { AmqpFailure, type AmqpFailureKind, toConnectFailure } from './amqp-failure.ts';
 import { type AmqpServer, AmqpSession, type AmqpSessionParams } from './amqp-session.ts';
-import { type AmqpEndpoint, type AmqpPlace, describeEndpoint, placeKey } from './amqp-url.ts';
+import { type AmqpEndpoint, type AmqpPlace, describeEndpoint } from './amqp-url.ts';
 import { type LinkOptions, type LinkState, ServerLink } from './server-link.ts';
 
 export type AmqpState = LinkState;
@@ -55,8 +55,6 @@ type StateListener = (state: AmqpState, cause: AmqpFailure | null) => void;
 export class AmqpConnection {
   /** For people: passwords masked. */
   readonly displayUrl: string;
-  /** Equal for connections to the same place. */
-  readonly key: string;
   /** How long a server may take to answer a connection. */
   readonly connectTimeoutMs: number;
   readonly #log: Logger;
@@ -67,8 +65,8 @@ export class AmqpConnection {
     const { place, log, clock, forPublishing = false } = params;
     const options = { ...defaultAmqpOptions, ...params.options, ...place.options };
     this.#log = log;
-    this.displayUrl = place.endpoints.map(describeEndpoint).join(';');
-    this.key = placeKey(place);
+    const describe = (endpoint: AmqpEndpoint): string => describeEndpoint(endpoint, options.loginMethod);
+    this.displayUrl = place.endpoints.map(describe).join(';');
     this.connectTimeoutMs = options.connectTimeoutMs;
     this.#link = new ServerLink({
       service: 'RabbitMQ',
@@ -78,8 +76,8 @@ export class AmqpConnection {
       events: forPublishing ? publishingEvents : events,
       quiet: forPublishing,
       open: (endpoint) => AmqpSession.open({ ...options, endpoint }),
-      describe: describeEndpoint,
-      failureOf: toConnectFailure,
+      describe,
+      failureOf: (error, where) => toConnectFailure(error, where, options.loginMethod),
       newFailure: (kind, message, cause) => new AmqpFailure(kind, message, { cause }),
       isFinal: ({ kind }, atStart) => atStart && finalAtStart.has(kind),
       onUp: (session) =>

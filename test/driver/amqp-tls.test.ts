@@ -40,7 +40,16 @@ t.test('TLS', { skip: noCertificates }, async (t) => {
   t.test('login by certificate', async (t) => {
     const connection = await connect(named, '?login_method=EXTERNAL');
     t.match(await server.control.list('connections', ['user', 'auth_mechanism', 'ssl']), /worker\tEXTERNAL\ttrue/);
+    t.equal(connection.displayUrl, `amqps://127.0.0.1:${server.tlsPort}//`, 'no user is sent, and none is shown');
     await connection.release();
+  });
+
+  t.test('a certificate of nobody is refused as such', async (t) => {
+    const nobody = { ...named, certFile: path('server.pem'), keyFile: path('server.key') };
+    await t.rejects(connect(nobody, '?login_method=EXTERNAL'), {
+      kind: 'auth',
+      message: /^RabbitMQ does not accept the certificate of the client: 403 [^\n]* \(amqps:\/\/127\.0\.0\.1:\d+\/\/\)$/,
+    });
   });
 
   t.test('a server of another name, or of an authority that is not known, is refused', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { amqpPlaceFromUrl, describeEndpoint, isAmqpUrl } from '../../src/driver/amqp-url.ts';
+import { type AmqpLoginMethod, amqpPlaceFromUrl, describeEndpoint, isAmqpUrl } from '../../src/driver/amqp-url.ts';
 import { loadVectors } from '../protocol/vectors.ts';
 
 interface UrlVector {
@@ -38,8 +38,17 @@ t.test("kombu's reading of URLs", async (t) => {
     t.equal(place.options.heartbeatSeconds ?? 0, info.heartbeat, url);
     t.equal(place.endpoints.length, Math.max(1, info.alternates.length), url);
     // kombu writes [::1] percent-encoded, which it could not read again.
-    if (!info.hostname.includes(':')) t.equal(describeEndpoint(endpoint!), shown);
+    if (!info.hostname.includes(':')) t.equal(describeEndpoint(endpoint!, 'PLAIN'), shown);
   }
+});
+
+t.test('what is shown of a login by certificate: no user, since none is sent', async (t) => {
+  const shown = (url: string, loginMethod: AmqpLoginMethod): readonly string[] => {
+    const place = amqpPlaceFromUrl(url);
+    return 'problem' in place ? [place.problem] : place.endpoints.map((endpoint) => describeEndpoint(endpoint, loginMethod));
+  };
+  t.strictSame(shown('amqps://h//v;amqps://me:secret@[::1]:1', 'EXTERNAL'), ['amqps://h:5671//v', 'amqps://[::1]:1//']);
+  t.strictSame(shown('amqps://h//v;amqps://me:secret@[::1]:1', 'AMQPLAIN'), ['amqps://guest:**@h:5671//v', 'amqps://me:**@[::1]:1//']);
 });
 
 t.test('TLS, options and mistakes', async (t) => {
