@@ -48,7 +48,10 @@ export const catalogue = {
   TASK_MODULE_NOT_FOUND: { exit: exitStatus.dataError, meaning: 'A path given with -A or worker.tasks does not exist.' },
   TASK_MODULE_BROKEN: { exit: exitStatus.dataError, meaning: 'A task module did not load; the file, the line and the cause are shown.' },
   TASK_DUPLICATE: { exit: exitStatus.dataError, meaning: 'Two exported functions would register under the same task name.' },
-  TASK_OPTION_INVALID: { exit: exitStatus.dataError, meaning: 'An option given to task() or to a call is unknown or has a wrong value.' },
+  TASK_OPTION_INVALID: {
+    exit: exitStatus.dataError,
+    meaning: 'An option given to task(), to a call or to new App() is unknown or has a wrong value.',
+  },
   TASK_UNNAMED: {
     exit: exitStatus.dataError,
     meaning: 'A task was called that has neither a name option nor a module loaded by a worker.',

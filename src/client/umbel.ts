@@ -5,9 +5,9 @@
 import { ControlClient } from '../control/control-client.ts';
 import { createLogger } from '../log/create-logger.ts';
 import type { Logger } from '../log/logger.ts';
-import { QueueTable, type TaskQueue } from '../producer/queue-table.ts';
-import { FunctionRouter, MapRouter, type RouteOptions, type RouterFunction } from '../producer/router.ts';
+import { QueueTable } from '../producer/queue-table.ts';
 import { loadTaskModules } from '../task/loader.ts';
+import { type AppOptions, checkAppOptions, queuesOf, routersOf } from './app-options.ts';
 import { Client } from './client.ts';
 import { openConnections } from './connections.ts';
 import type { EventSource } from './event-receiver.ts';
@@ -37,28 +37,8 @@ export { currentTask, type DeliveryInfo, type RetryOptions, TaskContext } from '
 export type { ErrorInfo } from '../task/task-handlers.ts';
 export type { ErrbackStyle, RetryKwargs, TaskOptions } from '../task/task-options.ts';
 export { chain, chord, chunks, group, signature, xmap, xstarmap } from '../task/workflow.ts';
+export type { AppOptions, AppRouter } from './app-options.ts';
 export { type EventHandlers, EventReceiver, type EventReceiverOptions } from './event-receiver.ts';
-
-export interface AppOptions {
-  /** As the setting `broker.url`: `sqlite:///FILE`, `redis://`, `amqp://`, … Default: the embedded broker in the user's state folder. */
-  readonly broker?: string;
-  /** As the setting `result.backend`. Default: the file of the embedded broker; with another broker none. */
-  readonly backend?: string;
-  /** Default: celery. */
-  readonly defaultQueue?: string;
-  /** Queues that are more than a name: an exchange, several bindings, arguments. Others are made when they are named. */
-  readonly queues?: readonly TaskQueue[];
-  /** Which task goes where, asked in this order: maps from names and patterns (`mail.*`, `/regular expression/`), and functions. */
-  readonly routes?: readonly (RouterFunction | Readonly<Record<string, string | RouteOptions>>)[];
-  /** Send the event `task-sent` for each task that is sent. Default: false. */
-  readonly sendSentEvent?: boolean;
-  /** The exchange of events, as the workers have it. Default: celeryev. */
-  readonly eventExchange?: string;
-  /** The prefix of the exchanges of remote control, as the workers have it. Default: celery. */
-  readonly controlExchange?: string;
-  /** Task modules and folders, as the worker has them with -A: tasks imported from them are called under the names they have there. */
-  readonly tasks?: readonly string[];
-}
 
 /** A connection to the broker and the results. `start` it before the first call, `stop` it at the end. */
 export class App extends Client implements EventSource {
@@ -70,7 +50,11 @@ export class App extends Client implements EventSource {
   readonly #tasks: readonly string[];
   #loaded: Promise<unknown> | null = null;
 
+  /** Throws TASK_OPTION_INVALID, and what is wrong with a URL. */
   constructor(options: AppOptions = {}) {
+    checkAppOptions(options);
+    const queues = queuesOf(options);
+    const routers = routersOf(options);
     const log = createLogger({ level: 'warning', format: 'text', processName: 'umbel' });
     const connections = openConnections({
       brokerUrl: options.broker ?? null,
@@ -87,13 +71,11 @@ export class App extends Client implements EventSource {
       ...connections,
       routing: {
         queues: new QueueTable({
-          queues: options.queues ?? [],
+          queues,
           defaultQueue: { name: options.defaultQueue ?? 'celery' },
           createMissing: true,
         }),
-        routers: (options.routes ?? []).map((routes) =>
-          typeof routes === 'function' ? new FunctionRouter(routes, routes.name || 'function') : new MapRouter(Object.entries(routes)),
-        ),
+        routers,
       },
       taskProtocol: 2,
       sentEvents: options.sendSentEvent === true ? { exchange: options.eventExchange ?? 'celeryev', log } : null,

@@ -13,6 +13,13 @@ export interface RetryPolicy {
 
 export const defaultRetryPolicy: RetryPolicy = { maxRetries: 3, intervalStart: 0, intervalStep: 0.2, intervalMax: 1 };
 
+/** Whether all it says is of a policy. */
+export function isRetryPolicy(value: unknown): value is Partial<RetryPolicy> {
+  if (typeof value !== 'object' || value === null) return false;
+  const fits = (given: unknown): boolean => given === undefined || (typeof given === 'number' && Number.isFinite(given) && given >= 0);
+  return Object.entries(value).every(([key, given]) => Object.hasOwn(defaultRetryPolicy, key) && fits(given));
+}
+
 /** Before the retry with this number, from 0. */
 export function retryDelayMs(policy: RetryPolicy, retry: number): number {
   return 1000 * Math.min(policy.intervalStart + retry * policy.intervalStep, policy.intervalMax);

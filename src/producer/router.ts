@@ -11,7 +11,7 @@ import { readContent } from '../protocol/task-message.ts';
 import { didYouMean } from '../std/nearest-name.ts';
 import { repr } from '../std/safe-repr.ts';
 import { taskPattern } from '../std/task-pattern.ts';
-import type { RetryPolicy } from './publish-retry.ts';
+import { defaultRetryPolicy, isRetryPolicy, type RetryPolicy } from './publish-retry.ts';
 
 /** Where and how to send. What is left open is decided by whoever is asked next: call, task, routers, defaults. */
 export interface RouteOptions {
@@ -52,13 +52,13 @@ export class MapRouter implements Router {
   readonly #exact = new Map<string, RouteOptions>();
   readonly #patterns: (readonly [RegExp, RouteOptions])[] = [];
 
-  /** Throws SyntaxError for a regular expression that is none, USAGE for a route. */
-  constructor(entries: Iterable<readonly [pattern: string, route: string | RouteOptions]>) {
+  /** `where` names it in errors. Throws TASK_OPTION_INVALID for a regular expression or a route that is none. */
+  constructor(entries: Iterable<readonly [pattern: string, route: string | RouteOptions]>, where = 'task.routes') {
     for (const [pattern, given] of entries) {
       const route = typeof given === 'string' ? { queue: given } : given;
       const problem = routeProblem(route);
-      if (problem !== null) throw new UmbelError('USAGE', `the route of ${pattern} is what ${problem}`);
-      const expression = taskPattern(pattern);
+      if (problem !== null) throw new UmbelError('TASK_OPTION_INVALID', `${where}: the route of ${pattern} ${problem}`);
+      const expression = patternOf(pattern, where);
       if (expression === null) this.#exact.set(pattern, route);
       else this.#patterns.push([expression, route]);
     }
@@ -69,6 +69,15 @@ export class MapRouter implements Router {
     if (exact !== undefined) return exact;
     for (const [expression, route] of this.#patterns) if (expression.test(name)) return route;
     return null;
+  }
+}
+
+function patternOf(pattern: string, where: string): RegExp | null {
+  try {
+    return taskPattern(pattern);
+  } catch (error) {
+    const rule = 'must be a regular expression between its slashes';
+    throw new UmbelError('TASK_OPTION_INVALID', `${where}: the pattern ${pattern} ${rule}: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -134,7 +143,7 @@ const optionRules: Readonly<Record<keyof RouteOptions, Rule>> = {
   priority: { text: 'an integer from 0 to 255', fits: (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 255 },
   deliveryMode: { text: '1 (transient) or 2 (persistent)', fits: (value) => value === 1 || value === 2 },
   retry: { text: 'true or false', fits: (value) => typeof value === 'boolean' },
-  retryPolicy: { text: 'an object', fits: (value) => typeof value === 'object' && value !== null },
+  retryPolicy: { text: `an object of ${Object.keys(defaultRetryPolicy).join(', ')} with numbers, 0 or more`, fits: isRetryPolicy },
 };
 
 /** Decodes the body at the first look at the arguments. */

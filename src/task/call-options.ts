@@ -10,7 +10,9 @@ import {
   aMap,
   aName,
   anArray,
+  anExchangeType,
   aPriority,
+  aText,
   aTime,
   checkOptions,
   type OptionKind,
@@ -107,9 +109,8 @@ const kinds = {
       ? null
       : 'must be a number of seconds or a Date',
   queue: aName,
-  exchange: (value) => (typeof value === 'string' ? null : 'must be a string'),
-  exchangeType: (value) =>
-    ['direct', 'topic', 'fanout', 'headers'].includes(String(value)) ? null : 'must be direct, topic, fanout or headers',
+  exchange: aText,
+  exchangeType: anExchangeType,
   routingKey: aName,
   priority: aPriority,
   deliveryMode: aDeliveryMode,

@@ -7,6 +7,7 @@
 import { inspect } from 'node:util';
 import { UmbelError } from '../errors.ts';
 import { parseIsoTime } from '../protocol/iso-time.ts';
+import { maskUrl } from '../std/mask-url.ts';
 import { perSecond, rateLimitRule } from '../std/rate-limit.ts';
 
 /** null: fits. Otherwise the rule, to be read after the option's name: "must be a boolean". */
@@ -17,6 +18,12 @@ export const aBoolean: OptionKind = (value) => (typeof value === 'boolean' ? nul
 export const aFunction: OptionKind = (value) => (typeof value === 'function' ? null : 'must be a function');
 
 export const aName: OptionKind = (value) => (typeof value === 'string' && value !== '' ? null : 'must be a non-empty string');
+
+/** Perhaps an empty one. */
+export const aText: OptionKind = (value) => (typeof value === 'string' ? null : 'must be a string');
+
+export const anExchangeType: OptionKind = (value) =>
+  ['direct', 'topic', 'fanout', 'headers'].includes(value as string) ? null : 'must be direct, topic, fanout or headers';
 
 export const seconds: OptionKind = (value) =>
   typeof value === 'number' && Number.isFinite(value) && value >= 0 ? null : 'must be a number of seconds, 0 or more';
@@ -54,16 +61,17 @@ export function checkOptions(
     const value = given[key];
     const kind = Object.hasOwn(kinds, key) ? kinds[key] : undefined;
     if (kind === undefined) {
-      if (notBuiltYet.includes(key)) throw invalid(of, key, value, 'is not built yet in this version');
-      throw invalid(of, key, value, `is not an option; the options are ${Object.keys(kinds).join(', ')}`);
+      if (notBuiltYet.includes(key)) throw invalidOption(of, key, value, 'is not built yet in this version');
+      throw invalidOption(of, key, value, `is not an option; the options are ${Object.keys(kinds).join(', ')}`);
     }
     if (value === undefined) continue;
     const rule = kind(value);
-    if (rule !== null) throw invalid(of, key, value, rule);
+    if (rule !== null) throw invalidOption(of, key, value, rule);
   }
 }
 
-function invalid(of: string, key: string, value: unknown, rule: string): UmbelError {
+/** `of`, `key` and the rule it breaks: "must be a boolean". */
+export function invalidOption(of: string, key: string, value: unknown, rule: string): UmbelError {
   const shown = inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 80, maxArrayLength: 5 });
-  return new UmbelError('TASK_OPTION_INVALID', `${of}: ${key} ${rule}, got ${shown}`);
+  return new UmbelError('TASK_OPTION_INVALID', `${of}: ${key} ${rule}, got ${maskUrl(shown)}`);
 }

@@ -35,5 +35,8 @@ t.test('an exact name comes first, then patterns in their order', async (t) => {
   t.same(route('mail.send'), { queue: 'send', priority: 1 });
   t.same(route('mail.other'), { queue: 'rest' });
   t.equal(new MapRouter([['a', 'b']]).route({ name: 'c' } as TaskToRoute), null);
-  t.throws(() => new MapRouter([['a', { priority: 'high' } as never]]), { code: 'USAGE', message: /route of a .*priority that must be/ });
+  t.throws(() => new MapRouter([['a', { priority: 'high' } as never]]), {
+    code: 'TASK_OPTION_INVALID',
+    message: /^task\.routes: the route of a has a priority that must be/,
+  });
 });

@@ -128,7 +128,7 @@ t.test('the test in the text passes', async (t) => {
 
 t.test('the tables are complete', async (t) => {
   t.same([...namesIn(table('| option of `task` |'))].sort(), [...optionsOf((given) => resolveTaskOptions(given, 'x'))].sort());
-  const appOptions = /interface AppOptions \{(.*?)^\}/ms.exec(readFileSync(join(root, 'src/client/umbel.ts'), 'utf8'))?.[1] ?? '';
+  const appOptions = /interface AppOptions \{(.*?)^\}/ms.exec(readFileSync(join(root, 'src/client/app-options.ts'), 'utf8'))?.[1] ?? '';
   const ofApp = [...appOptions.matchAll(/readonly (\w+)\?:/g)].map(([, name]) => name);
   t.same([...namesIn(table('| option of `App` |'))].sort(), ofApp.sort());
   t.same([...namesIn(table('| option of `applyAsync` |'))].sort(), [...optionsOf((given) => checkCallOptions('x', given))].sort());
