@@ -56,7 +56,7 @@ export const catalogue = {
     exit: exitStatus.dataError,
     meaning: 'A task was called that has neither a name option nor a module loaded by a worker.',
   },
-  NO_APP: { exit: exitStatus.usage, meaning: 'A task was called in a program that has created no App.' },
+  NO_APP: { exit: exitStatus.usage, meaning: 'A task was called in a program that has created and started no App.' },
   CHILD_CANNOT_START: { exit: exitStatus.software, meaning: 'No pool child could be started; the last cause is shown.' },
   SOLO_ENDED: {
     exit: exitStatus.software,

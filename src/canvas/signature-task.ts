@@ -21,7 +21,13 @@ export interface SignatureRoute {
   readonly priority?: number | undefined;
   readonly deliveryMode?: 1 | 2 | undefined;
   readonly mandatory?: boolean | undefined;
+  /** These two are for who applies it: what follows from a task is sent until the broker has it. */
+  readonly retry?: boolean | undefined;
+  readonly retryPolicy?: SignatureRetryPolicy | undefined;
 }
+
+/** In seconds. */
+type SignatureRetryPolicy = Partial<Record<'maxRetries' | 'intervalStart' | 'intervalStep' | 'intervalMax', number>>;
 
 type ExchangeType = 'direct' | 'topic' | 'fanout' | 'headers';
 
@@ -83,8 +89,15 @@ interface Option {
   readonly nowMs: number;
 }
 
-/** Known: the id is given, stamps have addStamps, and what follows from a task is sent until the broker has it, whatever its retry policy. */
-const usedElsewhere: ReadonlySet<string> = new Set(['task_id', 'stamped_headers', 'retry', 'retry_policy']);
+/** Known: the id is given, and stamps have addStamps. */
+const usedElsewhere: ReadonlySet<string> = new Set(['task_id', 'stamped_headers']);
+
+const policyKeys = [
+  ['max_retries', 'maxRetries'],
+  ['interval_start', 'intervalStart'],
+  ['interval_step', 'intervalStep'],
+  ['interval_max', 'intervalMax'],
+] as const;
 
 const routeReaders: ReadonlyMap<string, (option: Option) => SignatureRoute> = new Map(
   Object.entries({
@@ -94,6 +107,8 @@ const routeReaders: ReadonlyMap<string, (option: Option) => SignatureRoute> = ne
     routing_key: (option: Option) => ({ routingKey: text(option) }),
     priority: (option: Option) => ({ priority: number(option) }),
     mandatory: (option: Option) => ({ mandatory: boolean(option) }),
+    retry: (option: Option) => ({ retry: Boolean(option.value) }),
+    retry_policy: (option: Option) => ({ retryPolicy: retryPolicy(option) }),
     delivery_mode: (option: Option): SignatureRoute => ({
       deliveryMode: option.value === 1 || option.value === 'transient' ? 1 : 2,
     }),
@@ -152,6 +167,17 @@ function number(option: Option): number {
 function boolean(option: Option): boolean {
   if (typeof option.value !== 'boolean') throw wrong(option, 'true or false');
   return option.value;
+}
+
+/** What is no number counts as not given: Python's policies may have more in them. */
+function retryPolicy(option: Option): SignatureRetryPolicy {
+  const given = record(option);
+  const policy: SignatureRetryPolicy = {};
+  for (const [key, name] of policyKeys) {
+    const value = given[key];
+    if (typeof value === 'number') policy[name] = value;
+  }
+  return policy;
 }
 
 function time(option: Option): number {

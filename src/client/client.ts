@@ -63,7 +63,10 @@ export class Client implements Publisher {
     this.#dispatcher = dispatcher;
   }
 
-  /** Connect, and send for `task.delay()` in this process. A broker that is not there is tried again as a message is sent again. */
+  /**
+   * Connect, and send for `task.delay()` in this process. Nothing else connects: no call has a say in it. A broker that is not there is tried again as a message
+   * is sent again whose call says nothing of that. May be called again after it has failed.
+   */
   async start(): Promise<void> {
     const { broker, backend } = this.#params;
     this.#stopped = false;

@@ -47,6 +47,7 @@ export function setPublisher(publisher: Publisher | undefined): void {
 /** Who sends. Throws NO_APP when nobody does. */
 export function publisher(): Publisher {
   const current = slots[slotKey];
-  if (current === undefined) throw new UmbelError('NO_APP', 'a task was called and there is no app: create one with new App({...}) first');
+  if (current === undefined)
+    throw new UmbelError('NO_APP', 'a task was called and there is no app: create one with new App({...}) and start it first');
   return current;
 }

@@ -348,7 +348,7 @@ t.test('options find their places', async (t) => {
     routing_key: 'k',
     mandatory: true,
     retry: false,
-    retry_policy: { max_retries: 1 },
+    retry_policy: { max_retries: 1, interval_step: 0.5, interval_max: null, errback: 'x' },
     priority: 7,
     countdown: 2.5,
     expires: 60,
@@ -373,6 +373,8 @@ t.test('options find their places', async (t) => {
     routingKey: 'k',
     priority: 7,
     mandatory: true,
+    retry: false,
+    retryPolicy: { maxRetries: 1, intervalStep: 0.5 },
     deliveryMode: 1,
   });
   t.match(task, {

@@ -242,6 +242,44 @@ t.test('a broker that is not there at the start is tried again, as a message is 
   t.equal(stopped.attempts(), 1);
 });
 
+t.test('no call connects, whatever it says of trying again; a start that has failed may be called again', async (t) => {
+  const broker = new MemoryBroker();
+  const start = broker.start.bind(broker);
+  let starts = 0;
+  broker.start = () => (++starts === 1 ? Promise.reject(new UmbelError('BROKER_UNAVAILABLE', 'away')) : start());
+  const client = new Client({ broker, backend: null, routing: { queues: queueTable(), retry: false }, taskProtocol: 2 });
+  t.teardown(() => client.stop());
+  const retryPolicy = { maxRetries: 2, intervalStart: 0, intervalStep: 0, intervalMax: 0 };
+  for (const options of [{ retry: false }, { retry: true, retryPolicy }])
+    await t.rejects(client.call(call(options)), { code: 'BROKER_UNAVAILABLE', message: /not started/ });
+  t.equal(starts, 0);
+  await t.rejects(client.start(), { message: 'away' });
+  await client.start();
+  await client.call(call({ retry: false }));
+  t.equal(await broker.countReady('celery'), 1);
+});
+
+t.test('what a call says of trying again holds as well where it is sent as a signature', async (t) => {
+  const retryPolicy = { maxRetries: 5, intervalStart: 0, intervalStep: 0, intervalMax: 0 };
+  const { client, broker } = await open(t, { routing: { queues: queueTable(), retryPolicy } });
+  let attempts = 0;
+  broker.publish = () => Promise.reject(new UmbelError('BROKER_LOST', `no ${++attempts}`));
+  const attemptsOf = async (send: () => Promise<unknown>): Promise<number> => {
+    attempts = 0;
+    await t.rejects(send(), { code: 'BROKER_LOST' });
+    return attempts;
+  };
+  const link = signature('tasks.next');
+  const twice = { ...retryPolicy, maxRetries: 1 };
+  for (const more of [{}, { link }, { linkError: link }, { stamps: { by: 'me' } }]) {
+    t.equal(await attemptsOf(() => client.call(call(more))), 6);
+    t.equal(await attemptsOf(() => client.call(call({ ...more, retry: false }))), 1);
+    t.equal(await attemptsOf(() => client.call(call({ ...more, retryPolicy: twice }))), 2);
+  }
+  t.equal(await attemptsOf(() => signature('tasks.add').set({ retry: false }).applyAsync()), 1);
+  t.equal(await attemptsOf(() => signature('tasks.add').applyAsync({ retryPolicy: twice })), 2);
+});
+
 t.test('with sentEvents an event is sent for each task, also of a workflow', async (t) => {
   const hub = new MemoryHub();
   const client = new Client({

@@ -2,7 +2,7 @@ import t from 'tap';
 import { type Publisher, publisher, setPublisher } from '../../src/task/publisher.ts';
 
 t.test('nobody sends', async (t) => {
-  t.throws(() => publisher(), { code: 'NO_APP', message: /there is no app: create one with new App\(\{\.\.\.\}\)/ });
+  t.throws(() => publisher(), { code: 'NO_APP', message: /there is no app: create one with new App\(\{\.\.\.\}\) and start it first$/ });
 });
 
 t.test('one slot per process, shared by copies of the library', async (t) => {
