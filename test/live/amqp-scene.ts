@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Test } from 'tap';
 import { App, taskHandle } from '../../src/client/umbel.ts';
 import type { AsyncResult } from '../../src/task/async-result.ts';
+import { binary } from '../rabbitmq-control.ts';
 import type { RabbitmqServer } from '../rabbitmq-server.ts';
 import { LiveFolder } from './live-folder.ts';
 import type { LiveWorker } from './live-worker.ts';
@@ -103,5 +104,16 @@ export class AmqpScene {
     const row = rows.split('\n').map((line) => line.split('\t'));
     const [, ready, unacknowledged] = row.find(([name]) => name === this.queue) ?? [];
     return [Number(ready), Number(unacknowledged)];
+  }
+
+  /** Who consumes from the queue, as the server names its processes. */
+  async consumer(): Promise<{ readonly channel: string; readonly connection: string }> {
+    const said = await this.#server.control.evaluate(`
+      Channels = [proplists:get_value(channel_pid, Row) || Row <- rabbit_amqqueue:consumers_all(<<"/">>),
+        element(4, proplists:get_value(queue_name, Row)) =:= ${binary(this.queue)}],
+      [Channel] = lists:usort(Channels),
+      {Channel, rabbit_channel:info(Channel, [connection])}`);
+    const [channel = '', connection = ''] = said.match(/<[\d.]+>/g) ?? [];
+    return { channel, connection };
   }
 }
