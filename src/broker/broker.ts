@@ -135,6 +135,8 @@ export interface ScheduledMessage extends Message {
 
 export interface ConsumeParams {
   readonly queues: readonly string[];
+  /** Of these, those that could not be declared, and why: left out, which is said, and tried again, as after a loss (RabbitMQ). Default: none. */
+  readonly refused?: ReadonlyMap<string, Error>;
   /** Most unsettled, undeferred deliveries held at one time; 0 = unlimited. */
   readonly prefetch: number;
   /** Not one message more, not even for the moment in which the prefetch becomes less: what is acknowledged after that makes no room before it. */
@@ -162,8 +164,10 @@ export interface Subscription {
   setPrefetch(count: number, setAside?: number): void;
   addQueue(queue: string): Promise<void>;
   cancelQueue(queue: string): Promise<void>;
-  /** Queues now consumed from. */
+  /** Queues now consumed from, as far as the broker lets it. */
   readonly queues: readonly string[];
+  /** Of these, those that the broker does not let it consume from for now. Without it: none. */
+  readonly refusedQueues?: readonly string[];
   /**
    * Until then (Clock.monotonic of the system, one for all processes of the machine) nobody else can have what is held; Infinity where
    * nobody ever can. It moves on while the broker confirms that we live, and passes when it does not: a lost connection does not shorten it.

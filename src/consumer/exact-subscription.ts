@@ -23,6 +23,10 @@ export class ExactSubscription implements Subscription {
     return this.#inner.queues;
   }
 
+  get refusedQueues(): readonly string[] {
+    return this.#inner.refusedQueues ?? [];
+  }
+
   get heldUntilMs(): number {
     return this.#inner.heldUntilMs;
   }

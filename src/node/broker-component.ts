@@ -1,7 +1,8 @@
 /** The broker as a part of a worker: started with its queues emptied where that is asked for, its ups and downs in the log. */
+import { isLocked } from '../broker/amqp/unavailable.ts';
 import type { Broker } from '../broker/broker.ts';
 import { patiently } from '../consumer/patient-start.ts';
-import { UmbelError } from '../errors.ts';
+import { messageOf, UmbelError } from '../errors.ts';
 import type { Component } from '../lifecycle/component.ts';
 import type { Logger } from '../log/logger.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
@@ -31,13 +32,20 @@ export function brokerComponent({ broker, log, purge, onGivenUp }: BrokerCompone
     start: async () => {
       await broker.start();
       for (const queue of purge) {
-        const purged = await patiently(broker, async () => {
-          await broker.declareQueue(queue);
-          return broker.purgeQueue(queue.name);
+        const purged = await patiently(broker, () => emptied(broker, queue)).catch((error: unknown) => {
+          if (!isLocked(error)) throw error;
+          log.error('queue.unpurged', `purge: Queue ${queue.name} is not emptied: ${messageOf(error)}`, { queue: queue.name });
+          return null;
         });
+        if (purged === null) continue;
         log.warning('queue.purged', `purge: Erased ${purged} messages from queue ${queue.name}`, { queue: queue.name, purged });
       }
     },
     stop: () => broker.stop(),
   };
+}
+
+async function emptied(broker: Broker, queue: TaskQueue): Promise<number> {
+  await broker.declareQueue(queue);
+  return broker.purgeQueue(queue.name);
 }

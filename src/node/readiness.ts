@@ -1,11 +1,10 @@
 /** Whether a worker takes tasks, for probes and for the status line of systemd. */
-import type { Broker } from '../broker/broker.ts';
-import type { Consumer } from '../consumer/consumer.ts';
+import type { Broker, Subscription } from '../broker/broker.ts';
 import type { NodeState } from './node-state.ts';
 
 export interface ReadinessParams {
   readonly broker: Pick<Broker, 'state'>;
-  readonly consumer: { readonly subscription: Pick<NonNullable<Consumer['subscription']>, 'queues'> | null };
+  readonly consumer: { readonly subscription: Pick<Subscription, 'queues' | 'refusedQueues' | 'refusal'> | null };
   state(): NodeState;
   isQuiet(): boolean;
   /** It should get messages, gets none, and has done all against it that it may. */
@@ -20,5 +19,7 @@ export function unready({ broker, consumer, state, isQuiet, isHelpless }: Readin
   if (state() === 'new') return 'starting';
   if (isQuiet()) return 'quiet';
   if (isHelpless()) return 'messages are ready, and none is delivered';
-  return (consumer.subscription?.queues.length ?? 0) === 0 ? 'takes tasks from no queue' : null;
+  const { queues, refusedQueues = [], refusal } = consumer.subscription ?? { queues: [] };
+  if (queues.length === 0) return 'takes tasks from no queue';
+  return refusedQueues.length < queues.length ? null : `takes tasks from no queue: ${refusal ?? 'the broker refuses'}`;
 }

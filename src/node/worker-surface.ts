@@ -184,7 +184,8 @@ export class WorkerSurface implements LocalSurface {
   }
 
   activeQueues(): readonly Readonly<Record<string, unknown>>[] {
-    const names = this.#params.consumer.subscription?.queues ?? [];
+    const { queues = [], refusedQueues = [] } = this.#params.consumer.subscription ?? {};
+    const names = queues.filter((name) => !refusedQueues.includes(name));
     return names.map((name) => queueInfo(this.#queues.get(name) ?? { name }));
   }
 
@@ -271,7 +272,7 @@ export class WorkerSurface implements LocalSurface {
       throw new CommandFailure('ValueError', `exchange_type must be direct, topic, fanout or headers, got '${exchangeType}'`);
     const { subscription } = consumer;
     if (subscription === null) throw new CommandFailure('RuntimeError', 'the worker is starting or stopping');
-    if (subscription.queues.includes(name)) return;
+    if (subscription.queues.includes(name) && subscription.refusedQueues?.includes(name) !== true) return;
     const known = exchange === null && routingKey === null ? names.queueTable.find(name) : { name };
     const queue: TaskQueue =
       exchange === null && routingKey === null

@@ -43,13 +43,19 @@ export interface Inbox {
   readonly held: Arrivals<number>;
 }
 
-export async function openInbox(broker: Broker, queues: readonly string[], prefetch = 0): Promise<Inbox> {
+export async function openInbox(
+  broker: Broker,
+  queues: readonly string[],
+  prefetch = 0,
+  refused?: ReadonlyMap<string, Error>,
+): Promise<Inbox> {
   const deliveries = new Arrivals<Delivery>();
   const lost = new Arrivals<readonly Delivery[]>();
   const held = new Arrivals<number>();
   const params: ConsumeParams = {
     queues,
     prefetch,
+    ...(refused === undefined ? null : { refused }),
     onDelivery: (delivery) => deliveries.push(delivery),
     onLost: (gone) => lost.push(gone),
     onHeld: () => held.push(systemClock.monotonic()),

@@ -7,7 +7,14 @@ import { StatusLine } from '../../src/node/status-line.ts';
 import { FakeClock } from '../../src/std/clock.ts';
 
 function worker() {
-  const now = { state: 'running' as NodeState, broker: 'connected' as BrokerState, quiet: false, helpless: false, queues: ['celery'] };
+  const now = {
+    state: 'running' as NodeState,
+    broker: 'connected' as BrokerState,
+    quiet: false,
+    helpless: false,
+    queues: ['celery'],
+    refused: [] as string[],
+  };
   const problem = (): string | null =>
     unready({
       broker: {
@@ -17,7 +24,9 @@ function worker() {
       },
       consumer: {
         get subscription() {
-          return now.state === 'new' ? null : { queues: now.queues };
+          return now.state === 'new'
+            ? null
+            : { queues: now.queues, refusedQueues: now.refused, refusal: now.refused.length === 0 ? null : 'locked' };
         },
       },
       state: () => now.state,
@@ -45,6 +54,8 @@ t.test('what keeps it from taking tasks', async (t) => {
   t.equal(told({ quiet: true }), 'quiet');
   t.equal(told({ helpless: true }), 'messages are ready, and none is delivered');
   t.equal(told({ queues: [] }), 'takes tasks from no queue');
+  t.equal(told({ refused: ['celery'] }), 'takes tasks from no queue: locked');
+  t.equal(told({ queues: ['celery', 'mail'], refused: ['celery'] }), null, 'others are taken from');
   t.equal(told({ state: 'stopping', broker: 'lost' }), 'stopping');
   t.equal(told({ state: 'stopped' }), 'stopping');
 });

@@ -13,6 +13,7 @@ import type { Logger } from '../../log/logger.ts';
 import { backoffDelayMs } from '../../std/backoff.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { Topology } from './topology.ts';
+import { isLocked } from './unavailable.ts';
 
 export interface Consumer {
   readonly queue: string;
@@ -73,10 +74,29 @@ export class ConsumerSet {
     this.#consumers.clear();
   }
 
-  /** There is another connection: those refused may be tried again. */
-  forgive(): void {
+  /** Those refused may be tried again: there is another connection. With a queue: the server has nothing against that one any more. */
+  forgive(queue?: string): void {
+    if (queue !== undefined) {
+      this.#refused.delete(queue);
+      return;
+    }
     this.#refused.clear();
     this.#interrupted.clear();
+  }
+
+  /** The queue cannot be consumed from: that is said, it is left out, and tried again. */
+  leaveOut(queue: string, failure: unknown): void {
+    const { clock, log } = this.#params;
+    const advice = isLocked(failure)
+      ? '. It is free when that one has ended (rabbitmqctl list_queues name owner_pid says which it is): end it, or leave the queue out here'
+      : '';
+    log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}${advice}. Trying again`);
+    const attempt = {};
+    this.#refused.set(queue, attempt);
+    this.#interrupted.add(queue);
+    // What shows only when consuming waits for the next connection: a right that is missing, a queue of another kind than the consumer is for.
+    if (failure instanceof AmqpFailure && (failure.kind === 'denied' || failure.kind === 'unconsumable')) return;
+    clock.setTimer(() => void this.#tryAgain(queue, attempt), lastRetryMs, { ref: false });
   }
 
   /** What still arrives from this queue (of all without one) is not wanted. */
@@ -173,28 +193,23 @@ export class ConsumerSet {
   /** false: that is for somebody else to say. */
   #refusedBy(queue: string, failure: unknown): boolean {
     if (!this.#params.onRefused()) return false;
-    const { topology, clock, log } = this.#params;
-    log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}. Trying again`);
-    const attempt = {};
-    this.#refused.set(queue, attempt);
-    this.#interrupted.add(queue);
-    // What shows only when consuming waits for the next connection: a right that is missing, a queue of another kind than the consumer is for.
-    if (failure instanceof AmqpFailure && (failure.kind === 'denied' || failure.kind === 'unconsumable')) return true;
-    const isOver = (): boolean => !this.#params.belongs(queue) || this.#refused.get(queue) !== attempt;
-    const again = async (): Promise<void> => {
-      if (isOver()) return;
-      const isThere = await topology.ensure(queue).then(
-        () => true,
-        () => false,
-      );
-      if (isOver()) return;
-      if (isThere) {
-        this.#refused.delete(queue);
-        await this.align();
-      } else clock.setTimer(() => void again(), lastRetryMs, { ref: false });
-    };
-    clock.setTimer(() => void again(), lastRetryMs, { ref: false });
+    this.leaveOut(queue, failure);
     return true;
+  }
+
+  async #tryAgain(queue: string, attempt: object): Promise<void> {
+    const { topology, clock, belongs } = this.#params;
+    const isOver = (): boolean => !belongs(queue) || this.#refused.get(queue) !== attempt;
+    if (isOver()) return;
+    const isThere = await topology.ensure(queue).then(
+      () => true,
+      () => false,
+    );
+    if (isOver()) return;
+    if (isThere) {
+      this.#refused.delete(queue);
+      await this.align();
+    } else clock.setTimer(() => void this.#tryAgain(queue, attempt), lastRetryMs, { ref: false });
   }
 
   #cancelledByServer(consumer: Consumer): void {

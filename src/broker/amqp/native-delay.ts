@@ -15,6 +15,7 @@ import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ExchangeType, QueueDeclaration } from '../broker.ts';
 import type { Topology } from './topology.ts';
+import { isLocked } from './unavailable.ts';
 
 const highestLevel = 27;
 const deliveryExchange = 'celery_delayed_delivery';
@@ -75,7 +76,12 @@ export async function declareNativeDelay(
       await channel.bindExchange(lower, name, `${higherWords}0.#`);
     });
   }
-  for (const queue of queues) await bindWays(topology, queue);
+  for (const queue of queues) {
+    await bindWays(topology, queue).catch((error: unknown) => {
+      // Another connection has the queue, and binds it.
+      if (!isLocked(error)) throw error;
+    });
+  }
 }
 
 async function bindWays(topology: Topology, queue: QueueDeclaration): Promise<void> {
@@ -153,7 +159,7 @@ export class NativeDelay {
       await bound;
     } catch (error) {
       this.#bound.delete(exchange);
-      if (error instanceof AmqpFailure && error.kind === 'denied') return null;
+      if ((error instanceof AmqpFailure && error.kind === 'denied') || isLocked(error)) return null;
       throw error;
     }
     return delayed;

@@ -157,8 +157,12 @@ export class AmqpSubscription implements Subscription {
     return this.#channel?.roundTripMs ?? 0;
   }
 
+  get refusedQueues(): readonly string[] {
+    return [...this.#queues].filter((queue) => this.#consumers.isRefused(queue));
+  }
+
   get refusal(): string | null {
-    const refused = [...this.#queues].filter((queue) => this.#consumers.isRefused(queue));
+    const refused = this.refusedQueues;
     return refused.length === 0 ? null : `RabbitMQ does not let it consume from ${refused.join(', ')}`;
   }
 
@@ -198,6 +202,7 @@ export class AmqpSubscription implements Subscription {
 
   /** Rejects with an AmqpFailure; then it has no channel. Nothing is delivered in this turn of the event loop. */
   async start(): Promise<void> {
+    for (const [queue, failure] of this.#params.consume.refused ?? []) this.#consumers.leaveOut(queue, failure);
     try {
       await this.#opening.first();
     } catch (error) {
@@ -283,6 +288,7 @@ export class AmqpSubscription implements Subscription {
     if (refusal !== null) throw brokerUnavailable(refusal);
     if (this.#cancelled) return;
     this.#queues.add(queue);
+    this.#consumers.forgive(queue);
     this.#count.recount();
     await this.#consumers.align();
   }

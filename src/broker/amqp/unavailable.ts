@@ -1,5 +1,5 @@
 /** A failure of RabbitMQ in the broker's words. */
-import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import { AmqpFailure, type AmqpFailureKind } from '../../driver/amqp-failure.ts';
 import { type ErrorCode, messageOf, UmbelError } from '../../errors.ts';
 
 export function brokerUnavailable(failure: unknown): UmbelError {
@@ -21,7 +21,17 @@ export function brokerUnstarted(failure: unknown): UmbelError {
 
 /** What was asked for is not for the user of the URL, now or later. */
 export function lacksRight(error: unknown): boolean {
-  return error instanceof UmbelError && error.cause instanceof AmqpFailure && error.cause.kind === 'denied';
+  return kindOf(error) === 'denied';
+}
+
+/** The queue is another connection's alone: it can be had when that has ended. */
+export function isLocked(error: unknown): boolean {
+  return kindOf(error) === 'locked';
+}
+
+function kindOf(error: unknown): AmqpFailureKind | null {
+  const failure = error instanceof UmbelError ? error.cause : error;
+  return failure instanceof AmqpFailure ? failure.kind : null;
 }
 
 function codeOf(failure: AmqpFailure): ErrorCode {

@@ -163,6 +163,38 @@ t.test('a queue that cannot be declared any more is left out, said once, and tri
   );
 });
 
+t.test('a queue of another connection is left out before the first channel, and what to do is said', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('good').add('locked');
+  bench.refused.set('locked', failure('locked'));
+  bench.set.leaveOut('locked', new UmbelError('BROKER_REFUSED', 'locked it is', { cause: failure('locked') }));
+  await bench.set.align();
+  t.strictSame(bench.take(), ['consume good']);
+  t.match(
+    bench.log.lines.map(({ message }) => message),
+    [
+      /^Queue locked cannot be consumed from: locked it is\. It is free when that one has ended .*, or leave the queue out here\. Trying again$/,
+    ],
+  );
+  t.strictSame(await bench.after(5000), []);
+  bench.refused.clear();
+  t.strictSame(await bench.after(5000), ['declare locked', 'consume locked']);
+});
+
+t.test('one that was cancelled while it was refused can be had when the server has nothing against it', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('locked');
+  bench.set.leaveOut('locked', failure('locked'));
+  bench.wanted.delete('locked');
+  t.strictSame(await bench.after(5000), []);
+  bench.wanted.add('locked');
+  await bench.set.align();
+  t.strictSame(bench.take(), [], 'nobody has asked');
+  bench.set.forgive('locked');
+  await bench.set.align();
+  t.strictSame(bench.take(), ['consume locked']);
+});
+
 t.test('an attempt of before a reconnection is not taken up beside that of after it', async (t) => {
   const bench = new Bench();
   bench.wanted.add('bad');

@@ -154,6 +154,28 @@ t.test('without a quorum queue there are none; a type that others have chosen is
   await classic.declareQueue(queue);
   await openInbox(classic, ['q']);
   t.match(await vhost.list('queues', 'name', 'type'), /^celery_delayed_0\tclassic$/m);
+
+  const owner = broker();
+  await owner.start();
+  await owner.declareQueue({ name: 'owned', exclusive: true });
+  const beside = broker({ nativeDelay: true, nativeDelayQueueType: 'classic' }, log);
+  await beside.start();
+  const owned: QueueDeclaration = { name: 'owned', exchange: 'y', exchangeType: 'topic', routingKey: 'k' };
+  const failure: Error = await beside.declareQueue(owned).then(
+    () => new Error('it must be refused'),
+    (error: Error) => error,
+  );
+  await beside.declareQueue({ ...queue, name: 'q2', routingKey: 'k2' });
+  await openInbox(beside, ['owned', 'q2'], 0, new Map([['owned', failure]]));
+  t.match(
+    await vhost.list('bindings', 'source_name', 'destination_name', 'routing_key'),
+    /^x\tq2\t#\.k2$/m,
+    'behind a queue of another connection',
+  );
+  await owner.topology.declare({ ...owned, exclusive: true });
+  await beside.publish(textMessage('held by who takes it'), { exchange: 'y', routingKey: 'k', dueAtMs: Date.now() + 3_600_000 });
+  t.equal(await owner.countReady('owned'), 1);
+
   const differs = broker({ nativeDelay: true }, log);
   await differs.start();
   await differs.declareQueue(queue);

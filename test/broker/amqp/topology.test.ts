@@ -1,5 +1,6 @@
 /** Exchanges, queues and routing on a real server, and what happens where they differ from what is there. */
 import t from 'tap';
+import { isLocked } from '../../../src/broker/amqp/unavailable.ts';
 import type { Message, MessageProperties } from '../../../src/protocol/message.ts';
 import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
@@ -126,6 +127,41 @@ t.test('topology', async (t) => {
     await other.declareQueue({ name: 'locked', exclusive: true });
     await t.rejects(openInbox(broker, ['locked']), { code: 'BROKER_REFUSED', message: /belongs to another connection/ });
     await t.rejects(openInbox(broker, ['no such queue']), { code: 'BROKER_REFUSED', message: /no queue 'no such queue'/ });
+  });
+
+  t.test('one that is left out from the start can be added when the other connection has ended, also after it was cancelled', async (t) => {
+    const log = new RecordingLog();
+    const owner = amqpBroker(vhost.url());
+    const other = amqpBroker(vhost.url(), { log });
+    for (const one of [owner, other]) {
+      t.teardown(() => one.stop());
+      await one.start();
+    }
+    await owner.declareQueue({ name: 'owned', exclusive: true });
+    await other.declareQueue({ name: 'free' });
+    const failure: Error = await other.declareQueue({ name: 'owned' }).then(
+      () => new Error('it must be refused'),
+      (error: Error) => error,
+    );
+    t.equal(isLocked(failure), true);
+    await send('not redelivered', 'free');
+    const inbox = await openInbox(other, ['owned', 'free'], 0, new Map([['owned', failure]]));
+    const { subscription } = inbox;
+    t.match(await inbox.deliveries.next(), { queue: 'free', redelivered: false }, 'no channel ended for it');
+    t.strictSame(subscription.refusedQueues, ['owned']);
+    await subscription.cancelQueue('owned');
+    t.strictSame(subscription.refusedQueues, []);
+    await t.rejects(subscription.addQueue('owned'), { message: /belongs to another connection/ });
+    await owner.stop();
+    await subscription.addQueue('owned');
+    t.strictSame(subscription.refusedQueues, []);
+    await send('x', 'owned');
+    t.match(await inbox.deliveries.next(), { queue: 'owned' });
+    t.strictSame(
+      log.lines.map(({ event }) => event).filter((event) => event === 'broker.consume-failed' || event === 'broker.channel-lost'),
+      ['broker.consume-failed'],
+    );
+    await subscription.release();
   });
 
   t.test('a queue that cannot be consumed from like this: said as it is, and the others are consumed from', async (t) => {
