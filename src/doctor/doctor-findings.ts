@@ -249,6 +249,12 @@ export const doctorFindings = {
     sentence: 'A queue that is to be there already (no_declare) is not.',
     fix: 'Declare it on the server, or leave no_declare out.',
   },
+  RABBITMQ_RESERVED_NAME: {
+    topic: 'rabbitmq',
+    severity: 'error',
+    sentence: "RabbitMQ keeps names that begin with 'amq.' for itself, and lets nobody declare a queue with one.",
+    fix: 'Give the queue another name, or say no_declare = true of one that the server has.',
+  },
   RABBITMQ_TRANSIENT_QUEUE: {
     topic: 'rabbitmq',
     severity: 'warning',

@@ -35,6 +35,12 @@ function* queuesOfReport(subject: Subject, report: RabbitmqReport): Iterable<Fin
   for (const queue of report.queues) {
     const declared = queues.find(({ name }) => name === queue.name);
     const own = (path: readonly string[] = []): string => (declared === undefined ? place : placeOfQueue(subject, declared, path));
+    if (queue.name.startsWith('amq.') && declared?.noDeclare !== true)
+      yield found(
+        'RABBITMQ_RESERVED_NAME',
+        `the name of a queue that is declared must not begin with 'amq.', which RabbitMQ keeps for itself, got queue ${queue.name}`,
+        own(),
+      );
     if (queue.difference !== null)
       yield found('RABBITMQ_DIFFERS', `queue ${queue.name} must be on the server as it is configured: ${queue.difference}`, own());
     if (queue.denied !== null)

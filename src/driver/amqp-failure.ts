@@ -15,7 +15,7 @@ import { tlsReason } from './tls-options.ts';
  *  channel        the channel ended; the connection is well       stopped        we ended it
  *  not-found      404: no such queue or exchange                  locked         405: exclusive to another connection
  *  differs        406: it exists with other properties            denied         403: the user may not
- *  invalid        406: an argument that RabbitMQ cannot take      (no attempt will help)
+ *  invalid        406: an argument that RabbitMQ cannot take      reserved       403: a name that is the server's own      (no attempt will help)
  *  unconsumable   406 to a consumer: the queue is there, and cannot be consumed from like this
  *  timeout        406: a delivery was held beyond the broker's consumer timeout; the channel ended
  *  global-qos     540: a quorum queue wants its prefetch per consumer; the connection ended
@@ -36,6 +36,7 @@ export type AmqpFailureKind =
   | 'invalid'
   | 'unconsumable'
   | 'denied'
+  | 'reserved'
   | 'timeout'
   | 'global-qos'
   | 'returned'
@@ -132,7 +133,7 @@ export function toConnectFailure(thrown: unknown, where: string, loginMethod: Am
 function kindOf({ code, text, refused }: Reply): AmqpFailureKind {
   switch (code) {
     case 403:
-      return 'denied';
+      return /contains reserved prefix/.test(text) ? 'reserved' : 'denied';
     case 404:
       return 'not-found';
     case 405:
@@ -159,6 +160,8 @@ function ruleOf(kind: AmqpFailureKind): string {
   switch (kind) {
     case 'denied':
       return 'the RabbitMQ user of the URL lacks a right that is needed';
+    case 'reserved':
+      return "RabbitMQ keeps names that begin with 'amq.' for itself, so that another name is needed";
     case 'not-found':
       return 'RabbitMQ has no such thing';
     case 'locked':

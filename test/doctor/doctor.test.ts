@@ -220,6 +220,7 @@ t.test('RabbitMQ', async (t) => {
   await finds(t, `${toml}\n[task]\ntime_limit = 900`, 'PREFETCH_BEYOND_CONSUMER_TIMEOUT', /3 tasks of up to 900 s/);
   await finds(t, `${toml}\npark_after_seconds = 2000`, 'PARK_BEYOND_CONSUMER_TIMEOUT', /got 2000 s/);
   await finds(t, `${toml}\n[queues.there]\nno_declare = true`, 'RABBITMQ_NO_QUEUE', /queue there must be on the server/);
+  await finds(t, `${toml}\n[queues."amq.mine"]`, 'RABBITMQ_RESERVED_NAME', /must not begin with 'amq\.'.*got queue amq\.mine/);
   await finds(t, toml, 'PARK_BEYOND_CONSUMER_TIMEOUT', /got \d+ s/, ['--no-modules', '--consumer-timeout', '60']);
   t.notMatch(findingTable.PARK_BEYOND_CONSUMER_TIMEOUT.fix, /leave it out/, 'nothing has been said');
   const lost = await finds(

@@ -26,6 +26,8 @@ void t.test('what is not allowed is said, and stopped as the others', async (t) 
   await denied.start();
   t.match(log.lines, [{ level: 'warning', event: 'broker.denied', message: 'Nothing is heard: the user lacks a right' }]);
   await denied.stop();
+  // A worker whose name begins with 'amq.' can have no queue of its own.
+  await part(brokerUnavailable(new AmqpFailure('reserved', 'the name is the own of the server'))).start();
   t.strictSame(calls, ['stopped']);
   for (const failure of [brokerUnavailable(new AmqpFailure('auth', 'wrong password')), new Error('else')])
     await t.rejects(part(failure).start(), failure);

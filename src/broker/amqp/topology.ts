@@ -117,7 +117,7 @@ export class Topology {
 
   async declareExchange(exchange: string, type: ExchangeType, durable: boolean): Promise<void> {
     // Names that belong to the server cannot be declared, and are there.
-    if (exchange.startsWith('amq.')) return;
+    if (exchange.startsWith(reserved)) return;
     try {
       await this.run((channel) => channel.declareExchange(exchange, type, { durable, autoDelete: false }));
     } catch (error) {
@@ -180,6 +180,8 @@ export class Topology {
       if (argument === 'auto_delete' && current.includes('true')) this.#autoDelete.add(name);
       // A user who may not declare may well consume.
       if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name, 'the user of the URL may not declare it');
+      if (error instanceof AmqpFailure && error.kind === 'reserved')
+        await this.#mustExist(name, reservedName, '. Give the queue another name');
     }
   }
 
@@ -197,15 +199,22 @@ export class Topology {
     try {
       await this.run((channel) => channel.bindQueue(queue, exchange, routingKey, args));
     } catch (error) {
+      // Which was not declared.
+      if (exchange.startsWith(reserved) && error instanceof AmqpFailure && /no exchange/.test(error.replyText))
+        throw new UmbelError(
+          'BROKER_REFUSED',
+          `exchange ${exchange} of queue ${queue} must exist on the server, because ${reservedName}; there is none. Give the exchange another name (${this.#connection.displayUrl})`,
+          { cause: error },
+        );
       this.#tolerate(error, `binding of queue ${queue} to exchange ${exchange}`);
     }
   }
 
-  async #mustExist(queue: string, why: string): Promise<void> {
+  async #mustExist(queue: string, why: string, advice = ''): Promise<void> {
     if ((await this.look(queue)) !== null) return;
     throw new UmbelError(
       'BROKER_REFUSED',
-      `queue ${queue} must exist on the server, because ${why}; there is none (${this.#connection.displayUrl})`,
+      `queue ${queue} must exist on the server, because ${why}; there is none${advice} (${this.#connection.displayUrl})`,
     );
   }
 
@@ -215,10 +224,12 @@ export class Topology {
       const why = `${withoutCode(error.replyText)} (${this.#connection.displayUrl})`;
       throw new UmbelError('BROKER_REFUSED', `${what} cannot be made as the settings want it: ${why}`, { cause: error });
     }
-    if (!(error instanceof AmqpFailure) || (error.kind !== 'differs' && error.kind !== 'denied')) throw error;
+    if (!(error instanceof AmqpFailure) || (error.kind !== 'differs' && error.kind !== 'denied' && error.kind !== 'reserved')) throw error;
+    const unmade = `${what} could not be declared and is used if it is there: `;
     if (error.kind === 'differs')
       this.#sayOnce('broker.differs', `${what} exists on the server with other properties and is used as it is: ${difference(error)}`);
-    else this.#sayOnce('broker.denied', `${what} could not be declared and is used if it is there: ${error.replyCode} ${error.replyText}`);
+    else if (error.kind === 'denied') this.#sayOnce('broker.denied', `${unmade}${error.replyCode} ${error.replyText}`);
+    else this.#sayOnce('broker.denied', `${unmade}${reservedName}. Say no_declare = true of one that is there`);
   }
 
   #sayOnce(event: 'broker.differs' | 'broker.denied', message: string): void {
@@ -228,6 +239,10 @@ export class Topology {
     else this.#log?.warning(event, message);
   }
 }
+
+/** Beginning of the server's own names. */
+const reserved = 'amq.';
+const reservedName = `RabbitMQ keeps names that begin with '${reserved}' for itself and lets nobody declare them`;
 
 /** The one difference that RabbitMQ does not put into words. */
 export const notExclusive = "exclusive is 'false' there and 'true' here";

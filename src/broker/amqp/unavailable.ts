@@ -19,9 +19,10 @@ export function brokerUnstarted(failure: unknown): UmbelError {
   return new UmbelError('BROKER_UNAVAILABLE', `the RabbitMQ broker ${what}: ${messageOf(failure)}`, { cause: failure, final });
 }
 
-/** What was asked for is not for the user of the URL, now or later. */
+/** What was asked for is not for the user of the URL, or for nobody, now or later. */
 export function lacksRight(error: unknown): boolean {
-  return kindOf(error) === 'denied';
+  const kind = kindOf(error);
+  return kind === 'denied' || kind === 'reserved';
 }
 
 /** The queue is another connection's alone: it can be had when that has ended. */
@@ -54,6 +55,7 @@ function codeOf(failure: AmqpFailure): ErrorCode {
     case 'locked':
     case 'differs':
     case 'invalid':
+    case 'reserved':
     case 'unconsumable':
     case 'returned':
       return 'BROKER_REFUSED';

@@ -120,6 +120,42 @@ t.test('topology', async (t) => {
     await broker.declareQueue({ name: 'present', noDeclare: true });
   });
 
+  t.test('names that are the own of the server: said as that, with what to do', async (t) => {
+    const said = log.lines.length;
+    await t.rejects(broker.declareQueue({ name: 'amq.mine' }), {
+      code: 'BROKER_REFUSED',
+      message:
+        /^queue amq\.mine must exist on the server, because RabbitMQ keeps names that begin with 'amq\.' for itself and lets nobody declare them; there is none\. Give the queue another name \(amqp:/,
+    });
+    await t.rejects(broker.declareQueue({ name: 'mine', exchange: 'amq.mine' }), {
+      code: 'BROKER_REFUSED',
+      message:
+        /^exchange amq\.mine of queue mine must exist on the server, because RabbitMQ keeps .*\. Give the exchange another name \(amqp:/,
+    });
+    await t.rejects(
+      broker.topology.run((channel) => channel.declareExchange('amq.mine', 'direct', { durable: true, autoDelete: false })),
+      { kind: 'reserved', message: /^RabbitMQ keeps names that begin with 'amq\.' for itself, so that another name is needed: 403 / },
+    );
+    const { name } = await broker.topology.run((channel) =>
+      channel.declareQueue('', { durable: false, autoDelete: false, exclusive: false, arguments: {} }),
+    );
+    t.match(name, /^amq\./, 'the server gave it the name');
+    await broker.declareQueue({ name, durable: false, exchange: 'amq.direct' });
+    await broker.declareQueue({ name, noDeclare: true });
+    t.match(
+      log.lines.slice(said).map(({ event, message }) => `${event} ${message}`),
+      [
+        /^broker\.denied queue amq\.mine could not be declared /,
+        /^broker\.denied queue amq\.gen.* and lets nobody declare them\. Say no_declare = true of one that is there$/,
+      ],
+    );
+    t.equal(log.lines.slice(said).length, 2);
+    const inbox = await openInbox(broker, [name]);
+    await send('x', name);
+    t.equal(textOf(await inbox.deliveries.next()), 'x');
+    await inbox.subscription.release();
+  });
+
   t.test('a queue of another connection cannot be consumed from, and says why', async (t) => {
     const other = amqpBroker(vhost.url());
     t.teardown(() => other.stop());
