@@ -139,9 +139,9 @@ function kindOf({ code, text, refused }: Reply): AmqpFailureKind {
     case 405:
       return 'locked';
     case 406:
+      if (/^PRECONDITION_FAILED - invalid /i.test(text)) return 'invalid';
       if (refused === rawMethod.basicConsume) return 'unconsumable';
       if (tooLarge.test(text)) return 'message';
-      if (/^PRECONDITION_FAILED - invalid /i.test(text)) return 'invalid';
       return /delivery acknowledgement on channel \d+ timed out/.test(text) ? 'timeout' : 'differs';
     case 530:
       return 'vhost';

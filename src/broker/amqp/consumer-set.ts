@@ -6,7 +6,7 @@
  */
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
-import { AmqpFailure } from '../../driver/amqp-failure.ts';
+import { AmqpFailure, type AmqpFailureKind } from '../../driver/amqp-failure.ts';
 import type { RawMessage } from '../../driver/amqp-raw.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
@@ -42,6 +42,8 @@ export interface ConsumerSetParams {
 
 const firstRetryMs = 100;
 const lastRetryMs = 5000;
+/** A right that is missing, a queue of another kind than the consumer is for, an argument that a consumer cannot have: the queue may be there all the same. */
+const ofConsuming: ReadonlySet<AmqpFailureKind> = new Set(['denied', 'unconsumable', 'invalid']);
 
 export class ConsumerSet {
   readonly #params: ConsumerSetParams;
@@ -94,8 +96,8 @@ export class ConsumerSet {
     const attempt = {};
     this.#refused.set(queue, attempt);
     this.#interrupted.add(queue);
-    // What shows only when consuming waits for the next connection: a right that is missing, a queue of another kind than the consumer is for.
-    if (failure instanceof AmqpFailure && (failure.kind === 'denied' || failure.kind === 'unconsumable')) return;
+    // What shows only when consuming waits for the next connection.
+    if (failure instanceof AmqpFailure && ofConsuming.has(failure.kind)) return;
     clock.setTimer(() => void this.#tryAgain(queue, attempt), lastRetryMs, { ref: false });
   }
 
@@ -183,11 +185,20 @@ export class ConsumerSet {
         else this.#params.onMessage(consumer, message);
       });
     } catch (error) {
+      const failure = this.#explained(error, queue);
       if (this.#consumers.get(queue) === consumer) this.#consumers.delete(queue);
-      if (isOfQueue(error)) this.#refusedBy(queue, error);
-      throw error;
+      if (isOfQueue(failure)) this.#refusedBy(queue, failure);
+      throw failure;
     }
     if (this.#interrupted.delete(queue)) this.#params.log.info('broker.consuming', `Consuming again from ${queue}`);
+  }
+
+  /** RabbitMQ speaks of an argument of the queue, which is well. */
+  #explained(error: unknown, queue: string): unknown {
+    if (!(error instanceof AmqpFailure) || error.kind !== 'invalid' || error.replyCode === null) return error;
+    const { replyCode, replyText } = error;
+    const text = `RabbitMQ does not take the consumer_arguments of queue ${queue}: ${replyCode} ${replyText} (${this.#params.connection.displayUrl})`;
+    return new AmqpFailure('invalid', text, { cause: error, replyCode, replyText });
   }
 
   /** false: that is for somebody else to say. */
@@ -244,7 +255,7 @@ export class ConsumerSet {
 /** The server refuses to let this queue be consumed from; the others are well. */
 function isOfQueue(error: unknown): boolean {
   if (!(error instanceof AmqpFailure)) return false;
-  return error.kind === 'not-found' || error.kind === 'locked' || error.kind === 'denied' || error.kind === 'unconsumable';
+  return error.kind === 'not-found' || error.kind === 'locked' || ofConsuming.has(error.kind);
 }
 
 /** Of the connection, or of the channel on which queues are declared: no queue can be blamed for it. */

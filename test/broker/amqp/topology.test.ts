@@ -81,6 +81,26 @@ t.test('topology', async (t) => {
     t.strictSame(log.lines.slice(said), []);
   });
 
+  t.test('an argument of consuming that RabbitMQ cannot take is named as one', async (t) => {
+    const log = new RecordingLog();
+    const other = amqpBroker(vhost.url(), { log });
+    t.teardown(() => other.stop());
+    await other.start();
+    const said =
+      "RabbitMQ does not take the consumer_arguments of queue picky: 406 PRECONDITION_FAILED - invalid arg 'x-priority' for queue";
+    await other.declareQueue({ name: 'plain' });
+    await other.declareQueue({ name: 'picky', consumerArguments: { 'x-priority': 'high' } });
+    await t.rejects(openInbox(other, ['picky', 'plain']), { code: 'BROKER_REFUSED', message: new RegExp(`^${said}`) });
+    const inbox = await openInbox(other, ['plain']);
+    // As when it is consumed from after a loss.
+    await inbox.subscription.addQueue('picky');
+    t.match(await log.event('broker.consume-failed'), { level: 'error', message: `Queue picky cannot be consumed from: ${said}` });
+    t.strictSame(inbox.subscription.refusedQueues, ['picky']);
+    await send('x', 'plain');
+    t.match(await inbox.deliveries.next(), { queue: 'plain' });
+    await inbox.subscription.release();
+  });
+
   t.test('an exchange of another type is used as it is', async (t) => {
     await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'topic', routingKey: 'a.#' });
     await broker.declareQueue({ name: 'typed', exchange: 'typed', exchangeType: 'direct', routingKey: 'b' });
