@@ -465,7 +465,8 @@ export class ChildPool implements Pool {
     if (child.wasReady && !this.#params.kind.replaceable) {
       const why = exit.signal ?? `exit status ${exit.exitCode}`;
       this.#params.onFatal(new UmbelError('SOLO_ENDED', `the '${this.name}' pool ended with ${why}, and the worker with it`));
-    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0)) this.#replacer.replace(child, exit, failure);
+    } else if (child.index <= this.#size && (was !== 'leaving' || exit.exitCode !== 0))
+      this.#replacer.replace(child, exit, failure, started.length > 0);
     else this.#log.debug('child.gone', `PoolChild-${child.index} (pid ${exit.pid}) is gone`, { child: child.index, pid: exit.pid });
     if (this.#phase === 'running') this.#resubmit(unstarted, null);
   }

@@ -10,8 +10,10 @@ import { systemClock, type Timer } from '../std/clock.ts';
 import type { ChildHandle } from './child-handle.ts';
 import type { ChildExit } from './job.ts';
 
-/** A child that dies within this time of getting ready, with nothing done, died of its modules. */
+/** A child that dies within this time of getting ready, with no task ended, died of its modules, or of the task it had begun. */
 const soonAfterReadyMs = 1000;
+/** So many such deaths in a row are made good at once when tasks had begun: each has cost a task, of which there may be several that end their child. */
+const atOnceAfterTasks = 4;
 const firstDelayMs = 200;
 const lastDelayMs = 10_000;
 
@@ -43,7 +45,7 @@ export class ChildReplacer {
   readonly #startTimedOut = new Set<ChildHandle>();
   /** Children that died while starting since one last got ready. */
   #startFailures = 0;
-  /** Children that died just after they got ready, since a task was last done. */
+  /** Children that died just after they got ready, since a task last ended by itself. */
   #earlyDeaths = 0;
 
   constructor(params: ChildReplacerParams) {
@@ -88,7 +90,8 @@ export class ChildReplacer {
     systemClock.setTimer(killUnready, startTimeoutMs, { ref: false });
   }
 
-  replace(child: ChildHandle, exit: ChildExit, failure: UmbelError | null): void {
+  /** `hadBegun`: tasks ended with it. */
+  replace(child: ChildHandle, exit: ChildExit, failure: UmbelError | null, hadBegun: boolean): void {
     const how = exit.signal !== null ? `signal ${exit.signal}` : `exit code ${exit.exitCode}`;
     const timedOut = this.#startTimedOut.delete(child);
     // A spare has taken its place, or it was the spare.
@@ -108,8 +111,11 @@ export class ChildReplacer {
       return;
     }
     if (child.wasReady) {
-      const delayMs = hasNext ? 0 : this.#delayAfterLoss(child);
-      const next = delayMs === 0 ? 'it is replaced' : `it had done nothing since it was ready; it is replaced in ${delayMs} ms`;
+      const delayMs = hasNext ? 0 : this.#delayAfterLoss(child, hadBegun);
+      const why = hadBegun
+        ? `${this.#earlyDeaths} children died soon after they were ready, and no task ended meanwhile`
+        : 'it had done nothing since it was ready';
+      const next = delayMs === 0 ? 'it is replaced' : `${why}; it is replaced in ${delayMs} ms`;
       this.#log.error('child.lost', `PoolChild-${child.index} (pid ${exit.pid}) exited with ${how}; ${next}`, {
         child: child.index,
         pid: exit.pid,
@@ -156,13 +162,15 @@ export class ChildReplacer {
     return this.#startFailures >= this.#params.maxStartFailures && isStarting && !children.some(canWork);
   }
 
-  /** Children that die as soon as they are ready (a module that throws a moment after it has loaded) must not be replaced in a loop. */
-  #delayAfterLoss(child: ChildHandle): number {
+  /**
+   * Children that die as soon as they are ready (a module that throws a moment after it has loaded) must not be replaced in a loop. Where tasks wait
+   * such a child has begun one, so that is no proof of the contrary: it only makes for more patience.
+   */
+  #delayAfterLoss(child: ChildHandle, hadBegun: boolean): number {
     if (child.processed > 0 || performance.now() - child.readyAtMs > soonAfterReadyMs) return 0;
     this.#earlyDeaths += 1;
-    return this.#earlyDeaths === 1
-      ? 0
-      : Math.round(backoffDelayMs({ attempt: this.#earlyDeaths - 2, baseMs: firstDelayMs, maxMs: lastDelayMs }));
+    const delayed = this.#earlyDeaths - (hadBegun ? atOnceAfterTasks : 1);
+    return delayed <= 0 ? 0 : Math.round(backoffDelayMs({ attempt: delayed - 1, baseMs: firstDelayMs, maxMs: lastDelayMs }));
   }
 }
 

@@ -76,6 +76,9 @@ export function deathSuite(test: PoolTest): void {
     t.match(await run('crash').end, { kind: 'lost', exit: { exitCode: 1 } });
     t.match(await log.event('child.uncaught'), { message: /thrown by a timer/ });
     t.equal(await value('add', [1, 2]), 3);
+    const lost = log.lines.filter(({ event }) => event === 'child.lost').map(({ message }) => message);
+    t.equal(lost.length, 3);
+    for (const message of lost) t.match(message, /exited with exit code [013]; it is replaced$/, 'at once: it had begun a task');
   });
 
   test('garbage on the pipe costs the child its life, nothing else', { concurrency: 2 }, async (t, { gates, run, value, log }) => {
