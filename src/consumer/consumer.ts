@@ -115,9 +115,11 @@ export class Consumer {
     return this.#subscription?.heldUntilMs ?? Number.NEGATIVE_INFINITY;
   }
 
-  /** Requests a child is working on. */
+  /** Requests a child is working on. What has ended is none, also while its end cannot be recorded because the broker is away. */
   get active(): readonly Request[] {
-    return [...this.#requests.values()].filter(({ request }) => request.state === 'active').map(({ request }) => request);
+    const running: Request[] = [];
+    for (const { request, job } of this.#requests.values()) if (request.state === 'active' && job.inChild) running.push(request);
+    return running;
   }
 
   /** Every request held, with its job. */

@@ -37,7 +37,7 @@ export async function whyIdle(params: WhyParams): Promise<string> {
   const { broker, brokerLostAtMs, state, consumer, pool, slots, quiet, clock = systemClock } = params;
   const active = [...consumer.held].filter(({ request }) => request.state === 'active');
   // What has ended stays active until its end is recorded, which a broker that is away does not do.
-  const running = active.filter(({ job }) => job.child?.jobs.has(job.id) === true).map(({ request }) => request);
+  const running = active.filter(({ job }) => job.inChild).map(({ request }) => request);
   if (state === 'stopping' || state === 'stopped')
     return running.length === 0
       ? 'It is stopping: no task is taken any more.'

@@ -9,7 +9,6 @@ import { getHeapSpaceStatistics, writeHeapSnapshot } from 'node:v8';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import type { Consumer } from '../consumer/consumer.ts';
-import type { Request } from '../consumer/request.ts';
 import type { Revokes } from '../consumer/revokes.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { CommandFailure } from '../control/command-failure.ts';
@@ -89,11 +88,14 @@ export class WorkerSurface implements LocalSurface {
   }
 
   active(safe: boolean): readonly RequestInfo[] {
-    return this.#requests('active').map((request) => requestInfo(request, this.nodeName, safe));
+    return this.#params.consumer.active.map((request) => requestInfo(request, this.nodeName, safe));
   }
 
   reserved(): readonly RequestInfo[] {
-    return this.#requests('reserved').map((request) => requestInfo(request, this.nodeName, false));
+    const found: RequestInfo[] = [];
+    for (const { request } of this.#params.consumer.held)
+      if (request.state === 'reserved') found.push(requestInfo(request, this.nodeName, false));
+    return found;
   }
 
   async scheduled(): Promise<readonly ScheduledInfo[]> {
@@ -196,9 +198,10 @@ export class WorkerSurface implements LocalSurface {
   queryTask(ids: readonly string[]): Readonly<Record<string, readonly [string, RequestInfo]>> {
     const wanted = new Set(ids);
     const found: Record<string, readonly [string, RequestInfo]> = {};
-    for (const { request } of this.#params.consumer.held) {
+    for (const { request, job } of this.#params.consumer.held) {
       if (!wanted.has(request.header.id) || request.state === 'settled') continue;
-      found[request.header.id] = [request.state, requestInfo(request, this.nodeName, false)];
+      const state = request.state === 'active' && !job.inChild ? 'ready' : request.state;
+      found[request.header.id] = [state, requestInfo(request, this.nodeName, false)];
     }
     return found;
   }
@@ -335,12 +338,6 @@ export class WorkerSurface implements LocalSurface {
 
   election(id: string, topic: string, action: unknown): void {
     this.#params.monitoring.neighbours.election(id, topic, action);
-  }
-
-  #requests(state: Request['state']): Request[] {
-    const found: Request[] = [];
-    for (const { request } of this.#params.consumer.held) if (request.state === state) found.push(request);
-    return found;
   }
 
   #resize(method: string, change: () => void): void {

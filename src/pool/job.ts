@@ -115,4 +115,9 @@ export class Job {
   get started(): boolean {
     return this.startedAtMs !== 0;
   }
+
+  /** A child has it. One that was started and is in none has ended, and its end may still have to be recorded. */
+  get inChild(): boolean {
+    return this.child?.jobs.has(this.id) === true;
+  }
 }

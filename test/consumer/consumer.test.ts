@@ -198,6 +198,26 @@ t.test('a job carries what the child needs', async (t) => {
   t.match(bench.log.lines.at(-1), { level: 'info', event: 'task.received', message: 'Task tasks.add[task-1] received' });
 });
 
+t.test('active is what runs: not what has ended, also while its end cannot be recorded', async (t) => {
+  const bench = await Bench.started(t);
+  await bench.sendMany(3);
+  const [ends, runs] = await bench.pool.holding(3);
+  bench.pool.startJob(ends!);
+  bench.pool.startJob(runs!);
+  const active = (): string[] => bench.consumer.active.map(({ header }) => header.id);
+  t.same(active(), ['task-1', 'task-2']);
+  const stored = Promise.withResolvers<void>();
+  bench.backend.store = () => stored.promise;
+  bench.pool.succeed(ends!);
+  await settled();
+  t.same(active(), ['task-2'], 'it has ended');
+  const held = (): string[] => [...bench.consumer.held].map(({ request }) => `${request.header.id} ${request.state}`);
+  t.same(held(), ['task-1 active', 'task-2 active', 'task-3 reserved'], 'and is held until that is stored');
+  stored.resolve();
+  await bench.settler.idle();
+  t.same(held(), ['task-2 active', 'task-3 reserved']);
+});
+
 t.test('job ids are different', async (t) => {
   const bench = await Bench.started(t);
   await bench.sendMany(8);

@@ -14,6 +14,7 @@ import { UnknownTasks, type UnknownTasksParams } from '../../src/consumer/unknow
 import { UmbelError } from '../../src/errors.ts';
 import type { TaskOffer } from '../../src/ipc/exchange.ts';
 import type { Logger } from '../../src/log/logger.ts';
+import type { ChildHandle } from '../../src/pool/child-handle.ts';
 import type { ChildExit, Job } from '../../src/pool/job.ts';
 import type { ChildReport, Pool } from '../../src/pool/pool.ts';
 import { noTimeLimit, type TimeLimit } from '../../src/pool/time-limits.ts';
@@ -406,8 +407,9 @@ export class FakePool implements Pool {
 
   /** The job is out of the pool, and has ended. */
   succeed(job: Job): void {
-    job.listener.onStarted(job, 1, Date.now() / 1000);
+    if (!job.started) this.startJob(job);
     this.#forget(job);
+    job.child = null;
     job.listener.onSucceeded(job, 0.001, null, 'null');
   }
 
@@ -419,6 +421,7 @@ export class FakePool implements Pool {
 
   startJob(job: Job): void {
     job.startedAtMs = performance.now();
+    job.child = { jobs: new Map([[job.id, job]]) } as unknown as ChildHandle;
     job.listener.onStarted(job, 1, Date.now() / 1000);
   }
 
