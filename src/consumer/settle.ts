@@ -67,6 +67,8 @@ export class Settler implements RequestListener {
   #tasks: ReadonlyMap<string, TaskOffer> = new Map();
   readonly #pending = new PendingWork();
   #stopping = false;
+  /** Written by giveUp. */
+  #givenUp = false;
 
   constructor(params: SettlerParams) {
     this.#params = params;
@@ -89,6 +91,11 @@ export class Settler implements RequestListener {
   stopping(): void {
     this.#stopping = true;
     this.#chords.stop();
+  }
+
+  /** The worker ends without what is not recorded yet: that what it waits for goes with it is no failure of the task from now on. */
+  giveUp(): void {
+    this.#givenUp = true;
   }
 
   /** Resolves when every settlement that has begun is durable. */
@@ -332,6 +339,12 @@ export class Settler implements RequestListener {
    * is lost. What is refused will be refused again, and its task would run for ever: that is the task's failure, as in Celery.
    */
   async #notSettled(request: Request, error: unknown, ending: ChordEnding | null): Promise<void> {
+    // Its message goes back with the subscription.
+    if (this.#givenUp && mayPass(error)) {
+      this.news.unrecorded(request, messageOf(error));
+      this.#settled(request);
+      return;
+    }
     this.#log.critical(
       'task.settle-failed',
       `Task ${request.label} INTERNAL ERROR: its end could not be recorded: ${messageOf(error)}`,

@@ -147,6 +147,15 @@ export class TaskNews {
     this.#log.error('message.invalid', text, withTraceback(fields, meta));
   }
 
+  /** It has ended, and the worker ends before that could be recorded. */
+  unrecorded({ header, label, acknowledged }: Request, cause: string): void {
+    const then = acknowledged
+      ? 'Its message was acknowledged when it began: its result and what was to follow it are lost'
+      : 'Its message is not acknowledged and is delivered again';
+    const text = `Task ${label} has ended, which could not be recorded before the worker stops: ${cause}. ${then}`;
+    this.#log.log(acknowledged ? 'error' : 'warning', 'task.unrecorded', text, fieldsOf(header));
+  }
+
   /** The log tells more of it elsewhere. */
   unregistered(header: TaskHeader): void {
     this.meter.failed('NotRegistered');

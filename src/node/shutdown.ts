@@ -113,17 +113,19 @@ export class Shutdown {
   }
 
   async #settleAll(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
+    const { clock, settler } = this.#params;
+    let timer: Timer | undefined;
     const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), settleGraceMs);
+      timer = clock.setTimer(() => resolve('late'), settleGraceMs);
     });
-    const outcome = await Promise.race([this.#params.settler.idle(), late]);
-    clearTimeout(timer);
+    const outcome = await Promise.race([settler.idle(), late]);
+    clock.clearTimer(timer);
     if (outcome !== 'late') return;
     const seconds = settleGraceMs / 1000;
     this.#params.log.error(
       'worker.stop-failed',
-      `results or acknowledgements could not be written within ${seconds}s; those tasks are delivered again`,
+      `results, follow-ups or acknowledgements could not be written within ${seconds}s; the worker stops without them`,
     );
+    settler.giveUp();
   }
 }

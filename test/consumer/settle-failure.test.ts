@@ -124,6 +124,51 @@ t.test('a broker that is stopped while one waits for it ends the waiting', async
   t.notOk(bench.recorder.names.includes('store'));
 });
 
+t.test('a worker that stops without what is not recorded says what becomes of each task, and that is no failure of it', async (t) => {
+  for (const offer of [late, {}]) {
+    const bench = new SettleBench();
+    const { recorder, broker, log } = bench;
+    const { request, job } = await bench.started(offer);
+    addFollowUp(job);
+    broker.enter('lost');
+    recorder.fail('publish', away);
+    succeed(request, job);
+    await log.event('task.follow-up-delayed');
+    const since = log.lines.length;
+    bench.settler.giveUp();
+    broker.enter('stopped');
+    await bench.settler.idle();
+    t.same(recorder.names, ['declare', 'publish', 'publish', 'settled'], 'its message goes back with all others');
+    const said = log.lines.slice(since);
+    t.match(said, [
+      'acksLate' in offer
+        ? {
+            level: 'warning',
+            event: 'task.unrecorded',
+            message: /the broker is away\. Its message is not acknowledged and is delivered again$/,
+          }
+        : {
+            level: 'error',
+            event: 'task.unrecorded',
+            message: /the broker is away\. Its message was acknowledged when it began: .* are lost$/,
+          },
+    ]);
+    t.equal(said.length, 1);
+  }
+});
+
+t.test('what is refused for good fails its task also then', async (t) => {
+  const bench = new SettleBench();
+  bench.recorder.fail('publish', refusal);
+  const { request, job } = await bench.started(late);
+  addFollowUp(job);
+  bench.settler.giveUp();
+  succeed(request, job);
+  await bench.settler.idle();
+  t.match(bench.backend.records, [{ status: 'FAILURE', resultJson: /no such queue/ }]);
+  t.match(await bench.log.event('task.settle-failed'), { level: 'critical' });
+});
+
 t.test('a result that cannot be stored: the message goes back', async (t) => {
   const bench = new SettleBench();
   bench.recorder.fail('store', broken);

@@ -60,7 +60,13 @@ interface Bench {
 
 function open(
   running: number,
-  options: { warmTimeoutMs?: number | null; softTimeoutMs?: number; softOnIdle?: boolean; quiet?: () => Promise<void> } = {},
+  options: {
+    warmTimeoutMs?: number | null;
+    softTimeoutMs?: number;
+    softOnIdle?: boolean;
+    quiet?: () => Promise<void>;
+    recorded?: Promise<void>;
+  } = {},
 ): Bench {
   const calls: string[] = [];
   const pool = new BusyPool(running, calls);
@@ -75,7 +81,9 @@ function open(
     stopping: () => calls.push('stopping'),
     idle: async () => {
       calls.push('idle');
+      await options.recorded;
     },
+    giveUp: () => calls.push('give up'),
   } as unknown as Settler;
   const { warmTimeoutMs = null, softTimeoutMs = 0, softOnIdle = false } = options;
   const clock = new FakeClock();
@@ -217,4 +225,32 @@ t.test('consuming that cannot be stopped stops nothing else', async (t) => {
   await shutdown.run('warm');
   t.same(calls, ['quiet', 'drain null', 'idle']);
   t.match(await log.event('worker.stop-failed'), { level: 'error', message: 'consuming could not be stopped: no broker' });
+});
+
+t.test('what cannot be recorded is waited for no longer than ten seconds', async (t) => {
+  for (const mode of ['warm', 'cold'] as const) {
+    const recorded = Promise.withResolvers<void>();
+    const { calls, clock, log, shutdown } = open(0, { recorded: recorded.promise });
+    const stopped = shutdown.run(mode);
+    await settled();
+    clock.advance(9999);
+    await settled();
+    t.equal(calls.at(-1), 'idle');
+    clock.advance(1);
+    await stopped;
+    t.equal(calls.at(-1), 'give up');
+    t.match(log.lines.at(-1), { level: 'error', event: 'worker.stop-failed', message: /within 10s; the worker stops without them/ });
+  }
+});
+
+t.test('what is recorded in time is not given up', async (t) => {
+  const recorded = Promise.withResolvers<void>();
+  const { calls, clock, shutdown } = open(0, { recorded: recorded.promise });
+  const stopped = shutdown.run('warm');
+  await settled();
+  clock.advance(9999);
+  recorded.resolve();
+  await stopped;
+  t.equal(calls.at(-1), 'idle');
+  t.equal(clock.pending, 0);
 });
