@@ -4,6 +4,7 @@
  * Owns the three ways (warm, soft, cold) and going from one to the next when time or patience runs out. What each means for
  * running, reserved and scheduled tasks is the table in os/signal-table.ts. Never ends the process.
  */
+import type { Broker } from '../broker/broker.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { Settler } from '../consumer/settle.ts';
 import { messageOf } from '../errors.ts';
@@ -12,10 +13,12 @@ import type { Logger } from '../log/logger.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Clock, Timer } from '../std/clock.ts';
 
-/** How long a stop waits for results and acknowledgements that are on their way when the broker may be gone. */
-const settleGraceMs = 10_000;
+/** How long a stop waits for what is on its way (the end of consuming, results, acknowledgements) when the broker may be gone or stand still. */
+const graceMs = 10_000;
+const graceText = `${graceMs / 1000}s`;
 
 export interface ShutdownParams {
+  readonly broker: Pick<Broker, 'reconnect'>;
   readonly consumer: Consumer;
   readonly pool: Pool;
   readonly settler: Settler;
@@ -37,6 +40,8 @@ export class Shutdown {
   #skipNext = false;
   /** Written by #softly. */
   #inSoftWindow = false;
+  /** The broker was told to deliver no more, and has not answered. Written by #endConsuming. */
+  #stillConsuming = false;
 
   constructor(params: ShutdownParams) {
     this.#params = params;
@@ -57,11 +62,9 @@ export class Shutdown {
 
   /** No more messages, no task running, everything settled that could be. */
   async run(mode: 'warm' | 'cold'): Promise<void> {
-    const { consumer, pool, settler, log, warmTimeoutMs } = this.#params;
+    const { broker, pool, settler, log, warmTimeoutMs } = this.#params;
     log.warning('worker.stop', `worker: ${mode === 'warm' ? 'Warm' : 'Cold'} shutdown (MainProcess)`, { mode });
-    await consumer
-      .quiet()
-      .catch((error: unknown) => log.error('worker.stop-failed', `consuming could not be stopped: ${messageOf(error)}`));
+    await this.#endConsuming();
     let drained = false;
     if (mode === 'warm') {
       drained = await this.#drain(warmTimeoutMs);
@@ -74,6 +77,9 @@ export class Shutdown {
       await pool.stop();
     }
     await this.#settleAll();
+    // Everybody else who says goodbye would wait for its answer.
+    if (this.#stillConsuming)
+      broker.reconnect(`the worker stops, and for ${graceText} the broker has not answered that it delivers no more`);
   }
 
   /** The last while of a cold stop. Returns as #drain. */
@@ -112,20 +118,35 @@ export class Shutdown {
     return drained;
   }
 
+  /** What arrives from now on is not wanted, and comes again: tasks are not kept from their end by a broker that does not say that it was the last. */
+  async #endConsuming(): Promise<void> {
+    const { consumer, log } = this.#params;
+    const ended = consumer
+      .quiet()
+      .catch((error: unknown) => log.error('worker.stop-failed', `consuming could not be stopped: ${messageOf(error)}`))
+      .then(() => {
+        this.#stillConsuming = false;
+      });
+    this.#stillConsuming = true;
+    await this.#inTime(ended);
+  }
+
   async #settleAll(): Promise<void> {
-    const { clock, settler } = this.#params;
-    let timer: Timer | undefined;
-    const late = new Promise<'late'>((resolve) => {
-      timer = clock.setTimer(() => resolve('late'), settleGraceMs);
-    });
-    const outcome = await Promise.race([settler.idle(), late]);
-    clock.clearTimer(timer);
-    if (outcome !== 'late') return;
-    const seconds = settleGraceMs / 1000;
-    this.#params.log.error(
+    const { settler, log } = this.#params;
+    if (await this.#inTime(settler.idle())) return;
+    log.error(
       'worker.stop-failed',
-      `results, follow-ups or acknowledgements could not be written within ${seconds}s; the worker stops without them`,
+      `results, follow-ups or acknowledgements could not be written within ${graceText}; the worker stops without them`,
     );
     settler.giveUp();
+  }
+
+  async #inTime(work: Promise<void>): Promise<boolean> {
+    const { clock } = this.#params;
+    let timer: Timer | undefined;
+    const late = new Promise<false>((resolve) => {
+      timer = clock.setTimer(() => resolve(false), graceMs);
+    });
+    return await Promise.race([work.then(() => true), late]).finally(() => clock.clearTimer(timer));
   }
 }

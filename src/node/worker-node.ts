@@ -177,6 +177,7 @@ export class WorkerNode {
     });
     this.revokes = new Revokes({ state: stateDb, consumer: this.#consumer, pool: this.#pool, log });
     this.#shutdown = new Shutdown({
+      broker: this.#broker,
       consumer: this.#consumer,
       pool: this.#pool,
       settler: this.#settler,

@@ -1,6 +1,6 @@
 /**
  * RabbitMQ is away, and tasks that have ended wait for it with what follows from them: they are not said to run, and a worker that stops then says
- * what becomes of each, and what was not acknowledged comes again.
+ * what becomes of each, and what was not acknowledged comes again. A stop does not wait for a server that stands still.
  */
 import t from 'tap';
 import { taskHandle } from '../../src/client/umbel.ts';
@@ -83,4 +83,25 @@ void t.test('a stop while RabbitMQ is away', async (t) => {
       t.strictSame(await next.stop(), { code: 0, signal: null });
     });
   }
+
+  await t.test('it stands still, and the connection does not know', async (t) => {
+    const scene = await AmqpScene.open(t, server, 'standstill');
+    const worker = await scene.start(['-c', '1']).ready();
+    await scene.call('late', 'runs-on');
+    await worker.count('task.started', 1);
+    server.pause();
+    t.teardown(() => server.resume());
+    worker.kill('SIGTERM');
+    await worker.event('worker.stop');
+    scene.open('runs-on');
+    t.strictSame(await worker.end(60_000), { code: 0, signal: null });
+    t.match(
+      (await worker.event('amqp.lost')).message,
+      /the worker stops, and for 10s the broker has not answered that it delivers no more/,
+    );
+    server.resume();
+    const next = await scene.start(['-c', '1']).ready();
+    t.match((await next.event('task.succeeded')).message, /: 'redelivered'$/);
+    t.strictSame(await next.stop(), { code: 0, signal: null });
+  });
 });

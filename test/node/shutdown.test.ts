@@ -87,7 +87,8 @@ function open(
   } as unknown as Settler;
   const { warmTimeoutMs = null, softTimeoutMs = 0, softOnIdle = false } = options;
   const clock = new FakeClock();
-  const shutdown = new Shutdown({ consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs, softOnIdle, clock });
+  const broker = { reconnect: (reason: string) => calls.push(`reconnect: ${reason}`) };
+  const shutdown = new Shutdown({ broker, consumer, pool, settler, log, warmTimeoutMs, softTimeoutMs, softOnIdle, clock });
   return { calls, pool, log, clock, shutdown };
 }
 
@@ -225,6 +226,39 @@ t.test('consuming that cannot be stopped stops nothing else', async (t) => {
   await shutdown.run('warm');
   t.same(calls, ['quiet', 'drain null', 'idle']);
   t.match(await log.event('worker.stop-failed'), { level: 'error', message: 'consuming could not be stopped: no broker' });
+});
+
+t.test('a broker that does not answer: what runs ends and is recorded, and then the connection is given up', async (t) => {
+  const given = 'reconnect: the worker stops, and for 10s the broker has not answered that it delivers no more';
+  for (const [mode, then] of [
+    ['warm', ['drain null', 'idle', given]],
+    ['cold', ['stopping', 'pool.stop', 'idle', given]],
+  ] as const) {
+    const { calls, clock, pool, shutdown } = open(1, { quiet: () => new Promise<void>(() => {}) });
+    const stopped = shutdown.run(mode);
+    clock.advance(9999);
+    await settled();
+    t.same(calls, ['quiet']);
+    clock.advance(1);
+    await settled();
+    pool.finish();
+    await stopped;
+    t.same(calls.slice(1), then);
+    t.equal(clock.pending, 0);
+  }
+});
+
+t.test('a broker that answers late keeps its connection', async (t) => {
+  const slow = Promise.withResolvers<void>();
+  const { calls, clock, pool, shutdown } = open(1, { quiet: () => slow.promise });
+  const stopped = shutdown.run('warm');
+  clock.advance(10_000);
+  await settled();
+  slow.resolve();
+  await settled();
+  pool.finish();
+  await stopped;
+  t.same(calls, ['quiet', 'drain null', 'idle']);
 });
 
 t.test('what cannot be recorded is waited for no longer than ten seconds', async (t) => {
