@@ -251,6 +251,8 @@ export interface BrokerFeatures {
 export interface Broker {
   /** For people: password masked. */
   readonly displayUrl: string;
+  /** The one of several servers that it is connected with; otherwise `displayUrl`. */
+  readonly where: string;
   readonly features: BrokerFeatures;
   readonly state: BrokerState;
   /** Connect. Rejects with BROKER_UNAVAILABLE. */

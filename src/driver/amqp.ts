@@ -43,9 +43,10 @@ export interface AmqpConnectionParams {
 /** As with Celery a wrong password ends the start. Once it was right it is waited for: it may be about to change everywhere. */
 const finalAtStart: ReadonlySet<AmqpFailureKind> = new Set(['auth', 'config']);
 
-const events = { unreachable: 'amqp.unreachable', lost: 'amqp.lost', connected: 'amqp.connected' };
+const events = { unreachable: 'amqp.unreachable', skipped: 'amqp.skipped', lost: 'amqp.lost', connected: 'amqp.connected' };
 const publishingEvents = {
   unreachable: 'amqp.publisher-unreachable',
+  skipped: 'amqp.publisher-skipped',
   lost: 'amqp.publisher-lost',
   connected: 'amqp.publisher-connected',
 };
@@ -102,6 +103,11 @@ export class AmqpConnection {
   /** Grows with every connection; 0 before the first. */
   get epoch(): number {
     return this.#link.epoch;
+  }
+
+  /** The server for people; all URLs when there is no connection. */
+  get where(): string {
+    return this.#link.where;
   }
 
   /** The server of this epoch; null when there is no connection. */

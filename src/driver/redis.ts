@@ -99,7 +99,7 @@ export class RedisConnection {
       endpoints: place.endpoints,
       displayUrl: this.displayUrl,
       options: this.#options,
-      events: { unreachable: 'redis.unreachable', lost: 'redis.lost', connected: 'redis.connected' },
+      events: { unreachable: 'redis.unreachable', skipped: 'redis.skipped', lost: 'redis.lost', connected: 'redis.connected' },
       open,
       describe: describeEndpoint,
       failureOf: toRedisFailure,
@@ -129,6 +129,11 @@ export class RedisConnection {
 
   get state(): RedisState {
     return this.#link.state;
+  }
+
+  /** The server for people; all URLs when there is no connection. */
+  get where(): string {
+    return this.#link.where;
   }
 
   /** Grows with every connection; 0 before the first. */

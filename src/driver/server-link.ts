@@ -46,7 +46,7 @@ export interface LinkParams<E, S extends LinkSession<F>, F extends LinkFailure> 
   readonly displayUrl: string;
   readonly options: LinkOptions;
   /** Names of what is logged. */
-  readonly events: { readonly unreachable: string; readonly lost: string; readonly connected: string };
+  readonly events: { readonly unreachable: string; readonly skipped: string; readonly lost: string; readonly connected: string };
   /** Rejects with anything that `failureOf` understands. */
   open(endpoint: E): Promise<S>;
   describe(endpoint: E): string;
@@ -114,6 +114,11 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
   /** A server has been asked, and may answer yet: this is no pause between attempts. */
   get isTrying(): boolean {
     return this.#isTrying;
+  }
+
+  /** The server of the session for people; all of them when there is none. */
+  get where(): string {
+    return this.#session?.where ?? this.#params.displayUrl;
   }
 
   /** That of the session, or of the last one. */
@@ -201,6 +206,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
     let saidAtMs = 0;
     for (let round = 0; ; round++) {
       const failures: F[] = [];
+      const skipped: string[] = [];
       const beganAtMs = this.#clock.monotonic();
       for (let step = 0; step < this.#endpoints.length; step++) {
         const at = (this.#endpointAt + step) % this.#endpoints.length;
@@ -212,6 +218,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
           session = await this.#params.open(endpoint);
         } catch (error) {
           failures.push(failureOf(error, describe(endpoint)));
+          skipped.push(describe(endpoint));
         } finally {
           this.#isTrying = false;
         }
@@ -221,6 +228,10 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
         }
         if (session !== null) {
           this.#endpointAt = at;
+          if (failures.length > 0) {
+            const why = this.#together(failures).message;
+            this.#say('warning', events.skipped, `Cannot connect to ${skipped.join(';')}: ${why}. Taking ${session.where} instead`);
+          }
           return session;
         }
       }
@@ -310,7 +321,7 @@ export class ServerLink<E, S extends LinkSession<F>, F extends LinkFailure> {
     this.#params.onStopped?.(why);
   }
 
-  #say(level: 'error' | 'info', event: string, message: string): void {
+  #say(level: 'error' | 'warning' | 'info', event: string, message: string): void {
     this.#params.log[this.#params.quiet === true ? 'debug' : level](event, message);
   }
 

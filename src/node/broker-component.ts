@@ -23,7 +23,7 @@ export function brokerComponent({ broker, log, purge, onGivenUp }: BrokerCompone
         'broker.lost',
         `consumer: Connection to broker lost. Trying to re-establish the connection... (${cause?.message ?? 'no cause given'})`,
       );
-    else if (state === 'connected') log.info('broker.connected', `Connected to ${broker.displayUrl}`);
+    else if (state === 'connected') log.info('broker.connected', `Connected to ${broker.where}`);
     else if (state === 'stopped' && cause !== null)
       onGivenUp(new UmbelError('BROKER_LOST', `the connection to the broker is given up: ${cause.message}`, { cause }));
   });

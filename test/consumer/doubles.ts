@@ -163,6 +163,7 @@ export class RecordingSubscription implements Subscription {
 /** Publishes into the record; its state is the test's to set. Consuming is what the memory broker is for. */
 export class RecordingBroker implements Broker {
   readonly displayUrl = 'recording://';
+  readonly where = 'recording://here';
   readonly features: BrokerFeatures = {
     priorityOrder: 'higher-first',
     delayedDelivery: true,

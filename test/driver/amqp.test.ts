@@ -77,12 +77,19 @@ t.test('a connection', async (t) => {
     const { connection, log } = link(t, `amqp://127.0.0.1:${port}//;${at()}`, { startRetries: 3 });
     await connection.acquire();
     t.equal(connection.epoch, 1);
+    t.equal(connection.where, vhost.url({ user: 'guest:**' }));
+    t.match(log.lines, [{ level: 'warning', event: 'amqp.skipped' }]);
+    const said = log.lines[0]?.message ?? '';
+    const skipped = `amqp://guest:**@127.0.0.1:${port}//`;
+    t.ok(said.startsWith(`Cannot connect to ${skipped}: the connection to RabbitMQ failed: connect ECONNREFUSED`), said);
+    t.ok(said.endsWith(`. Taking ${connection.where} instead`), said);
     const again = new Promise<void>((resolve) => connection.onStateChange((state) => state === 'connected' && resolve()));
     connection.reconnect('a test');
     await again;
     t.equal(connection.epoch, 2);
     t.match((await log.event('amqp.lost')).message, /given up: a test/);
     t.match((await log.event('amqp.connected')).message, new RegExp(String(vhost.port)));
+    t.equal(log.lines.filter(({ event }) => event === 'amqp.skipped').length, 1, 'the one that serves is asked first');
   });
 
   t.test('a connection that must not be repaired ends with its loss; one without a server gives up after its retries', async (t) => {

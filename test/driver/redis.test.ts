@@ -215,8 +215,10 @@ t.test('several servers are tried in turn; the next one takes over', async (t) =
   const first = await RedisServer.start(t);
   const second = await RedisServer.start(t);
   await second.stop();
-  const { connection, state } = link(t, `${second.url()};${first.url()}`);
+  const { connection, state, log } = link(t, `${second.url()};${first.url()}`);
   await connection.acquire();
+  t.equal(connection.where, first.url());
+  t.match(log.lines, [{ level: 'warning', event: 'redis.skipped', message: /^Cannot connect to .*ECONNREFUSED.*\. Taking .* instead$/ }]);
   await connection.call('SET', 'where', 'first');
   t.equal(first.cli('GET', 'where'), 'first');
   await second.start();
@@ -226,6 +228,7 @@ t.test('several servers are tried in turn; the next one takes over', async (t) =
   await state('connected');
   await connection.call('SET', 'where', 'second');
   t.equal(second.cli('GET', 'where'), 'second');
+  t.equal(connection.where, second.url());
 });
 
 t.test('nobody there', async (t) => {

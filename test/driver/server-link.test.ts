@@ -62,7 +62,7 @@ class Bench {
       endpoints,
       displayUrl: endpoints.join(';'),
       options: { startRetries: 0, reconnectRetries: null, failover: 'round-robin', ...options },
-      events: { unreachable: 'unreachable', lost: 'lost', connected: 'connected' },
+      events: { unreachable: 'unreachable', skipped: 'skipped', lost: 'lost', connected: 'connected' },
       open: (endpoint) => {
         const { promise, resolve, reject } = Promise.withResolvers<Session>();
         const succeed = (session = new Session(endpoint)): Session => {
@@ -188,6 +188,35 @@ t.test('several endpoints in turn, from the one that served last', async (t) => 
   }
   t.equal(await bench.triesAfter(60), true);
   t.equal((await bench.next()).endpoint, 'b');
+});
+
+t.test('who was passed over, and why, is said with the server that was taken instead, and only when that is so', async (t) => {
+  for (const [quiet, level] of [
+    [false, 'warning'],
+    [true, 'debug'],
+  ] as const) {
+    const bench = new Bench(['a', 'b', 'c'], {}, quiet);
+    const said = (): string[] => bench.log.lines.splice(0).map(({ level, event, message }) => `${level} ${event} ${message}`);
+    t.equal(bench.link.where, 'a;b;c');
+    const acquired = bench.link.acquire();
+    (await bench.next()).fail('lost');
+    (await bench.next()).fail('config');
+    const third = (await bench.next()).succeed();
+    await acquired;
+    t.equal(bench.link.where, 'c');
+    t.strictSame(said(), [`${level} skipped Cannot connect to a;b: a lost; b config. Taking c instead`]);
+    third.end();
+    t.equal(bench.link.where, 'a;b;c');
+    (await bench.next()).succeed();
+    await settled();
+    t.notMatch(said().join(), /skipped/, 'asked first, the one that served last has kept nobody waiting');
+    bench.link.session?.end();
+    (await bench.next()).fail('lost');
+    (await bench.next()).succeed();
+    await settled();
+    t.equal(said().filter((line) => line === `${level} skipped Cannot connect to c: c lost. Taking a instead`).length, 1, 'after a loss');
+    bench.link.abandon();
+  }
 });
 
 t.test('shuffled: every endpoint is tried, in an order of its own', async (t) => {

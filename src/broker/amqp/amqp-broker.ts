@@ -124,6 +124,10 @@ export class AmqpBroker implements Broker {
     this.#nativeDelay = new NativeDelay({ topology: this.topology, queueType, log, clock: this.#clock });
   }
 
+  get where(): string {
+    return this.connection.where;
+  }
+
   get state(): BrokerState {
     return this.#state.value;
   }

@@ -36,6 +36,7 @@ const foreverMs = 2 ** 40;
 
 export class MemoryBroker implements Broker {
   readonly displayUrl = 'memory://';
+  readonly where = this.displayUrl;
   readonly features: BrokerFeatures = {
     priorityOrder: 'higher-first',
     delayedDelivery: true,

@@ -142,6 +142,10 @@ export class RedisBroker implements Broker {
     });
   }
 
+  get where(): string {
+    return this.connection.where;
+  }
+
   get state(): BrokerState {
     return this.#state.value;
   }

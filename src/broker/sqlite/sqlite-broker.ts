@@ -67,6 +67,7 @@ export class SqliteBroker implements Broker {
     visibilityTimeoutMs: null,
   };
   readonly displayUrl: string;
+  readonly where: string;
   /** A result backend on the same store commits together with this broker. */
   readonly store: SqliteStore;
   readonly #log: Logger;
@@ -88,6 +89,7 @@ export class SqliteBroker implements Broker {
   constructor(params: SqliteBrokerParams) {
     this.store = params.store;
     this.displayUrl = `sqlite:///${params.store.path}`;
+    this.where = this.displayUrl;
     this.#log = params.log;
     this.#clock = params.clock ?? systemClock;
     this.#due = new DueTimer({ store: params.store, clock: this.#clock });
