@@ -17,6 +17,7 @@ import { tlsReason } from './tls-options.ts';
  *  differs        406: it exists with other properties            denied         403: the user may not
  *  invalid        406: an argument that RabbitMQ cannot take      reserved       403: a name that is the server's own      (no attempt will help)
  *  unconsumable   406 to a consumer: the queue is there, and cannot be consumed from like this
+ *  in-use         403 to a consumer: another consumer has the queue to itself
  *  timeout        406: a delivery was held beyond the broker's consumer timeout; the channel ended
  *  global-qos     540: a quorum queue wants its prefetch per consumer; the connection ended
  *  returned       mandatory, and no queue is bound                nacked         a queue refused the message
@@ -35,6 +36,7 @@ export type AmqpFailureKind =
   | 'differs'
   | 'invalid'
   | 'unconsumable'
+  | 'in-use'
   | 'denied'
   | 'reserved'
   | 'timeout'
@@ -133,7 +135,8 @@ export function toConnectFailure(thrown: unknown, where: string, loginMethod: Am
 function kindOf({ code, text, refused }: Reply): AmqpFailureKind {
   switch (code) {
     case 403:
-      return /contains reserved prefix/.test(text) ? 'reserved' : 'denied';
+      if (/contains reserved prefix/.test(text)) return 'reserved';
+      return /^ACCESS_REFUSED - queue .* in exclusive use$/s.test(text) ? 'in-use' : 'denied';
     case 404:
       return 'not-found';
     case 405:
@@ -170,6 +173,8 @@ function ruleOf(kind: AmqpFailureKind): string {
       return 'it exists in RabbitMQ with other properties';
     case 'invalid':
       return 'RabbitMQ does not take the argument';
+    case 'in-use':
+      return 'another consumer has the queue to itself';
     case 'unconsumable':
       return 'RabbitMQ does not let the queue be consumed from like this';
     case 'timeout':

@@ -52,7 +52,7 @@ t.test('an exclusive queue', async (t) => {
   t.match((await ctl('add_consumer', 'excl2')).stdout, /ERROR\s+.*belongs to another connection/);
 
   t.match(await first.stop(), { code: 0 });
-  await second.event('broker.consuming', ({ message }) => message === 'Consuming again from excl2');
+  await second.event('broker.consuming', ({ message }) => message === 'Consuming from excl2');
   await runs(second, '--queue', 'excl2');
   t.equal(second.all('broker.channel-lost').length, 0, 'at no cost to the other queue');
 

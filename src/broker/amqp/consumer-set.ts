@@ -2,7 +2,8 @@
  * The consumers of one subscription on the server, one per queue, brought in line with what is wanted.
  *
  * Owns their tags, and one loop (`align`) that begins and ends them, whatever asked for it: a queue added, a pause, a cancellation by the server. Changes
- * take turns. A queue that the server does not let us consume from is left out for a while, because each attempt ends the channel of the others.
+ * take turns. A queue that the server does not let us consume from is left out, because each attempt ends the channel of the others; whether it may be consumed
+ * from by now is asked elsewhere.
  */
 import type { AmqpConnection } from '../../driver/amqp.ts';
 import type { AmqpChannel } from '../../driver/amqp-channel.ts';
@@ -10,8 +11,9 @@ import { AmqpFailure, type AmqpFailureKind } from '../../driver/amqp-failure.ts'
 import type { RawMessage } from '../../driver/amqp-raw.ts';
 import { messageOf } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import { backoffDelayMs } from '../../std/backoff.ts';
+import { backoffDelayMs, exponentialBackoff } from '../../std/backoff.ts';
 import type { Clock } from '../../std/clock.ts';
+import type { QueueDeclaration } from '../broker.ts';
 import type { Topology } from './topology.ts';
 import { isLocked } from './unavailable.ts';
 
@@ -34,6 +36,8 @@ export interface ConsumerSetParams {
   /** The queue is consumed from, or will be again after a pause. */
   belongs(queue: string): boolean;
   onMessage(consumer: Consumer, message: RawMessage): void;
+  /** `begin` is called when the server has nothing against it any more; false: it has. Costs this channel nothing. Rejects when there is no connection. */
+  unlessRefused(queue: QueueDeclaration, failure: unknown, begin: () => Promise<void>): Promise<boolean>;
   /** A queue that was consumed from cannot be any more; true: the refusal is to be said and tried again. */
   onRefused(): boolean;
   readonly log: Logger;
@@ -42,16 +46,27 @@ export interface ConsumerSetParams {
 
 const firstRetryMs = 100;
 const lastRetryMs = 5000;
-/** A right that is missing, a queue of another kind than the consumer is for, an argument that a consumer cannot have: the queue may be there all the same. */
-const ofConsuming: ReadonlySet<AmqpFailureKind> = new Set(['denied', 'unconsumable', 'invalid']);
+/** Of a queue that was refused although the answer had been that it is not. */
+const longestRetryMs = 300_000;
+/** The server refuses to let this queue be consumed from; the others are well. */
+const ofQueue: ReadonlySet<AmqpFailureKind> = new Set(['not-found', 'locked', 'denied', 'in-use', 'unconsumable', 'invalid']);
+
+/** The attempt to get over a refusal. */
+interface Attempt {
+  readonly failure: unknown;
+  readonly delayMs: number;
+}
 
 export class ConsumerSet {
   readonly #params: ConsumerSetParams;
   readonly #consumers = new Map<string, Consumer>();
-  /** By queue: the attempt to get over the refusal. */
-  readonly #refused = new Map<string, object>();
+  readonly #refused = new Map<string, Attempt>();
   /** It was said that they are not consumed from; when they are, that is said too. */
   readonly #interrupted = new Set<string>();
+  /** Queues that were consumed from at some time. */
+  readonly #begun = new Set<string>();
+  /** How often a queue has cost the others their channel since it was last consumed from. */
+  readonly #costs = new Map<string, number>();
   #turn: Promise<void> = Promise.resolve();
   #tagNumber = 0;
   /** Changes when the channel does. */
@@ -84,6 +99,7 @@ export class ConsumerSet {
     }
     this.#refused.clear();
     this.#interrupted.clear();
+    this.#costs.clear();
   }
 
   /** The queue cannot be consumed from: that is said, it is left out, and tried again. */
@@ -93,12 +109,11 @@ export class ConsumerSet {
       ? '. It is free when that one has ended (rabbitmqctl list_queues name owner_pid says which it is): end it, or leave the queue out here'
       : '';
     log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}${advice}. Trying again`);
-    const attempt = {};
+    const retries = Math.max(0, (this.#costs.get(queue) ?? 0) - 1);
+    const attempt = { failure, delayMs: exponentialBackoff({ factor: lastRetryMs, retries, maximum: longestRetryMs }) };
     this.#refused.set(queue, attempt);
     this.#interrupted.add(queue);
-    // What shows only when consuming waits for the next connection.
-    if (failure instanceof AmqpFailure && ofConsuming.has(failure.kind)) return;
-    clock.setTimer(() => void this.#tryAgain(queue, attempt), lastRetryMs, { ref: false });
+    clock.setTimer(() => void this.#tryAgain(queue, attempt), attempt.delayMs, { ref: false });
   }
 
   /** What still arrives from this queue (of all without one) is not wanted. */
@@ -187,10 +202,16 @@ export class ConsumerSet {
     } catch (error) {
       const failure = this.#explained(error, queue);
       if (this.#consumers.get(queue) === consumer) this.#consumers.delete(queue);
-      if (isOfQueue(failure)) this.#refusedBy(queue, failure);
+      if (failure instanceof AmqpFailure && ofQueue.has(failure.kind)) {
+        this.#costs.set(queue, (this.#costs.get(queue) ?? 0) + 1);
+        this.#refusedBy(queue, failure);
+      }
       throw failure;
     }
-    if (this.#interrupted.delete(queue)) this.#params.log.info('broker.consuming', `Consuming again from ${queue}`);
+    this.#costs.delete(queue);
+    const again = this.#begun.has(queue) ? ' again' : '';
+    this.#begun.add(queue);
+    if (this.#interrupted.delete(queue)) this.#params.log.info('broker.consuming', `Consuming${again} from ${queue}`);
   }
 
   /** RabbitMQ speaks of an argument of the queue, which is well. */
@@ -208,19 +229,21 @@ export class ConsumerSet {
     return true;
   }
 
-  async #tryAgain(queue: string, attempt: object): Promise<void> {
-    const { topology, clock, belongs } = this.#params;
+  async #tryAgain(queue: string, attempt: Attempt): Promise<void> {
+    const { topology, clock, belongs, unlessRefused } = this.#params;
     const isOver = (): boolean => !belongs(queue) || this.#refused.get(queue) !== attempt;
     if (isOver()) return;
-    const isThere = await topology.ensure(queue).then(
-      () => true,
-      () => false,
-    );
-    if (isOver()) return;
-    if (isThere) {
+    const begin = async (): Promise<void> => {
+      if (isOver()) return;
       this.#refused.delete(queue);
       await this.align();
-    } else clock.setTimer(() => void this.#tryAgain(queue, attempt), lastRetryMs, { ref: false });
+    };
+    const hasBegun = await topology
+      .ensure(queue)
+      .then(() => unlessRefused(topology.declaration(queue), attempt.failure, begin))
+      .catch(() => false);
+    if (hasBegun || isOver()) return;
+    clock.setTimer(() => void this.#tryAgain(queue, attempt), attempt.delayMs, { ref: false });
   }
 
   #cancelledByServer(consumer: Consumer): void {
@@ -250,12 +273,6 @@ export class ConsumerSet {
         clock.setTimer(() => (unwanted() ? undefined : this.#consumeAnew(queue, attempt + 1)), delayMs, { ref: false });
       });
   }
-}
-
-/** The server refuses to let this queue be consumed from; the others are well. */
-function isOfQueue(error: unknown): boolean {
-  if (!(error instanceof AmqpFailure)) return false;
-  return error.kind === 'not-found' || error.kind === 'locked' || ofConsuming.has(error.kind);
 }
 
 /** Of the connection, or of the channel on which queues are declared: no queue can be blamed for it. */

@@ -30,7 +30,7 @@ import { type Attempt, ChannelOpening } from './channel-opening.ts';
 import { type Consumer, ConsumerSet } from './consumer-set.ts';
 import { Deferrals } from './deferrals.ts';
 import type { DelayQueues } from './delay-queues.ts';
-import { refusalToConsume } from './may-consume.ts';
+import { refusalToConsume, unlessRefused } from './may-consume.ts';
 import { PrefetchCount } from './prefetch-count.ts';
 import type { Topology } from './topology.ts';
 import { brokerUnavailable } from './unavailable.ts';
@@ -133,6 +133,8 @@ export class AmqpSubscription implements Subscription {
       wanted: () => this.#wanted(),
       belongs: (queue) => !this.#cancelled && this.#queues.has(queue),
       onMessage: (consumer, message) => this.#onMessage(consumer, message),
+      unlessRefused: (queue, failure, begin) =>
+        unlessRefused(params.connection, { queue, failure, prefetch: this.#prefetch > 0 ? 1 : 0 }, begin),
       onRefused: () => {
         this.#activity += 1;
         // At the start that is for the caller to know.

@@ -57,6 +57,7 @@ function codeOf(failure: AmqpFailure): ErrorCode {
     case 'invalid':
     case 'reserved':
     case 'unconsumable':
+    case 'in-use':
     case 'returned':
       return 'BROKER_REFUSED';
     case 'nacked':

@@ -17,6 +17,10 @@ class Bench {
   readonly wanted = new Set<string>();
   /** Queues that cannot be declared, and why. */
   readonly refused = new Map<string, Error>();
+  /** Queues that the server lets nobody consume from, and why. */
+  readonly forbidden = new Map<string, AmqpFailure>();
+  /** What is asked beforehand hears nothing of it. */
+  silent = false;
   readonly set: ConsumerSet;
   readonly connection = { state: 'connected', epoch: 1 };
   channel: AmqpChannel;
@@ -37,6 +41,12 @@ class Bench {
       wanted: () => this.wanted,
       belongs: (queue) => this.wanted.has(queue),
       onMessage: () => {},
+      unlessRefused: async ({ name }, _failure, begin) => {
+        this.calls.push(`ask ${name}`);
+        if (this.forbidden.has(name) && !this.silent) return false;
+        await begin();
+        return true;
+      },
       onRefused: () => true,
       log: this.log,
       clock: this.clock,
@@ -63,6 +73,11 @@ class Bench {
       closed: false,
       consume: async (queue: string, { noAck }: { noAck: boolean }) => {
         if (channel.closed) throw failure('channel');
+        const forbidden = this.forbidden.get(queue);
+        if (forbidden !== undefined) {
+          channel.closed = true;
+          throw forbidden;
+        }
         this.calls.push(`consume ${queue}${noAck ? ' without acks' : ''}`);
       },
       cancel: async (tag: string) => {
@@ -153,13 +168,16 @@ t.test('a queue that cannot be declared any more is left out, said once, and tri
   t.equal(bench.set.isRefused('bad'), true);
   t.strictSame(await bench.after(5000), []);
   bench.refused.delete('bad');
-  t.strictSame(await bench.after(5000), ['declare bad', 'consume bad']);
+  t.strictSame(await bench.after(5000), ['declare bad', 'ask bad', 'consume bad']);
+  bench.refused.set('bad', new UmbelError('BROKER_REFUSED', 'queue bad must exist'));
+  bench.anotherChannel();
+  await bench.set.ensure('bad');
+  bench.refused.delete('bad');
+  t.strictSame(await bench.after(5000), ['declare bad', 'ask bad', 'consume good', 'consume bad']);
+  const failed = 'broker.consume-failed Queue bad cannot be consumed from: queue bad must exist. Trying again';
   t.strictSame(
     bench.log.lines.map(({ event, message }) => `${event} ${message}`),
-    [
-      'broker.consume-failed Queue bad cannot be consumed from: queue bad must exist. Trying again',
-      'broker.consuming Consuming again from bad',
-    ],
+    [failed, 'broker.consuming Consuming from bad', failed, 'broker.consuming Consuming again from bad'],
   );
 });
 
@@ -178,7 +196,7 @@ t.test('a queue of another connection is left out before the first channel, and 
   );
   t.strictSame(await bench.after(5000), []);
   bench.refused.clear();
-  t.strictSame(await bench.after(5000), ['declare locked', 'consume locked']);
+  t.strictSame(await bench.after(5000), ['declare locked', 'ask locked', 'consume locked']);
 });
 
 t.test('one that was cancelled while it was refused can be had when the server has nothing against it', async (t) => {
@@ -205,21 +223,65 @@ t.test('an attempt of before a reconnection is not taken up beside that of after
   await bench.set.ensure('bad');
   bench.refused.delete('bad');
   t.strictSame(await bench.after(3000), [], 'that of before');
-  t.strictSame(await bench.after(2000), ['declare bad', 'consume bad']);
+  t.strictSame(await bench.after(2000), ['declare bad', 'ask bad', 'consume bad']);
 });
 
-t.test('a right that is missing waits for the next connection; a queue that is not wanted any more for nothing', async (t) => {
+t.test(
+  'what shows only as consuming begins is asked for in the same rhythm, and costs the channel of the others nothing more',
+  async (t) => {
+    for (const kind of ['denied', 'in-use', 'unconsumable', 'invalid'] as const) {
+      const bench = new Bench();
+      bench.wanted.add('bad').add('good');
+      bench.forbidden.set('bad', failure(kind));
+      await t.rejects(bench.set.begin(bench.channel), { message: `${kind} it is` });
+      await bench.set.begin(bench.anotherChannel());
+      t.strictSame(bench.take(), ['consume good']);
+      for (let times = 0; times < 3; times++) t.strictSame(await bench.after(5000), ['declare bad', 'ask bad']);
+      t.equal(bench.set.isRefused('bad'), true);
+      bench.forbidden.clear();
+      t.strictSame(await bench.after(5000), ['declare bad', 'ask bad', 'consume bad']);
+      t.strictSame(await bench.after(60_000), []);
+      t.strictSame(
+        bench.log.lines.map(({ message }) => message),
+        [`Queue bad cannot be consumed from: ${kind} it is. Trying again`, 'Consuming from bad'],
+      );
+    }
+  },
+);
+
+t.test('one that is refused after all, though the answer was another, costs the others their channel less and less often', async (t) => {
   const bench = new Bench();
-  bench.wanted.add('denied').add('left');
-  bench.refused.set('denied', failure('denied')).set('left', failure('locked'));
-  await bench.set.ensure('denied');
+  bench.silent = true;
+  bench.wanted.add('bad');
+  bench.forbidden.set('bad', failure('denied'));
+  const begun = async (): Promise<void> => {
+    await t.rejects(bench.set.begin(bench.anotherChannel()), { message: 'denied it is' });
+    bench.anotherChannel();
+  };
+  await begun();
+  const waits: number[] = [];
+  for (let times = 0; times < 8; times++) {
+    let seconds = 0;
+    do {
+      seconds += 5;
+    } while ((await bench.after(5000)).length === 0 && seconds < 1000);
+    bench.anotherChannel();
+    waits.push(seconds);
+  }
+  t.strictSame(waits, [5, 10, 20, 40, 80, 160, 300, 300]);
+  bench.set.forgive();
+  await begun();
+  t.strictSame(await bench.after(5000), ['declare bad', 'ask bad'], 'as with any other over another connection');
+});
+
+t.test('a queue that is not wanted any more is not asked for', async (t) => {
+  const bench = new Bench();
+  bench.wanted.add('left');
+  bench.refused.set('left', failure('locked'));
   await bench.set.ensure('left');
   bench.refused.clear();
   bench.wanted.delete('left');
   t.strictSame(await bench.after(60_000), []);
-  bench.set.forgive();
-  await bench.set.align();
-  t.strictSame(bench.take(), ['consume denied']);
 });
 
 t.test('a loss is no fault of the queue', async (t) => {

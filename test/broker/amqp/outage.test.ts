@@ -8,7 +8,7 @@ import { eventually } from '../../pool/eventually.ts';
 import { RabbitmqServer } from '../../rabbitmq-server.ts';
 import { TcpProxy } from '../../tcp-proxy.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
-import { amqpBroker, amqpPlace, type PlaceOptions } from './amqp-place.ts';
+import { amqpBroker, amqpPlace, channelsOf, eagerClock, type PlaceOptions } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
 t.setTimeout(300_000);
@@ -304,6 +304,31 @@ t.test('outages', async (t) => {
       log.lines.filter(({ event }) => event === 'broker.consume-failed' || event === 'broker.channel-lost'),
       [],
     );
+  });
+
+  t.test('a right that is missing at a reconnect: the queue is consumed from when it is back, at no cost to what is held', async (t) => {
+    await server.control.addUser('shop', 'right');
+    await server.control.allow('shop');
+    const { broker, log } = await started(t, `amqp://shop:right@127.0.0.1:${server.port}//`, { clock: eagerClock });
+    const { broker: other } = await started(t, server.url());
+    for (const name of ['shop', 'barred']) await broker.declareQueue({ name });
+    const { subscription, deliveries } = await openInbox(broker, ['shop', 'barred'], 4);
+    await server.control.allow('shop', '/', '.*', '^shop');
+    broker.reconnect('a test');
+    t.match(await log.event('broker.consume-failed'), { message: /^Queue barred cannot be consumed from: .* 403 .*\. Trying again$/ });
+    await publish(other, 'shop', 'held');
+    await publish(other, 'barred', 'there');
+    const held = await deliveries.next();
+    t.equal(held.queue, 'shop');
+    const channels = channelsOf(broker);
+    await eventually(t, 'it is asked for again and again', () => channels() > 3);
+    t.strictSame(subscription.refusedQueues, ['barred']);
+    await server.control.allow('shop');
+    t.match(await deliveries.next(), { queue: 'barred', redelivered: false });
+    t.equal(await subscription.ack(held), 'done', 'the channel is the same');
+    const said = log.lines.filter(({ event }) => /consum|channel/.test(event)).map(({ message }) => message);
+    t.match(said.slice(-2), ['Consuming again from shop', 'Consuming again from barred']);
+    t.equal(said.filter((text) => text.startsWith('Queue barred')).length, 1, 'said once');
   });
 
   t.test('a server restart: durable messages, listeners and consuming come back, transient messages do not', async (t) => {

@@ -6,7 +6,7 @@ import { RecordingLog } from '../../driver/recording-log.ts';
 import { eventually } from '../../pool/eventually.ts';
 import { RabbitmqVhost } from '../../rabbitmq-vhost.ts';
 import { openInbox, textMessage, textOf } from '../inbox.ts';
-import { amqpBroker } from './amqp-place.ts';
+import { amqpBroker, channelsOf, eagerClock } from './amqp-place.ts';
 
 // A server takes its time to start on a busy machine.
 t.setTimeout(240_000);
@@ -223,7 +223,7 @@ t.test('topology', async (t) => {
   t.test('a queue that cannot be consumed from like this: said as it is, and the others are consumed from', async (t) => {
     const stream = { durable: true, exclusive: false, autoDelete: false, arguments: { 'x-queue-type': 'stream' } };
     const log = new RecordingLog();
-    const other = amqpBroker(vhost.url(), { log });
+    const other = amqpBroker(vhost.url(), { log, clock: eagerClock });
     t.teardown(() => other.stop());
     await other.start();
     // A stream wants a prefetch count.
@@ -239,7 +239,17 @@ t.test('topology', async (t) => {
     await eventually(t, 'it is said', () => log.lines.some(({ message }) => text.test(message)));
     await send('x', 'lake');
     t.equal(textOf(await inbox.deliveries.next()), 'x');
+    const channels = channelsOf(other);
+    await eventually(t, 'it is asked for again and again', () => channels() > 6);
+    t.equal(log.lines.filter(({ event }) => event === 'broker.channel-lost').length, 1);
+    await broker.deleteQueue('river');
+    await broker.topology.run((channel) => channel.declareQueue('river', { ...stream, arguments: {} }));
+    await send('y', 'river');
+    t.equal(textOf(await inbox.deliveries.next()), 'y');
+    t.equal(log.lines.filter(({ event }) => event === 'broker.channel-lost').length, 1, 'at no other cost to the queue that is well');
     await inbox.subscription.release();
+    await broker.deleteQueue('river');
+    await broker.topology.run((channel) => channel.declareQueue('river', stream));
 
     const said = log.lines.length;
     await t.rejects(openInbox(other, ['lake', 'river']), {
@@ -247,6 +257,42 @@ t.test('topology', async (t) => {
       message: /^RabbitMQ does not let the queue be consumed from like this: 406 PRECONDITION_FAILED/,
     });
     t.strictSame(log.lines.slice(said), [], 'who began it is told; there is no other channel');
+  });
+
+  t.test('a queue that another consumer has to itself is consumed from when that one has ended', async (t) => {
+    const log = new RecordingLog();
+    const other = amqpBroker(vhost.url(), { log, clock: eagerClock });
+    t.teardown(() => other.stop());
+    await other.start();
+    // One of them goes with its last consumer.
+    for (const queue of [{ name: 'shared' }, { name: 'fleeting', autoDelete: true }, { name: 'pool' }]) await other.declareQueue(queue);
+    const exclusive = { consumerTag: 'mine', noAck: false, exclusive: true, arguments: {} };
+    const owner = await broker.connection.openChannel();
+    for (const name of ['shared', 'fleeting']) await owner.consume(name, { ...exclusive, consumerTag: name }, () => {});
+    const inbox = await openInbox(other, ['pool']);
+    const { subscription, deliveries } = inbox;
+    for (const name of ['shared', 'fleeting']) {
+      await subscription.addQueue(name);
+      await eventually(t, 'it is left out', () => subscription.refusedQueues?.includes(name) === true);
+    }
+    await send('held', 'pool');
+    const held = await deliveries.next();
+    const channels = channelsOf(other);
+    await eventually(t, 'it is asked for again and again', () => channels() > 8);
+    t.strictSame(subscription.refusedQueues, ['shared', 'fleeting']);
+    await owner.close();
+    await eventually(t, 'both are consumed from', () => subscription.refusedQueues?.length === 0);
+    for (const name of ['shared', 'fleeting']) {
+      await send(name, name);
+      t.match(await deliveries.next(), { queue: name, redelivered: false });
+    }
+    t.equal(await subscription.ack(held), 'done', 'the channel is the same');
+    t.match(
+      log.lines.map(({ message }) => message).filter((text) => text.startsWith('Queue ')),
+      [/^Queue shared .*: another consumer has the queue to itself: 403 .*Trying again$/, /^Queue fleeting .*: another consumer/],
+      'said once',
+    );
+    await subscription.release();
   });
 
   t.test('who sends takes an exclusive queue for one that is there, and does not take it itself', async (t) => {
