@@ -2,7 +2,7 @@
  * The queues a worker consumes from, as the broker has to know them: declared at the start, and its own broadcast queues taken away at
  * the end.
  */
-import { isLocked } from '../broker/amqp/unavailable.ts';
+import { maybeLater } from '../broker/amqp/unavailable.ts';
 import type { Broker, ConsumeParams, Subscription } from '../broker/broker.ts';
 import type { TaskQueue } from '../producer/queue-table.ts';
 import { ExactSubscription } from './exact-subscription.ts';
@@ -34,7 +34,7 @@ export async function consumeFrom(
 }
 
 /**
- * Returns those that are another connection's: they must not keep the worker from the others, and can be had later. Broadcast queues come last: they are
+ * Returns those that are another connection's, or that others have yet to make: they must not keep the worker from the rest, and can be had later. Broadcast queues come last: they are
  * this start's alone, and of no use when it fails.
  */
 async function declareQueues(broker: Broker, queues: readonly TaskQueue[]): Promise<ReadonlyMap<string, Error>> {
@@ -43,7 +43,7 @@ async function declareQueues(broker: Broker, queues: readonly TaskQueue[]): Prom
     try {
       await broker.declareQueue(queue);
     } catch (error) {
-      if (!(error instanceof Error && isLocked(error))) throw error;
+      if (!(error instanceof Error && maybeLater(error))) throw error;
       refused.set(queue.name, error);
     }
   }

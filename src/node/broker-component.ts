@@ -1,5 +1,5 @@
 /** The broker as a part of a worker: started with its queues emptied where that is asked for, its ups and downs in the log. */
-import { isLocked } from '../broker/amqp/unavailable.ts';
+import { maybeLater } from '../broker/amqp/unavailable.ts';
 import type { Broker } from '../broker/broker.ts';
 import { patiently } from '../consumer/patient-start.ts';
 import { messageOf, UmbelError } from '../errors.ts';
@@ -33,7 +33,7 @@ export function brokerComponent({ broker, log, purge, onGivenUp }: BrokerCompone
       await broker.start();
       for (const queue of purge) {
         const purged = await patiently(broker, () => emptied(broker, queue)).catch((error: unknown) => {
-          if (!isLocked(error)) throw error;
+          if (!maybeLater(error)) throw error;
           log.error('queue.unpurged', `purge: Queue ${queue.name} is not emptied: ${messageOf(error)}`, { queue: queue.name });
           return null;
         });

@@ -15,7 +15,7 @@ import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ExchangeType, QueueDeclaration } from '../broker.ts';
 import type { Topology } from './topology.ts';
-import { isLocked } from './unavailable.ts';
+import { isLocked, maybeLater } from './unavailable.ts';
 
 const highestLevel = 27;
 const deliveryExchange = 'celery_delayed_delivery';
@@ -78,8 +78,8 @@ export async function declareNativeDelay(
   }
   for (const queue of queues) {
     await bindWays(topology, queue).catch((error: unknown) => {
-      // Another connection has the queue, and binds it.
-      if (!isLocked(error)) throw error;
+      // Another connection has the queue, or has yet to make it, and binds it.
+      if (!maybeLater(error)) throw error;
     });
   }
 }

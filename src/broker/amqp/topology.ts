@@ -211,11 +211,16 @@ export class Topology {
   }
 
   async #mustExist(queue: string, why: string, advice = ''): Promise<void> {
-    if ((await this.look(queue)) !== null) return;
-    throw new UmbelError(
-      'BROKER_REFUSED',
-      `queue ${queue} must exist on the server, because ${why}; there is none${advice} (${this.#connection.displayUrl})`,
-    );
+    try {
+      await this.run((channel) => channel.checkQueue(queue));
+    } catch (error) {
+      if (!(error instanceof AmqpFailure) || error.kind !== 'not-found') throw error;
+      throw new UmbelError(
+        'BROKER_REFUSED',
+        `queue ${queue} must exist on the server, because ${why}; there is none${advice} (${this.#connection.displayUrl})`,
+        { cause: error },
+      );
+    }
   }
 
   /** What exists in another form, or may not be declared by this user, is used as it is. Anything else is thrown. */

@@ -30,6 +30,11 @@ export function isLocked(error: unknown): boolean {
   return kindOf(error) === 'locked';
 }
 
+/** What a worker can do without for now, and have later: a queue that is another connection's alone, or not there and not for us to make. */
+export function maybeLater(error: unknown): boolean {
+  return isLocked(error) || kindOf(error) === 'not-found';
+}
+
 function kindOf(error: unknown): AmqpFailureKind | null {
   const failure = error instanceof UmbelError ? error.cause : error;
   return failure instanceof AmqpFailure ? failure.kind : null;

@@ -165,12 +165,15 @@ t.test('without a quorum queue there are none; a type that others have chosen is
     () => new Error('it must be refused'),
     (error: Error) => error,
   );
+  await beside.declareQueue({ ...queue, name: 'gone', routingKey: 'k2' });
+  await owner.deleteQueue('gone');
   await beside.declareQueue({ ...queue, name: 'q2', routingKey: 'k2' });
-  await openInbox(beside, ['owned', 'q2'], 0, new Map([['owned', failure]]));
+  const refused = new Map(['owned', 'gone'].map((name) => [name, failure]));
+  await openInbox(beside, ['owned', 'gone', 'q2'], 0, refused);
   t.match(
     await vhost.list('bindings', 'source_name', 'destination_name', 'routing_key'),
     /^x\tq2\t#\.k2$/m,
-    'behind a queue of another connection',
+    'behind a queue of another connection, and one that is not there',
   );
   await owner.topology.declare({ ...owned, exclusive: true });
   await beside.publish(textMessage('held by who takes it'), { exchange: 'y', routingKey: 'k', dueAtMs: Date.now() + 3_600_000 });
