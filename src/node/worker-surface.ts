@@ -275,23 +275,30 @@ export class WorkerSurface implements LocalSurface {
       throw new CommandFailure('ValueError', `exchange_type must be direct, topic, fanout or headers, got '${exchangeType}'`);
     const { subscription } = consumer;
     if (subscription === null) throw new CommandFailure('RuntimeError', 'the worker is starting or stopping');
-    if (subscription.queues.includes(name) && subscription.refusedQueues?.includes(name) !== true) return;
+    const isTaken = (queue: string): boolean => subscription.queues.includes(queue) && subscription.refusedQueues?.includes(queue) !== true;
+    if (isTaken(name)) return;
     const known = exchange === null && routingKey === null ? names.queueTable.find(name) : { name };
     const queue: TaskQueue =
       exchange === null && routingKey === null
         ? known
         : { ...known, exchange: exchange ?? name, exchangeType, routingKey: routingKey ?? name };
+    // It was called by its alias.
+    if (isTaken(queue.name)) return;
     await broker.declareQueue(queue);
     await subscription.addQueue(queue.name);
     this.#queues.set(queue.name, queue);
-    log.info('control.add-consumer', `Started consuming from ${queue.name}`);
+    log.info('control.add-consumer', `Started consuming from ${name}`);
   }
 
-  async cancelConsumer(queue: string): Promise<void> {
-    const { consumer, log } = this.#params;
-    if (consumer.subscription === null) throw new CommandFailure('RuntimeError', 'the worker is starting or stopping');
-    await consumer.subscription.cancelQueue(queue);
-    log.info('control.cancel-consumer', `No longer consuming from ${queue}`);
+  /** By its name, or as `-Q` and routes call it. */
+  async cancelConsumer(name: string): Promise<void> {
+    const { subscription } = this.#params.consumer;
+    if (subscription === null) throw new CommandFailure('RuntimeError', 'the worker is starting or stopping');
+    const { queues } = subscription;
+    const queue = queues.includes(name) ? name : queues.find((one) => this.#queues.get(one)?.alias === name);
+    if (queue === undefined) return;
+    await subscription.cancelQueue(queue);
+    this.#params.log.info('control.cancel-consumer', `No longer consuming from ${name}`);
   }
 
   poolGrow(count: number): void {

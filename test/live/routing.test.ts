@@ -113,6 +113,27 @@ tasks = ["tasks.ts"]
   const copies = ['reloaded.first@h', 'reloaded.second@h'];
   await eventually(t, 'every worker has its copy', () => copies.every(written));
   for (const copy of copies) t.equal(folder.read(copy), 'x', `${copy}: once`);
+
+  const tell = async (method: 'control' | 'inspect', ...words: readonly string[]): Promise<unknown> => {
+    const asked = await folder.umbel([method, ...words, '-d', 'second@h', '-t', '30', '-j']);
+    // As Celery answers: a list of what has arrived, or a table.
+    const [answer] = [JSON.parse(asked.stdout)].flat() as readonly Readonly<Record<string, unknown>>[];
+    return answer?.['second@h'];
+  };
+  const reloads = async (): Promise<number> =>
+    ((await tell('inspect', 'active_queues')) as { readonly alias: string | null }[]).filter(({ alias }) => alias === 'reload').length;
+  const said = (event: string): string[] => second.all(event).map(({ message }) => String(message));
+  t.equal(await reloads(), 1);
+  // By the name that -Q and routes have for it.
+  for (const name of ['reload', 'reload', 'nowhere'])
+    t.strictSame(await tell('control', 'cancel_consumer', name), { ok: `no longer consuming from ${name}` });
+  t.equal(await reloads(), 0);
+  t.strictSame(said('control.cancel-consumer'), ['No longer consuming from reload'], 'what was not consumed from has not ended');
+  for (let times = 0; times < 2; times++) t.strictSame(await tell('control', 'add_consumer', 'reload'), { ok: 'add consumer reload' });
+  t.equal(await reloads(), 1);
+  t.strictSame(said('control.add-consumer'), ['Started consuming from reload'], 'once');
+  await client.call({ task: 'tasks.reload', args: [folder.file('again')], kwargs: {}, options: {} });
+  await eventually(t, 'it has its copy again', () => ['again.first@h', 'again.second@h'].every(written));
   for (const worker of [first, second]) t.strictSame(await worker.stop(), { code: 0, signal: null });
 }
 
