@@ -6,6 +6,7 @@ export class TcpProxy {
   readonly #target: number;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #server: Server | null = null;
+  readonly #silent = new Set<readonly [Socket, Socket]>();
   #frozen = false;
   /** What goes through takes so long on its way, in each direction. */
   delayMs = 0;
@@ -45,6 +46,14 @@ export class TcpProxy {
     for (const pair of this.#pairs) for (const socket of pair) socket.pause();
   }
 
+  /** As `freeze`, for the connections there are: those made after this go through. Neither end hears of the other's end. */
+  silence(): void {
+    for (const pair of this.#pairs) {
+      this.#silent.add(pair);
+      for (const socket of pair) socket.pause();
+    }
+  }
+
   /** What stood still is cut; what comes now goes through. */
   thaw(): void {
     this.#frozen = false;
@@ -69,7 +78,7 @@ export class TcpProxy {
     const pair = [client, server] as const;
     this.#pairs.add(pair);
     const end = (): void => {
-      if (this.#frozen) return;
+      if (this.#frozen || this.#silent.has(pair)) return;
       this.#pairs.delete(pair);
       client.destroy();
       server.destroy();

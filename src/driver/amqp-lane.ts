@@ -49,6 +49,8 @@ const defaultMaxWaiting = 100_000;
 const defaultMaxWaitingBytes = 256 * 1024 * 1024;
 
 export interface LaneOwner {
+  /** Something is about to be sent. Called with each message. */
+  onSending(): void;
   /** Something waits for a server that is away, as long as that; Infinity: for ever. */
   onWaiting(patienceMs: number): void;
   /** Resolves when something may be sent over the connection of this epoch. Never rejects. */
@@ -73,6 +75,8 @@ export class AmqpLane {
   #askingSoon = false;
   #channel: AmqpChannel | null = null;
   #opening = false;
+  /** Without confirmations: something was sent and nothing has been answered since. */
+  #isUnsure = false;
   #drainedWaiters: (() => void)[] = [];
 
   constructor(params: AmqpLaneParams, clock: Clock, confirmation: Confirmation, owner: LaneOwner) {
@@ -113,6 +117,21 @@ export class AmqpLane {
     else if (this.#connection.state === 'connected' && !this.#opening) this.#open();
   }
 
+  /** The server has not answered all that was sent. */
+  get isOwed(): boolean {
+    return this.#opening || this.#isUnsure || this.#inFlight.size > 0;
+  }
+
+  /** Something that is answered at once. A channel that is being opened is such a question already. */
+  ask(): void {
+    const channel = this.#channel;
+    const answered = (): void => {
+      if (this.#channel === channel) this.#isUnsure = false;
+    };
+    // A channel's end is dealt with as a whole, in #onClose.
+    channel?.barrier().then(answered, () => {});
+  }
+
   /** Resolves when nothing waits or is in flight; also when the connection goes. */
   drained(): Promise<void> {
     if (this.#isEmpty())
@@ -145,6 +164,7 @@ export class AmqpLane {
 
   end(failure: AmqpFailure): void {
     this.#channel = null;
+    this.#isUnsure = false;
     const items = [...this.#inFlight, ...this.#takeWaiting()];
     this.#inFlight.clear();
     this.#forgetUnasked();
@@ -154,6 +174,7 @@ export class AmqpLane {
 
   #open(): void {
     this.#opening = true;
+    this.#owner.onSending();
     const { epoch } = this.#connection;
     const opened = this.#owner.prepared(epoch).then(() => this.#connection.openChannel({ confirm: this.#confirmation === 'each' }));
     opened.then(
@@ -194,6 +215,7 @@ export class AmqpLane {
   }
 
   #send(channel: AmqpChannel, item: Item): void {
+    this.#owner.onSending();
     if (this.#confirmation !== 'each') {
       try {
         channel.publishUnconfirmed(item.message, item.content);
@@ -201,8 +223,10 @@ export class AmqpLane {
         this.#finish(item, error instanceof AmqpFailure ? error : this.#connection.unavailable());
         return;
       }
-      if (this.#confirmation === 'never') this.#finish(item, null);
-      else this.#askLater(item);
+      if (this.#confirmation === 'never') {
+        this.#isUnsure = true;
+        this.#finish(item, null);
+      } else this.#askLater(item);
       return;
     }
     this.#inFlight.add(item);
@@ -224,12 +248,12 @@ export class AmqpLane {
       this.#askingSoon = true;
       setImmediate(() => {
         this.#askingSoon = false;
-        this.#ask();
+        this.#askTogether();
       });
-    } else this.#gathering ??= this.#clock.setTimer(() => this.#ask(), gatherMs);
+    } else this.#gathering ??= this.#clock.setTimer(() => this.#askTogether(), gatherMs);
   }
 
-  #ask(): void {
+  #askTogether(): void {
     const channel = this.#channel;
     const asked = this.#unasked;
     this.#forgetUnasked();
@@ -269,6 +293,7 @@ export class AmqpLane {
   #onClose(channel: AmqpChannel, cause: AmqpFailure): void {
     if (this.#channel !== channel) return;
     this.#channel = null;
+    this.#isUnsure = false;
     const again: Item[] = [];
     const nowMs = this.#clock.monotonic();
     const isGuilty = ({ message, content }: Item): boolean =>

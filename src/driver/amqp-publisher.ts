@@ -7,7 +7,8 @@
  * Owns: the lanes, one channel each. Messages for the default exchange never end their channel; one for an exchange that does not exist
  * ends the channel of all in flight with it, so those have another; so have those that are confirmed together. A lane sends up to `windowSize` messages ahead of their
  * confirmations and keeps the others in order. While the server is away or refuses to read, messages wait: for as long as their patience lasts,
- * without limit when it is null. What was in flight when a connection broke is sent again and may arrive twice.
+ * without limit when it is null. What was in flight when a connection broke is sent again and may arrive twice. A connection that is dead without having
+ * broken is found out by publishing-watch.ts.
  */
 import type { Logger } from '../log/logger.ts';
 import { type Clock, systemClock, type Timer } from '../std/clock.ts';
@@ -15,6 +16,7 @@ import type { AmqpConnection } from './amqp.ts';
 import { AmqpFailure } from './amqp-failure.ts';
 import { AmqpLane, type AmqpLaneParams, type Confirmation } from './amqp-lane.ts';
 import type { RawPublish } from './amqp-raw.ts';
+import { PublishingWatch } from './publishing-watch.ts';
 
 export interface AmqpPublisherParams extends AmqpLaneParams {
   /** Ask the server to confirm each message. Without, a message counts as published when it is written, and those with `mandatory` are confirmed all the same. */
@@ -42,6 +44,7 @@ export class AmqpPublisher {
   readonly #toQueues: AmqpLane;
   readonly #toExchanges: AmqpLane;
   readonly #together: AmqpLane;
+  readonly #watch: PublishingWatch;
   #acquired: Promise<void> | null = null;
   /** The connection that has been, or is being, prepared. */
   #preparedEpoch = 0;
@@ -56,6 +59,7 @@ export class AmqpPublisher {
     this.#clock = params.clock ?? systemClock;
     const lane = (confirmation: Confirmation): AmqpLane =>
       new AmqpLane(params, this.#clock, confirmation, {
+        onSending: () => this.#watch.begin(),
         onWaiting: (patienceMs) => this.#armImpatience(patienceMs),
         prepared: (epoch) => this.#prepare(epoch),
       });
@@ -63,6 +67,15 @@ export class AmqpPublisher {
     this.#toQueues = lane('each');
     this.#toExchanges = lane('each');
     this.#together = lane('together');
+    this.#watch = new PublishingWatch({
+      connection: params.connection,
+      isOwed: () => this.#lanes().some((each) => each.isOwed),
+      ask: () => {
+        for (const each of this.#lanes()) if (each.isOwed) each.ask();
+      },
+      log: params.log,
+      clock: this.#clock,
+    });
   }
 
   get stopped(): boolean {
@@ -159,6 +172,7 @@ export class AmqpPublisher {
     for (const unlisten of this.#unlisten) unlisten();
     this.#unlisten = [];
     this.#clock.clearTimer(this.#impatience?.timer);
+    this.#watch.stop();
     for (const lane of this.#lanes()) {
       lane.end(new AmqpFailure('stopped', `the connection to RabbitMQ was stopped (${this.#connection.displayUrl})`));
     }

@@ -14,6 +14,13 @@ export interface RawWritable {
   end(): unknown;
 }
 
+/** A socket of Node's, plain or with TLS. */
+export interface RawSocket extends Duplex {
+  readonly bytesRead?: number;
+  /** Beneath the stream, which counts a write as a whole until all of it has gone; null: it has ended. */
+  readonly _handle?: { readonly writeQueueSize?: number } | null;
+}
+
 export interface RawConnection {
   readonly stream: Duplex;
   readonly serverProperties: Readonly<Record<string, unknown>>;

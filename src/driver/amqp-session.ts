@@ -7,7 +7,7 @@ import { type Connection, connect } from 'amqplib/callback_api';
 import { version } from '../std/version.ts';
 import { AmqpFailure, toAmqpFailure, toConnectFailure } from './amqp-failure.ts';
 import { readAtOnce, takeOverFrames } from './amqp-frames.ts';
-import type { DeliverySink, RawChannel, RawConnection } from './amqp-raw.ts';
+import type { DeliverySink, RawChannel, RawConnection, RawSocket } from './amqp-raw.ts';
 import { taggedTable } from './amqp-table.ts';
 import { type AmqpEndpoint, type AmqpLoginMethod, describeEndpoint } from './amqp-url.ts';
 import { takeOverWrites } from './amqp-writes.ts';
@@ -34,6 +34,12 @@ export interface AmqpServer {
   readonly majorVersion: number;
   readonly minorVersion: number;
   readonly clusterName: string | null;
+}
+
+export interface AmqpTraffic {
+  /** Since the connection began. */
+  readonly bytesRead: number;
+  readonly bytesUnsent: number;
 }
 
 /** An orderly goodbye may take this long. */
@@ -132,6 +138,12 @@ export class AmqpSession {
   /** Why it ended or is about to. */
   get cause(): AmqpFailure | null {
     return this.#cause;
+  }
+
+  /** What has come, and what waits to be sent: here, and in the machine's layer below. */
+  get traffic(): AmqpTraffic {
+    const { bytesRead = 0, writableLength, _handle: handle } = this.#raw.stream as RawSocket;
+    return { bytesRead, bytesUnsent: writableLength + (handle?.writeQueueSize ?? 0) };
   }
 
   /** Called once, when the connection is no more, unless `close` ended it. */

@@ -8,7 +8,7 @@ import type { Logger } from '../log/logger.ts';
 import type { Clock } from '../std/clock.ts';
 import { AmqpChannel } from './amqp-channel.ts';
 import { AmqpFailure, type AmqpFailureKind, toConnectFailure } from './amqp-failure.ts';
-import { type AmqpServer, AmqpSession, type AmqpSessionParams } from './amqp-session.ts';
+import { type AmqpServer, AmqpSession, type AmqpSessionParams, type AmqpTraffic } from './amqp-session.ts';
 import { type AmqpEndpoint, type AmqpPlace, describeEndpoint } from './amqp-url.ts';
 import { type LinkOptions, type LinkState, ServerLink } from './server-link.ts';
 
@@ -123,6 +123,11 @@ export class AmqpConnection {
   /** Why the server reads nothing of what is published; null: it reads. */
   get blocked(): string | null {
     return this.#link.session?.blocked ?? null;
+  }
+
+  /** Of this epoch; null when there is no connection. */
+  get traffic(): AmqpTraffic | null {
+    return this.#link.session?.traffic ?? null;
   }
 
   /** Returns how to stop listening. */

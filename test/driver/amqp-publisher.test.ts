@@ -1,6 +1,6 @@
 /**
  * Messages that are confirmed together: when the server is asked, and what becomes of them when the channel ends before it answers. How long messages
- * wait for a server that is away.
+ * wait for a server that is away. How a connection is found out that is dead and does not say so.
  */
 import t from 'tap';
 import type { AmqpConnection, AmqpState } from '../../src/driver/amqp.ts';
@@ -11,6 +11,9 @@ import { FakeClock } from '../../src/std/clock.ts';
 import { RecordingLog } from './recording-log.ts';
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** One timer, from the first message on, for as long as the server owes an answer: publishing-watch.ts. */
+const watching = 1;
 
 /** Of all channels, in order. */
 let all: string[] = [];
@@ -32,11 +35,11 @@ class FakeChannel {
     all.push(content.toString());
   }
 
-  /** Confirmed at once. */
+  /** Confirmed at once, unless it is slow. */
   publish(_message: RawPublish, content: Buffer, done: (failure: AmqpFailure | null) => void): void {
     this.sent.push(content.toString());
     all.push(content.toString());
-    done(null);
+    if (content.toString() !== 'slow') done(null);
   }
 
   barrier(): Promise<void> {
@@ -66,6 +69,11 @@ class FakeConnection {
   readonly connectTimeoutMs = 4000;
   readonly epoch = 1;
   blocked: string | null = null;
+  heartbeatSeconds = 0;
+  readonly traffic = { bytesRead: 0, bytesUnsent: 0 };
+  readonly givenUp: string[] = [];
+  /** A channel that is opened never is. */
+  opensNone = false;
   readonly displayUrl = 'amqp://fake';
   readonly channels: FakeChannel[] = [];
   #onBlocked: (reason: string | null) => void = () => {};
@@ -90,6 +98,10 @@ class FakeConnection {
     this.#onBlocked(reason);
   }
 
+  reconnect(reason: string): void {
+    this.givenUp.push(reason);
+  }
+
   abandon(): void {}
 
   unavailable(): AmqpFailure {
@@ -102,6 +114,7 @@ class FakeConnection {
 
   async openChannel({ confirm }: { confirm?: boolean }): Promise<FakeChannel> {
     this.confirms.push(confirm);
+    if (this.opensNone) return new Promise(() => {});
     this.channels.push(new FakeChannel());
     return this.last;
   }
@@ -124,7 +137,7 @@ async function open(confirm = true, windowSize = 2000, patienceMs: number | null
     publisher.publish({ exchange: '', routingKey: 'q', mandatory: false } as RawPublish, Buffer.from(text), () => done.push(text), true);
   send('a');
   await turn();
-  return { connection, clock, publisher, send, impatiently, done };
+  return { connection, clock, publisher, send, impatiently, done, log };
 }
 
 t.test('one question for all of a millisecond', async (t) => {
@@ -141,7 +154,10 @@ t.test('one question for all of a millisecond', async (t) => {
   clock.advance(1);
   await connection.last.answer();
   t.strictSame(done, ['a', 'b', 'c']);
-  t.equal(clock.pending, 0, 'nothing is asked without need');
+  connection.last.take();
+  await clock.advanceAsync(5000);
+  t.equal(clock.pending, 0);
+  t.equal(connection.last.take(), '', 'nothing is asked without need');
 });
 
 t.test('each waits for a server that is away as long as it would', async (t) => {
@@ -161,7 +177,9 @@ t.test('each waits for a server that is away as long as it would', async (t) => 
   t.strictSame(done, ['a', 'impatient']);
   clock.advance(200);
   t.strictSame(done, ['a', 'impatient', 'patient failed']);
-  t.equal(clock.pending, 0, 'nobody waits, nobody looks');
+  t.equal(clock.pending, watching, 'nobody waits, nobody looks');
+  await clock.advanceAsync(5000);
+  t.equal(clock.pending, 0);
 });
 
 t.test('who is being connected with is waited for as long as that may take', async (t) => {
@@ -187,6 +205,7 @@ t.test('one that is in a hurry takes the others along', async (t) => {
   t.equal(connection.last.take(), 'a b c ?');
   await connection.last.answer();
   t.strictSame(done, ['a', 'b', 'c']);
+  await clock.advanceAsync(5000);
   t.equal(clock.pending, 0);
 });
 
@@ -196,7 +215,7 @@ t.test('what had no answer when the channel ended is sent again, once', async (t
   send('b');
   const first = connection.last;
   first.end();
-  t.equal(clock.pending, 0, 'there is nobody to ask');
+  t.equal(clock.pending, watching, 'there is nobody to ask');
   await turn();
   await turn();
   t.equal(connection.channels.length, 2);
@@ -226,7 +245,7 @@ t.test('the end waits for the answer', async (t) => {
 
 t.test('who ends waits for no timer', async (t) => {
   const { clock, publisher, done } = await open();
-  t.equal(clock.pending, 1);
+  t.equal(clock.pending, watching + 1);
   publisher.abandon();
   t.equal(clock.pending, 0);
   t.strictSame(done, ['a failed']);
@@ -280,4 +299,106 @@ t.test('without confirms nothing is asked', async (t) => {
   clock.advance(1);
   t.equal(connection.last.take(), 'a');
   t.strictSame(done, ['a']);
+});
+
+t.test('a connection that is dead and does not say so', async (t) => {
+  const toQueue = { exchange: '', routingKey: 'q', mandatory: false } as RawPublish;
+  /** One message is with the server, which does not confirm it. */
+  const sent = async (confirm = true) => {
+    const bench = await open(confirm);
+    const { connection, clock, publisher } = bench;
+    clock.advance(1);
+    await connection.last.answer();
+    publisher.publish(toQueue, Buffer.from('slow'), () => {});
+    await turn();
+    connection.last.take();
+    // Whatever begins with the first message is over.
+    connection.traffic.bytesRead += 1;
+    await clock.advanceAsync(5000);
+    t.equal(connection.last.take(), '');
+    return bench;
+  };
+
+  t.test('it is asked, and given up when it does not answer that either', async (t) => {
+    const { connection, clock, log } = await sent();
+    await clock.advanceAsync(14_000);
+    t.equal(connection.last.take(), '');
+    await clock.advanceAsync(1000);
+    t.equal(connection.last.take(), '?');
+    await clock.advanceAsync(14_000);
+    t.strictSame(connection.givenUp, []);
+    await clock.advanceAsync(1000);
+    t.strictSame(connection.givenUp, ['the server has not answered for 30 s what it was sent']);
+    t.match(log.lines, [
+      { level: 'error', event: 'amqp.publisher-silent', message: /has not answered for 30 s.*Connecting anew to publish/ },
+    ]);
+    t.equal(connection.last.take(), '', 'one question');
+  });
+
+  t.test('one that answers and confirms nothing is slow: it is asked again and again', async (t) => {
+    const { connection, clock } = await sent();
+    for (let minute = 0; minute < 3; minute += 1) {
+      await clock.advanceAsync(15_000);
+      t.equal(connection.last.take(), '?');
+      connection.traffic.bytesRead += 12;
+      await connection.last.answer();
+      await clock.advanceAsync(5000);
+    }
+    t.strictSame(connection.givenUp, []);
+  });
+
+  t.test('a large message that is on its way is a sign of life', async (t) => {
+    const { connection, clock } = await sent();
+    connection.traffic.bytesUnsent = 100_000_000;
+    for (let look = 0; look < 20; look += 1) {
+      await clock.advanceAsync(5000);
+      connection.traffic.bytesUnsent -= 1_000_000;
+    }
+    t.equal(connection.last.take(), '');
+    t.strictSame(connection.givenUp, []);
+    await clock.advanceAsync(40_000);
+    t.equal(connection.givenUp.length, 1, 'and one that goes no further is not');
+  });
+
+  t.test('one that has said that it reads nothing can be asked nothing', async (t) => {
+    const { connection, clock } = await sent();
+    await clock.advanceAsync(15_000);
+    t.equal(connection.last.take(), '?');
+    connection.block('memory');
+    await clock.advanceAsync(600_000);
+    t.equal(connection.last.take(), '');
+    t.strictSame(connection.givenUp, []);
+    connection.block(null);
+    await clock.advanceAsync(30_000);
+    t.equal(connection.givenUp.length, 1, 'it is looked at again when it reads');
+  });
+
+  t.test('one that gives signs of life by itself is waited for until one is due', async (t) => {
+    const { connection, clock } = await sent();
+    connection.heartbeatSeconds = 60;
+    await clock.advanceAsync(64_000);
+    t.strictSame(connection.givenUp, []);
+    await clock.advanceAsync(1000);
+    t.equal(connection.givenUp.length, 1);
+  });
+
+  t.test('a channel that is being opened is a question', async (t) => {
+    const { connection, clock, publisher } = await open();
+    clock.advance(1);
+    await connection.last.answer();
+    connection.opensNone = true;
+    publisher.publish(toQueue, Buffer.from('b'), () => {});
+    await clock.advanceAsync(30_000);
+    t.equal(connection.givenUp.length, 1);
+  });
+
+  t.test('what is not confirmed is asked about, and forgotten with the answer', async (t) => {
+    const { connection, clock } = await sent(false);
+    await clock.advanceAsync(15_000);
+    t.equal(connection.last.take(), '?');
+    connection.traffic.bytesRead += 12;
+    await connection.last.answer();
+    await clock.advanceAsync(5000);
+    t.equal(clock.pending, 0);
+  });
 });

@@ -452,6 +452,39 @@ t.test('outages', async (t) => {
     t.equal(await inbox.subscription.ack(again), 'done');
   });
 
+  t.test('a half-open connection that is published over is found out without heartbeats: what was on its way is sent again', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port);
+    const log = new RecordingLog();
+    // Forty times faster once the connection is silent, that the test need not wait for it.
+    let speed = 1;
+    const fast: Clock = { ...systemClock, setTimer: (fire, ms, options) => systemClock.setTimer(fire, ms / speed, options) };
+    const broker = new AmqpBroker({
+      place: amqpPlace(`amqp://127.0.0.1:${proxy.port}//?heartbeat=0`),
+      log,
+      clock: fast,
+      options: { publishPatienceMs: null },
+    });
+    t.teardown(() => broker.stop());
+    await broker.start();
+    await broker.declareQueue({ name: 'published' });
+    await publish(broker, 'published', 'before');
+    proxy.silence();
+    speed = 40;
+    // Each over a channel of its own, one of which is still to be opened.
+    const sent = [
+      publish(broker, 'published', 'meanwhile'),
+      broker.publish(textMessage('with others'), { exchange: '', routingKey: 'published', confirm: 'soon' }),
+    ];
+    await Promise.all(sent);
+    t.match(await log.event('amqp.publisher-silent'), { level: 'error', message: /has not answered for 30 s/ });
+    t.notOk(
+      log.lines.some(({ event }) => event === 'amqp.lost'),
+      'the other connection is another matter',
+    );
+    const { broker: other } = await started(t, server.url());
+    t.equal(await other.countReady('published'), 3);
+  });
+
   t.test('whoever does not wait for a server that is away does wait while a far one is being connected with', async (t) => {
     const proxy = await TcpProxy.start(t, server.port);
     proxy.delayMs = 60;
