@@ -255,6 +255,8 @@ export interface Broker {
   readonly where: string;
   readonly features: BrokerFeatures;
   readonly state: BrokerState;
+  /** Why it is connected and takes no messages for the moment, as it says it; null: it takes them. Without it: it always does. */
+  readonly blocked?: string | null;
   /** Connect. Rejects with BROKER_UNAVAILABLE. */
   start(): Promise<void>;
   /** Flush what was promised, then disconnect. Idempotent, safe before `start`. */

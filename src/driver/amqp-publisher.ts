@@ -82,6 +82,11 @@ export class AmqpPublisher {
     return this.#stopped;
   }
 
+  /** Why the server reads nothing of what is published; null: it reads. */
+  get blocked(): string | null {
+    return this.#connection.blocked;
+  }
+
   /** The server is known to be back. */
   hurry(): void {
     this.#connection.hurry();

@@ -11,7 +11,7 @@ import { type Clock, systemClock } from '../std/clock.ts';
 import type { NodeState } from './node-state.ts';
 
 export interface WhyParams {
-  readonly broker: Pick<Broker, 'displayUrl' | 'countReady'>;
+  readonly broker: Pick<Broker, 'displayUrl' | 'countReady' | 'blocked'>;
   /** Unix ms; null: it is there. */
   readonly brokerLostAtMs: number | null;
   readonly state: NodeState;
@@ -38,6 +38,7 @@ export async function whyIdle(params: WhyParams): Promise<string> {
   const active = [...consumer.held].filter(({ request }) => request.state === 'active');
   // What has ended stays active until its end is recorded, which a broker that is away does not do.
   const running = active.filter(({ job }) => job.inChild).map(({ request }) => request);
+  const ended = active.length - running.length;
   if (state === 'stopping' || state === 'stopped')
     return running.length === 0
       ? 'It is stopping: no task is taken any more.'
@@ -45,7 +46,6 @@ export async function whyIdle(params: WhyParams): Promise<string> {
   if (brokerLostAtMs !== null) {
     const since = `The broker (${broker.displayUrl}) is away since ${new Date(brokerLostAtMs).toISOString()}`;
     const goesOn = running.length === 0 ? '' : `; what runs goes on: ${named(running)}`;
-    const ended = active.length - running.length;
     return `${since}${goesOn}${ended === 0 ? '' : `; ${tasks(ended, 'that has ended waits', 'that have ended wait')} for it`}.`;
   }
   const { subscription } = consumer;
@@ -55,19 +55,28 @@ export async function whyIdle(params: WhyParams): Promise<string> {
   if (subscription.queues.length === 0) return 'It takes tasks from no queue: all were cancelled.';
   if (subscription.heldUntilMs <= clock.monotonic())
     return 'The broker has not confirmed for a whole lease that this worker lives: no task is started until it has.';
+  const places = `${running.length} of ${slots} ${slots === 1 ? 'place is' : 'places are'} taken`;
+  const others = subscription.hasRoom ? '' : ' As many are held as may be: what is behind them in the queues waits, too.';
+  const { blocked = null } = broker;
+  if (blocked !== null && ended > 0) {
+    const waits = tasks(ended, 'has ended and waits until what comes of it is', 'have ended and wait until what comes of them is');
+    return `The broker (${broker.displayUrl}) takes no messages for the moment: ${blocked}. ${waits} taken; ${places}.${others}`;
+  }
   if (running.length >= slots) return `${slots === 1 ? 'Its one place is' : `All ${slots} places are`} taken: ${named(running)}.`;
   if (pool.pids.length === 0 && (pool.name === 'prefork' || pool.name === 'async')) return 'No child is up: the log says why.';
-  const places = `${running.length} of ${slots} ${slots === 1 ? 'place is' : 'places are'} taken`;
   const limited = consumer.rateLimits.waiting;
   if (limited > 0) {
     const limits = [...consumer.rateLimits.waitingLimits];
     const which = limits.slice(0, mostNamed).map(([name, limit]) => `${name} ${limit}`);
-    const others = subscription.hasRoom ? '' : ' As many are held as may be: what is behind them in the queues waits, too.';
     return `${tasks(limited, 'waits', 'wait')} for rate limits (${which.join(', ')}${more(limits.length)}); ${places}.${others}`;
   }
   const waiting = pool.jobCount - running.length;
   if (waiting > 0)
     return `${tasks(waiting, 'waits', 'wait')} for a child that is starting, being replaced or kept for one task alone; ${places}.`;
+  if (ended > 0 && !subscription.hasRoom) {
+    const by = 'until the broker or the result backend has taken what comes of';
+    return `${tasks(ended, `has ended and waits ${by} it`, `have ended and wait ${by} them`)}; ${places}.${others}`;
+  }
   const { promise: late, resolve } = Promise.withResolvers<null>();
   const timer = clock.setTimer(() => resolve(null), brokerPatienceMs);
   const inTime: InTime = (answer) => Promise.race([answer.catch(() => null), late]);

@@ -9,6 +9,8 @@ type Params = Parameters<typeof whyIdle>[0];
 interface Scene {
   state?: Params['state'];
   brokerLostAtMs?: number;
+  /** The broker takes no messages. */
+  blocked?: string;
   quiet?: boolean;
   stalled?: boolean;
   /** No subscription. */
@@ -62,6 +64,7 @@ function why(scene: Scene, clock: Clock = systemClock): Promise<string> {
   return whyIdle({
     broker: {
       displayUrl: 'redis://here/0',
+      blocked: scene.blocked ?? null,
       countReady: async () => {
         if (scene.ready === null) throw new Error('no');
         return scene.silent === 'ready' ? never : (scene.ready ?? 0);
@@ -168,6 +171,9 @@ t.test('the one that must be dealt with first', async (t) => {
     queues: [],
     heldUntilMs: 0,
     running: ['a', 'b'],
+    ended: ['c'],
+    hasRoom: false,
+    blocked: 'low on memory',
     pids: [],
     limited: 3,
     waiting: 2,
@@ -177,15 +183,20 @@ t.test('the one that must be dealt with first', async (t) => {
   };
   const order: readonly (readonly [RegExp, Scene])[] = [
     [/^It is stopping, and waits/, { state: 'running' }],
-    [/^The broker .* is away since .*; what runs goes on: a for 3 s .*, b for/, { brokerLostAtMs: undefined as never }],
+    [
+      /^The broker .* is away since .*; what runs goes on: a for 3 s .*, b for .*; 1 task that has ended waits for it/,
+      { brokerLostAtMs: undefined as never },
+    ],
     [/^It is quiet/, { quiet: false }],
     [/export no task/, { tasks: 1 }],
     [/from no queue/, { queues: ['celery'] }],
     [/a whole lease/, { heldUntilMs: Number.POSITIVE_INFINITY }],
+    [/takes no messages for the moment/, { blocked: undefined as never }],
     [/^All 2 places/, { running: ['a'] }],
     [/^No child is up/, { pids: [100] }],
     [/for rate limits/, { limited: 0 }],
     [/wait for a child/, { waiting: 0 }],
+    [/^1 task has ended and waits/, { ended: [] }],
     [/^The broker refuses messages: no\. One task runs: a /, { refusal: null }],
     [/^3 messages are ready .* delivers nothing: .*One task runs/, { stalled: false }],
     [/about to be taken/, { ready: 0 }],
@@ -200,6 +211,21 @@ t.test('the one that must be dealt with first', async (t) => {
 
 t.test('what has ended takes no place, and does not run', async (t) => {
   t.equal(await why({ ended: ['a', 'b'] }), 'Its queues (celery) are empty.');
+  const held = 'As many are held as may be: what is behind them in the queues waits, too.';
+  t.equal(
+    await why({ ended: ['a', 'b'], hasRoom: false, ready: 3 }),
+    `2 tasks have ended and wait until the broker or the result backend has taken what comes of them; 0 of 2 places are taken. ${held}`,
+  );
+  const alarm = 'The broker (redis://here/0) takes no messages for the moment: low on memory.';
+  t.equal(
+    await why({ ended: ['a'], running: one, blocked: 'low on memory', ready: 3 }),
+    `${alarm} 1 task has ended and waits until what comes of it is taken; 1 of 2 places are taken.`,
+  );
+  t.equal(
+    await why({ ended: ['a', 'b'], blocked: 'low on memory', hasRoom: false, ready: 3 }),
+    `${alarm} 2 tasks have ended and wait until what comes of them is taken; 0 of 2 places are taken. ${held}`,
+  );
+  t.equal(await why({ blocked: 'low on memory' }), 'Its queues (celery) are empty.', 'nothing waits for that');
   t.equal(await why({ ended: ['a'], brokerLostAtMs: lost }), `${away}; 1 task that has ended waits for it.`);
   t.equal(
     await why({ running: ['a'], ended: ['b', 'c'], brokerLostAtMs: lost }),

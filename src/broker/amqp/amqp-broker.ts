@@ -132,6 +132,10 @@ export class AmqpBroker implements Broker {
     return this.#state.value;
   }
 
+  get blocked(): string | null {
+    return this.#publisher.blocked;
+  }
+
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
     return this.#state.onChange(listener);
   }
