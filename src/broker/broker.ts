@@ -257,6 +257,8 @@ export interface Broker {
   readonly state: BrokerState;
   /** Why it is connected and takes no messages for the moment, as it says it; null: it takes them. Without it: it always does. */
   readonly blocked?: string | null;
+  /** Called when that has begun or ended; not when it ends with the connection. Returns what ends it. */
+  onBlocked?(listener: () => void): () => void;
   /** Connect. Rejects with BROKER_UNAVAILABLE. */
   start(): Promise<void>;
   /** Flush what was promised, then disconnect. Idempotent, safe before `start`. */

@@ -2,18 +2,34 @@
  * How many messages this worker may hold, and when that is looked at anew.
  *
  * Owns the count and the timer. Tells the subscription of every change; the broker sees to it that no more come.
+ *
+ * While the broker takes no messages (an alarm of RabbitMQ), requests that have ended wait for their replies and follow-ups to be taken before their
+ * messages are acknowledged. They would fill the prefetch, and nothing more would run until somebody ends the alarm, which often takes that work is
+ * done. So they do not count meanwhile.
  */
-import type { Subscription } from '../broker/broker.ts';
+import type { Broker, Subscription } from '../broker/broker.ts';
+import type { Job } from '../pool/job.ts';
 import type { Pool } from '../pool/pool.ts';
 import type { Clock, Timer } from '../std/clock.ts';
 import { freePlaces } from './exact-subscription.ts';
+import type { Request } from './request.ts';
 
 /** Settlements between two looks. */
 const tuneEvery = 64;
 /** And so long, while more is held than the multiplier says: of what runs for hours a worker must not hold what it held of short tasks. */
 const tuneEveryMs = 1000;
+/** And so long, while the broker takes no messages: the next ones may run as soon as others have ended. */
+const tuneBlockedMs = 100;
+/** Most that have ended and do not count: their results are kept in memory, and if the worker crashes they are run again. */
+const mostUnrecorded = 1000;
+
+interface Held {
+  readonly request: Pick<Request, 'state' | 'acknowledged'>;
+  readonly job: Pick<Job, 'inChild'>;
+}
 
 export interface PrefetchParams {
+  readonly broker: Pick<Broker, 'blocked' | 'onBlocked'>;
   readonly pool: Pick<Pool, 'sizeLimit' | 'usefulReserve'>;
   readonly childConcurrency: number;
   readonly prefetchMultiplier: number;
@@ -23,7 +39,7 @@ export interface PrefetchParams {
   readonly exactPrefetch?: boolean;
   readonly clock: Clock;
   /** Every request held. */
-  held(): Iterable<{ readonly request: { readonly acknowledged: boolean } }>;
+  held(): Iterable<Held>;
   /** So many of those held wait for something else than room. */
   setAside(): number;
   /** null: nothing is consumed. */
@@ -36,6 +52,7 @@ export class Prefetch {
   #setAside = 0;
   #settledSinceTune = 0;
   #timer: Timer | undefined;
+  #unlisten: (() => void) | undefined;
 
   constructor(params: PrefetchParams) {
     this.#params = params;
@@ -48,6 +65,7 @@ export class Prefetch {
 
   /** For a subscription that is about to begin. */
   begin(): number {
+    this.#unlisten ??= this.#params.broker.onBlocked?.(() => this.tune());
     this.#count = this.#wanted().count;
     return this.#count;
   }
@@ -62,8 +80,9 @@ export class Prefetch {
     const subscription = this.#params.subscription();
     if (subscription === null) return;
     const { count, base } = this.#wanted();
-    this.#tuneLater(count > base);
-    const setAside = this.#params.setAside();
+    const isBlocked = (this.#params.broker.blocked ?? null) !== null;
+    this.#tuneIn(isBlocked ? tuneBlockedMs : count > base ? tuneEveryMs : null);
+    const setAside = this.#params.setAside() + (isBlocked ? this.#unrecorded() : 0);
     if (count === this.#count && setAside === this.#setAside) return;
     this.#count = count;
     this.#setAside = setAside;
@@ -72,7 +91,18 @@ export class Prefetch {
 
   /** Nothing is consumed any more. */
   stop(): void {
-    this.#tuneLater(false);
+    this.#unlisten?.();
+    this.#unlisten = undefined;
+    this.#tuneIn(null);
+  }
+
+  /** Those that have ended, and whose messages are not acknowledged. */
+  #unrecorded(): number {
+    let count = 0;
+    for (const { request, job } of this.#params.held()) {
+      if (request.state === 'active' && !request.acknowledged && !job.inChild) count += 1;
+    }
+    return Math.min(count, mostUnrecorded);
   }
 
   /** `base`: without what is held in reserve. */
@@ -88,9 +118,9 @@ export class Prefetch {
     return { count: Math.max(base, pool.usefulReserve(subscription()?.roundTripMs ?? 0)), base };
   }
 
-  #tuneLater(needed: boolean): void {
+  #tuneIn(ms: number | null): void {
     const { clock } = this.#params;
     clock.clearTimer(this.#timer);
-    this.#timer = needed ? clock.setTimer(() => this.tune(), tuneEveryMs, { ref: false }) : undefined;
+    this.#timer = ms === null ? undefined : clock.setTimer(() => this.tune(), ms, { ref: false });
   }
 }

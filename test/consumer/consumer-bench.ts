@@ -22,18 +22,32 @@ export interface BenchOptions {
   readonly childConcurrency?: number;
   readonly prefetchMultiplier?: number;
   readonly adaptivePrefetch?: boolean;
+  readonly exactPrefetch?: boolean;
   readonly rateLimitReserve?: number;
   readonly queues?: readonly string[];
   readonly offers?: readonly TaskOffer[];
   readonly setAside?: Parameters<typeof setAside>[2];
 }
 
-/** The memory broker, with its subscription's calls and parameters in view. */
+/** The memory broker, with its subscription's calls and parameters in view, and an alarm that is the test's to raise. */
 export class WatchedBroker extends MemoryBroker {
   readonly settlements: string[] = [];
   readonly delivered: Delivery[] = [];
   consumed: ConsumeParams | null = null;
   subscription: Subscription | null = null;
+  blocked: string | null = null;
+  readonly #blockedListeners = new Set<() => void>();
+
+  onBlocked(listener: () => void): () => void {
+    this.#blockedListeners.add(listener);
+    return () => this.#blockedListeners.delete(listener);
+  }
+
+  /** null: it takes messages again. */
+  block(reason: string | null): void {
+    this.blocked = reason;
+    for (const listener of this.#blockedListeners) listener();
+  }
 
   override async consume(params: ConsumeParams): Promise<Subscription> {
     const onDelivery = (delivery: Delivery): void => {
@@ -96,6 +110,7 @@ export class Bench {
       childConcurrency,
       prefetchMultiplier,
       adaptivePrefetch,
+      exactPrefetch: options.exactPrefetch ?? false,
       acceptContent: ['json'],
       cancelOnConnectionLoss: false,
       unknownTasks: aside.unknownTasks(() => this.settler),

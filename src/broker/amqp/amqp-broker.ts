@@ -95,6 +95,7 @@ export class AmqpBroker implements Broker {
   readonly #nativeDelay: NativeDelay;
   readonly #subscriptions = new Set<AmqpSubscription>();
   readonly #listeners = new Set<AmqpListener>();
+  readonly #blockedListeners = new Set<() => void>();
   #publisher: AmqpPublisher;
   readonly #state = new StateSignal();
   /** Start and stop take turns. */
@@ -134,6 +135,11 @@ export class AmqpBroker implements Broker {
 
   get blocked(): string | null {
     return this.#publisher.blocked;
+  }
+
+  onBlocked(listener: () => void): () => void {
+    this.#blockedListeners.add(listener);
+    return () => this.#blockedListeners.delete(listener);
   }
 
   onStateChange(listener: (state: BrokerState, cause: Error | null) => void): () => void {
@@ -360,6 +366,9 @@ export class AmqpBroker implements Broker {
     };
     const { confirmPublish = true, publishPatienceMs = defaultPatienceMs } = this.#options;
     const connection = new AmqpConnection({ place, options: { ...options, ...own }, forPublishing: true, log, clock: this.#clock });
+    connection.onBlocked(() => {
+      for (const listener of [...this.#blockedListeners]) listener();
+    });
     return new AmqpPublisher({
       connection,
       prepare: () => this.#declareAgain(connection),

@@ -527,6 +527,8 @@ t.test('outages', async (t) => {
       sending.push(sent);
       return sent;
     };
+    const blockedNow: (string | null)[] = [];
+    t.teardown(broker.onBlocked(() => blockedNow.push(broker.blocked)));
     // The connection hears of the alarm a moment after it was raised, and of what it sends then.
     const blocked = log.event('amqp.blocked').then(() => true);
     while ((await Promise.race([blocked, send()])) !== true);
@@ -550,5 +552,6 @@ t.test('outages', async (t) => {
     t.strictSame(rest, texts.slice(2));
     await log.event('amqp.unblocked');
     t.equal(log.lines.filter(({ event }) => event === 'amqp.blocked').length, 1);
+    t.strictSame(blockedNow, ['low on memory', null], 'and whoever wants to know is told');
   });
 });
