@@ -50,8 +50,9 @@ const of = 'new App()';
 /** Not a Map or a Set: their entries are no properties, so that they would look empty. */
 const aTable: OptionKind = (value) => (aMap(value) === null && !(Symbol.iterator in (value as object)) ? null : 'must be a plain object');
 
+const isPair = (one: unknown): boolean => Array.isArray(one) && one.length === 2 && typeof one[0] === 'string';
+
 const aRouter: OptionKind = (value) => {
-  const isPair = (one: unknown): boolean => Array.isArray(one) && one.length === 2 && typeof one[0] === 'string';
   const fits = Array.isArray(value) ? value.every(isPair) : typeof value === 'function' || aTable(value) === null;
   return fits ? null : 'must be a function, an object from task names to routes or a list of such pairs';
 };
@@ -138,9 +139,10 @@ function broadcastOf(place: string, queue: TaskQueue, defaultQueue: string): Tas
 
 /** Throws TASK_OPTION_INVALID. */
 export function routersOf({ routes = [] }: AppOptions): readonly Router[] {
-  const list = Array.isArray(routes) ? (routes as readonly AppRouter[]) : [routes as AppRouter];
+  const isList = Array.isArray(routes) && !routes.every(isPair);
+  const list = isList ? (routes as readonly AppRouter[]) : [routes as AppRouter];
   return list.map((router, index) => {
-    const place = Array.isArray(routes) ? `routes[${index}]` : 'routes';
+    const place = isList ? `routes[${index}]` : 'routes';
     must(aRouter, place, router);
     if (typeof router === 'function') return new FunctionRouter(router as RouterFunction, router.name || 'function');
     const entries = Array.isArray(router) ? router : Object.entries(router as Readonly<Record<string, string | RouteOptions>>);

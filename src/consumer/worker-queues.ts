@@ -43,7 +43,8 @@ async function declareQueues(broker: Broker, queues: readonly TaskQueue[]): Prom
     try {
       await broker.declareQueue(queue);
     } catch (error) {
-      if (!(error instanceof Error && maybeLater(error))) throw error;
+      // Nobody else makes a broadcast queue of this start.
+      if (!(error instanceof Error && maybeLater(error)) || queue.broadcast === true) throw error;
       refused.set(queue.name, error);
     }
   }

@@ -36,7 +36,7 @@ t.test('a broadcast needs no more than that it is one, as in TOML', async (t) =>
 
 t.test('routes: a table, a function, pairs, or a list of them', async (t) => {
   const table = { 'mail.*': 'mail', 'mail.send': { queue: 'send', priority: 5 } };
-  for (const routes of [table, [table], [Object.entries(table)], [() => null, table]]) {
+  for (const routes of [table, [table], Object.entries(table), [Object.entries(table)], [() => null, table]]) {
     t.strictSame(routeOf(routes, 'mail.other'), { queue: 'mail' });
     t.strictSame(routeOf(routes, 'mail.send'), { queue: 'send', priority: 5 });
     t.equal(routeOf(routes, 'other'), null);
@@ -88,7 +88,7 @@ t.test('what is wrong is said, with its place and value', async (t) => {
     [{ routes: 'router.ts' }, /^new App\(\): routes must be a function, an object from task names to routes or .*, got 'router.ts'$/],
     [{ routes: ['router.ts'] }, /^new App\(\): routes\[0\] must be a function, .*, got 'router.ts'$/],
     [{ routes: [undefined] }, /^new App\(\): routes\[0\] must be a function, .*, got undefined$/],
-    [{ routes: [['mail.*', 'mail']] }, /^new App\(\): routes\[0\] must be a function, .* pairs, got \[ 'mail\.\*', 'mail' \]$/],
+    [{ routes: [['mail.*', 'mail'], 'a'] }, /^new App\(\): routes\[0\] must be a function, .* pairs, got \[ 'mail\.\*', 'mail' \]$/],
     [{ routes: { a: { quue: 'b' } } }, /^new App\(\): routes: the route of a has an option quue, which is none; did you mean queue\?$/],
     [
       { routes: [{ a: 'b' }, { '/(/': 'c' }] },

@@ -32,6 +32,15 @@ t.test('starts that RabbitMQ refuses', async (t) => {
     t.match(end.stderr, /queue wrong cannot be made as the settings want it/);
     t.strictSame(await broadcasts(), []);
 
+    for (const queue of ['[queues."amq.mine"]', '[queues.mine]\nexchange = "amq.mine"']) {
+      const reserved = await folderWith(`${queue}\n`).umbel(['worker', ...worker]);
+      t.equal(reserved.status, 69, reserved.stderr);
+      t.match(
+        reserved.stderr,
+        /RabbitMQ keeps names that begin with 'amq\.' for itself .*; there is none\. Give the (queue|exchange) another name/,
+      );
+    }
+
     await operator.declareQueue({ name: 'only' });
     const exclusive = { consumerTag: 'only', noAck: false, exclusive: true, arguments: {} };
     await operator.topology.run((channel) => channel.consume('only', exclusive, () => {}));

@@ -343,6 +343,9 @@ export class AmqpBroker implements Broker {
       nextEpoch: () => ++this.#epoch,
       log: this.#log,
       clock: this.#clock,
+      onDeclaredAgain: async (queue) => {
+        if (this.#delaysNatively()) await this.#nativeDelay.declareAgain(this.topology.declaration(queue));
+      },
       ended: (ended) => this.#subscriptions.delete(ended),
     });
     this.#subscriptions.add(subscription);

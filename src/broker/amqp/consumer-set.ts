@@ -38,6 +38,8 @@ export interface ConsumerSetParams {
   onMessage(consumer: Consumer, message: RawMessage): void;
   /** `begin` is called when the server has nothing against it any more; false: it has. Costs this channel nothing. Rejects when there is no connection. */
   unlessRefused(queue: QueueDeclaration, failure: unknown, begin: () => Promise<void>): Promise<boolean>;
+  /** The queue was declared once more, and may have been made anew by that. Never rejects. */
+  onDeclaredAgain(queue: string): Promise<void>;
   /** A queue that was consumed from cannot be any more; true: the refusal is to be said and tried again. */
   onRefused(): boolean;
   readonly log: Logger;
@@ -54,7 +56,8 @@ const ofQueue: ReadonlySet<AmqpFailureKind> = new Set(['not-found', 'locked', 'd
 /** The attempt to get over a refusal. */
 interface Attempt {
   readonly failure: unknown;
-  readonly delayMs: number;
+  /** Before the retry with this number, from 0. */
+  delayMs(retry: number): number;
 }
 
 export class ConsumerSet {
@@ -103,17 +106,18 @@ export class ConsumerSet {
   }
 
   /** The queue cannot be consumed from: that is said, it is left out, and tried again. */
-  leaveOut(queue: string, failure: unknown): void {
+  leaveOut(queue: string, failure: unknown, delayMs?: (retry: number) => number): void {
     const { clock, log } = this.#params;
     const advice = isLocked(failure)
       ? '. It is free when that one has ended (rabbitmqctl list_queues name owner_pid says which it is): end it, or leave the queue out here'
       : '';
     log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(failure)}${advice}. Trying again`);
     const retries = Math.max(0, (this.#costs.get(queue) ?? 0) - 1);
-    const attempt = { failure, delayMs: exponentialBackoff({ factor: lastRetryMs, retries, maximum: longestRetryMs }) };
+    const always = exponentialBackoff({ factor: lastRetryMs, retries, maximum: longestRetryMs });
+    const attempt = { failure, delayMs: delayMs ?? (() => always) };
     this.#refused.set(queue, attempt);
     this.#interrupted.add(queue);
-    clock.setTimer(() => void this.#tryAgain(queue, attempt), attempt.delayMs, { ref: false });
+    clock.setTimer(() => void this.#tryAgain(queue, attempt, 0), attempt.delayMs(0), { ref: false });
   }
 
   /** What still arrives from this queue (of all without one) is not wanted. */
@@ -229,11 +233,12 @@ export class ConsumerSet {
     return true;
   }
 
-  async #tryAgain(queue: string, attempt: Attempt): Promise<void> {
-    const { topology, clock, belongs, unlessRefused } = this.#params;
+  async #tryAgain(queue: string, attempt: Attempt, retry: number): Promise<void> {
+    const { topology, clock, belongs, unlessRefused, onDeclaredAgain } = this.#params;
     const isOver = (): boolean => !belongs(queue) || this.#refused.get(queue) !== attempt;
     if (isOver()) return;
     const begin = async (): Promise<void> => {
+      await onDeclaredAgain(queue);
       if (isOver()) return;
       this.#refused.delete(queue);
       await this.align();
@@ -243,7 +248,7 @@ export class ConsumerSet {
       .then(() => unlessRefused(topology.declaration(queue), attempt.failure, begin))
       .catch(() => false);
     if (hasBegun || isOver()) return;
-    clock.setTimer(() => void this.#tryAgain(queue, attempt), attempt.delayMs, { ref: false });
+    clock.setTimer(() => void this.#tryAgain(queue, attempt, retry + 1), attempt.delayMs(retry + 1), { ref: false });
   }
 
   #cancelledByServer(consumer: Consumer): void {
@@ -255,23 +260,22 @@ export class ConsumerSet {
       'broker.consumer-cancelled',
       `RabbitMQ ended the consumption from queue ${consumer.queue} (it was deleted, or moved). Consuming anew`,
     );
-    this.#consumeAnew(consumer.queue, 0);
+    void this.#consumeAnew(consumer.queue);
   }
 
   /** The queue may be on its way from one node to another: that takes a moment. */
-  #consumeAnew(queue: string, attempt: number): void {
-    const { topology, connection, clock, log } = this.#params;
+  async #consumeAnew(queue: string): Promise<void> {
+    const { topology, connection, onDeclaredAgain } = this.#params;
     const generation = this.#generation;
-    const unwanted = (): boolean => this.#generation !== generation || !this.#params.belongs(queue);
-    topology
-      .ensure(queue)
-      .then(() => (unwanted() ? undefined : this.align()))
-      .catch((error: unknown) => {
-        if (unwanted() || connection.state !== 'connected') return;
-        if (attempt === 0) log.error('broker.consume-failed', `Queue ${queue} cannot be consumed from: ${messageOf(error)}. Trying again`);
-        const delayMs = backoffDelayMs({ attempt, baseMs: firstRetryMs, maxMs: lastRetryMs });
-        clock.setTimer(() => (unwanted() ? undefined : this.#consumeAnew(queue, attempt + 1)), delayMs, { ref: false });
-      });
+    const isUnwanted = (): boolean => this.#generation !== generation || !this.#params.belongs(queue);
+    try {
+      await topology.ensure(queue);
+      await onDeclaredAgain(queue);
+      if (!isUnwanted()) await this.align();
+    } catch (error) {
+      if (isUnwanted() || connection.state !== 'connected') return;
+      this.leaveOut(queue, error, (attempt) => backoffDelayMs({ attempt, baseMs: firstRetryMs, maxMs: lastRetryMs }));
+    }
   }
 }
 

@@ -15,7 +15,7 @@ import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../std/clock.ts';
 import type { ExchangeType, QueueDeclaration } from '../broker.ts';
 import type { Topology } from './topology.ts';
-import { isLocked, maybeLater } from './unavailable.ts';
+import { maybeLater } from './unavailable.ts';
 
 const highestLevel = 27;
 const deliveryExchange = 'celery_delayed_delivery';
@@ -137,6 +137,12 @@ export class NativeDelay {
     }
   }
 
+  /** This queue was made anew, without what led to it before. Never rejects. */
+  async declareAgain(queue: QueueDeclaration): Promise<void> {
+    for (const { exchange } of waysTo(queue)) this.#bound.delete(exchange);
+    await this.declare([queue]);
+  }
+
   /** The key with which to publish to `nativeDelayExchange`; null: publish as always. Rejects with an AmqpFailure when the connection is lost. */
   async routingKey(exchange: string, routingKey: string, dueAtMs: number): Promise<string | null> {
     const { topology, clock } = this.#params;
@@ -159,7 +165,7 @@ export class NativeDelay {
       await bound;
     } catch (error) {
       this.#bound.delete(exchange);
-      if ((error instanceof AmqpFailure && error.kind === 'denied') || isLocked(error)) return null;
+      if ((error instanceof AmqpFailure && error.kind === 'denied') || maybeLater(error)) return null;
       throw error;
     }
     return delayed;

@@ -47,6 +47,8 @@ export interface AmqpSubscriptionParams {
   nextEpoch(): number;
   readonly log: Logger;
   readonly clock: Clock;
+  /** The queue was declared once more, and may have been made anew by that. Never rejects. */
+  onDeclaredAgain(queue: string): Promise<void>;
   /** It will never deliver again and holds nothing. */
   ended(subscription: AmqpSubscription): void;
 }
@@ -135,6 +137,7 @@ export class AmqpSubscription implements Subscription {
       onMessage: (consumer, message) => this.#onMessage(consumer, message),
       unlessRefused: (queue, failure, begin) =>
         unlessRefused(params.connection, { queue, failure, prefetch: this.#prefetch > 0 ? 1 : 0 }, begin),
+      onDeclaredAgain: (queue) => params.onDeclaredAgain(queue),
       onRefused: () => {
         this.#activity += 1;
         // At the start that is for the caller to know.
@@ -286,6 +289,7 @@ export class AmqpSubscription implements Subscription {
   async addQueue(queue: string): Promise<void> {
     const { topology, connection } = this.#params;
     await topology.ensure(queue);
+    await this.#params.onDeclaredAgain(queue);
     const refusal = await refusalToConsume(connection, queue);
     if (refusal !== null) throw brokerUnavailable(refusal);
     if (this.#cancelled) return;
@@ -411,7 +415,7 @@ export class AmqpSubscription implements Subscription {
   async #open(attempt: Attempt): Promise<void> {
     const { connection } = this.#params;
     // Those that are not there any more would end the channel.
-    for (const queue of this.#queues) if (this.#epoch > 0) await this.#consumers.ensure(queue);
+    for (const queue of this.#queues) if (this.#epoch > 0 && !this.#consumers.isRefused(queue)) await this.#consumers.ensure(queue);
     const channel = await connection.openChannel();
     if (this.#cancelled || attempt.isOver) {
       void channel.close();

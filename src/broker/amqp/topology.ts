@@ -181,7 +181,7 @@ export class Topology {
       // A user who may not declare may well consume.
       if (error instanceof AmqpFailure && error.kind === 'denied') await this.#mustExist(name, 'the user of the URL may not declare it');
       if (error instanceof AmqpFailure && error.kind === 'reserved')
-        await this.#mustExist(name, reservedName, '. Give the queue another name');
+        await this.#mustExist(name, reservedName, { advice: '. Give the queue another name', cause: error });
     }
   }
 
@@ -204,13 +204,13 @@ export class Topology {
         throw new UmbelError(
           'BROKER_REFUSED',
           `exchange ${exchange} of queue ${queue} must exist on the server, because ${reservedName}; there is none. Give the exchange another name (${this.#connection.displayUrl})`,
-          { cause: error },
         );
       this.#tolerate(error, `binding of queue ${queue} to exchange ${exchange}`);
     }
   }
 
-  async #mustExist(queue: string, why: string, advice = ''): Promise<void> {
+  /** `cause`: what will not pass when somebody makes the queue. */
+  async #mustExist(queue: string, why: string, { advice = '', cause }: { advice?: string; cause?: AmqpFailure } = {}): Promise<void> {
     try {
       await this.run((channel) => channel.checkQueue(queue));
     } catch (error) {
@@ -218,7 +218,7 @@ export class Topology {
       throw new UmbelError(
         'BROKER_REFUSED',
         `queue ${queue} must exist on the server, because ${why}; there is none${advice} (${this.#connection.displayUrl})`,
-        { cause: error },
+        { cause: cause ?? error },
       );
     }
   }

@@ -19,9 +19,11 @@ class Bench {
   readonly refused = new Map<string, Error>();
   /** Queues that the server lets nobody consume from, and why. */
   readonly forbidden = new Map<string, AmqpFailure>();
+  readonly declaredAgain: string[] = [];
   /** What is asked beforehand hears nothing of it. */
   silent = false;
   readonly set: ConsumerSet;
+  readonly cancelledByServer = new Map<string, () => void>();
   readonly connection = { state: 'connected', epoch: 1 };
   channel: AmqpChannel;
   #cancelling: Promise<void> = Promise.resolve();
@@ -47,6 +49,9 @@ class Bench {
         await begin();
         return true;
       },
+      onDeclaredAgain: async (queue) => {
+        this.declaredAgain.push(queue);
+      },
       onRefused: () => true,
       log: this.log,
       clock: this.clock,
@@ -71,7 +76,7 @@ class Bench {
   #newChannel(): AmqpChannel {
     const channel = {
       closed: false,
-      consume: async (queue: string, { noAck }: { noAck: boolean }) => {
+      consume: async (queue: string, { noAck }: { noAck: boolean }, onMessage: (message: null) => void) => {
         if (channel.closed) throw failure('channel');
         const forbidden = this.forbidden.get(queue);
         if (forbidden !== undefined) {
@@ -79,6 +84,7 @@ class Bench {
           throw forbidden;
         }
         this.calls.push(`consume ${queue}${noAck ? ' without acks' : ''}`);
+        this.cancelledByServer.set(queue, () => onMessage(null));
       },
       cancel: async (tag: string) => {
         await this.#cancelling;
@@ -180,6 +186,32 @@ t.test('a queue that cannot be declared any more is left out, said once, and tri
     [failed, 'broker.consuming Consuming from bad', failed, 'broker.consuming Consuming again from bad'],
   );
 });
+
+t.test(
+  'a queue that the server has deleted and that cannot be declared: no other change consumes from it, and it is tried again at once',
+  async (t) => {
+    const bench = new Bench();
+    bench.wanted.add('good').add('bad');
+    await bench.set.align();
+    bench.take();
+    bench.refused.set('bad', new UmbelError('BROKER_REFUSED', 'queue bad must exist'));
+    bench.cancelledByServer.get('bad')?.();
+    await settled();
+    t.equal(bench.set.isRefused('bad'), true);
+    await bench.set.align();
+    t.strictSame(bench.take(), []);
+    t.strictSame(await bench.after(100), []);
+    t.strictSame(bench.declaredAgain, []);
+    bench.refused.delete('bad');
+    t.strictSame(await bench.after(200), ['declare bad', 'ask bad', 'consume bad']);
+    t.strictSame(bench.declaredAgain, ['bad']);
+    t.equal(bench.set.isRefused('bad'), false);
+    bench.cancelledByServer.get('bad')?.();
+    await settled();
+    t.strictSame(bench.take(), ['declare bad', 'consume bad']);
+    t.strictSame(bench.declaredAgain, ['bad', 'bad']);
+  },
+);
 
 t.test('a queue of another connection is left out before the first channel, and what to do is said', async (t) => {
   const bench = new Bench();

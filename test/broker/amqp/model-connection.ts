@@ -76,6 +76,7 @@ export class ModelConnection {
       ...params,
       connection: this as unknown as AmqpConnection,
       topology: topology as unknown as Topology,
+      onDeclaredAgain: async () => {},
       delayQueues: { park: params.park } as unknown as DelayQueues,
       countsPerConsumer: () => false,
       nextEpoch: () => this.server.channels.length,

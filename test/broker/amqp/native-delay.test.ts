@@ -178,6 +178,13 @@ t.test('without a quorum queue there are none; a type that others have chosen is
   await owner.topology.declare({ ...owned, exclusive: true });
   await beside.publish(textMessage('held by who takes it'), { exchange: 'y', routingKey: 'k', dueAtMs: Date.now() + 3_600_000 });
   t.equal(await owner.countReady('owned'), 1);
+  // Bound by the words as well, or what is due later would be dropped.
+  const wayTo = async (line: RegExp): Promise<boolean> =>
+    line.test(await vhost.list('bindings', 'source_name', 'destination_name', 'routing_key'));
+  await owner.deleteQueue('q2');
+  await eventually(t, 'a queue that is made anew has its way back', () => wayTo(/^x\tq2\t#\.k2$/m));
+  await owner.stop();
+  await eventually(t, 'so has one that is ours at last', () => wayTo(/^y\towned\t#\.k$/m));
 
   const differs = broker({ nativeDelay: true }, log);
   await differs.start();
