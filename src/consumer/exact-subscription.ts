@@ -100,14 +100,9 @@ export class ExactSubscription implements Subscription {
   }
 }
 
-interface Held {
-  readonly request: { readonly acknowledged: boolean };
-  readonly job: { readonly inChild: boolean };
-}
-
-/** Places of children that no task runs in which is acknowledged already: what else is not acknowledged counts by itself. */
-export function freePlaces(places: number, held: Iterable<Held>): number {
+/** Places of children that no task runs in which is acknowledged already: what else is held counts by itself. */
+export function freePlaces(places: number, held: Iterable<{ readonly request: { readonly acknowledged: boolean } }>): number {
   let free = places;
-  for (const { request, job } of held) if (request.acknowledged && job.inChild) free -= 1;
+  for (const { request } of held) if (request.acknowledged) free -= 1;
   return free;
 }

@@ -5,7 +5,8 @@
  *
  * While the broker takes no messages (an alarm of RabbitMQ), requests that have ended wait for their replies and follow-ups to be taken before their
  * messages are acknowledged. They would fill the prefetch, and nothing more would run until somebody ends the alarm, which often takes that work is
- * done. So they do not count meanwhile.
+ * done. So they do not count meanwhile. Nor do those that are acknowledged already, where a message is taken only for a free child: there they count
+ * as long as they are held, so that a result backend that is away does not have this worker empty its queues.
  */
 import type { Broker, Subscription } from '../broker/broker.ts';
 import type { Job } from '../pool/job.ts';
@@ -27,6 +28,13 @@ interface Held {
   readonly request: Pick<Request, 'state' | 'acknowledged'>;
   readonly job: Pick<Job, 'inChild'>;
 }
+
+interface Unrecorded {
+  readonly acknowledged: number;
+  readonly unacknowledged: number;
+}
+
+const noneUnrecorded: Unrecorded = { acknowledged: 0, unacknowledged: 0 };
 
 export interface PrefetchParams {
   readonly broker: Pick<Broker, 'blocked' | 'onBlocked'>;
@@ -79,10 +87,11 @@ export class Prefetch {
     this.#settledSinceTune = 0;
     const subscription = this.#params.subscription();
     if (subscription === null) return;
-    const { count, base } = this.#wanted();
     const isBlocked = (this.#params.broker.blocked ?? null) !== null;
+    const unrecorded = isBlocked ? this.#unrecorded() : noneUnrecorded;
+    const { count, base } = this.#wanted(unrecorded);
     this.#tuneIn(isBlocked ? tuneBlockedMs : count > base ? tuneEveryMs : null);
-    const setAside = this.#params.setAside() + (isBlocked ? this.#unrecorded() : 0);
+    const setAside = this.#params.setAside() + unrecorded.unacknowledged;
     if (count === this.#count && setAside === this.#setAside) return;
     this.#count = count;
     this.#setAside = setAside;
@@ -96,20 +105,24 @@ export class Prefetch {
     this.#tuneIn(null);
   }
 
-  /** Those that have ended, and whose messages are not acknowledged. */
-  #unrecorded(): number {
-    let count = 0;
+  /** Those that have ended and would fill a place. */
+  #unrecorded(): Unrecorded {
+    let acknowledged = 0;
+    let unacknowledged = 0;
     for (const { request, job } of this.#params.held()) {
-      if (request.state === 'active' && !request.acknowledged && !job.inChild) count += 1;
+      if (acknowledged + unacknowledged === mostUnrecorded) break;
+      if (request.state !== 'active' || job.inChild) continue;
+      if (!request.acknowledged) unacknowledged += 1;
+      else if (this.#params.exactPrefetch) acknowledged += 1;
     }
-    return Math.min(count, mostUnrecorded);
+    return { acknowledged, unacknowledged };
   }
 
   /** `base`: without what is held in reserve. */
-  #wanted(): { readonly count: number; readonly base: number } {
+  #wanted(unrecorded = noneUnrecorded): { readonly count: number; readonly base: number } {
     const { pool, childConcurrency, prefetchMultiplier, adaptivePrefetch, exactPrefetch, held, subscription } = this.#params;
     if (exactPrefetch) {
-      const count = freePlaces(pool.sizeLimit * childConcurrency, held());
+      const count = freePlaces(pool.sizeLimit * childConcurrency, held()) + unrecorded.acknowledged;
       return { count, base: count };
     }
     if (prefetchMultiplier === 0) return { count: 0, base: 0 };

@@ -63,6 +63,38 @@ for (const acksLate of [false, true]) {
   });
 }
 
+t.test('what is acknowledged and has ended fills its place while the broker takes messages, and beyond a thousand', async (t) => {
+  const offers = [taskOffer('tasks.add', { acksLate: false })];
+  const bench = await Bench.started(t, { poolSize: 2, exactPrefetch: true, offers });
+  const stored = Promise.withResolvers<void>();
+  bench.backend.store = () => stored.promise;
+  const rounds = async (count: number): Promise<void> => {
+    for (let round = 0; round < count; round += 1) {
+      for (const job of [...bench.pool.jobs]) {
+        bench.pool.startJob(job);
+        await settled();
+        bench.pool.succeed(job);
+      }
+      bench.clock.advance(100);
+      await settled();
+    }
+    await bench.calm();
+  };
+  await bench.sendMany(1100);
+  await rounds(10);
+  t.equal(bench.consumer.received, 2, 'the result backend alone is away');
+  bench.broker.block('low on memory');
+  await rounds(600);
+  t.equal(bench.consumer.received, 1002, 'a thousand beside the two places, and no more');
+  bench.broker.block(null);
+  await rounds(10);
+  t.equal(bench.consumer.received, 1002);
+  stored.resolve();
+  await bench.settler.idle();
+  await bench.calm();
+  t.equal(bench.consumer.received, 1004, 'as ever');
+});
+
 t.test('what runs while the broker takes no messages fills the prefetch, and the alarm may end with the connection', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 2 });
   await bench.sendMany(5);
