@@ -63,6 +63,7 @@ export class Orphans {
   /** The message of a request is lost. true: it runs and goes on, because nobody else has the message yet. */
   goesOn(request: Request): boolean {
     if (request.state !== 'active' || this.#params.broker.features.redelivers !== true) return false;
+    request.orphaned = true;
     remember(this.#running, keyOf(request.header), request);
     return true;
   }
@@ -154,6 +155,7 @@ export class Orphans {
     held?.delete(request.delivery);
     if (entry !== undefined) held?.set(delivery, entry);
     request.delivery = delivery;
+    request.orphaned = false;
     if (request.acknowledged) this.#settle(delivery, request.header, 'ack', request);
     this.#say(request.header, entry?.job.child === null ? 'has ended here' : 'is running here');
   }

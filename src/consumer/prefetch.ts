@@ -25,7 +25,7 @@ const tuneBlockedMs = 100;
 const mostUnrecorded = 1000;
 
 interface Held {
-  readonly request: Pick<Request, 'state' | 'acknowledged'>;
+  readonly request: Pick<Request, 'state' | 'acknowledged' | 'lost' | 'orphaned'>;
   readonly job: Pick<Job, 'inChild'>;
 }
 
@@ -112,8 +112,9 @@ export class Prefetch {
     for (const { request, job } of this.#params.held()) {
       if (acknowledged + unacknowledged === mostUnrecorded) break;
       if (request.state !== 'active' || job.inChild) continue;
-      if (!request.acknowledged) unacknowledged += 1;
-      else if (this.#params.exactPrefetch) acknowledged += 1;
+      if (request.acknowledged) acknowledged += this.#params.exactPrefetch ? 1 : 0;
+      // No channel holds what went with the last one.
+      else if (!request.lost && !request.orphaned) unacknowledged += 1;
     }
     return { acknowledged, unacknowledged };
   }

@@ -47,6 +47,8 @@ export class Request implements JobListener {
   onceStarted: (() => void) | null = null;
   /** The broker took the message away; settling has no effect and nothing may be stored for it. */
   lost = false;
+  /** Its message went with a lost connection and has not come again: no channel holds it for this worker. Written by consumer/orphans.ts. */
+  orphaned = false;
   /** With what it goes back to its queue, when it does; undefined: as it came. */
   headersAgain: Delivery['headers'] | undefined = undefined;
   /** When and where a child started it: unix seconds, process id; null: not yet. */

@@ -95,6 +95,40 @@ t.test('what is acknowledged and has ended fills its place while the broker take
   t.equal(bench.consumer.received, 1004, 'as ever');
 });
 
+for (const comesAgain of [true, false]) {
+  t.test(
+    `what went with a lost connection makes no room, ${comesAgain ? 'until it comes again' : 'as another worker has it'}`,
+    async (t) => {
+      const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 2 });
+      Object.assign(bench.broker.features, { redelivers: true });
+      bench.backend.store = () => new Promise(() => {});
+      bench.broker.block('low on memory');
+      await bench.sendMany(10);
+      const ended = [...bench.broker.delivered];
+      for (const job of [...bench.pool.jobs]) {
+        bench.pool.startJob(job);
+        bench.pool.succeed(job);
+      }
+      bench.clock.advance(100);
+      await bench.calm();
+      t.equal(bench.consumer.received, 4, 'two have ended, two are held');
+      const lost = [...bench.broker.delivered];
+      bench.broker.consumed?.onLost(lost);
+      bench.clock.advance(100);
+      for (const delivery of lost) {
+        await bench.broker.subscription?.reject(delivery, { requeue: comesAgain || !ended.includes(delivery) });
+      }
+      await bench.calm();
+      t.equal(bench.consumer.received, 6, 'two are held');
+      bench.clock.advance(100);
+      await bench.calm();
+      t.equal(bench.consumer.received, comesAgain ? 8 : 6);
+      t.equal([...bench.consumer.held].length, 4, 'the two that have ended, and two to run');
+      t.equal(bench.pool.jobs.length, 2);
+    },
+  );
+}
+
 t.test('what runs while the broker takes no messages fills the prefetch, and the alarm may end with the connection', async (t) => {
   const bench = await Bench.started(t, { poolSize: 1, prefetchMultiplier: 2 });
   await bench.sendMany(5);

@@ -58,13 +58,14 @@ t.test('a running task gets its message back', async (t) => {
   const request = active('a');
   const lost = request.delivery;
   t.equal(orphans.goesOn(request), true);
+  t.equal(request.orphaned, true);
   t.equal(reunite(delivery(), header('b')), false, 'another task');
   t.equal(reunite(delivery(), header('a', 1)), false, 'a retry of it is another message');
   t.equal(reunite(delivery(false), header('a')), false, 'not marked: another message');
   const again = delivery();
   t.equal(reunite(again, header('a')), true);
   t.equal(request.delivery, again);
-  t.equal(request.lost, false);
+  t.strictSame([request.lost, request.orphaned], [false, false]);
   t.strictSame([held.has(lost), held.get(again)?.request], [false, request]);
   t.strictSame(settled, [], 'to be acknowledged when it ends');
   t.equal(reunite(delivery(), header('a')), false, 'once');
