@@ -14,11 +14,21 @@ export interface RawWritable {
   end(): unknown;
 }
 
+/** The machine's layer of a socket, beneath the stream, which counts a write as a whole until all of it has gone. */
+export interface RawHandle {
+  /** All that it was given. */
+  readonly bytesWritten?: number;
+  /** What the system has not taken of that. */
+  readonly writeQueueSize?: number;
+  /** With TLS, that of the connection beneath: the numbers of TLS's own stand still while a large write is on its way. */
+  readonly _parent?: RawHandle;
+}
+
 /** A socket of Node's, plain or with TLS. */
 export interface RawSocket extends Duplex {
   readonly bytesRead?: number;
-  /** Beneath the stream, which counts a write as a whole until all of it has gone; null: it has ended. */
-  readonly _handle?: { readonly writeQueueSize?: number } | null;
+  /** null: it has ended. */
+  readonly _handle?: RawHandle | null;
 }
 
 export interface RawConnection {

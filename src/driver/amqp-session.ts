@@ -39,6 +39,9 @@ export interface AmqpServer {
 export interface AmqpTraffic {
   /** Since the connection began. */
   readonly bytesRead: number;
+  /** The system has taken them to send. */
+  readonly bytesSent: number;
+  /** The system has not taken them yet: what it took before has not arrived. */
   readonly bytesUnsent: number;
 }
 
@@ -140,10 +143,8 @@ export class AmqpSession {
     return this.#cause;
   }
 
-  /** What has come, and what waits to be sent: here, and in the machine's layer below. */
   get traffic(): AmqpTraffic {
-    const { bytesRead = 0, writableLength, _handle: handle } = this.#raw.stream as RawSocket;
-    return { bytesRead, bytesUnsent: writableLength + (handle?.writeQueueSize ?? 0) };
+    return trafficOf(this.#raw.stream);
   }
 
   /** Called once, when the connection is no more, unless `close` ended it. */
@@ -222,6 +223,12 @@ export class AmqpSession {
     this.#cause ??= toAmqpFailure(thrown, this.where);
     this.#onClose?.(this.#cause);
   }
+}
+
+export function trafficOf(socket: RawSocket): AmqpTraffic {
+  const { bytesRead = 0, _handle: handle } = socket;
+  const { bytesWritten = 0, writeQueueSize = 0 } = handle?._parent ?? handle ?? {};
+  return { bytesRead, bytesSent: bytesWritten - writeQueueSize, bytesUnsent: writeQueueSize };
 }
 
 function rawOf(model: Connection): RawConnection {

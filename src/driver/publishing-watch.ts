@@ -1,10 +1,11 @@
 /**
  * Finds out that the connection which is published over is dead, though nothing says so: no heartbeats, or so few that messages would wait for minutes.
  *
- * Owns the looks and the question. It looks only while the server owes an answer, and takes every byte that comes, and every byte that goes out of
- * what has waited to be sent, for a sign of life. After some looks in a row without one it has the server asked something that is answered at once: a
- * slow disk delays confirmations, and not that. The connection is given up when that is not answered either. While the server has said that it reads
- * nothing it can be asked nothing, so nothing is concluded.
+ * Owns the looks and the question. It looks only while the server owes an answer, and takes every byte that comes, and every byte that goes out
+ * while others wait behind it, for a sign of life: a system that took no more takes some again when the server has read. What waits may grow all the
+ * while, and what goes out while nothing waits only fills the system's buffer. After some looks in a row without a sign it has the server asked
+ * something that is answered at once: a slow disk delays confirmations, and not that. The connection is given up when that is not answered either.
+ * While the server has said that it reads nothing it can be asked nothing, so nothing is concluded.
  *
  * Looks are counted, and no time is measured: a process that stood still has not listened.
  */
@@ -34,6 +35,7 @@ export class PublishingWatch {
   /** That of the last look. */
   #epoch = 0;
   #bytesRead = 0;
+  #bytesSent = 0;
   #bytesUnsent = 0;
   /** In a row. */
   #silentLooks = 0;
@@ -82,10 +84,12 @@ export class PublishingWatch {
   /** Since the last call. */
   #isAlive(): boolean {
     const { epoch, traffic } = this.#params.connection;
-    const { bytesRead, bytesUnsent } = traffic ?? { bytesRead: 0, bytesUnsent: 0 };
-    const isAlive = epoch !== this.#epoch || bytesRead !== this.#bytesRead || bytesUnsent < this.#bytesUnsent;
+    const { bytesRead, bytesSent, bytesUnsent } = traffic ?? { bytesRead: 0, bytesSent: 0, bytesUnsent: 0 };
+    const hasGoneOn = this.#bytesUnsent > 0 && bytesSent !== this.#bytesSent;
+    const isAlive = epoch !== this.#epoch || bytesRead !== this.#bytesRead || hasGoneOn;
     this.#epoch = epoch;
     this.#bytesRead = bytesRead;
+    this.#bytesSent = bytesSent;
     this.#bytesUnsent = bytesUnsent;
     return isAlive;
   }

@@ -70,7 +70,7 @@ class FakeConnection {
   readonly epoch = 1;
   blocked: string | null = null;
   heartbeatSeconds = 0;
-  readonly traffic = { bytesRead: 0, bytesUnsent: 0 };
+  readonly traffic = { bytesRead: 0, bytesSent: 0, bytesUnsent: 0 };
   readonly givenUp: string[] = [];
   /** A channel that is opened never is. */
   opensNone = false;
@@ -353,11 +353,29 @@ t.test('a connection that is dead and does not say so', async (t) => {
     for (let look = 0; look < 20; look += 1) {
       await clock.advanceAsync(5000);
       connection.traffic.bytesUnsent -= 1_000_000;
+      connection.traffic.bytesSent += 1_000_000;
     }
     t.equal(connection.last.take(), '');
     t.strictSame(connection.givenUp, []);
     await clock.advanceAsync(40_000);
     t.equal(connection.givenUp.length, 1, 'and one that goes no further is not');
+  });
+
+  t.test('so is what goes out of more and more that waits, and not what the system takes at once', async (t) => {
+    const { connection, clock } = await sent();
+    const { traffic } = connection;
+    const publish = async (waits: number, goes: number): Promise<void> => {
+      for (let look = 0; look < 20; look += 1) {
+        traffic.bytesUnsent += waits;
+        traffic.bytesSent += goes;
+        await clock.advanceAsync(5000);
+      }
+    };
+    await publish(3_000_000, 1_000_000);
+    t.strictSame(connection.givenUp, [], 'faster than the line');
+    traffic.bytesUnsent = 0;
+    await publish(0, 100);
+    t.ok(connection.givenUp.length > 0, 'nobody reads it');
   });
 
   t.test('one that has said that it reads nothing can be asked nothing', async (t) => {
